@@ -1,0 +1,134 @@
+/**
+ * Cursor: an opaque token that says what a reader has read, good on every broker.
+ *
+ * A reader is sent records in the local position order of whichever broker it asks. That order holds each origin's records in
+ * seq order without holes, so what has been read is always, for each origin, everything up to some seq: a version vector.
+ * Any broker can go on from it, by sending in its own order what the vector does not cover. A record that the vector covers and this
+ * broker has not got yet is simply never sent. So a reader that moves misses nothing and is sent nothing twice (invariant 6).
+ *
+ * The token also remembers a position in one store, that of the broker that made it: everything up to there is covered.
+ * That broker goes on from the position at once; another looks it up.
+ *
+ * Format: base64url of a version byte, the store's origin and position, the number of entries, for each an origin and a seq, then
+ * 32 bits of FNV-1a over all of it. An origin is its length, its address as text and its 6-byte tag; numbers are LEB128.
+ */
+import { RumormillError } from './error.ts';
+import { type Origin, parseOrigin } from './record.ts';
+import type { Vector } from './version-vector.ts';
+
+const FORMAT = 1;
+const TAG_BYTES = 6;
+const CURSOR_CHARACTERS_MAX = 65_536;
+
+/** What a reader has read. */
+export interface Cursor {
+  readonly vector: Vector;
+  /** The store that made the cursor, and the position there up to which `vector` covers every record of the topics read. */
+  readonly store: Origin;
+  readonly position: number;
+}
+
+export function encodeCursor(cursor: Cursor): string {
+  const bytes: number[] = [FORMAT];
+  pushOrigin(bytes, cursor.store);
+  pushNumber(bytes, cursor.position);
+  pushNumber(bytes, cursor.vector.size);
+  for (const [origin, seq] of cursor.vector) {
+    pushOrigin(bytes, origin);
+    pushNumber(bytes, seq);
+  }
+  const sum = fnv1a(bytes);
+  bytes.push(sum & 255, (sum >>> 8) & 255, (sum >>> 16) & 255, sum >>> 24);
+  return Buffer.from(bytes).toString('base64url');
+}
+
+/** @throws RumormillError ERR where the text is not a cursor that `encodeCursor` made */
+export function decodeCursor(text: string): Cursor {
+  if (text.length > CURSOR_CHARACTERS_MAX || !/^[A-Za-z0-9_-]+$/.test(text)) throw notACursor(text);
+  const bytes = Buffer.from(text, 'base64url');
+  if (bytes.length < 6 || bytes.readUInt32LE(bytes.length - 4) !== fnv1a(bytes.subarray(0, -4))) throw notACursor(text);
+  if (bytes[0] !== FORMAT) throw new RumormillError('ERR', `cursor of format ${bytes[0]}, this broker reads format ${FORMAT}`);
+  const reader = new Reader(bytes.subarray(1, -4), text);
+  const store = reader.origin();
+  const position = reader.number();
+  const vector = new Map<Origin, number>();
+  for (let left = reader.number(); left > 0; left -= 1) vector.set(reader.origin(), reader.number());
+  reader.end();
+  return { vector, store, position };
+}
+
+class Reader {
+  readonly #bytes: Buffer;
+  readonly #text: string;
+  #at = 0;
+
+  constructor(bytes: Buffer, text: string) {
+    this.#bytes = bytes;
+    this.#text = text;
+  }
+
+  number(): number {
+    let [value, factor] = [0, 1];
+    for (let read = 0; read < 8; read += 1) {
+      const byte = this.#take(1)[0]!;
+      value += (byte & 127) * factor;
+      if (byte < 128) return Number.isSafeInteger(value) ? value : this.#fail();
+      factor *= 128;
+    }
+    return this.#fail();
+  }
+
+  origin(): Origin {
+    const address = this.#take(this.number()).toString('utf8');
+    try {
+      return parseOrigin(`${address}/${this.#take(TAG_BYTES).toString('hex')}`);
+    } catch {
+      return this.#fail(); // whatever part was wrong, to the reader it is the cursor that is
+    }
+  }
+
+  end(): void {
+    if (this.#at !== this.#bytes.length) this.#fail();
+  }
+
+  #take(count: number): Buffer {
+    const end = this.#at + count;
+    if (end > this.#bytes.length) this.#fail();
+    const part = this.#bytes.subarray(this.#at, end);
+    this.#at = end;
+    return part;
+  }
+
+  #fail(): never {
+    throw notACursor(this.#text);
+  }
+}
+
+function pushOrigin(bytes: number[], origin: Origin): void {
+  const slash = origin.lastIndexOf('/');
+  const address = Buffer.from(origin.slice(0, slash), 'utf8');
+  pushNumber(bytes, address.length);
+  bytes.push(...address, ...Buffer.from(origin.slice(slash + 1), 'hex'));
+}
+
+/** LEB128 with arithmetic in place of shifts, since seqs and positions go beyond 32 bits. */
+function pushNumber(bytes: number[], value: number): void {
+  let rest = value;
+  while (rest >= 128) {
+    bytes.push((rest % 128) + 128);
+    rest = Math.floor(rest / 128);
+  }
+  bytes.push(rest);
+}
+
+/** Fowler, Noll, Vo: FNV-1a, 32 bits. Finds slips of the hand and cut tokens; it is no protection against forgery. */
+function fnv1a(bytes: Iterable<number>): number {
+  let hash = 0x811c9dc5;
+  for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193);
+  return hash >>> 0;
+}
+
+function notACursor(text: string): RumormillError {
+  const shown = text.length > 40 ? `${text.slice(0, 40)}...` : text;
+  return new RumormillError('ERR', `${JSON.stringify(shown)} is not a cursor; use one that POLL returned, earliest or latest`);
+}

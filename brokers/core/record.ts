@@ -1,0 +1,204 @@
+/**
+ * Record batches: the unit of everything. Messages of one topic that arrived together on one connection, with consecutive seqs and
+ * consecutive Lamport timestamps. A batch is encoded once, at its origin; the same fields are written to SQLite, sent to peers,
+ * kept in memory and read back. At a low rate a batch holds one message, under load hundreds.
+ *
+ *   body     the payloads one after another, never touched
+ *   lengths  JSON array: how many bytes each payload has
+ *   meta     '' or a JSON object of columns, each an array with one element a message:
+ *              keys     string or null
+ *              headers  flat array of names and values, or null
+ *              ids      the publisher's dedupe id, or null
+ *   deps     '' or a JSON object, origin -> seq: what the origin had stored when it named this batch and had not yet said in an
+ *            earlier batch of its own. With contiguity this adds up to everything the origin had stored (invariant 4)
+ *
+ * Invariants: (origin, seq) names one record for ever; the seqs of an origin are 1, 2, 3, ... without holes, and its batches
+ * partition them, with the same borders on every broker.
+ */
+import { type Address, compareAddresses } from './address.ts';
+import { RumormillError } from './error.ts';
+import { LAMPORT_MAX } from './lamport.ts';
+
+declare const brand: unique symbol;
+
+/** One incarnation of one broker's store: `host:port/` and twelve hexadecimal digits drawn when the store was created. */
+export type Origin = string & { readonly [brand]: 'Origin' };
+
+/** Most messages in one batch. It bounds how far the Lamport ranges of two batches can overlap, on which RANGE relies. */
+export const BATCH_MESSAGES_MAX = 1000;
+
+/** What one connection publishes together, before it has a name: a batch without origin, seq and Lamport timestamps. */
+export interface Draft {
+  readonly topic: string;
+  readonly count: number; // 1..BATCH_MESSAGES_MAX
+  readonly time: number; // wall clock at the origin, ms since 1970; for people and retention, never for order
+  readonly lengths: string;
+  readonly meta: string;
+  readonly body: Uint8Array;
+}
+
+/** A batch of the log. Message i (0-based) has seq + i and lamport + i. */
+export interface RecordBatch extends Draft {
+  readonly origin: Origin;
+  readonly seq: number;
+  readonly lamport: number;
+  readonly deps: string;
+}
+
+/** A batch with its place in one broker's own file: the local arrival order, 1, 2, 3, ... */
+export interface StoredBatch extends RecordBatch {
+  readonly position: number;
+}
+
+/** Flat array of names and values. A name may occur more than once. */
+export type HeaderList = readonly string[];
+
+/** The columns of `RecordBatch.meta`. */
+export interface BatchMeta {
+  readonly keys?: readonly (string | null)[];
+  readonly headers?: readonly (HeaderList | null)[];
+  readonly ids?: readonly (string | null)[];
+}
+
+/** One message, as a reader gets it. */
+export interface Message {
+  readonly id: string; // <lamport>@<host:port of the origin>
+  readonly topic: string;
+  readonly lamport: number;
+  readonly key: string | null;
+  readonly headers: HeaderList;
+  readonly payload: Uint8Array;
+}
+
+/** @throws RumormillError PROTOCOL for what is not an origin */
+export function parseOrigin(text: string): Origin {
+  if (!/^[^/\s]{3,270}\/[0-9a-f]{12}$/.test(text)) throw new RumormillError('PROTOCOL', `${JSON.stringify(text)} is not an origin`);
+  return text as Origin;
+}
+
+export function makeOrigin(address: Address, random: () => number): Origin {
+  const digits = [random(), random()].map((word) => word.toString(16).padStart(8, '0')).join('');
+  return `${address}/${digits.slice(0, 12)}` as Origin;
+}
+
+/** The address of the broker that an origin is an incarnation of. */
+export function originAddress(origin: Origin): Address {
+  return origin.slice(0, origin.lastIndexOf('/')) as Address;
+}
+
+export function lastSeq(batch: RecordBatch): number {
+  return batch.seq + batch.count - 1;
+}
+
+export function lastLamport(batch: RecordBatch): number {
+  return batch.lamport + batch.count - 1;
+}
+
+/** The order of messages everywhere: Lamport timestamp, then broker order, then incarnation. */
+export function compareRecords(a: { lamport: number; origin: Origin }, b: { lamport: number; origin: Origin }): number {
+  if (a.lamport !== b.lamport) return a.lamport - b.lamport;
+  if (a.origin === b.origin) return 0;
+  return compareAddresses(originAddress(a.origin), originAddress(b.origin)) || (a.origin < b.origin ? -1 : 1);
+}
+
+/** About how many bytes a batch takes in memory and on the wire. */
+export function batchBytes(batch: Draft): number {
+  return batch.body.length + batch.lengths.length + batch.meta.length + 200;
+}
+
+export function parseLengths(batch: Draft): number[] {
+  return JSON.parse(batch.lengths) as number[];
+}
+
+export function parseMeta(batch: Draft): BatchMeta {
+  return batch.meta === '' ? {} : (JSON.parse(batch.meta) as BatchMeta);
+}
+
+export function parseDeps(batch: RecordBatch): [Origin, number][] {
+  return batch.deps === '' ? [] : (Object.entries(JSON.parse(batch.deps) as object) as [Origin, number][]);
+}
+
+/** The messages of a batch from index `from` (inclusive) to `to` (exclusive). Payloads are views into the batch's body. */
+export function messagesOf(batch: RecordBatch, from = 0, to: number = batch.count): Message[] {
+  const lengths = parseLengths(batch);
+  const meta = parseMeta(batch);
+  const address = originAddress(batch.origin);
+  const messages: Message[] = [];
+  let offset = 0;
+  for (let index = 0; index < to; index += 1) {
+    const end = offset + (lengths[index] ?? 0);
+    if (index >= from) {
+      const lamport = batch.lamport + index;
+      messages.push({
+        id: `${lamport}@${address}`,
+        topic: batch.topic,
+        lamport,
+        key: meta.keys?.[index] ?? null,
+        headers: meta.headers?.[index] ?? [],
+        payload: batch.body.subarray(offset, end),
+      });
+    }
+    offset = end;
+  }
+  return messages;
+}
+
+/**
+ * Checks a batch that came from a peer field by field, so that nothing a peer sends can make a file that cannot be read back.
+ * @throws RumormillError PROTOCOL that names the field
+ */
+export function validateBatch(batch: RecordBatch): void {
+  const fail = (what: string): never => {
+    throw new RumormillError('PROTOCOL', `record batch ${batch.origin} ${batch.seq}: ${what}`);
+  };
+  parseOrigin(batch.origin);
+  if (!(batch.count >= 1 && batch.count <= BATCH_MESSAGES_MAX)) fail(`count ${batch.count} is not from 1 to ${BATCH_MESSAGES_MAX}`);
+  if (batch.seq < 1) fail('seq is below 1');
+  if (batch.lamport < 1 || lastLamport(batch) > LAMPORT_MAX) fail(`Lamport timestamp ${batch.lamport} is out of range`);
+  const lengths = parseColumn(batch.lengths, 'lengths', fail);
+  if (!isColumn(lengths, batch.count, isCount)) fail('lengths is not an array of one length a message');
+  if ((lengths as number[]).reduce((sum, length) => sum + length, 0) !== batch.body.length) fail('lengths do not add up to the body');
+  if (batch.meta !== '') {
+    const { keys, headers, ids } = parseObject(batch.meta, 'meta', fail) as Record<string, unknown>;
+    if (keys !== undefined && !isColumn(keys, batch.count, isTextOrNull)) fail('keys is not one key a message');
+    if (ids !== undefined && !isColumn(ids, batch.count, isTextOrNull)) fail('ids is not one id a message');
+    if (headers !== undefined && !isColumn(headers, batch.count, isHeadersOrNull)) fail('headers is not one list a message');
+  }
+  if (batch.deps !== '') {
+    for (const [origin, seq] of Object.entries(parseObject(batch.deps, 'deps', fail))) {
+      parseOrigin(origin);
+      if (!isCount(seq)) fail(`deps of ${origin} is not a seq`);
+    }
+  }
+}
+
+type Fail = (what: string) => never;
+
+function parseColumn(json: string, name: string, fail: Fail): unknown {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return fail(`${name} is not JSON`); // the parser's own words add nothing for a peer's administrator
+  }
+}
+
+function parseObject(json: string, name: string, fail: Fail): object {
+  const value = parseColumn(json, name, fail);
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : fail(`${name} is not a JSON object`);
+}
+
+function isColumn(value: unknown, count: number, check: (element: unknown) => boolean): boolean {
+  return Array.isArray(value) && value.length === count && value.every(check);
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function isTextOrNull(value: unknown): boolean {
+  return value === null || typeof value === 'string';
+}
+
+function isHeadersOrNull(value: unknown): boolean {
+  return value === null || (Array.isArray(value) && value.length % 2 === 0 && value.every((text) => typeof text === 'string'));
+}

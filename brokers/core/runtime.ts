@@ -1,0 +1,110 @@
+/**
+ * What a Broker needs from the world, as interfaces: clock, randomness, byte streams, a store, a log for people.
+ *
+ * `io/` implements them on Node and SQLite; the simulation implements them on a virtual network, clock and disk. Whatever
+ * is in `core/`, `commands/` and `host.ts` reaches the world through these and nothing else.
+ */
+import type { Address } from './address.ts';
+import type { Origin, RecordBatch, StoredBatch } from './record.ts';
+import type { Vector } from './version-vector.ts';
+
+export interface Timer {
+  cancel(): void;
+}
+
+export interface Clock {
+  /** Monotonic, ms. For every wait, lease and measurement. */
+  now(): number;
+  /** Wall clock, ms since 1970. For people; never for order. */
+  wallTime(): number;
+  schedule(delayMs: number, task: () => void): Timer;
+  /** Runs the task once what is being received in this round of I/O has been handled: the moment to form a batch. */
+  defer(task: () => void): void;
+}
+
+/** A uniform integer in 0..2^32-1. */
+export type Random = () => number;
+
+/** A stream of bytes to one other process. */
+export interface Channel {
+  /** Where it leads, for log lines. */
+  readonly remote: string;
+  /** Bytes taken by `write` that the other side's system has not taken over yet. */
+  readonly bufferedBytes: number;
+  /** Queues bytes, which the caller leaves unchanged. What is written in one turn travels together. After close: ignored. */
+  write(bytes: Uint8Array): void;
+  pause(): void;
+  resume(): void;
+  /** Sends what is queued, then closes. */
+  end(): void;
+  /** Closes at once. */
+  destroy(): void;
+  /** Takes over the channel's events, from whoever had them before. Nothing is delivered before the first call. */
+  attach(handler: ChannelHandler): void;
+}
+
+export interface ChannelHandler {
+  data(chunk: Buffer): void;
+  /** `bufferedBytes` has come back to 0. */
+  drain(): void;
+  /** The other side will send no more; it may still read. */
+  ended(): void;
+  /** Nothing comes after this. `reason` where it was not an orderly close. */
+  closed(reason: string | undefined): void;
+}
+
+export interface Transport {
+  /** @throws RumormillError CONFIG that says why one cannot listen there */
+  listen(address: Address, accept: (channel: Channel) => void): Promise<Listener>;
+  /** @throws RumormillError UNREACHABLE */
+  dial(address: Address, timeoutMs: number): Promise<Channel>;
+}
+
+export interface Listener {
+  /** Accepts nothing more. Channels that are open stay open. */
+  close(): Promise<void>;
+}
+
+/** What a store holds when it is opened. */
+export interface StoreState {
+  readonly origin: Origin;
+  readonly vector: Vector;
+  readonly lamport: number;
+  readonly term: number;
+  /** The newest position; 0 for an empty store. */
+  readonly position: number;
+  readonly messages: number;
+}
+
+export interface LamportRange {
+  readonly from: number; // inclusive
+  readonly to: number; // inclusive
+  readonly reverse: boolean;
+}
+
+/** One broker's durable log. Reads may run beside an append and see what was committed before they were called. */
+export interface Store {
+  readonly state: StoreState;
+  /**
+   * Writes the batches, which follow on the newest position, in one transaction; resolves when it is on disk.
+   * @throws RumormillError DISKFULL or STORE; then nothing of it is stored
+   */
+  append(batches: readonly StoredBatch[]): Promise<void>;
+  /** Durably keeps the clock and the election term. */
+  saveClock(lamport: number, term: number): Promise<void>;
+  /** Batches after a position in position order, of these topics or of all; at least one if there is one, then up to about `bytesMax`. */
+  readAfter(position: number, topics: readonly string[] | undefined, bytesMax: number): Promise<StoredBatch[]>;
+  /** The greatest position up to which `vector` covers everything. */
+  positionCovered(vector: Vector): Promise<number>;
+  /** Batches of a topic that overlap the range, enough of them to hold its first `count` messages in Lamport order (last, if reverse). */
+  readRange(topic: string, range: LamportRange, count: number): Promise<StoredBatch[]>;
+  /** Batches published since a wall-clock time that carry dedupe ids, newest `limit`, in position order. */
+  readWithIds(since: number, limit: number): Promise<RecordBatch[]>;
+  close(): Promise<void>;
+}
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
+
+/** A line for people (or, as JSON, for their tools). `event` is a constant phrase; what varies stands in the fields. */
+export type Logger = Readonly<Record<LogLevel, (event: string, fields?: LogFields) => void>>;

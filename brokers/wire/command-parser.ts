@@ -1,0 +1,199 @@
+/**
+ * Push parser for RESP commands: arrays of bulk strings, or inline commands (a line of words, for people with `nc`).
+ *
+ * Redis serialization protocol, https://redis.io/docs/latest/develop/reference/protocol-spec/. Chunks go in with `push`, commands
+ * come out of `next` as offsets into the received bytes, so that a pipelined PUBLISH costs no object an argument.
+ *
+ * Invariants: chunk borders change nothing; every length is checked against its limit before a byte of it is awaited; after a
+ * PROTOCOL error the stream cannot be trusted and the parser must not be used again.
+ */
+import { RumormillError } from '../core/error.ts';
+import { parseInteger, ReceiveBuffer } from './receive-buffer.ts';
+
+export interface CommandLimits {
+  readonly argumentsMax: number;
+  /** Of one argument. */
+  readonly bulkBytesMax: number;
+  /** Of all arguments together. */
+  readonly commandBytesMax: number;
+}
+
+const LINE_BYTES_MAX = 65_536; // of an inline command
+const LENGTH_BYTES_MAX = 32; // of a line that holds one number
+const [DOLLAR, STAR] = [36, 42];
+
+/** The arguments of one command; argument 0 is its name. Valid until the parser's next `next`. */
+export class Args {
+  buffer: Buffer = Buffer.alloc(0);
+  length = 0;
+  readonly starts: number[] = [];
+  readonly ends: number[] = [];
+
+  /** Argument `index` as text; bytes that are not UTF-8 become U+FFFD. */
+  text(index: number): string {
+    return this.buffer.toString('utf8', this.starts[index], this.ends[index]);
+  }
+
+  /** Argument `index` as a view into the received bytes. */
+  bytes(index: number): Buffer {
+    return this.buffer.subarray(this.starts[index], this.ends[index]);
+  }
+
+  byteLength(index: number): number {
+    return this.ends[index]! - this.starts[index]!;
+  }
+
+  /** Argument `index` as an exact integer, or NaN. */
+  integer(index: number): number {
+    return parseInteger(this.buffer, this.starts[index]!, this.ends[index]!);
+  }
+
+  /** All arguments from `index` on, as text. */
+  texts(index = 0): string[] {
+    return Array.from({ length: Math.max(0, this.length - index) }, (_, offset) => this.text(index + offset));
+  }
+}
+
+export class CommandParser {
+  #limits: CommandLimits;
+  readonly #input = new ReceiveBuffer();
+  readonly #args = new Args();
+  #expected = 0; // arguments of the command begun, 0 between commands
+  #bulk = -1; // length of the argument begun
+  #commandBytes = 0;
+
+  constructor(limits: CommandLimits) {
+    this.#limits = limits;
+  }
+
+  /** Bytes received and not handed out yet. */
+  get bufferedBytes(): number {
+    return this.#input.length;
+  }
+
+  /** Other limits, from the next command on: a client has turned out to be a peer. */
+  setLimits(limits: CommandLimits): void {
+    this.#limits = limits;
+  }
+
+  push(chunk: Buffer): void {
+    this.#input.push(chunk);
+  }
+
+  /**
+   * The next whole command, or undefined until more bytes come.
+   * @throws RumormillError PROTOCOL
+   */
+  next(): Args | undefined {
+    const args = this.#args;
+    while (this.#expected === 0) {
+      this.#input.release();
+      if (!this.#begin()) return undefined;
+      if (this.#expected === 0 && args.length > 0) return args; // an inline command, complete with its line
+    }
+    while (args.length < this.#expected) if (!this.#argument()) return undefined;
+    this.#finish();
+    return args;
+  }
+
+  /** Reads what begins a command. False where it has not come yet. */
+  #begin(): boolean {
+    const input = this.#input;
+    const args = this.#args;
+    args.length = 0;
+    if (!input.has(1)) return false;
+    if (input.bytes[input.at] !== STAR) return this.#inline();
+    const start = input.at + 1 - input.base;
+    const end = input.line(LENGTH_BYTES_MAX);
+    if (end === -1) return false;
+    const count = end === -2 ? NaN : parseInteger(input.bytes, input.base + start, end);
+    if (!(count <= this.#limits.argumentsMax)) throw protocolError('invalid multibulk length');
+    this.#expected = Math.max(0, count);
+    this.#commandBytes = 0;
+    return true;
+  }
+
+  /** Reads one argument. False where all of it has not come yet. */
+  #argument(): boolean {
+    const input = this.#input;
+    if (this.#bulk < 0) {
+      if (!input.has(1)) return false;
+      if (input.bytes[input.at] !== DOLLAR) {
+        throw protocolError(`expected '$', got ${JSON.stringify(String.fromCharCode(input.bytes[input.at]!))}`);
+      }
+      const start = input.at + 1 - input.base;
+      const end = input.line(LENGTH_BYTES_MAX);
+      if (end === -1) return false;
+      const length = end === -2 ? NaN : parseInteger(input.bytes, input.base + start, end);
+      if (!(length >= 0 && length <= this.#limits.bulkBytesMax)) throw protocolError('invalid bulk length');
+      this.#commandBytes += length;
+      if (this.#commandBytes > this.#limits.commandBytesMax) throw protocolError('too big command');
+      this.#bulk = length;
+    }
+    if (!input.has(this.#bulk + 2)) return false;
+    const start = input.at;
+    const end = start + this.#bulk;
+    if (input.bytes[end] !== 13 || input.bytes[end + 1] !== 10) throw protocolError('bulk string is not followed by CR LF');
+    const args = this.#args;
+    args.starts[args.length] = start - input.base;
+    args.ends[args.length] = end - input.base;
+    args.length += 1;
+    input.at = end + 2;
+    this.#bulk = -1;
+    return true;
+  }
+
+  #finish(): void {
+    const args = this.#args;
+    const base = this.#input.base;
+    args.buffer = this.#input.bytes;
+    if (base > 0) {
+      for (let index = 0; index < args.length; index += 1) {
+        args.starts[index]! += base;
+        args.ends[index]! += base;
+      }
+    }
+    this.#expected = 0;
+  }
+
+  #inline(): boolean {
+    const input = this.#input;
+    const end = input.line(LINE_BYTES_MAX);
+    if (end === -1) return false;
+    if (end === -2) throw protocolError('too big inline request');
+    const words = splitWords(input.bytes.toString('latin1', input.base, end)).map((word) => Buffer.from(word, 'latin1'));
+    const args = this.#args;
+    args.buffer = Buffer.concat(words);
+    let offset = 0;
+    for (const word of words) {
+      args.starts[args.length] = offset;
+      offset += word.length;
+      args.ends[args.length] = offset;
+      args.length += 1;
+    }
+    return true;
+  }
+}
+
+const ESCAPES: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', b: '\b', a: '\x07' };
+
+/** Words of a line, with the quoting of redis-cli: "..." with escapes, '...' with \' only. Characters stand for bytes. */
+function splitWords(line: string): string[] {
+  const words: string[] = [];
+  const token = /\s*(?:"((?:[^"\\]|\\.)*)"(?=\s|$)|'((?:[^'\\]|\\.)*)'(?=\s|$)|([^\s"']\S*))/y;
+  const end = line.trimEnd().length;
+  while (token.lastIndex < end) {
+    const match = token.exec(line);
+    if (match === null) throw protocolError('unbalanced quotes in request');
+    const [, double, single, plain] = match;
+    if (double !== undefined) {
+      words.push(double.replace(/\\(?:x([0-9a-fA-F]{2})|(.))/g, (_, hex?: string, other?: string) =>
+        hex !== undefined ? String.fromCharCode(parseInt(hex, 16)) : (ESCAPES[other!] ?? other!)));
+    } else words.push(single !== undefined ? single.replaceAll("\\'", "'") : plain!);
+  }
+  return words;
+}
+
+function protocolError(what: string): RumormillError {
+  return new RumormillError('PROTOCOL', `Protocol error: ${what}`);
+}

@@ -1,0 +1,184 @@
+/**
+ * What brokers say to each other, one sentence a message. Each is a RESP array of bulk strings; none is answered by position.
+ *
+ *   PEER         I am this broker of this mesh, this store, this process; my clock stands at this time. First on a link, both ways.
+ *   VECTOR       This much is on disk here, where it changed since I last told you. At the latest each beat, even if empty: I am alive.
+ *   GRAFT        Send me this origin's records after this seq, and go on sending them.
+ *   PRUNE        Send me no more of this origin.
+ *   RECORDS      One batch of an origin that you grafted.
+ *   MEMBERS      I have links with these brokers.
+ *   ELECTION     I am electing a coordinator and you stand above me: are you there?
+ *   OK           I am, and I stand above you: I take it from here.
+ *   COORDINATOR  I am the coordinator of this term.
+ *   BYE          I am shutting down.
+ */
+import { type Address, parseAddress } from '../core/address.ts';
+import { RumormillError } from '../core/error.ts';
+import { LAMPORT_MAX } from '../core/lamport.ts';
+import { type Origin, parseOrigin, type RecordBatch, validateBatch } from '../core/record.ts';
+import type { Args } from './command-parser.ts';
+import { encodeCommand } from './resp.ts';
+
+/** Brokers talk to brokers of their own protocol version only. */
+export const PEER_PROTOCOL_VERSION = 1;
+
+export interface Hello {
+  readonly type: 'PEER';
+  readonly version: number;
+  readonly mesh: string;
+  readonly address: Address;
+  readonly origin: Origin;
+  /** Drawn by each process when it starts: tells a broker that came back from the one that went. */
+  readonly instance: string;
+  readonly lamport: number;
+}
+
+export type ElectionMessage = {
+  readonly type: 'ELECTION' | 'OK' | 'COORDINATOR';
+  readonly term: number;
+  readonly lamport: number;
+};
+
+export type PeerMessage =
+  | Hello
+  | ElectionMessage
+  | { readonly type: 'VECTOR'; readonly lamport: number; readonly entries: readonly (readonly [Origin, number])[] }
+  | { readonly type: 'GRAFT'; readonly origin: Origin; readonly after: number }
+  | { readonly type: 'PRUNE'; readonly origin: Origin }
+  | { readonly type: 'RECORDS'; readonly batch: RecordBatch }
+  | { readonly type: 'MEMBERS'; readonly addresses: readonly Address[] }
+  | { readonly type: 'BYE' };
+
+const frames = new WeakMap<RecordBatch, Buffer>();
+
+/** The bytes of a message. A record batch is encoded once, however many peers it goes to. */
+export function encodePeerMessage(message: PeerMessage): Buffer {
+  switch (message.type) {
+    case 'PEER':
+      return encodeCommand(['PEER', message.version, message.mesh, message.address, message.origin, message.instance, message.lamport]);
+    case 'VECTOR':
+      return encodeCommand(['VECTOR', message.lamport, ...message.entries.flat()]);
+    case 'GRAFT':
+      return encodeCommand(['GRAFT', message.origin, message.after]);
+    case 'PRUNE':
+      return encodeCommand(['PRUNE', message.origin]);
+    case 'RECORDS': {
+      const known = frames.get(message.batch);
+      if (known !== undefined) return known;
+      const frame = encodeBatch(message.batch);
+      frames.set(message.batch, frame);
+      return frame;
+    }
+    case 'MEMBERS':
+      return encodeCommand(['MEMBERS', ...message.addresses]);
+    case 'ELECTION':
+    case 'OK':
+    case 'COORDINATOR':
+      return encodeCommand([message.type, message.term, message.lamport]);
+    case 'BYE':
+      return encodeCommand(['BYE']);
+  }
+}
+
+/** @throws RumormillError PROTOCOL that names what is wrong */
+export function decodePeerMessage(args: Args): PeerMessage {
+  const type = args.text(0);
+  switch (type) {
+    case 'PEER':
+      return decodeHello(args);
+    case 'VECTOR': {
+      const entries: [Origin, number][] = [];
+      for (let index = 2; index < args.length; index += 2) {
+        entries.push([parseOrigin(args.text(index)), integer(args, index + 1, 'seq')]);
+      }
+      return { type, lamport: lamport(args, 1), entries };
+    }
+    case 'GRAFT':
+      arity(args, 3);
+      return { type, origin: parseOrigin(args.text(1)), after: integer(args, 2, 'seq') };
+    case 'PRUNE':
+      arity(args, 2);
+      return { type, origin: parseOrigin(args.text(1)) };
+    case 'RECORDS':
+      return { type, batch: decodeBatch(args) };
+    case 'MEMBERS':
+      return { type, addresses: args.texts(1).map(address) };
+    case 'ELECTION':
+    case 'OK':
+    case 'COORDINATOR':
+      arity(args, 3);
+      return { type, term: integer(args, 1, 'term'), lamport: lamport(args, 2) };
+    case 'BYE':
+      return { type };
+    default:
+      throw new RumormillError('PROTOCOL', `unknown peer message ${JSON.stringify(type.slice(0, 40))}`);
+  }
+}
+
+/**
+ * The version stands first and is checked before the rest is read, since another version may have other fields.
+ * @throws RumormillError REFUSED or PROTOCOL
+ */
+function decodeHello(args: Args): Hello {
+  const version = args.length > 1 ? integer(args, 1, 'protocol version') : 0;
+  if (version !== PEER_PROTOCOL_VERSION) {
+    throw new RumormillError('REFUSED', `peer protocol version ${version}, this broker speaks ${PEER_PROTOCOL_VERSION}`);
+  }
+  arity(args, 7);
+  return {
+    type: 'PEER',
+    version,
+    mesh: args.text(2),
+    address: address(args.text(3)),
+    origin: parseOrigin(args.text(4)),
+    instance: args.text(5),
+    lamport: lamport(args, 6),
+  };
+}
+
+function encodeBatch(batch: RecordBatch): Buffer {
+  const { origin, seq, count, lamport: first, time, topic, deps, lengths, meta, body } = batch;
+  return encodeCommand(['RECORDS', origin, seq, count, first, time, topic, deps, lengths, meta, body]);
+}
+
+function decodeBatch(args: Args): RecordBatch {
+  arity(args, 11);
+  const batch: RecordBatch = {
+    origin: args.text(1) as Origin,
+    seq: integer(args, 2, 'seq'),
+    count: integer(args, 3, 'count'),
+    lamport: integer(args, 4, 'Lamport timestamp'),
+    time: integer(args, 5, 'time'),
+    topic: args.text(6),
+    deps: args.text(7),
+    lengths: args.text(8),
+    meta: args.text(9),
+    body: args.bytes(10),
+  };
+  validateBatch(batch);
+  return batch;
+}
+
+function address(text: string): Address {
+  try {
+    return parseAddress(text);
+  } catch (cause) {
+    throw new RumormillError('PROTOCOL', `${JSON.stringify(text.slice(0, 80))} is not an address`, { cause });
+  }
+}
+
+function lamport(args: Args, index: number): number {
+  const time = integer(args, index, 'Lamport timestamp');
+  if (time > LAMPORT_MAX) throw new RumormillError('PROTOCOL', `Lamport timestamp ${time} is beyond ${LAMPORT_MAX}`);
+  return time;
+}
+
+function integer(args: Args, index: number, what: string): number {
+  const value = index < args.length ? args.integer(index) : NaN;
+  if (!(value >= 0)) throw new RumormillError('PROTOCOL', `peer message ${args.text(0)}: ${what} is not a number`);
+  return value;
+}
+
+function arity(args: Args, length: number): void {
+  if (args.length !== length) throw new RumormillError('PROTOCOL', `peer message ${args.text(0)} has ${args.length} fields, not ${length}`);
+}
