@@ -109,19 +109,20 @@ function parseIPv6(text: string): number[] | undefined {
   if (!text.includes(':')) return undefined;
   const halves = text.split('::');
   if (halves.length > 2) return undefined;
-  const [head, tail] = [parseGroups(halves[0] ?? ''), parseGroups(halves[1] ?? '')];
+  const [head, tail] = [parseGroups(halves[0]!, halves.length === 1), parseGroups(halves[1] ?? '', true)];
   if (head === undefined || tail === undefined) return undefined;
   const missing = 8 - head.length - tail.length;
   if (halves.length === 1 ? missing !== 0 : missing < 1) return undefined;
   return [...head, ...new Array<number>(missing).fill(0), ...tail];
 }
 
-function parseGroups(text: string): number[] | undefined {
+/** Groups between colons. Only the last part of the whole address may be an IPv4 address. */
+function parseGroups(text: string, isEnd: boolean): number[] | undefined {
   if (text === '') return [];
   const groups: number[] = [];
   const parts = text.split(':');
   for (const [index, part] of parts.entries()) {
-    const four = index === parts.length - 1 ? parseIPv4(part) : undefined;
+    const four = isEnd && index === parts.length - 1 ? parseIPv4(part) : undefined;
     if (four !== undefined) groups.push((four[0]! << 8) | four[1]!, (four[2]! << 8) | four[3]!);
     else if (/^[0-9a-f]{1,4}$/.test(part)) groups.push(parseInt(part, 16));
     else return undefined;

@@ -46,6 +46,7 @@ export function encodeCursor(cursor: Cursor): string {
 export function decodeCursor(text: string): Cursor {
   if (text.length > CURSOR_CHARACTERS_MAX || !/^[A-Za-z0-9_-]+$/.test(text)) throw notACursor(text);
   const bytes = Buffer.from(text, 'base64url');
+  if (bytes.toString('base64url') !== text) throw notACursor(text); // bits of the last character that no byte has
   if (bytes.length < 6 || bytes.readUInt32LE(bytes.length - 4) !== fnv1a(bytes.subarray(0, -4))) throw notACursor(text);
   if (bytes[0] !== FORMAT) throw new RumormillError('ERR', `cursor of format ${bytes[0]}, this broker reads format ${FORMAT}`);
   const reader = new Reader(bytes.subarray(1, -4), text);

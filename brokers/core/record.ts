@@ -15,7 +15,7 @@
  * Invariants: (origin, seq) names one record for ever; the seqs of an origin are 1, 2, 3, ... without holes, and its batches
  * partition them, with the same borders on every broker.
  */
-import { type Address, compareAddresses } from './address.ts';
+import { type Address, compareAddresses, parseAddress } from './address.ts';
 import { RumormillError } from './error.ts';
 import { LAMPORT_MAX } from './lamport.ts';
 
@@ -72,8 +72,20 @@ export interface Message {
 
 /** @throws RumormillError PROTOCOL for what is not an origin */
 export function parseOrigin(text: string): Origin {
-  if (!/^[^/\s]{3,270}\/[0-9a-f]{12}$/.test(text)) throw new RumormillError('PROTOCOL', `${JSON.stringify(text)} is not an origin`);
+  const address = /^([^/\s]{3,270})\/[0-9a-f]{12}$/.exec(text)?.[1];
+  if (address === undefined || !isCanonical(address)) {
+    throw new RumormillError('PROTOCOL', `${JSON.stringify(text.slice(0, 80))} is not an origin`);
+  }
   return text as Origin;
+}
+
+/** Whether a text is an address, in its one form: the order of brokers relies on it. */
+function isCanonical(address: string): boolean {
+  try {
+    return parseAddress(address) === address;
+  } catch {
+    return false; // why it is no address does not matter to whoever asked for an origin
+  }
 }
 
 export function makeOrigin(address: Address, random: () => number): Origin {
@@ -153,8 +165,9 @@ export function validateBatch(batch: RecordBatch): void {
   };
   parseOrigin(batch.origin);
   if (!(batch.count >= 1 && batch.count <= BATCH_MESSAGES_MAX)) fail(`count ${batch.count} is not from 1 to ${BATCH_MESSAGES_MAX}`);
-  if (batch.seq < 1) fail('seq is below 1');
-  if (batch.lamport < 1 || lastLamport(batch) > LAMPORT_MAX) fail(`Lamport timestamp ${batch.lamport} is out of range`);
+  if (!isCount(batch.time)) fail(`time ${batch.time} is not a time`);
+  if (!isCount(batch.seq) || batch.seq < 1) fail(`seq ${batch.seq} is not a number from 1`);
+  if (!isCount(batch.lamport) || batch.lamport < 1 || lastLamport(batch) > LAMPORT_MAX) fail(`Lamport timestamp ${batch.lamport} is out of range`);
   const lengths = parseColumn(batch.lengths, 'lengths', fail);
   if (!isColumn(lengths, batch.count, isCount)) fail('lengths is not an array of one length a message');
   if ((lengths as number[]).reduce((sum, length) => sum + length, 0) !== batch.body.length) fail('lengths do not add up to the body');

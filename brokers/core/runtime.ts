@@ -5,7 +5,7 @@
  * is in `core/`, `commands/` and `host.ts` reaches the world through these and nothing else.
  */
 import type { Address } from './address.ts';
-import type { Origin, RecordBatch, StoredBatch } from './record.ts';
+import type { Origin, StoredBatch } from './record.ts';
 import type { Vector } from './version-vector.ts';
 
 export interface Timer {
@@ -69,37 +69,47 @@ export interface Listener {
 export interface StoreState {
   readonly origin: Origin;
   readonly vector: Vector;
+  /** At least the Lamport timestamp of every record stored, and of every event seen up to the last `saveClock`. */
   readonly lamport: number;
   readonly term: number;
   /** The newest position; 0 for an empty store. */
   readonly position: number;
-  readonly messages: number;
 }
 
-export interface LamportRange {
-  readonly from: number; // inclusive
+/** Batches, and the position up to which the store was searched: nothing that was asked for is missing up to there. */
+export interface Page {
+  readonly batches: readonly StoredBatch[];
+  readonly through: number;
+}
+
+export interface RangeQuery {
+  readonly topic: string;
+  readonly from: number; // Lamport timestamp, inclusive
   readonly to: number; // inclusive
   readonly reverse: boolean;
 }
 
-/** One broker's durable log. Reads may run beside an append and see what was committed before they were called. */
+/** One broker's durable log. Reads may run beside an append and see at least what was committed before they were called. */
 export interface Store {
   readonly state: StoreState;
   /**
-   * Writes the batches, which follow on the newest position, in one transaction; resolves when it is on disk.
+   * Writes the batches, whose positions follow on the newest one, in one transaction; resolves when it is on disk.
    * @throws RumormillError DISKFULL or STORE; then nothing of it is stored
    */
   append(batches: readonly StoredBatch[]): Promise<void>;
   /** Durably keeps the clock and the election term. */
   saveClock(lamport: number, term: number): Promise<void>;
-  /** Batches after a position in position order, of these topics or of all; at least one if there is one, then up to about `bytesMax`. */
-  readAfter(position: number, topics: readonly string[] | undefined, bytesMax: number): Promise<StoredBatch[]>;
+  /** Batches after a position, of these topics or of all, in position order; about `bytesMax`, at least one if there is one. */
+  readAfter(position: number, topics: readonly string[] | undefined, bytesMax: number): Promise<Page>;
   /** The greatest position up to which `vector` covers everything. */
   positionCovered(vector: Vector): Promise<number>;
-  /** Batches of a topic that overlap the range, enough of them to hold its first `count` messages in Lamport order (last, if reverse). */
-  readRange(topic: string, range: LamportRange, count: number): Promise<StoredBatch[]>;
-  /** Batches published since a wall-clock time that carry dedupe ids, newest `limit`, in position order. */
-  readWithIds(since: number, limit: number): Promise<RecordBatch[]>;
+  /**
+   * Batches that overlap a Lamport range, ordered by (first Lamport timestamp, position), descending if reverse, that come after
+   * `previous` in that order; about `bytesMax`, at least one if there is one.
+   */
+  readRange(query: RangeQuery, previous: StoredBatch | undefined, bytesMax: number): Promise<StoredBatch[]>;
+  /** Batches that carry dedupe ids and were published since a wall-clock time: the newest `limit`, in position order. */
+  readWithIds(since: number, limit: number): Promise<StoredBatch[]>;
   close(): Promise<void>;
 }
 

@@ -21,10 +21,11 @@ export interface CommandLimits {
 const LINE_BYTES_MAX = 65_536; // of an inline command
 const LENGTH_BYTES_MAX = 32; // of a line that holds one number
 const [DOLLAR, STAR] = [36, 42];
+const EMPTY: Buffer = Buffer.alloc(0);
 
 /** The arguments of one command; argument 0 is its name. Valid until the parser's next `next`. */
 export class Args {
-  buffer: Buffer = Buffer.alloc(0);
+  buffer: Buffer = EMPTY;
   length = 0;
   readonly starts: number[] = [];
   readonly ends: number[] = [];
@@ -101,7 +102,10 @@ export class CommandParser {
     const input = this.#input;
     const args = this.#args;
     args.length = 0;
-    if (!input.has(1)) return false;
+    if (!input.has(1)) {
+      args.buffer = EMPTY; // an idle connection does not keep what its last command came in
+      return false;
+    }
     if (input.bytes[input.at] !== STAR) return this.#inline();
     const start = input.at + 1 - input.base;
     const end = input.line(LENGTH_BYTES_MAX);
@@ -162,6 +166,7 @@ export class CommandParser {
     if (end === -1) return false;
     if (end === -2) throw protocolError('too big inline request');
     const words = splitWords(input.bytes.toString('latin1', input.base, end)).map((word) => Buffer.from(word, 'latin1'));
+    if (words.length > this.#limits.argumentsMax) throw protocolError('too many words in inline request');
     const args = this.#args;
     args.buffer = Buffer.concat(words);
     let offset = 0;
@@ -177,17 +182,20 @@ export class CommandParser {
 
 const ESCAPES: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', b: '\b', a: '\x07' };
 
-/** Words of a line, with the quoting of redis-cli: "..." with escapes, '...' with \' only. Characters stand for bytes. */
+/**
+ * Words of a line, with the quoting of redis-cli: "..." with escapes, '...' with \' only. Characters stand for bytes, so white space
+ * is ASCII's alone: the \s of a RegExp has U+00A0 too, which as a byte is the second half of an `à`.
+ */
 function splitWords(line: string): string[] {
   const words: string[] = [];
-  const token = /\s*(?:"((?:[^"\\]|\\.)*)"(?=\s|$)|'((?:[^'\\]|\\.)*)'(?=\s|$)|([^\s"']\S*))/y;
-  const end = line.trimEnd().length;
-  while (token.lastIndex < end) {
+  const token = /(?:"((?:[^"\\]|\\[^])*)"(?=[ \t\v\f\r]|$)|'((?:[^'\\]|\\[^])*)'(?=[ \t\v\f\r]|$)|([^ \t\v\f\r"'][^ \t\v\f\r]*))[ \t\v\f\r]*/y;
+  token.lastIndex = line.search(/[^ \t\v\f\r]|$/);
+  while (token.lastIndex < line.length) {
     const match = token.exec(line);
     if (match === null) throw protocolError('unbalanced quotes in request');
     const [, double, single, plain] = match;
     if (double !== undefined) {
-      words.push(double.replace(/\\(?:x([0-9a-fA-F]{2})|(.))/g, (_, hex?: string, other?: string) =>
+      words.push(double.replace(/\\(?:x([0-9a-fA-F]{2})|([^]))/g, (_, hex?: string, other?: string) =>
         hex !== undefined ? String.fromCharCode(parseInt(hex, 16)) : (ESCAPES[other!] ?? other!)));
     } else words.push(single !== undefined ? single.replaceAll("\\'", "'") : plain!);
   }

@@ -9,7 +9,7 @@
  *   MEMBERS      I have links with these brokers.
  *   ELECTION     I am electing a coordinator and you stand above me: are you there?
  *   OK           I am, and I stand above you: I take it from here.
- *   COORDINATOR  I am the coordinator of this term.
+ *   COORDINATOR  This broker is the coordinator of this term. From the one elected, and passed on once by everybody who accepts it.
  *   BYE          I am shutting down.
  */
 import { type Address, parseAddress } from '../core/address.ts';
@@ -33,15 +33,10 @@ export interface Hello {
   readonly lamport: number;
 }
 
-export type ElectionMessage = {
-  readonly type: 'ELECTION' | 'OK' | 'COORDINATOR';
-  readonly term: number;
-  readonly lamport: number;
-};
-
 export type PeerMessage =
   | Hello
-  | ElectionMessage
+  | { readonly type: 'ELECTION' | 'OK'; readonly term: number; readonly lamport: number }
+  | { readonly type: 'COORDINATOR'; readonly term: number; readonly address: Address; readonly lamport: number }
   | { readonly type: 'VECTOR'; readonly lamport: number; readonly entries: readonly (readonly [Origin, number])[] }
   | { readonly type: 'GRAFT'; readonly origin: Origin; readonly after: number }
   | { readonly type: 'PRUNE'; readonly origin: Origin }
@@ -73,8 +68,9 @@ export function encodePeerMessage(message: PeerMessage): Buffer {
       return encodeCommand(['MEMBERS', ...message.addresses]);
     case 'ELECTION':
     case 'OK':
-    case 'COORDINATOR':
       return encodeCommand([message.type, message.term, message.lamport]);
+    case 'COORDINATOR':
+      return encodeCommand([message.type, message.term, message.address, message.lamport]);
     case 'BYE':
       return encodeCommand(['BYE']);
   }
@@ -105,10 +101,13 @@ export function decodePeerMessage(args: Args): PeerMessage {
       return { type, addresses: args.texts(1).map(address) };
     case 'ELECTION':
     case 'OK':
-    case 'COORDINATOR':
       arity(args, 3);
       return { type, term: integer(args, 1, 'term'), lamport: lamport(args, 2) };
+    case 'COORDINATOR':
+      arity(args, 4);
+      return { type, term: integer(args, 1, 'term'), address: address(args.text(2)), lamport: lamport(args, 3) };
     case 'BYE':
+      arity(args, 1);
       return { type };
     default:
       throw new RumormillError('PROTOCOL', `unknown peer message ${JSON.stringify(type.slice(0, 40))}`);

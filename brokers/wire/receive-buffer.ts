@@ -2,7 +2,8 @@
  * Received bytes, as one contiguous window over the chunks that a socket delivered.
  *
  * A chunk that holds whole commands is parsed where it lies. Only where an element spans chunks are they joined, once,
- * when all of the element is there; so a megabyte that comes in a hundred chunks is copied once and not a hundred times.
+ * when all of the element is there; so a megabyte that comes in a hundred chunks is copied once and not a hundred times. A
+ * long command of many elements is joined again and again; then the room for it doubles, so that a byte is copied a few times.
  * Memory is spent for bytes that came, never for a length that was only announced.
  */
 const EMPTY: Buffer = Buffer.alloc(0);
@@ -17,6 +18,9 @@ export class ReceiveBuffer {
   at = 0;
   #chunks: Buffer[] = [];
   #waiting = 0;
+  /** What `#join` made last: the window, and the room in which it can grow. */
+  #joined = EMPTY;
+  #room = EMPTY;
 
   /** Bytes received and not released yet. */
   get length(): number {
@@ -61,13 +65,23 @@ export class ReceiveBuffer {
   /** What has been read is not needed any more. */
   release(): void {
     this.base = this.at;
+    if (this.at < this.bytes.length) return;
+    this.bytes = this.#joined = this.#room = EMPTY; // an idle connection holds no memory
+    this.base = this.at = 0;
   }
 
   #join(): void {
-    const rest = this.bytes.subarray(this.base);
-    this.bytes = Buffer.concat([rest, ...this.#chunks], rest.length + this.#waiting);
-    this.at -= this.base;
-    this.base = 0;
+    const again = this.base === 0 && this.bytes === this.#joined;
+    let end = this.bytes.length - this.base;
+    if (!again || end + this.#waiting > this.#room.length) {
+      const room = Buffer.allocUnsafe((end + this.#waiting) * (again ? 2 : 1));
+      this.bytes.copy(room, 0, this.base);
+      this.#room = room;
+      this.at -= this.base;
+      this.base = 0;
+    }
+    for (const chunk of this.#chunks) end += chunk.copy(this.#room, end);
+    this.bytes = this.#joined = this.#room.subarray(0, end);
     this.#chunks = [];
     this.#waiting = 0;
   }

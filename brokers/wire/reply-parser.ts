@@ -90,8 +90,10 @@ export class ReplyParser {
   #bulkString(): Buffer | undefined {
     const input = this.#input;
     if (!input.has(this.#bulk + 2)) return undefined;
-    const value = input.bytes.subarray(input.at, input.at + this.#bulk);
-    input.at += this.#bulk + 2;
+    const end = input.at + this.#bulk;
+    if (input.bytes[end] !== 13 || input.bytes[end + 1] !== 10) throw protocolError('bulk string is not followed by CR LF');
+    const value = input.bytes.subarray(input.at, end);
+    input.at = end + 2;
     this.#bulk = -1;
     return value;
   }

@@ -1,0 +1,94 @@
+#!/usr/bin/env node
+/**
+ * Command line of one broker: flags, globalState.csv, signals. Exit status 0 after SIGINT or SIGTERM, 1 with one line where it cannot run.
+ */
+import { Command, Option } from 'commander';
+import { join } from 'node:path';
+import { ACK_LEVELS, type AckLevel, makeConfig } from './config.ts';
+import { messageOf } from './core/error.ts';
+import type { LogLevel } from './core/runtime.ts';
+import { Broker } from './host.ts';
+import { systemClock, systemRandom } from './io/clock.ts';
+import { readGlobalState, watchGlobalState } from './io/global-state.ts';
+import { LOG_LEVELS, type LogFormat, makeLogger } from './io/logger.ts';
+import { openStore } from './io/store.ts';
+import { tcpTransport } from './io/transport.ts';
+
+const WATCH_MS = 500;
+const EXIT_MS = 4500; // a shutdown that takes longer is cut off
+
+const EXAMPLES = `
+Examples:
+  $ rumormill-broker                                         localhost:3000, peers from globalState.csv
+  $ rumormill-broker --port 3001                             a second broker on this machine
+  $ rumormill-broker --host 203.0.113.7 --bind 0.0.0.0       a cloud VM: peers and clients use its public address
+  $ rumormill-broker --data-dir /var/lib/rumormill --log-format json
+`;
+
+interface Flags {
+  readonly host: string;
+  readonly port: string;
+  readonly bind?: string;
+  readonly globalState: string;
+  readonly dataDir: string;
+  readonly mesh: string;
+  readonly acks: AckLevel;
+  readonly logLevel: LogLevel;
+  readonly logFormat: LogFormat;
+}
+
+const program = new Command('rumormill-broker')
+  .description('Runs one broker of a Rumormill mesh.')
+  .option('--host <host>', 'address that peers and clients use', 'localhost')
+  .option('--port <port>', 'port, 1 to 65535', '3000')
+  .option('--bind <host>', 'address to listen on, where it differs from --host')
+  .option('--global-state <file>', "CSV file of the mesh's brokers", 'globalState.csv')
+  .option('--data-dir <folder>', 'the log is <folder>/<host>-<port>/broker.db', 'data')
+  .option('--mesh <name>', 'brokers of different meshes refuse each other', 'default')
+  .addOption(new Option('--acks <level>', 'when a publish is acknowledged, unless it says so itself').choices(ACK_LEVELS).default('local'))
+  .addOption(new Option('--log-level <level>').choices(LOG_LEVELS).default('info'))
+  .addOption(new Option('--log-format <format>').choices(['text', 'json']).default('text'))
+  .addHelpText('after', EXAMPLES)
+  .allowExcessArguments(false);
+
+async function run(flags: Flags): Promise<void> {
+  const logger = makeLogger(flags.logLevel, flags.logFormat, (line) => process.stderr.write(line));
+  const config = makeConfig(flags);
+  const rows = await readGlobalState(flags.globalState);
+  const folder = join(flags.dataDir, folderName(flags.host, flags.port));
+  const broker = await Broker.start(flags, rows, {
+    clock: systemClock,
+    random: systemRandom,
+    transport: tcpTransport,
+    logger,
+    openStore: () => openStore(folder, config.address, systemRandom),
+  });
+  const unwatch = watchGlobalState(
+    flags.globalState, WATCH_MS, (changed) => broker.configure(changed),
+    (error) => logger.error('globalState.csv not taken over, the last good list stays', { reason: error.message }));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      logger.info('stopping', { signal });
+      setTimeout(() => process.exit(1), EXIT_MS).unref();
+      void broker.stop();
+    });
+  }
+  try {
+    await broker.stopped;
+  } finally {
+    unwatch();
+  }
+}
+
+/** Characters of an IPv6 address that folders cannot have everywhere are replaced. */
+function folderName(host: string, port: string): string {
+  return `${host.toLowerCase().replaceAll(/[[\]]/g, '').replaceAll(':', '_')}-${port}`;
+}
+
+try {
+  await run(program.parse().opts<Flags>());
+  process.exitCode = 0;
+} catch (error) {
+  process.stderr.write(`rumormill-broker: ${messageOf(error)}\n`);
+  process.exit(1);
+}

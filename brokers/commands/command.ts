@@ -1,0 +1,108 @@
+/**
+ * What a command is, and what it sees of the connection that it came on.
+ *
+ * A command takes its arguments and returns its reply, or a promise of it, and then the connection waits; the next command is not begun before
+ * (but for PUBLISH, whose replies alone may be outstanding together). `undefined` where it has sent its replies itself.
+ */
+import { RumormillError } from '../core/error.ts';
+import type { Broker } from '../host.ts';
+import type { Args } from '../wire/command-parser.ts';
+import type { RespVersion, Value } from '../wire/resp.ts';
+
+/** A client's connection, as its commands see it. */
+export interface Connection {
+  readonly id: number;
+  readonly broker: Broker;
+  /** Aborted when the connection closes, or when its client has sent its last byte: whoever waits for it gives up. */
+  readonly signal: AbortSignal;
+  name: string;
+  version: RespVersion;
+  readonly channels: Set<string>;
+  readonly patterns: Set<string>;
+  /** Sends a reply, or something unasked. */
+  send(value: Value): void;
+  /** Sends what is queued, then closes. */
+  end(): void;
+  /** Hands the connection over to the mesh: it is a peer's. */
+  becomePeer(args: Args): void;
+  unsubscribeAll(): void;
+}
+
+export type Reply = Value | undefined;
+
+export interface Command {
+  /** How many arguments, the name included; `max` undefined for any number. */
+  readonly min: number;
+  readonly max?: number;
+  /** As in the table of commands. */
+  readonly usage: string;
+  run(args: Args, connection: Connection): Reply | Promise<Reply>;
+}
+
+/** Reads options behind the fixed arguments: words in any order, each with what follows it. */
+export class OptionReader {
+  readonly #args: Args;
+  #at: number;
+  #name = '';
+
+  constructor(args: Args, from: number) {
+    this.#args = args;
+    this.#at = from;
+  }
+
+  /** The next option in upper case, or undefined at the end. */
+  next(): string | undefined {
+    if (this.#at >= this.#args.length) return undefined;
+    this.#name = this.#args.text(this.#at++).toUpperCase();
+    return this.#name;
+  }
+
+  /** The next argument as text. @throws RumormillError ERR where it is missing */
+  text(): string {
+    return this.#args.text(this.#take());
+  }
+
+  /** The next argument's index. @throws RumormillError ERR where it is missing */
+  index(): number {
+    return this.#take();
+  }
+
+  /** The next argument as an integer, bounds inclusive. @throws RumormillError ERR */
+  integer(min: number, max: number): number {
+    return integerArgument(this.#args, this.#take(), this.#name, min, max);
+  }
+
+  /** @throws RumormillError ERR always: the option is none of this command's */
+  unknown(): never {
+    throw new RumormillError('ERR', `unknown option ${shown(this.#name)} of ${this.#args.text(0).toUpperCase()}`);
+  }
+
+  #take(): number {
+    if (this.#at >= this.#args.length) throw new RumormillError('ERR', `option ${shown(this.#name)} needs a value`);
+    return this.#at++;
+  }
+}
+
+/** @throws RumormillError ERR that names the argument and the range */
+export function integerArgument(args: Args, index: number, name: string, min: number, max: number): number {
+  const value = args.integer(index);
+  if (value >= min && value <= max) return value;
+  throw new RumormillError('ERR', `${name} ${shown(args.text(index))} is not an integer from ${min} to ${max}`);
+}
+
+/** @throws RumormillError ERR or TOOBIG where the text cannot be a topic's name */
+export function checkTopic(topic: string, bytesMax: number): string {
+  if (topic === '') throw new RumormillError('ERR', 'topic name is empty');
+  if (Buffer.byteLength(topic) > bytesMax) throw new RumormillError('TOOBIG', `topic name is over ${bytesMax} bytes`);
+  for (let index = 0; index < topic.length; index += 1) {
+    const code = topic.charCodeAt(index);
+    if (code < 32 || (code >= 127 && code < 160)) throw new RumormillError('ERR', `topic name ${shown(topic)} has control characters`);
+  }
+  if (topic.includes('\ufffd')) throw new RumormillError('ERR', `topic name ${shown(topic)} is not UTF-8`);
+  return topic;
+}
+
+/** Text from a client as it may stand in an error: quoted and cut. */
+export function shown(text: string): string {
+  return JSON.stringify(text.length > 64 ? `${text.slice(0, 64)}...` : text);
+}

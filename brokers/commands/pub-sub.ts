@@ -1,0 +1,72 @@
+/**
+ * SUBSCRIBE, UNSUBSCRIBE, PSUBSCRIBE, PUNSUBSCRIBE, PUBSUB: as Redis has them. What is published on any broker is pushed to
+ * the subscribers of every broker, from when they subscribed on; a client too slow for it is disconnected.
+ */
+import { RumormillError } from '../core/error.ts';
+import type { Args } from '../wire/command-parser.ts';
+import { Push, type Value } from '../wire/resp.ts';
+import { checkTopic, type Command, type Connection, shown } from './command.ts';
+
+function subscribe(args: Args, connection: Connection): undefined {
+  const { topicBytesMax } = connection.broker.config.limits;
+  const channels = args.texts(1).map((channel) => checkTopic(channel, topicBytesMax));
+  for (const channel of channels) {
+    connection.channels.add(channel);
+    connection.broker.pubSub.subscribe(channel, connection);
+    confirm(connection, 'subscribe', channel);
+  }
+}
+
+function psubscribe(args: Args, connection: Connection): undefined {
+  for (const pattern of args.texts(1)) {
+    connection.patterns.add(pattern);
+    connection.broker.pubSub.psubscribe(pattern, connection);
+    confirm(connection, 'psubscribe', pattern);
+  }
+}
+
+function unsubscribe(args: Args, connection: Connection): undefined {
+  const channels = args.length > 1 ? args.texts(1) : [...connection.channels];
+  for (const channel of channels) {
+    connection.channels.delete(channel);
+    connection.broker.pubSub.unsubscribe(channel, connection);
+    confirm(connection, 'unsubscribe', channel);
+  }
+  if (channels.length === 0) confirm(connection, 'unsubscribe', null);
+}
+
+function punsubscribe(args: Args, connection: Connection): undefined {
+  const patterns = args.length > 1 ? args.texts(1) : [...connection.patterns];
+  for (const pattern of patterns) {
+    connection.patterns.delete(pattern);
+    connection.broker.pubSub.punsubscribe(pattern, connection);
+    confirm(connection, 'punsubscribe', pattern);
+  }
+  if (patterns.length === 0) confirm(connection, 'punsubscribe', null);
+}
+
+function confirm(connection: Connection, kind: string, name: string | null): void {
+  connection.send(new Push([kind, name, connection.channels.size + connection.patterns.size]));
+}
+
+function pubsub(args: Args, { broker }: Connection): Value {
+  const { pubSub } = broker;
+  const what = args.text(1).toUpperCase();
+  if (what === 'CHANNELS' && args.length <= 3) return pubSub.channels(args.length > 2 ? args.text(2) : undefined);
+  if (what === 'NUMSUB') return args.texts(2).flatMap((channel) => [channel, pubSub.countSubscribers(channel)]);
+  if (what === 'NUMPAT' && args.length === 2) return pubSub.patternCount;
+  throw new RumormillError('ERR', `unknown subcommand or wrong number of arguments: PUBSUB ${shown(args.text(1))}; CHANNELS [pattern], NUMSUB [topic ...], NUMPAT`);
+}
+
+export const pubSubCommands: Readonly<Record<string, Command>> = {
+  SUBSCRIBE: { min: 2, usage: 'topic [topic ...]', run: subscribe },
+  UNSUBSCRIBE: { min: 1, usage: '[topic ...]', run: unsubscribe },
+  PSUBSCRIBE: { min: 2, usage: 'pattern [pattern ...]', run: psubscribe },
+  PUNSUBSCRIBE: { min: 1, usage: '[pattern ...]', run: punsubscribe },
+  PUBSUB: { min: 2, usage: 'CHANNELS [pattern] | NUMSUB [topic ...] | NUMPAT', run: pubsub },
+};
+
+/** What a RESP2 connection may still say once it has subscribed, as in Redis. */
+export const SUBSCRIBED_COMMANDS: ReadonlySet<string> = new Set([
+  'SUBSCRIBE', 'UNSUBSCRIBE', 'PSUBSCRIBE', 'PUNSUBSCRIBE', 'PING', 'QUIT', 'RESET',
+]);

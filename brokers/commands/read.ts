@@ -1,0 +1,69 @@
+/** Reading commands: POLL, LATEST, RANGE. */
+import type { Cursor } from '../core/cursor.ts';
+import { decodeCursor, encodeCursor } from '../core/cursor.ts';
+import { RumormillError } from '../core/error.ts';
+import { LAMPORT_MAX } from '../core/lamport.ts';
+import type { Broker } from '../host.ts';
+import type { Args } from '../wire/command-parser.ts';
+import { encodeMessage } from '../wire/message.ts';
+import { checkTopic, type Command, type Connection, OptionReader } from './command.ts';
+
+const POLL_OPTIONS = new Set(['CURSOR', 'COUNT', 'BLOCK']);
+
+/**
+ * The options come behind the topics, so the topics end at the first word that is an option. A topic that bears an option's name
+ * can be read where it stands first.
+ */
+async function poll(args: Args, { broker, signal }: Connection): Promise<[string, ReturnType<typeof encodeMessage>[]]> {
+  const { pollCountDefault, pollCountMax, pollTopicsMax, blockMsMax, topicBytesMax } = broker.config.limits;
+  const topics = new Set<string>();
+  let at = 1;
+  do topics.add(checkTopic(args.text(at++), topicBytesMax));
+  while (at < args.length && !POLL_OPTIONS.has(args.text(at).toUpperCase()));
+  if (topics.size > pollTopicsMax) throw new RumormillError('ERR', `more than ${pollTopicsMax} topics in one POLL`);
+  let cursor: Cursor | undefined;
+  let count = pollCountDefault;
+  let blockMs = 0;
+  const options = new OptionReader(args, at);
+  for (let name = options.next(); name !== undefined; name = options.next()) {
+    if (name === 'CURSOR') cursor = parseCursor(broker, options.text());
+    else if (name === 'COUNT') count = options.integer(1, pollCountMax);
+    else if (name === 'BLOCK') blockMs = options.integer(0, blockMsMax);
+    else options.unknown();
+  }
+  const result = await broker.poll(topics, cursor ?? broker.latestCursor(), count, blockMs, signal);
+  return [encodeCursor(result.cursor), result.messages.map(encodeMessage)];
+}
+
+function parseCursor(broker: Broker, text: string): Cursor {
+  const word = text.toLowerCase();
+  if (word === 'latest') return broker.latestCursor();
+  return word === 'earliest' ? broker.earliestCursor() : decodeCursor(text);
+}
+
+async function latest(args: Args, { broker }: Connection): Promise<ReturnType<typeof encodeMessage> | null> {
+  const topic = checkTopic(args.text(1), broker.config.limits.topicBytesMax);
+  const [message] = await broker.range({ topic, from: 0, to: LAMPORT_MAX, reverse: true }, 1);
+  return message === undefined ? null : encodeMessage(message);
+}
+
+async function range(args: Args, { broker }: Connection): Promise<ReturnType<typeof encodeMessage>[]> {
+  const { topicBytesMax, pollCountDefault, pollCountMax } = broker.config.limits;
+  const topic = checkTopic(args.text(1), topicBytesMax);
+  let [from, to, count, reverse] = [0, LAMPORT_MAX, pollCountDefault, false];
+  const options = new OptionReader(args, 2);
+  for (let name = options.next(); name !== undefined; name = options.next()) {
+    if (name === 'FROM') from = options.integer(0, LAMPORT_MAX);
+    else if (name === 'TO') to = options.integer(0, LAMPORT_MAX);
+    else if (name === 'COUNT') count = options.integer(1, pollCountMax);
+    else if (name === 'REV') reverse = true;
+    else options.unknown();
+  }
+  return (await broker.range({ topic, from, to, reverse }, count)).map(encodeMessage);
+}
+
+export const readCommands: Readonly<Record<string, Command>> = {
+  POLL: { min: 2, usage: 'topic [topic ...] [CURSOR cursor|earliest|latest] [COUNT n] [BLOCK ms]', run: poll },
+  LATEST: { min: 2, max: 2, usage: 'topic', run: latest },
+  RANGE: { min: 2, usage: 'topic [FROM lamport] [TO lamport] [COUNT n] [REV]', run: range },
+};

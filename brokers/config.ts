@@ -1,0 +1,122 @@
+/**
+ * Every limit, timeout and default of a broker, with its unit and what happens at it. `checkConfig` holds the relations between them.
+ *
+ * Policy at a limit: (e) the command gets an error and the connection lives on; (c) the connection is closed; (w) the sender
+ * is made to wait, by not reading from its connection; (d) dropped here and fetched again.
+ */
+import { type Address, makeAddress } from './core/address.ts';
+import { RumormillError } from './core/error.ts';
+
+export type AckLevel = 'none' | 'local' | 'quorum' | 'all';
+export const ACK_LEVELS: readonly AckLevel[] = ['none', 'local', 'quorum', 'all'];
+
+export const DEFAULT_LIMITS = {
+  // Messages
+  payloadBytesMax: 1024 * 1024, // (e) TOOBIG
+  topicBytesMax: 255, // (e)
+  keyBytesMax: 1024, // (e) TOOBIG
+  headersMax: 64, // (e) TOOBIG
+  headerBytesMax: 8 * 1024, // (e) TOOBIG; names and values of one message
+  idBytesMax: 128, // (e) TOOBIG
+  batchBytesMax: 1024 * 1024, // of payloads, beyond which the next message begins a new batch
+  lamportJumpMax: 2 ** 32, // (e) how far a publisher's clock may be ahead of the broker's
+
+  // Connections
+  connectionsMax: 50_000, // (c)
+  argumentsMax: 4096, // (c) of one command
+  bulkBytesMax: 8 * 1024 * 1024, // (c) of one argument
+  commandBytesMax: 16 * 1024 * 1024, // (c) of one command
+  inputBytesMax: 1024 * 1024, // (w) received behind a command that is being carried out
+  outputBytesMax: 8 * 1024 * 1024, // (w) replies that the client does not read
+  pushBytesMax: 32 * 1024 * 1024, // (c) pushed messages that the client does not read, as Redis does
+  unansweredMax: 200_000, // (w) messages of one connection waiting for their acknowledgement
+  pollCountDefault: 100,
+  pollCountMax: 10_000, // (e)
+  pollTopicsMax: 1000, // (e)
+  blockMsMax: 24 * 3600 * 1000, // (e)
+  replyBytesMax: 8 * 1024 * 1024, // of messages in one reply; at least one message is sent
+
+  // Log
+  pendingBytesMax: 64 * 1024 * 1024, // (w) accepted and not on disk; reading goes on at half of it
+  transactionBytesMax: 16 * 1024 * 1024, // the rest goes into the next transaction
+  tailBytesMax: 64 * 1024 * 1024, // recent batches in memory; the oldest leave
+  readBytesMax: 1024 * 1024, // read from the disk at a time
+  dedupeWindowMs: 120_000, // for how long a dedupe id is remembered
+  dedupeIdsMax: 100_000, // a topic; the oldest leave
+
+  // Peers
+  membersMax: 1000, // known brokers; more are not learned
+  linkWindowBytes: 8 * 1024 * 1024, // (w) records on their way to one peer
+  holdBackBytesMax: 64 * 1024 * 1024, // (d)
+  beatMs: 1000, // between heartbeats at the latest
+  tickMs: 100, // between looks at what is due
+  suspectAfterMs: 3000,
+  deadAfterMs: 10_000,
+  forgetAfterMs: 600_000, // a broker that no row names
+  dialTimeoutMs: 1000, // for connection and handshake each
+  redialMinMs: 100, // doubling
+  redialMaxMs: 2000,
+  stallMs: 2000, // without progress on records that a neighbour has, before another is asked
+  electionOkTimeoutMs: 500,
+  electionCoordinatorTimeoutMs: 1500,
+  electionGraceMs: 500, // for a lost coordinator to come back
+  joinTimeoutMs: 1500, // for the first dials, before the first election
+  ackTimeoutMs: 5000, // (e) NOQUORUM
+  shutdownMs: 3000, // for connections to take their last replies
+};
+
+export type Limits = Readonly<typeof DEFAULT_LIMITS>;
+
+export interface Config {
+  /** The address that peers and clients use. */
+  readonly address: Address;
+  /** Where to listen; the address itself by default. */
+  readonly bind: Address;
+  readonly mesh: string;
+  readonly acks: AckLevel;
+  readonly limits: Limits;
+}
+
+export interface ConfigOptions {
+  host?: string;
+  port?: number | string;
+  /** Host to listen on, where it differs from `host`. */
+  bind?: string;
+  mesh?: string;
+  acks?: AckLevel;
+  limits?: Partial<Limits>;
+}
+
+/** @throws RumormillError CONFIG that names the setting */
+export function makeConfig(options: ConfigOptions = {}): Config {
+  const { host = 'localhost', port = 3000, bind = host, mesh = 'default', acks = 'local' } = options;
+  if (!/^[\w.-]{1,64}$/.test(mesh)) {
+    throw new RumormillError('CONFIG', `mesh name ${JSON.stringify(mesh)} is not 1 to 64 letters, digits, dots, dashes or underscores`);
+  }
+  if (!ACK_LEVELS.includes(acks)) throw new RumormillError('CONFIG', `acks ${JSON.stringify(acks)} is not ${ACK_LEVELS.join(', ')}`);
+  const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  checkLimits(limits);
+  return { address: makeAddress(host, port), bind: makeAddress(bind, port), mesh, acks, limits };
+}
+
+function checkLimits(limits: Limits): void {
+  for (const [name, value] of Object.entries(limits)) {
+    if (!Number.isSafeInteger(value) || value < 1) throw new RumormillError('CONFIG', `${name} ${value} is not a positive integer`);
+  }
+  const relations: readonly [lesser: keyof Limits, greater: keyof Limits][] = [
+    ['payloadBytesMax', 'bulkBytesMax'], // so that a payload too big is an error and not the end of the connection
+    ['bulkBytesMax', 'commandBytesMax'],
+    ['payloadBytesMax', 'pendingBytesMax'],
+    ['payloadBytesMax', 'replyBytesMax'],
+    ['tickMs', 'beatMs'],
+    ['beatMs', 'suspectAfterMs'], // or a healthy silent peer would be suspected
+    ['suspectAfterMs', 'deadAfterMs'],
+    ['redialMinMs', 'redialMaxMs'],
+    ['beatMs', 'stallMs'], // what one beat tells must be able to arrive before it counts as stalled
+    ['electionOkTimeoutMs', 'electionCoordinatorTimeoutMs'],
+    ['pollCountDefault', 'pollCountMax'],
+  ];
+  for (const [lesser, greater] of relations) {
+    if (limits[lesser] > limits[greater]) throw new RumormillError('CONFIG', `${lesser} ${limits[lesser]} is above ${greater} ${limits[greater]}`);
+  }
+}

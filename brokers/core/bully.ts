@@ -1,0 +1,190 @@
+/**
+ * Bully election on broker order, with terms: the highest live address of a connected component becomes coordinator.
+ *
+ * H. Garcia-Molina, "Elections in a Distributed Computing System", IEEE Transactions on Computers C-31(1), 1982, section III. A broker that finds no
+ * coordinator asks everybody above it (ELECTION); whoever is there answers (OK) and takes over; who hears nobody above announces itself
+ * (COORDINATOR). Where we differ, and why:
+ *   - The paper has a synchronous network without partitions. Here partitions happen, so an announcement carries a term, which the
+ *     winner makes one greater than any it has seen, and a lower term changes nothing. Of two announcements with one term (two sides of a
+ *     partition) the higher address wins.
+ *   - Who accepts an announcement passes it on, so that it reaches brokers without a link to the winner. Who hears a coordinator below
+ *     itself starts an election: that is the bullying.
+ *   - A broker above the caller that knows a live coordinator says so, rather than hold an election that could only repeat it.
+ *
+ * The core decides, the caller acts: effects are to be carried out in order, and `persist` must be on disk before what
+ * follows it is sent, so that a restarted broker never announces an old term.
+ *
+ * Invariants: the term never falls; the coordinator, once known, is never below oneself; there is at most one
+ * coordinator a term and component.
+ */
+import { type Address, compareAddresses } from './address.ts';
+
+export type BullyMessage =
+  | { readonly type: 'ELECTION' | 'OK'; readonly term: number }
+  | { readonly type: 'COORDINATOR'; readonly term: number; readonly address: Address };
+
+export type BullyEffect =
+  | { readonly type: 'persist'; readonly term: number }
+  | { readonly type: 'send'; readonly to: Address; readonly message: BullyMessage }
+  | { readonly type: 'started'; readonly term: number }
+  | { readonly type: 'chosen'; readonly coordinator: Address; readonly term: number };
+
+export interface BullyOptions {
+  /** How long an OK may take. */
+  readonly okTimeoutMs: number;
+  /** How long a COORDINATOR may take after an OK. */
+  readonly coordinatorTimeoutMs: number;
+  /** How long a lost coordinator may take to come back before an election. */
+  readonly graceMs: number;
+}
+
+/** `asking`: ELECTION is out, no OK yet. `yielding`: somebody above answered, its announcement is awaited. */
+type Phase = 'idle' | 'asking' | 'yielding';
+
+export class Bully {
+  readonly #self: Address;
+  readonly #options: BullyOptions;
+  readonly #peers = new Set<Address>();
+  #term: number;
+  #coordinator: Address | undefined;
+  #phase: Phase = 'idle';
+  #deadline = Infinity; // of the phase, or of a lost coordinator's grace
+  #effects: BullyEffect[] = [];
+
+  constructor(self: Address, term: number, options: BullyOptions) {
+    this.#self = self;
+    this.#term = term;
+    this.#options = options;
+  }
+
+  get term(): number {
+    return this.#term;
+  }
+
+  get coordinator(): Address | undefined {
+    return this.#coordinator;
+  }
+
+  /** Starts an election: when the broker has started, and when there is no coordinator. */
+  elect(now: number): BullyEffect[] {
+    this.#elect(now);
+    return this.#take();
+  }
+
+  linkUp(peer: Address): BullyEffect[] {
+    this.#peers.add(peer);
+    if (peer === this.#coordinator) this.#rest();
+    if (this.#coordinator !== undefined) this.#announce(peer);
+    return this.#take();
+  }
+
+  /** `leaving`: the peer said that it shuts down, so nobody waits for it to come back. */
+  linkDown(peer: Address, leaving: boolean, now: number): BullyEffect[] {
+    this.#peers.delete(peer);
+    if (peer === this.#coordinator && this.#phase === 'idle') {
+      if (leaving) this.#elect(now);
+      else this.#deadline = now + this.#options.graceMs;
+    }
+    return this.#take();
+  }
+
+  receive(from: Address, message: BullyMessage, now: number): BullyEffect[] {
+    switch (message.type) {
+      case 'ELECTION':
+        this.#onElection(from, now);
+        break;
+      case 'OK':
+        if (this.#phase === 'asking') this.#wait('yielding', now + this.#options.coordinatorTimeoutMs);
+        break;
+      case 'COORDINATOR':
+        this.#onCoordinator(from, message.address, message.term, now);
+        break;
+    }
+    return this.#take();
+  }
+
+  /** To be called now and then: times out what takes too long. */
+  tick(now: number): BullyEffect[] {
+    if (now >= this.#deadline) {
+      if (this.#phase === 'asking') this.#win();
+      else this.#elect(now);
+    }
+    return this.#take();
+  }
+
+  #elect(now: number): void {
+    const above = [...this.#peers].filter((peer) => compareAddresses(peer, this.#self) > 0);
+    this.#coordinator = undefined;
+    this.#effects.push({ type: 'started', term: this.#term });
+    if (above.length === 0) return this.#win();
+    for (const peer of above) this.#send(peer, { type: 'ELECTION', term: this.#term });
+    this.#wait('asking', now + this.#options.okTimeoutMs);
+  }
+
+  #onElection(from: Address, now: number): void {
+    if (compareAddresses(from, this.#self) > 0) return; // who asks upwards was never meant for us
+    this.#send(from, { type: 'OK', term: this.#term });
+    const live = this.#coordinator === this.#self || (this.#coordinator !== undefined && this.#peers.has(this.#coordinator));
+    if (live) this.#announce(from);
+    else if (this.#phase === 'idle') this.#elect(now);
+  }
+
+  #onCoordinator(from: Address, address: Address, term: number, now: number): void {
+    const known = this.#coordinator;
+    const stale = term < this.#term || (term === this.#term && known !== undefined && compareAddresses(address, known) < 0);
+    if (stale) {
+      if (known !== undefined) this.#announce(from);
+      return;
+    }
+    if (term === this.#term && address === known) return;
+    if (compareAddresses(address, this.#self) < 0) {
+      this.#setTerm(term);
+      this.#elect(now);
+      return;
+    }
+    if (address === this.#self) return this.#setTerm(term); // our own announcement of an earlier life: our election answers it
+    this.#choose(address, term);
+    for (const peer of this.#peers) if (peer !== from && peer !== address) this.#announce(peer);
+  }
+
+  #win(): void {
+    this.#choose(this.#self, this.#term + 1);
+    for (const peer of this.#peers) this.#announce(peer);
+  }
+
+  #choose(coordinator: Address, term: number): void {
+    this.#setTerm(term);
+    this.#coordinator = coordinator;
+    this.#rest();
+    this.#effects.push({ type: 'chosen', coordinator, term });
+  }
+
+  #setTerm(term: number): void {
+    if (term <= this.#term) return;
+    this.#term = term;
+    this.#effects.push({ type: 'persist', term });
+  }
+
+  #announce(to: Address): void {
+    this.#send(to, { type: 'COORDINATOR', term: this.#term, address: this.#coordinator! });
+  }
+
+  #send(to: Address, message: BullyMessage): void {
+    this.#effects.push({ type: 'send', to, message });
+  }
+
+  #wait(phase: Phase, deadline: number): void {
+    this.#phase = phase;
+    this.#deadline = deadline;
+  }
+
+  #rest(): void {
+    this.#wait('idle', Infinity);
+  }
+
+  #take(): BullyEffect[] {
+    const effects = this.#effects;
+    this.#effects = [];
+    return effects;
+  }
+}

@@ -1,0 +1,253 @@
+/**
+ * The log: one writer with group commit, and a tail of recent batches in memory.
+ *
+ * While one transaction runs, whatever arrives waits; all of it becomes the next transaction. A local batch gets its name (seq and
+ * Lamport timestamps) when its transaction is formed, so a transaction that fails leaves no hole and uses up no seq.
+ *
+ * Invariants:
+ *   1. `vector`, `position` and the tail show what is on disk, and nothing else (durable first).
+ *   2. An origin's batches enter in seq order without holes (contiguity): `receive` refuses anything else.
+ *   3. Position order is a causal order: a batch enters after everything it depends on; the caller sees to it for batches of peers
+ *      (hold-back), and local batches carry as deps what entered since the last one.
+ *   4. What waits is bounded by the caller, who stops reading from publishers while `full`.
+ */
+import { assert, RumormillError } from './error.ts';
+import type { LamportClock } from './lamport.ts';
+import { batchBytes, type Draft, lastSeq, type Origin, type RecordBatch, type StoredBatch } from './record.ts';
+import type { Clock, Page, Store } from './runtime.ts';
+import { VersionVector } from './version-vector.ts';
+
+export interface LogOptions {
+  readonly tailBytesMax: number;
+  readonly transactionBytesMax: number;
+  readonly pendingBytesMax: number;
+}
+
+/** What becomes of a local batch; each called at most once, `failed` in place of `stored`. */
+export interface DraftFate {
+  /** The batch has its name and goes into the transaction that runs now. */
+  named?(batch: StoredBatch): void;
+  /** The batch is on disk. */
+  stored(batch: StoredBatch): void;
+  failed(error: RumormillError): void;
+}
+
+export interface LogEvents {
+  /** Batches are on disk, in position order. Comes before the `stored` of each. */
+  committed(batches: readonly StoredBatch[]): void;
+  /** A transaction failed; `error.code` is DISKFULL or STORE. Batches of peers that waited were dropped, to be fetched again. */
+  failed(error: RumormillError): void;
+  /** The log is not `full` any more. */
+  drained(): void;
+}
+
+type Entry =
+  | { readonly kind: 'local'; readonly draft: Draft; readonly fate: DraftFate }
+  | { readonly kind: 'remote'; readonly batch: RecordBatch };
+
+export class Log {
+  readonly origin: Origin;
+  /** What is on disk here. */
+  readonly vector: VersionVector;
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #lamport: LamportClock;
+  readonly #options: LogOptions;
+  readonly #events: LogEvents;
+  readonly #tail: Tail;
+  #position: number;
+  #accepted: VersionVector; // what is on disk or waits to be written
+  #undeclared: Map<Origin, number>; // what entered since the last local batch: the next one's deps
+  #queue: Entry[] = [];
+  #pendingBytes = 0;
+  #full = false;
+  #scheduled = false;
+  #idleWaiters: (() => void)[] = [];
+
+  constructor(store: Store, clock: Clock, lamport: LamportClock, options: LogOptions, events: LogEvents) {
+    const { origin, vector, position } = store.state;
+    this.origin = origin;
+    this.vector = new VersionVector(vector);
+    this.#accepted = new VersionVector(vector);
+    this.#undeclared = new Map(vector);
+    this.#undeclared.delete(origin);
+    this.#position = position;
+    this.#store = store;
+    this.#clock = clock;
+    this.#lamport = lamport;
+    this.#options = options;
+    this.#events = events;
+    this.#tail = new Tail(position + 1, options.tailBytesMax);
+  }
+
+  /** The newest position on disk; 0 in an empty log. */
+  get position(): number {
+    return this.#position;
+  }
+
+  /** Bytes that wait to be written. */
+  get pendingBytes(): number {
+    return this.#pendingBytes;
+  }
+
+  /** Whether publishers should be held back; `drained` says when not any more. */
+  get full(): boolean {
+    return this.#full;
+  }
+
+  /** Takes in a local batch. */
+  publish(draft: Draft, fate: DraftFate): void {
+    this.#enqueue({ kind: 'local', draft, fate }, batchBytes(draft));
+  }
+
+  /** The next seq that `receive` takes of an origin. */
+  nextSeq(origin: Origin): number {
+    return this.#accepted.get(origin) + 1;
+  }
+
+  /** Takes in a batch of a peer whose deps are all accepted. */
+  receive(batch: RecordBatch): void {
+    assert(batch.seq === this.nextSeq(batch.origin), `batch ${batch.origin} ${batch.seq} does not follow on`);
+    this.#accepted.advance(batch.origin, lastSeq(batch));
+    this.#enqueue({ kind: 'remote', batch }, batchBytes(batch));
+  }
+
+  /** Batches after a position, of these topics or of all, in position order: from memory where it reaches back so far. */
+  readAfter(position: number, topics: ReadonlySet<string> | undefined, bytesMax: number): Page | Promise<Page> {
+    return this.#tail.readAfter(position, topics, bytesMax) ?? this.#store.readAfter(position, topics && [...topics], bytesMax);
+  }
+
+  /** Resolves when nothing waits to be written. */
+  async idle(): Promise<void> {
+    while (this.#scheduled) await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
+  }
+
+  #enqueue(entry: Entry, bytes: number): void {
+    this.#queue.push(entry);
+    this.#pendingBytes += bytes;
+    if (this.#pendingBytes >= this.#options.pendingBytesMax) this.#full = true;
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    this.#clock.defer(() => void this.#commitAll());
+  }
+
+  async #commitAll(): Promise<void> {
+    while (this.#queue.length > 0) await this.#commitSome();
+    this.#scheduled = false;
+    for (const resolve of this.#idleWaiters.splice(0)) resolve();
+  }
+
+  /** One transaction: name, write, and only then show. */
+  async #commitSome(): Promise<void> {
+    const entries = this.#takeTransaction();
+    const undeclared = new Map(this.#undeclared);
+    const batches = this.#name(entries, undeclared);
+    try {
+      await this.#store.append(batches);
+    } catch (error) {
+      if (!(error instanceof RumormillError)) throw error;
+      this.#abandon(entries, error);
+      return;
+    }
+    this.#undeclared = undeclared;
+    this.#position += batches.length;
+    for (const batch of batches) {
+      this.vector.advance(batch.origin, lastSeq(batch));
+      this.#tail.push(batch);
+    }
+    this.#release(entries);
+    this.#events.committed(batches);
+    for (const [index, entry] of entries.entries()) if (entry.kind === 'local') entry.fate.stored(batches[index]!);
+  }
+
+  #takeTransaction(): Entry[] {
+    let bytes = 0;
+    let count = 0;
+    while (count < this.#queue.length && bytes < this.#options.transactionBytesMax) bytes += entryBytes(this.#queue[count++]!);
+    return this.#queue.splice(0, count);
+  }
+
+  /** Gives every entry its position, and local ones their names. Changes `undeclared` as the transaction will. */
+  #name(entries: readonly Entry[], undeclared: Map<Origin, number>): StoredBatch[] {
+    let seq = this.vector.get(this.origin) + 1;
+    let position = this.#position;
+    return entries.map((entry) => {
+      position += 1;
+      if (entry.kind === 'remote') {
+        undeclared.set(entry.batch.origin, lastSeq(entry.batch));
+        return { ...entry.batch, position };
+      }
+      const { draft, fate } = entry;
+      const deps = undeclared.size === 0 ? '' : JSON.stringify(Object.fromEntries(undeclared));
+      undeclared.clear();
+      const batch = { ...draft, origin: this.origin, seq, lamport: this.#lamport.increment(draft.count), deps, position };
+      seq += draft.count;
+      fate.named?.(batch);
+      return batch;
+    });
+  }
+
+  #abandon(entries: readonly Entry[], error: RumormillError): void {
+    const waiting = this.#queue.filter((entry) => entry.kind === 'remote');
+    this.#queue = this.#queue.filter((entry) => entry.kind === 'local');
+    this.#accepted = new VersionVector(this.vector.entries());
+    this.#release([...entries, ...waiting]);
+    this.#events.failed(error);
+    for (const entry of entries) if (entry.kind === 'local') entry.fate.failed(error);
+  }
+
+  #release(entries: readonly Entry[]): void {
+    for (const entry of entries) this.#pendingBytes -= entryBytes(entry);
+    if (this.#full && this.#pendingBytes <= this.#options.pendingBytesMax / 2) {
+      this.#full = false;
+      this.#events.drained();
+    }
+  }
+}
+
+function entryBytes(entry: Entry): number {
+  return batchBytes(entry.kind === 'local' ? entry.draft : entry.batch);
+}
+
+/** The newest batches, consecutive positions, bounded in bytes; the oldest leave first. */
+class Tail {
+  readonly #bytesMax: number;
+  #batches: StoredBatch[] = [];
+  #start = 0; // index of the oldest that has not left
+  #first: number; // its position; of the next to come, if there is none
+  #bytes = 0;
+
+  constructor(first: number, bytesMax: number) {
+    this.#first = first;
+    this.#bytesMax = bytesMax;
+  }
+
+  push(batch: StoredBatch): void {
+    this.#batches.push(batch);
+    this.#bytes += batchBytes(batch);
+    while (this.#bytes > this.#bytesMax && this.#start < this.#batches.length) {
+      this.#bytes -= batchBytes(this.#batches[this.#start]!);
+      this.#start += 1;
+      this.#first += 1;
+    }
+    if (this.#start > 1024 && this.#start * 2 > this.#batches.length) {
+      this.#batches = this.#batches.slice(this.#start);
+      this.#start = 0;
+    }
+  }
+
+  /** Undefined where the tail does not reach back to the position. */
+  readAfter(position: number, topics: ReadonlySet<string> | undefined, bytesMax: number): Page | undefined {
+    if (position + 1 < this.#first) return undefined;
+    const batches: StoredBatch[] = [];
+    let bytes = 0;
+    let index = this.#start + (position + 1 - this.#first);
+    for (; index < this.#batches.length && bytes < bytesMax; index += 1) {
+      const batch = this.#batches[index]!;
+      if (topics !== undefined && !topics.has(batch.topic)) continue;
+      batches.push(batch);
+      bytes += batchBytes(batch);
+    }
+    return { batches, through: Math.max(position, this.#first + (index - this.#start) - 1) };
+  }
+}

@@ -1,0 +1,172 @@
+/**
+ * Membership: which brokers there are, which of them live, whom to dial when.
+ *
+ * A broker is a member because a row of globalState.csv names it (configured), or because it or a peer told us (learned). Configured members count
+ * for quorums and are dialled for ever; a learned one is forgotten once it has been dead for `forgetAfterMs`.
+ *
+ *   alive    a link is up and something came over it within `suspectAfterMs`
+ *   suspect  a link is up and silent for longer; or it was lost less than `deadAfterMs` ago and redialling was not refused yet
+ *   dead     otherwise. A link silent for `deadAfterMs` is to be hung up: it is half-open, or the peer is paused
+ *
+ * A row may name a broker otherwise than it names itself (`localhost` and `127.0.0.1`). Once a dial has shown that, the row is an alias and stands
+ * for that broker; a row that turned out to be this very broker is left out altogether.
+ */
+import type { Address } from './address.ts';
+
+export type MemberState = 'alive' | 'suspect' | 'dead';
+
+export interface MembershipOptions {
+  readonly suspectAfterMs: number;
+  readonly deadAfterMs: number;
+  readonly forgetAfterMs: number;
+  readonly redialMinMs: number;
+  readonly redialMaxMs: number;
+  /** Most members known; those learned beyond it are ignored. */
+  readonly membersMax: number;
+}
+
+interface Member {
+  readonly address: Address;
+  linked: boolean;
+  heardAt: number; // -Infinity for never
+  refused: boolean; // since the link was lost, a dial failed or the peer said that it leaves
+  dialling: boolean;
+  dialAt: number;
+  backoffMs: number;
+}
+
+export class Membership {
+  readonly #self: Address;
+  readonly #options: MembershipOptions;
+  readonly #random: () => number;
+  readonly #members = new Map<Address, Member>();
+  readonly #aliases = new Map<Address, Address>();
+  #rows = new Set<Address>();
+
+  /** @param random uniform in 0..2^32-1, for the jitter of redialling */
+  constructor(self: Address, options: MembershipOptions, random: () => number) {
+    this.#self = self;
+    this.#options = options;
+    this.#random = random;
+  }
+
+  /** Takes over the rows of globalState.csv. Returns the brokers that are not members any more. */
+  configure(rows: readonly Address[], now: number): Address[] {
+    const before = this.configured();
+    this.#rows = new Set(rows);
+    for (const row of rows) this.#add(this.#aliases.get(row) ?? row, now);
+    const removed = before.filter((address) => !this.#isConfigured(address));
+    for (const address of removed) this.#members.delete(address);
+    return removed;
+  }
+
+  /** A peer told us of a broker. */
+  learn(address: Address, now: number): void {
+    if (this.#members.size < this.#options.membersMax) this.#add(this.#aliases.get(address) ?? address, now);
+  }
+
+  /** A dial of `dialled` reached the broker that calls itself `actual`. */
+  alias(dialled: Address, actual: Address, now: number): void {
+    if (dialled === actual) return;
+    this.#aliases.set(dialled, actual);
+    this.#members.delete(dialled);
+    this.#add(actual, now);
+  }
+
+  linkUp(address: Address, now: number): void {
+    this.learn(address, now);
+    const member = this.#members.get(address);
+    if (member === undefined) return;
+    Object.assign(member, { linked: true, dialling: false, heardAt: now, refused: false, backoffMs: this.#options.redialMinMs });
+  }
+
+  linkDown(address: Address, leaving: boolean, now: number): void {
+    const member = this.#members.get(address);
+    if (member === undefined) return;
+    Object.assign(member, { linked: false, refused: leaving });
+    this.#redialLater(member, now);
+  }
+
+  heard(address: Address, now: number): void {
+    const member = this.#members.get(address);
+    if (member !== undefined) member.heardAt = now;
+  }
+
+  /** Those to dial now. Each must be answered by `dialFailed`, `alias` or `linkUp`. */
+  takeDials(now: number): Address[] {
+    const due = [...this.#members.values()].filter((member) => !member.linked && !member.dialling && member.dialAt <= now);
+    for (const member of due) member.dialling = true;
+    return due.map((member) => member.address);
+  }
+
+  /** Whether every dial so far has been answered. */
+  get settled(): boolean {
+    return [...this.#members.values()].every((member) => member.linked || (!member.dialling && member.dialAt > -Infinity));
+  }
+
+  dialFailed(address: Address, now: number): void {
+    const member = this.#members.get(address);
+    if (member === undefined) return;
+    member.dialling = false;
+    if (member.linked) return;
+    member.refused = true;
+    this.#redialLater(member, now);
+  }
+
+  /** Linked members that have been silent for too long: their links are to be closed. */
+  silent(now: number): Address[] {
+    return [...this.#members.values()]
+      .filter((member) => member.linked && now - member.heardAt >= this.#options.deadAfterMs)
+      .map((member) => member.address);
+  }
+
+  /** Forgets learned members that have been dead for long. */
+  forget(now: number): void {
+    for (const member of this.#members.values()) {
+      if (member.linked || this.#isConfigured(member.address)) continue;
+      if (now - member.heardAt >= this.#options.forgetAfterMs) this.#members.delete(member.address);
+    }
+  }
+
+  /** Everybody but oneself, in the order in which they became known. */
+  all(): Address[] {
+    return [...this.#members.keys()];
+  }
+
+  /** The brokers that rows name, each once, without oneself: with oneself they are what quorums are counted of. */
+  configured(): Address[] {
+    const named = [...this.#rows].map((row) => this.#aliases.get(row) ?? row).filter((address) => address !== this.#self);
+    return [...new Set(named)];
+  }
+
+  state(address: Address, now: number): MemberState {
+    const member = this.#members.get(address);
+    if (member === undefined) return 'dead';
+    const silence = now - member.heardAt;
+    if (member.linked) return silence < this.#options.suspectAfterMs ? 'alive' : 'suspect';
+    return !member.refused && silence < this.#options.deadAfterMs ? 'suspect' : 'dead';
+  }
+
+  #isConfigured(address: Address): boolean {
+    return this.#rows.has(address) || [...this.#rows].some((row) => this.#aliases.get(row) === address);
+  }
+
+  #add(address: Address, now: number): void {
+    if (address === this.#self || this.#members.has(address)) return;
+    this.#members.set(address, {
+      address,
+      linked: false,
+      heardAt: now - this.#options.deadAfterMs, // dead until heard, and forgotten in time if never
+      refused: false,
+      dialling: false,
+      dialAt: -Infinity,
+      backoffMs: this.#options.redialMinMs,
+    });
+  }
+
+  /** Doubling, with jitter of up to half, so that a mesh that starts together does not dial in step. */
+  #redialLater(member: Member, now: number): void {
+    member.dialAt = now + member.backoffMs * (0.5 + this.#random() / 2 ** 33);
+    member.backoffMs = Math.min(member.backoffMs * 2, this.#options.redialMaxMs);
+  }
+}

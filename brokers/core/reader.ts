@@ -1,0 +1,113 @@
+/**
+ * Reading the log: from a cursor in position order (POLL), and by Lamport timestamp (RANGE, LATEST).
+ */
+import type { Cursor } from './cursor.ts';
+import type { Log } from './log.ts';
+import { BATCH_MESSAGES_MAX, compareRecords, lastSeq, type Message, messagesOf, type Origin, type StoredBatch } from './record.ts';
+import type { RangeQuery, Store } from './runtime.ts';
+import { type Vector, VersionVector } from './version-vector.ts';
+
+export interface ReadLimits {
+  readonly count: number;
+  /** Of payloads; at least one message is returned. */
+  readonly bytes: number;
+  /** Read from the disk at a time. */
+  readonly readBytes: number;
+}
+
+export interface ReadResult {
+  readonly messages: Message[];
+  readonly cursor: Cursor;
+}
+
+/** The cursor of a reader that has read everything stored here. */
+export function latestCursor(log: Log): Cursor {
+  return { vector: log.vector.snapshot(), store: log.origin, position: log.position };
+}
+
+/** The cursor of a reader that has read nothing. */
+export function earliestCursor(log: Log): Cursor {
+  return { vector: new Map(), store: log.origin, position: 0 };
+}
+
+/**
+ * The next messages of some topics after a cursor, whichever broker made it. Stops at the first page that brings some, at the limits, or
+ * at the end of the log; there the cursor returned covers the whole log, so that an idle reader's cursor stays fresh.
+ */
+export async function readTopics(log: Log, store: Store, topics: ReadonlySet<string>, cursor: Cursor, limits: ReadLimits): Promise<ReadResult> {
+  const read = new VersionVector(cursor.vector);
+  const known = cursor.store === log.origin && cursor.position <= log.position;
+  let position = known ? cursor.position : await store.positionCovered(cursor.vector);
+  const messages: Message[] = [];
+  while (messages.length === 0 && position < log.position) {
+    const reading = log.readAfter(position, topics, limits.readBytes);
+    const page = reading instanceof Promise ? await reading : reading;
+    const whole = takeMessages(page.batches, read, messages, limits);
+    position = whole === undefined ? page.through : whole;
+  }
+  const atEnd = position >= log.position;
+  return { messages, cursor: { vector: atEnd ? mergedSnapshot(log, read) : read.snapshot(), store: log.origin, position: Math.min(position, log.position) } };
+}
+
+/** Takes what is unread of the batches, in order. Returns the position before the batch at which a limit cut, or undefined. */
+function takeMessages(batches: readonly StoredBatch[], read: VersionVector, messages: Message[], limits: ReadLimits): number | undefined {
+  let bytes = 0;
+  for (const batch of batches) {
+    const last = lastSeq(batch);
+    const from = Math.max(0, read.get(batch.origin) + 1 - batch.seq);
+    if (from >= batch.count) continue;
+    const room = limits.count - messages.length;
+    if (room <= 0 || (bytes > 0 && bytes + batch.body.length > limits.bytes)) return batch.position - 1;
+    const to = Math.min(batch.count, from + room);
+    messages.push(...messagesOf(batch, from, to));
+    bytes += batch.body.length;
+    read.advance(batch.origin, batch.seq + to - 1);
+    if (batch.seq + to - 1 < last) return batch.position - 1;
+  }
+  return undefined;
+}
+
+/** What was read, and everything stored here: shared with others where the reader is not ahead of this broker. */
+function mergedSnapshot(log: Log, read: VersionVector): Vector {
+  const stored = log.vector.snapshot();
+  for (const [origin, seq] of read.entries()) {
+    if (seq <= (stored.get(origin) ?? 0)) continue;
+    read.merge(stored);
+    return read.snapshot();
+  }
+  return stored;
+}
+
+/**
+ * The first `limits.count` messages of a topic in a Lamport range, in Lamport order; the last ones, newest first, if reverse.
+ *
+ * Batches come ordered by their first timestamp and overlap by less than BATCH_MESSAGES_MAX, so a message is known to be next once
+ * no batch that has not been read can hold one before it.
+ */
+export async function readRange(store: Store, query: RangeQuery, limits: ReadLimits): Promise<Message[]> {
+  const sign = query.reverse ? -1 : 1;
+  const found: { lamport: number; origin: Origin; message: Message }[] = [];
+  let previous: StoredBatch | undefined;
+  for (;;) {
+    const page = await store.readRange(query, previous, limits.readBytes);
+    for (const batch of page) {
+      for (const message of messagesOf(batch)) {
+        if (message.lamport >= query.from && message.lamport <= query.to) found.push({ lamport: message.lamport, origin: batch.origin, message });
+      }
+    }
+    previous = page.at(-1);
+    found.sort((a, b) => sign * compareRecords(a, b));
+    if (previous === undefined) break;
+    const border = query.reverse ? previous.lamport + BATCH_MESSAGES_MAX - 1 : previous.lamport;
+    const last = found[limits.count - 1];
+    if (last !== undefined && sign * (border - last.lamport) > 0) break;
+    if (found.length > limits.count + 8 * BATCH_MESSAGES_MAX) found.length = limits.count + 4 * BATCH_MESSAGES_MAX;
+  }
+  return cutAt(found.slice(0, limits.count).map(({ message }) => message), limits.bytes);
+}
+
+function cutAt(messages: Message[], bytesMax: number): Message[] {
+  let bytes = 0;
+  const end = messages.findIndex((message, index) => (bytes += message.payload.length) > bytesMax && index > 0);
+  return end < 0 ? messages : messages.slice(0, end);
+}

@@ -1,0 +1,355 @@
+/**
+ * The Broker: one log, its clients' sessions and its mesh, on whatever clock, network, disk and dice it is given.
+ *
+ * The one place where order matters is `#committed`. Nothing is gossiped, delivered or acknowledged before its transaction is on disk; then, in this
+ * order: peers get it (they need longest), waiting readers and subscribers get it, the publisher gets its answer.
+ */
+import { type AckLevel, type Config, type ConfigOptions, makeConfig } from './config.ts';
+import type { Address } from './core/address.ts';
+import type { Cursor } from './core/cursor.ts';
+import { Dedupe, type Outcome } from './core/dedupe.ts';
+import { messageOf, RumormillError } from './core/error.ts';
+import { LamportClock } from './core/lamport.ts';
+import { Log } from './core/log.ts';
+import { LongPoll, type Waiter } from './core/long-poll.ts';
+import { PubSub } from './core/pub-sub.ts';
+import { Quorum } from './core/quorum.ts';
+import { earliestCursor, latestCursor, readRange, type ReadResult, readTopics } from './core/reader.ts';
+import { type Draft, lastSeq, type Message, messagesOf, type Origin, parseMeta, type StoredBatch } from './core/record.ts';
+import type { Channel, Clock, Listener, Logger, Random, RangeQuery, Store, Timer, Transport } from './core/runtime.ts';
+import type { Vector } from './core/version-vector.ts';
+import type { Connection } from './commands/command.ts';
+import { type BrokerInfo, Mesh } from './mesh.ts';
+import { Session } from './session.ts';
+import { Traffic } from './traffic.ts';
+import type { Args, CommandParser } from './wire/command-parser.ts';
+import { Push } from './wire/resp.ts';
+
+/** The world that a broker runs in. `io/` has the real one. */
+export interface Runtime {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly transport: Transport;
+  readonly logger: Logger;
+  openStore(): Promise<Store>;
+}
+
+interface PollWaiter extends Waiter {
+  wake(): void;
+}
+
+export class Broker {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly pubSub = new PubSub<Connection>();
+  /** Settles when the broker has stopped: rejects where it had to, because its store failed. */
+  readonly stopped: Promise<void>;
+  readonly #lamport: LamportClock;
+  readonly #store: Store;
+  readonly #log: Log;
+  readonly #mesh: Mesh;
+  readonly #waiters = new LongPoll<PollWaiter>();
+  readonly #quorum: Quorum;
+  readonly #dedupe: Dedupe;
+  readonly #traffic: Traffic;
+  readonly #sessions = new Set<Session>();
+  readonly #paused = new Set<Session>();
+  readonly #startedAt: number;
+  #listener: Listener | undefined;
+  #timer: Timer | undefined;
+  #sessionIds = 0;
+  #closing: Promise<void> | undefined;
+  #settleStopped!: { resolve: () => void; reject: (error: unknown) => void };
+
+  /**
+   * Opens the store, listens, and joins the mesh.
+   * @param rows the brokers of globalState.csv, this one among them or not
+   * @throws RumormillError CONFIG or STORE, in one line for a person
+   */
+  static async start(options: ConfigOptions, rows: readonly Address[], runtime: Runtime): Promise<Broker> {
+    const config = makeConfig(options);
+    const store = await runtime.openStore();
+    const broker = new Broker(config, store, runtime);
+    try {
+      await broker.#restoreIds();
+      broker.#listener = await runtime.transport.listen(config.bind, (channel) => broker.#accept(channel));
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
+    broker.#mesh.configure(rows);
+    broker.#tick();
+    const { lamport, position } = { lamport: broker.#lamport.time, position: store.state.position };
+    runtime.logger.info('broker ready', { lamport, broker: config.address, mesh: config.mesh, batches: position });
+    return broker;
+  }
+
+  private constructor(config: Config, store: Store, runtime: Runtime) {
+    const { clock, logger } = runtime;
+    const { limits } = config;
+    this.config = config;
+    this.clock = clock;
+    this.logger = logger;
+    this.#store = store;
+    this.#startedAt = clock.now();
+    this.#lamport = new LamportClock(store.state.lamport);
+    this.#quorum = new Quorum(limits.ackTimeoutMs);
+    this.#dedupe = new Dedupe(limits.dedupeWindowMs, limits.dedupeIdsMax);
+    this.#traffic = new Traffic(clock, logger, store.state.origin);
+    this.#log = new Log(store, clock, this.#lamport, limits, {
+      committed: (batches) => this.#committed(batches),
+      failed: (error) => this.#failed(error),
+      drained: () => this.#drained(),
+    });
+    this.#mesh = new Mesh({
+      config, clock, store, logger, random: runtime.random, transport: runtime.transport, log: this.#log, lamport: this.#lamport,
+      acknowledged: () => this.#quorum.update(this.#mesh.ownSeqs()),
+      fatal: (error) => this.#fatal(error),
+    });
+    this.stopped = new Promise((resolve, reject) => (this.#settleStopped = { resolve, reject }));
+    this.stopped.catch(() => undefined); // whoever cares awaits it; the reason is logged where it arises
+  }
+
+  // What commands use
+
+  /** Publishes a batch; `done` is called once, with the Lamport timestamp of its first message or with what was wrong. */
+  publish(draft: Draft, acks: AckLevel, done: (outcome: Outcome) => void): void {
+    if (this.#closing !== undefined) return this.#refuse(draft, new RumormillError('CLOSING', 'this broker is shutting down; nothing was stored'), done);
+    this.#log.publish(draft, {
+      named: (batch) => {
+        if (acks === 'none') done({ lamport: batch.lamport });
+      },
+      stored: (batch) => {
+        if (acks === 'local') return done({ lamport: batch.lamport });
+        if (acks === 'none') return;
+        this.#quorum.wait(acks, lastSeq(batch), this.clock.now(), (error) => done(error ? { error } : { lamport: batch.lamport }));
+      },
+      failed: (error) => this.#refuse(draft, error, acks === 'none' ? () => undefined : done),
+    });
+  }
+
+  /** Whether so much waits to be written that publishers have to wait. */
+  get isFull(): boolean {
+    return this.#log.full;
+  }
+
+  claimId(topic: string, id: string): boolean {
+    return this.#dedupe.claim(topic, id, this.clock.now());
+  }
+
+  outcomeOfId(topic: string, id: string, settled: (outcome: Outcome) => void): void {
+    this.#dedupe.outcome(topic, id, settled);
+  }
+
+  /** A publisher's clock stands at this time. @throws RumormillError ERR where that is absurd */
+  witnessPublisher(lamport: number): void {
+    const { lamportJumpMax } = this.config.limits;
+    if (lamport > this.#lamport.time + lamportJumpMax) {
+      throw new RumormillError('ERR', `LAMPORT ${lamport} is more than ${lamportJumpMax} ahead of this broker's ${this.#lamport.time}`);
+    }
+    this.#lamport.witness(lamport);
+  }
+
+  wallTime(): number {
+    return Math.round(this.clock.wallTime());
+  }
+
+  latestCursor(): Cursor {
+    return latestCursor(this.#log);
+  }
+
+  earliestCursor(): Cursor {
+    return earliestCursor(this.#log);
+  }
+
+  /** The next messages of the topics after a cursor; waits up to `blockMs` for the first one, or until aborted. */
+  async poll(topics: ReadonlySet<string>, cursor: Cursor, count: number, blockMs: number, signal: AbortSignal): Promise<ReadResult> {
+    const deadline = this.clock.now() + blockMs;
+    const limits = { count, bytes: this.config.limits.replyBytesMax, readBytes: this.config.limits.readBytesMax };
+    for (let from = cursor; ; ) {
+      const result = await readTopics(this.#log, this.#store, topics, from, limits);
+      if (result.messages.length > 0 || this.clock.now() >= deadline || signal.aborted || this.#closing !== undefined) return result;
+      if (result.cursor.position >= this.#log.position) await this.#wait([...topics], deadline, signal);
+      from = result.cursor;
+    }
+  }
+
+  range(query: RangeQuery, count: number): Promise<Message[]> {
+    const { replyBytesMax, readBytesMax } = this.config.limits;
+    return readRange(this.#store, query, { count, bytes: replyBytesMax, readBytes: readBytesMax });
+  }
+
+  get coordinator(): Address | undefined {
+    return this.#mesh.coordinator;
+  }
+
+  brokers(): BrokerInfo[] {
+    return this.#mesh.brokers();
+  }
+
+  vector(): Vector {
+    return this.#log.vector.snapshot();
+  }
+
+  status(): Record<string, string | number> {
+    const vector = this.vector();
+    return {
+      broker: this.config.address,
+      origin: this.#log.origin,
+      mesh: this.config.mesh,
+      coordinator: this.coordinator ?? '',
+      term: this.#mesh.term,
+      lamport: this.#lamport.time,
+      messages: [...vector.values()].reduce((sum, seq) => sum + seq, 0),
+      batches: this.#log.position,
+      pending_bytes: this.#log.pendingBytes,
+      links: this.#mesh.linkCount,
+      connections: this.#sessions.size,
+      waiters: this.#waiters.size,
+      records_received: this.#mesh.received.records,
+      records_duplicate: this.#mesh.received.duplicates,
+      uptime_ms: Math.round(this.clock.now() - this.#startedAt),
+    };
+  }
+
+  acceptPeer(channel: Channel, parser: CommandParser, args: Args): void {
+    this.#mesh.accept(channel, parser, args);
+  }
+
+  sessionPaused(session: Session): void {
+    this.#paused.add(session);
+  }
+
+  sessionClosed(session: Session): void {
+    this.#sessions.delete(session);
+    this.#paused.delete(session);
+  }
+
+  // What the shell uses
+
+  /** The rows of globalState.csv have changed. */
+  configure(rows: readonly Address[]): void {
+    this.#mesh.configure(rows);
+    this.logger.info('globalState.csv read again', { lamport: this.#lamport.time, brokers: rows.length });
+  }
+
+  /** Accepts nothing more, writes what was accepted, answers it, tells the peers, closes. The same promise however often it is called. */
+  stop(): Promise<void> {
+    return (this.#closing ??= this.#stop().then(this.#settleStopped.resolve, this.#settleStopped.reject).then(() => this.stopped));
+  }
+
+  async #stop(): Promise<void> {
+    await this.#listener?.close();
+    for (const waiter of [...this.#waiters.all()]) waiter.wake();
+    await this.#log.idle();
+    await this.#sessionsDone();
+    this.#timer?.cancel();
+    this.#mesh.close();
+    await this.#store.saveClock(this.#lamport.time, this.#mesh.term);
+    await this.#store.close();
+    this.logger.info('broker stopped', { lamport: this.#lamport.time });
+  }
+
+  /** Gives every session the time to get its last replies. */
+  async #sessionsDone(): Promise<void> {
+    const deadline = this.clock.now() + this.config.limits.shutdownMs;
+    while ([...this.#sessions].some((session) => session.isBusy) && this.clock.now() < deadline) {
+      await new Promise<void>((resolve) => this.clock.schedule(this.config.limits.tickMs, resolve));
+    }
+    for (const session of [...this.#sessions]) session.end();
+  }
+
+  #accept(channel: Channel): void {
+    if (this.#closing !== undefined || this.#sessions.size >= this.config.limits.connectionsMax) return channel.destroy();
+    this.#sessions.add(new Session((this.#sessionIds += 1), this, channel));
+  }
+
+  #tick(): void {
+    const now = this.clock.now();
+    this.#mesh.tick();
+    this.#quorum.expire(now);
+    this.#dedupe.expire(now);
+    for (const waiter of this.#waiters.expire(now)) waiter.wake();
+    this.#timer = this.clock.schedule(this.config.limits.tickMs, () => this.#tick());
+  }
+
+  /** The batches are on disk. */
+  #committed(batches: readonly StoredBatch[]): void {
+    // 1. Peers: those that grafted an origin get its batches, everybody learns what is here.
+    this.#mesh.committed();
+    // 2. Readers: who waits for one of the topics reads on; who subscribed gets the messages pushed.
+    for (const batch of batches) this.#remember(batch);
+    for (const waiter of this.#waiters.woken(new Set(batches.map((batch) => batch.topic)))) waiter.wake();
+    if (!this.pubSub.isEmpty) for (const batch of batches) this.#push(batch);
+    // 3. Publishers: the log answers each batch when this returns; those who wait for more brokers are counted.
+    this.#quorum.update(this.#mesh.ownSeqs());
+    this.#traffic.committed(batches);
+  }
+
+  #remember(batch: StoredBatch): void {
+    for (const [index, id] of (parseMeta(batch).ids ?? []).entries()) {
+      if (id !== null) this.#dedupe.stored(batch.topic, id, batch.lamport + index, this.clock.now());
+    }
+  }
+
+  async #restoreIds(): Promise<void> {
+    const { dedupeWindowMs, dedupeIdsMax } = this.config.limits;
+    for (const batch of await this.#store.readWithIds(this.wallTime() - dedupeWindowMs, dedupeIdsMax)) this.#remember(batch);
+  }
+
+  #push(batch: StoredBatch): void {
+    const channel = batch.topic;
+    const matching = [...this.pubSub.matching(channel)];
+    const subscribers = [...this.pubSub.subscribers(channel)];
+    if (matching.length + subscribers.length === 0) return;
+    for (const { payload } of messagesOf(batch)) {
+      for (const subscriber of subscribers) subscriber.send(new Push(['message', channel, payload]));
+      for (const [pattern, subscriber] of matching) subscriber.send(new Push(['pmessage', pattern, channel, payload]));
+    }
+  }
+
+  #wait(topics: readonly string[], deadline: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        this.#waiters.remove(waiter);
+        signal.removeEventListener('abort', wake);
+        resolve();
+      };
+      const waiter: PollWaiter = { topics, deadline, wake };
+      this.#waiters.add(waiter);
+      signal.addEventListener('abort', wake, { once: true });
+    });
+  }
+
+  #refuse(draft: Draft, error: RumormillError, done: (outcome: Outcome) => void): void {
+    for (const id of parseMeta(draft).ids ?? []) if (id !== null) this.#dedupe.failed(draft.topic, id, error);
+    done({ error });
+  }
+
+  #drained(): void {
+    for (const session of [...this.#paused]) {
+      this.#paused.delete(session);
+      session.work();
+    }
+  }
+
+  #failed(error: RumormillError): void {
+    if (error.code === 'DISKFULL') this.logger.error('disk full, publishes are refused', { lamport: this.#lamport.time });
+    else this.#fatal(error);
+  }
+
+  /** The store cannot be trusted any more: stop at once, acknowledge nothing, leave the file as it is. */
+  #fatal(error: unknown): void {
+    if (this.#closing !== undefined) return;
+    this.logger.error('store failed, broker stops', { lamport: this.#lamport.time, reason: messageOf(error) });
+    this.#timer?.cancel();
+    this.#closing = Promise.resolve();
+    void this.#listener?.close();
+    this.#mesh.close();
+    for (const session of [...this.#sessions]) session.end();
+    this.#settleStopped.reject(error);
+  }
+}
+
+export type { Origin };

@@ -1,0 +1,96 @@
+/**
+ * globalState.csv: the brokers' addresses, `ip-address,port` a row.
+ *
+ * A header row, blank lines and lines that begin with # are passed over. A row may be an IPv4 or IPv6 address or a name. The file is
+ * looked at every `pollMs`, which works on every file system (notifications do not: editors replace files, network folders tell nothing).
+ */
+import { readFile, stat } from 'node:fs/promises';
+import { type CsvError, parse } from 'csv-parse/sync';
+import { type Address, makeAddress } from '../core/address.ts';
+import { messageOf, RumormillError } from '../core/error.ts';
+
+/** @throws RumormillError CONFIG that names file, line and what is wrong */
+export async function readGlobalState(file: string): Promise<Address[]> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (cause) {
+    throw new RumormillError('CONFIG', `${file} cannot be read: ${messageOf(cause)}`, { cause });
+  }
+  return parseGlobalState(text, file);
+}
+
+/** @throws RumormillError CONFIG that names file, line and what is wrong */
+export function parseGlobalState(text: string, file: string): Address[] {
+  const lines = new Map<Address, number>();
+  for (const [index, { record, info }] of parseRows(text, file).entries()) {
+    const fail = (what: string): never => {
+      throw new RumormillError('CONFIG', `${file} line ${info.lines}: ${what}`);
+    };
+    if (index === 0 && record[1] !== undefined && /^port$/i.test(record[1])) continue;
+    const [host = '', port] = record;
+    if (port === undefined) fail(`a row is ip-address,port; ${JSON.stringify(record.join(','))} has no port`);
+    if (record.length > 2) fail(`a row is ip-address,port; ${JSON.stringify(record.join(','))} has ${record.length} columns`);
+    let address: Address;
+    try {
+      address = makeAddress(host, port!);
+    } catch (cause) {
+      return fail(messageOf(cause));
+    }
+    const earlier = lines.get(address);
+    if (earlier !== undefined) fail(`${address} stands in line ${earlier} already`);
+    lines.set(address, info.lines);
+  }
+  return [...lines.keys()];
+}
+
+interface Row {
+  readonly record: readonly string[];
+  readonly info: { readonly lines: number };
+}
+
+function parseRows(text: string, file: string): Row[] {
+  try {
+    const options = { bom: true, comment: '#', comment_no_infix: true, info: true, relax_column_count: true, skip_empty_lines: true, trim: true };
+    const rows = parse(text, options) as unknown as Row[];
+    return rows.filter(({ record }) => record.some((field) => field !== ''));
+  } catch (cause) {
+    const { lines } = cause as CsvError & { lines?: number };
+    throw new RumormillError('CONFIG', `${file}${lines === undefined ? '' : ` line ${lines}`}: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/**
+ * Calls `changed` with the rows whenever the file has changed, `failed` where it cannot be used; then the last good rows stay.
+ * @returns stops watching
+ */
+export function watchGlobalState(
+  file: string,
+  pollMs: number,
+  changed: (rows: Address[]) => void,
+  failed: (error: RumormillError) => void,
+): () => void {
+  let seen: string | undefined;
+  let stopped = false;
+  const look = async (): Promise<void> => {
+    try {
+      const { mtimeMs, size, ino } = await stat(file);
+      const now = `${mtimeMs} ${size} ${ino}`;
+      if (now === seen) return;
+      const first = seen === undefined;
+      seen = now;
+      const rows = await readGlobalState(file);
+      if (!first && !stopped) changed(rows);
+    } catch (error) {
+      if (seen === 'failed' || stopped) return; // said once, until the file changes
+      if (!(error instanceof RumormillError)) seen = 'failed';
+      failed(error instanceof RumormillError ? error : new RumormillError('CONFIG', `${file} cannot be read: ${messageOf(error)}`));
+    }
+  };
+  let pending = look();
+  const timer = setInterval(() => (pending = pending.then(look)), pollMs);
+  return () => {
+    stopped = true;
+    clearInterval(timer);
+  };
+}

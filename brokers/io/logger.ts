@@ -1,0 +1,33 @@
+/**
+ * Log lines on standard error: text for people, or one JSON object a line for their tools.
+ *
+ * Text: time, level, the Lamport timestamp in brackets where a line has one, the event, then name=value.
+ */
+import type { LogFields, Logger, LogLevel } from '../core/runtime.ts';
+
+export type LogFormat = 'text' | 'json';
+export const LOG_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error'];
+
+/** @param write takes one line, with its line break */
+export function makeLogger(level: LogLevel, format: LogFormat, write: (line: string) => void): Logger {
+  const enabled = (each: LogLevel): boolean => LOG_LEVELS.indexOf(each) >= LOG_LEVELS.indexOf(level);
+  const at = (each: LogLevel) => (event: string, fields: LogFields = {}): void => {
+    if (!enabled(each)) return;
+    const time = new Date().toISOString();
+    write(format === 'json' ? `${JSON.stringify({ time, level: each, event, ...fields })}\n` : textLine(time, each, event, fields));
+  };
+  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
+}
+
+function textLine(time: string, level: LogLevel, event: string, { lamport, ...fields }: LogFields): string {
+  const clock = lamport === undefined ? '' : ` [${lamport}]`;
+  const rest = Object.entries(fields)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => ` ${name}=${quoted(String(value))}`);
+  return `${time.slice(11, 23)} ${level.padEnd(5)}${clock} ${event}${rest.join('')}\n`;
+}
+
+/** Text that would not read as one value is quoted; control characters never reach the terminal. */
+function quoted(text: string): string {
+  return /^[^\s"=\x00-\x1f\x7f]+$/.test(text) ? text : JSON.stringify(text);
+}

@@ -1,0 +1,347 @@
+/**
+ * One broker's log in one SQLite file, through the `sqlite3` package; the only file that knows that package.
+ *
+ * One row a batch. `UNIQUE (origin, seq)` dedupes, `position` is the local arrival order. The view `messages` shows one row a message, so that
+ * anybody with an SQLite tool can read the file. WAL with `synchronous=FULL`: when `append` resolves, the batches are on disk.
+ * A transaction is one INSERT statement, however many batches it writes: one JSON parameter that holds the columns, one BLOB that
+ * holds the bodies. Writing and reading go through a handle each, so that a long read does not hold up a commit.
+ *
+ * The package: parameters that are undefined or BigInt become NULL without an error; a statement that is not finalized makes
+ * `close` fail. A second broker on the folder is kept out by an exclusive SQLite lock on an empty file beside the store, which the
+ * system releases however the process ends.
+ */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import sqlite3 from 'sqlite3';
+import type { Address } from '../core/address.ts';
+import { messageOf, RumormillError } from '../core/error.ts';
+import { makeOrigin, type Origin, type StoredBatch } from '../core/record.ts';
+import type { Page, Random, RangeQuery, Store, StoreState } from '../core/runtime.ts';
+import type { Vector } from '../core/version-vector.ts';
+import { BATCH_MESSAGES_MAX } from '../core/record.ts';
+
+const SCHEMA_VERSION = 1;
+const APPLICATION_ID = 0x52554d52; // 'RUMR', in the file's header
+const PAGE_ROWS_MAX = 1024;
+
+const SCHEMA = `
+  CREATE TABLE broker (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    origin TEXT NOT NULL,      -- this store's name in the mesh
+    lamport INTEGER NOT NULL,  -- the Lamport clock, saved at each beat where it moved
+    term INTEGER NOT NULL      -- of the newest election known
+  );
+  CREATE TABLE origins (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+  CREATE TABLE batches (
+    position INTEGER PRIMARY KEY,               -- local arrival order
+    origin INTEGER NOT NULL REFERENCES origins,
+    seq INTEGER NOT NULL,                       -- of the first message; the others follow
+    count INTEGER NOT NULL,                     -- messages
+    lamport INTEGER NOT NULL,                   -- of the first message; the others follow
+    time INTEGER NOT NULL,                      -- wall clock at the origin, ms since 1970
+    topic TEXT NOT NULL,
+    deps TEXT NOT NULL,                         -- '' or JSON: origin -> seq stored before at the origin
+    lengths TEXT NOT NULL,                      -- JSON: payload lengths
+    meta TEXT NOT NULL,                         -- '' or JSON: keys, headers, ids
+    body BLOB NOT NULL,                         -- the payloads one after another
+    UNIQUE (origin, seq)
+  );
+  CREATE INDEX batches_by_topic ON batches (topic);
+  CREATE INDEX batches_by_lamport ON batches (topic, lamport, count);
+  CREATE INDEX batches_with_ids ON batches (time) WHERE meta LIKE '%"ids":%';
+  CREATE VIEW messages AS
+    SELECT b.lamport + l.key AS lamport, b.topic AS topic,
+      CASE WHEN b.meta <> '' THEN b.meta ->> ('$.keys[' || l.key || ']') END AS key,
+      CASE WHEN b.meta <> '' THEN b.meta -> ('$.headers[' || l.key || ']') END AS headers,
+      substr(b.body, 1 + coalesce((SELECT sum(p.value) FROM json_each(b.lengths) p WHERE p.key < l.key), 0), l.value) AS payload,
+      o.name AS origin, b.seq + l.key AS seq, datetime(b.time / 1000, 'unixepoch') AS time
+    FROM batches b JOIN origins o ON o.id = b.origin, json_each(b.lengths) l;
+  PRAGMA application_id = ${APPLICATION_ID};
+  PRAGMA user_version = ${SCHEMA_VERSION};
+`;
+
+const COLUMNS = `b.position, o.name AS origin, b.seq, b.count, b.lamport, b.time, b.topic, b.deps, b.lengths, b.meta, b.body`;
+const FROM = `FROM batches b JOIN origins o ON o.id = b.origin`;
+
+/** Rows whose sizes add up to about the last parameter, at least one. Sizes are read from row headers, bodies only for these rows. */
+const page = (where: string, order: string): string => `
+  SELECT ${COLUMNS} ${FROM} WHERE b.position IN (
+    SELECT position FROM (
+      SELECT position, sum(length(body) + 200) OVER (ORDER BY ${order} ROWS UNBOUNDED PRECEDING) - length(body) - 200 AS before
+      FROM batches WHERE ${where} ORDER BY ${order} LIMIT ${PAGE_ROWS_MAX})
+    WHERE before < ?) ORDER BY ${order.replaceAll(/\b(position|lamport)\b/g, 'b.$1')}`;
+
+const SQL = {
+  append: `
+    INSERT INTO batches (position, origin, seq, count, lamport, time, topic, deps, lengths, meta, body)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9,
+      substr(?2, 1 + (value ->> 10), value ->> 11)
+    FROM json_each(?1)`,
+  addOrigin: 'INSERT INTO origins (id, name) VALUES (?, ?)',
+  saveClock: 'UPDATE broker SET lamport = ?, term = ?',
+  afterPosition: page('position > ?', 'position'),
+  afterPositionOfTopic: page('position > ? AND topic = ?', 'position'),
+  rangeForward: page('topic = ? AND lamport BETWEEN ? AND ? AND lamport + count > ? AND (lamport, position) > (?, ?)', 'lamport, position'),
+  rangeReverse: page(
+    'topic = ? AND lamport BETWEEN ? AND ? AND lamport + count > ? AND (lamport, position) < (?, ?)', 'lamport DESC, position DESC'),
+  withIds: `SELECT * FROM (SELECT ${COLUMNS} ${FROM} WHERE b.meta LIKE '%"ids":%' AND b.time >= ? ORDER BY b.position DESC LIMIT ?) ORDER BY position`,
+  positionCovered: `
+    SELECT min((SELECT CASE WHEN b.seq + b.count > coalesce(v.value, 0) + 1 THEN b.position END
+      FROM batches b WHERE b.origin = o.id AND b.seq <= coalesce(v.value, 0) + 1 ORDER BY b.seq DESC LIMIT 1)) - 1 AS position
+    FROM origins o LEFT JOIN json_each(?) v ON v.key = o.name`,
+} as const;
+
+const NEWEST = `
+  SELECT o.id, o.name, b.seq + b.count - 1 AS seq, b.lamport + b.count - 1 AS lamport FROM origins o
+  LEFT JOIN batches b ON b.origin = o.id AND b.seq = (SELECT max(seq) FROM batches WHERE origin = o.id)`;
+
+type Row = Record<string, unknown>;
+type Param = string | number | Uint8Array;
+
+/**
+ * Opens, or creates, the store in a folder. `folder/broker.db` is left as it is where it cannot be used.
+ * @throws RumormillError STORE that says in one line what is in the way
+ */
+export async function openStore(folder: string, address: Address, random: Random): Promise<Store> {
+  const file = join(folder, 'broker.db');
+  try {
+    mkdirSync(folder, { recursive: true });
+  } catch (cause) {
+    throw new RumormillError('STORE', `data folder ${folder} cannot be made: ${messageOf(cause)}`, { cause });
+  }
+  const lock = await lockFolder(folder);
+  let writer: Handle | undefined;
+  let reader: Handle | undefined;
+  try {
+    writer = await Handle.open(file, sqlite3.OPEN_READWRITE | sqlite3.OPEN_CREATE);
+    await prepareSchema(writer, file, makeOrigin(address, random));
+    reader = await Handle.open(file, sqlite3.OPEN_READONLY);
+    return await SqliteStore.load(lock, writer, reader);
+  } catch (cause) {
+    for (const handle of [reader, writer, lock]) await handle?.close();
+    throw cause instanceof RumormillError ? cause : storeError(cause, file);
+  }
+}
+
+async function lockFolder(folder: string): Promise<Handle> {
+  const file = join(folder, 'broker.lock');
+  let lock: Handle | undefined;
+  try {
+    lock = await Handle.open(file, sqlite3.OPEN_READWRITE | sqlite3.OPEN_CREATE);
+    await lock.exec('BEGIN EXCLUSIVE');
+    return lock;
+  } catch (cause) {
+    await lock?.close();
+    if (sqliteCode(cause) === 'SQLITE_BUSY') {
+      throw new RumormillError('STORE', `another broker is running on data folder ${folder}`, { cause });
+    }
+    throw storeError(cause, file);
+  }
+}
+
+async function prepareSchema(db: Handle, file: string, origin: Origin): Promise<void> {
+  const version = Number((await db.all('PRAGMA user_version'))[0]?.['user_version']);
+  const id = Number((await db.all('PRAGMA application_id'))[0]?.['application_id']);
+  const tables = Number((await db.all('SELECT count(*) AS n FROM sqlite_schema'))[0]?.['n']);
+  if (tables > 0 && id !== APPLICATION_ID) throw new RumormillError('STORE', `${file} is an SQLite file of another program`);
+  if (version > SCHEMA_VERSION) {
+    throw new RumormillError('STORE', `${file} has version ${version}, this broker reads up to ${SCHEMA_VERSION}; use a newer broker`);
+  }
+  await db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
+  if (tables > 0) return;
+  await db.exec(`BEGIN IMMEDIATE; ${SCHEMA} INSERT INTO broker VALUES (1, '${origin.replaceAll("'", "''")}', 0, 0); COMMIT`);
+}
+
+class SqliteStore implements Store {
+  readonly state: StoreState;
+  readonly #lock: Handle;
+  readonly #writer: Handle;
+  readonly #reader: Handle;
+  readonly #originIds: Map<Origin, number>;
+  #head: number;
+
+  static async load(lock: Handle, writer: Handle, reader: Handle): Promise<SqliteStore> {
+    const [broker] = await writer.all('SELECT origin, lamport, term FROM broker');
+    const [newest] = await writer.all('SELECT coalesce(max(position), 0) AS position FROM batches');
+    const origins = await writer.all(NEWEST);
+    if (broker === undefined || newest === undefined) throw new RumormillError('STORE', 'broker.db has no row in table broker');
+    const held = origins.filter((row) => row['seq'] !== null);
+    const state: StoreState = {
+      origin: broker['origin'] as Origin,
+      term: Number(broker['term']),
+      lamport: held.reduce((most, row) => Math.max(most, Number(row['lamport'])), Number(broker['lamport'])),
+      vector: new Map(held.map((row) => [row['name'] as Origin, Number(row['seq'])])),
+      position: Number(newest['position']),
+    };
+    return new SqliteStore(state, lock, writer, reader, new Map(origins.map((row) => [row['name'] as Origin, Number(row['id'])])));
+  }
+
+  private constructor(state: StoreState, lock: Handle, writer: Handle, reader: Handle, originIds: Map<Origin, number>) {
+    this.state = state;
+    this.#head = state.position;
+    this.#lock = lock;
+    this.#writer = writer;
+    this.#reader = reader;
+    this.#originIds = originIds;
+  }
+
+  async append(batches: readonly StoredBatch[]): Promise<void> {
+    const rows: unknown[] = [];
+    let offset = 0;
+    for (const batch of batches) {
+      const { position, seq, count, lamport, time, topic, deps, lengths, meta, body } = batch;
+      const origin = this.#originIds.get(batch.origin) ?? (await this.#addOrigin(batch.origin));
+      rows.push([position, origin, seq, count, lamport, time, topic, deps, lengths, meta, offset, body.length]);
+      offset += body.length;
+    }
+    const bodies = batches.length === 1 ? batches[0]!.body : Buffer.concat(batches.map((batch) => batch.body), offset);
+    await this.#write(SQL.append, JSON.stringify(rows), bodies);
+    this.#head += batches.length;
+  }
+
+  async saveClock(lamport: number, term: number): Promise<void> {
+    await this.#write(SQL.saveClock, lamport, term);
+  }
+
+  async readAfter(position: number, topics: readonly string[] | undefined, bytesMax: number): Promise<Page> {
+    const head = this.#head;
+    if (topics === undefined) return pageOf(await this.#read(SQL.afterPosition, position, bytesMax), head, bytesMax);
+    const pages = await Promise.all(topics.map(async (topic) =>
+      pageOf(await this.#read(SQL.afterPositionOfTopic, position, topic, bytesMax), head, bytesMax)));
+    if (pages.length === 1) return pages[0]!;
+    const through = Math.min(...pages.map((each) => each.through));
+    const batches = pages.flatMap((each) => each.batches).filter((batch) => batch.position <= through);
+    return { batches: batches.sort((a, b) => a.position - b.position), through };
+  }
+
+  async positionCovered(vector: Vector): Promise<number> {
+    const head = this.#head;
+    const [row] = await this.#all(SQL.positionCovered, JSON.stringify(Object.fromEntries(vector)));
+    return typeof row?.['position'] === 'number' ? row['position'] : head;
+  }
+
+  async readRange(query: RangeQuery, previous: StoredBatch | undefined, bytesMax: number): Promise<StoredBatch[]> {
+    const { topic, from, to, reverse } = query;
+    const farthest = reverse ? Number.MAX_SAFE_INTEGER : -1;
+    return this.#read(
+      reverse ? SQL.rangeReverse : SQL.rangeForward,
+      topic, from - BATCH_MESSAGES_MAX, to, from, previous?.lamport ?? farthest, previous?.position ?? farthest, bytesMax);
+  }
+
+  async readWithIds(since: number, limit: number): Promise<StoredBatch[]> {
+    return this.#read(SQL.withIds, since, limit);
+  }
+
+  async close(): Promise<void> {
+    await this.#reader.close();
+    await this.#writer.close();
+    await this.#lock.close();
+  }
+
+  /** In a transaction of its own: an origin without batches does no harm, should the append that follows fail. */
+  async #addOrigin(origin: Origin): Promise<number> {
+    const id = this.#originIds.size + 1;
+    await this.#write(SQL.addOrigin, id, origin);
+    this.#originIds.set(origin, id);
+    return id;
+  }
+
+  async #write(sql: string, ...params: Param[]): Promise<void> {
+    try {
+      await this.#writer.run(sql, ...params);
+    } catch (cause) {
+      throw storeError(cause, 'broker.db');
+    }
+  }
+
+  async #all(sql: string, ...params: Param[]): Promise<Row[]> {
+    try {
+      return await this.#reader.query(sql, ...params);
+    } catch (cause) {
+      throw storeError(cause, 'broker.db');
+    }
+  }
+
+  async #read(sql: string, ...params: Param[]): Promise<StoredBatch[]> {
+    return (await this.#all(sql, ...params)) as unknown as StoredBatch[];
+  }
+}
+
+/** `page` stops at a number of rows or of bytes; a page below both holds everything up to the head. */
+function pageOf(batches: StoredBatch[], head: number, bytesMax: number): Page {
+  const bytes = batches.reduce((sum, batch) => sum + batch.body.length + 200, 0);
+  const last = batches.at(-1);
+  return { batches, through: last !== undefined && (batches.length >= PAGE_ROWS_MAX || bytes >= bytesMax) ? last.position : Math.max(head, last?.position ?? 0) };
+}
+
+/** One connection to an SQLite file, with promises and statements that are prepared once. */
+class Handle {
+  readonly #db: sqlite3.Database;
+  readonly #statements = new Map<string, sqlite3.Statement>();
+
+  static open(file: string, mode: number): Promise<Handle> {
+    return new Promise((resolve, reject) => {
+      const db = new sqlite3.Database(file, mode, (error) => (error ? reject(error) : resolve(new Handle(db))));
+    });
+  }
+
+  private constructor(db: sqlite3.Database) {
+    this.#db = db;
+  }
+
+  exec(sql: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#db.exec(sql, (error) => (error ? reject(error) : resolve()));
+    });
+  }
+
+  /** Rows of a statement that is used once. */
+  all(sql: string): Promise<Row[]> {
+    return new Promise((resolve, reject) => {
+      this.#db.all(sql, (error: Error | null, rows: Row[]) => (error ? reject(error) : resolve(rows)));
+    });
+  }
+
+  run(sql: string, ...params: Param[]): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#statement(sql).run(params, (error: Error | null) => (error ? reject(error) : resolve()));
+    });
+  }
+
+  query(sql: string, ...params: Param[]): Promise<Row[]> {
+    return new Promise((resolve, reject) => {
+      this.#statement(sql).all(params, (error: Error | null, rows: Row[]) => (error ? reject(error) : resolve(rows)));
+    });
+  }
+
+  async close(): Promise<void> {
+    for (const statement of this.#statements.values()) {
+      await new Promise<void>((resolve, reject) => {
+        statement.finalize((error?: Error | null) => (error ? reject(error) : resolve()));
+      });
+    }
+    await new Promise<void>((resolve, reject) => this.#db.close((error) => (error ? reject(error) : resolve())));
+  }
+
+  #statement(sql: string): sqlite3.Statement {
+    const known = this.#statements.get(sql);
+    if (known !== undefined) return known;
+    const statement = this.#db.prepare(sql);
+    this.#statements.set(sql, statement);
+    return statement;
+  }
+}
+
+function sqliteCode(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : '';
+}
+
+function storeError(cause: unknown, file: string): RumormillError {
+  const code = sqliteCode(cause);
+  if (code === 'SQLITE_FULL') return new RumormillError('DISKFULL', 'no room on the disk; nothing was stored', { cause });
+  if (code === 'SQLITE_NOTADB') return new RumormillError('STORE', `${file} is not an SQLite database`, { cause });
+  if (code === 'SQLITE_CANTOPEN' || code === 'SQLITE_READONLY') {
+    return new RumormillError('STORE', `${file} cannot be opened for writing`, { cause });
+  }
+  return new RumormillError('STORE', `${file}: ${messageOf(cause)}`, { cause });
+}

@@ -1,0 +1,124 @@
+/**
+ * Byte streams over `node:net`.
+ *
+ * What is written to a channel in one turn of the event loop is corked and leaves in one system call. Nagle's algorithm is off, since we
+ * gather ourselves. A channel stays open for writing after the other side has ended, so that `printf ... | nc` gets its answer.
+ */
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { type Address, splitAddress } from '../core/address.ts';
+import { messageOf, RumormillError } from '../core/error.ts';
+import type { Channel, ChannelHandler, Listener, Transport } from '../core/runtime.ts';
+
+export const tcpTransport: Transport = {
+  listen(address, accept) {
+    const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => accept(new SocketChannel(socket)));
+    return new Promise((resolve, reject) => {
+      server.once('error', (error) => reject(listenError(address, error)));
+      server.listen({ ...splitAddress(address), backlog: 4096 }, () => {
+        server.removeAllListeners('error');
+        server.on('error', () => server.close()); // accepting failed for good, for instance for want of file descriptors
+        resolve(new TcpListener(server));
+      });
+    });
+  },
+
+  dial(address, timeoutMs) {
+    return new Promise((resolve, reject) => {
+      const socket = connect({ ...splitAddress(address), allowHalfOpen: true, noDelay: true, autoSelectFamily: true });
+      const timer = setTimeout(() => socket.destroy(new Error(`no connection within ${timeoutMs} ms`)), timeoutMs);
+      const fail = (cause: Error): void => {
+        clearTimeout(timer);
+        reject(new RumormillError('UNREACHABLE', `${address}: ${messageOf(cause) || 'connection refused'}`, { cause }));
+      };
+      socket.once('error', fail);
+      socket.once('connect', () => {
+        clearTimeout(timer);
+        socket.removeListener('error', fail);
+        resolve(new SocketChannel(socket));
+      });
+    });
+  },
+};
+
+class TcpListener implements Listener {
+  readonly #server: Server;
+
+  constructor(server: Server) {
+    this.#server = server;
+  }
+
+  /** Does not wait for open channels, which are none of the listener's business. */
+  close(): Promise<void> {
+    this.#server.close();
+    return Promise.resolve();
+  }
+}
+
+class SocketChannel implements Channel {
+  readonly remote: string;
+  readonly #socket: Socket;
+  #handler: ChannelHandler | undefined;
+  #corked = false;
+  #reason: string | undefined;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    this.remote = `${socket.remoteAddress ?? 'unknown'}:${socket.remotePort ?? 0}`;
+    socket.on('error', (error) => (this.#reason = messageOf(error))); // 'close' follows
+    socket.on('close', () => this.#handler?.closed(this.#reason));
+  }
+
+  get bufferedBytes(): number {
+    return this.#socket.writableLength;
+  }
+
+  write(bytes: Uint8Array): void {
+    if (!this.#socket.writable) return;
+    if (!this.#corked) {
+      this.#corked = true;
+      this.#socket.cork();
+      process.nextTick(() => {
+        this.#corked = false;
+        this.#socket.uncork();
+      });
+    }
+    this.#socket.write(bytes);
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  end(): void {
+    if (this.#socket.writable) this.#socket.end();
+    this.#socket.resume(); // what still comes is not read by anybody, but its end must be seen
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  attach(handler: ChannelHandler): void {
+    const first = this.#handler === undefined;
+    this.#handler = handler;
+    if (!first) return;
+    this.#socket.on('data', (chunk) => this.#handler?.data(chunk));
+    this.#socket.on('drain', () => this.#handler?.drain());
+    this.#socket.on('end', () => this.#handler?.ended());
+  }
+}
+
+function listenError(address: Address, error: NodeJS.ErrnoException): RumormillError {
+  const { host, port } = splitAddress(address);
+  const reasons: Record<string, string> = {
+    EADDRINUSE: `port ${port} on ${host} is in use; is a broker running there already?`,
+    EADDRNOTAVAIL: `${host} is not an address of this machine; use --bind to listen on another`,
+    EACCES: `port ${port} may not be used by this user`,
+    ENOTFOUND: `host name ${host} is not known; use --bind to listen on an address of this machine`,
+  };
+  return new RumormillError('CONFIG', reasons[error.code ?? ''] ?? `cannot listen on ${address}: ${error.message}`, { cause: error });
+}

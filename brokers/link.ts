@@ -1,0 +1,142 @@
+/**
+ * One connection with a peer: its handshake, its messages as values, what it has and what it was told.
+ *
+ * Both sides say PEER first. The one that dialled speaks first; the other answers with its own PEER, or with an error reply that says why not.
+ */
+import { RumormillError } from './core/error.ts';
+import { Feed } from './core/feed.ts';
+import type { Origin } from './core/record.ts';
+import type { Channel, ChannelHandler } from './core/runtime.ts';
+import { VersionVector } from './core/version-vector.ts';
+import type { Limits } from './config.ts';
+import { CommandParser } from './wire/command-parser.ts';
+import { decodePeerMessage, encodePeerMessage, type Hello, type PeerMessage } from './wire/peer-message.ts';
+
+export interface LinkEvents {
+  /** The peer has introduced itself; only then do other messages come. @throws RumormillError REFUSED */
+  introduced(link: Link, hello: Hello): void;
+  /** @throws RumormillError PROTOCOL where the message cannot be right */
+  message(link: Link, message: PeerMessage): void;
+  drained(link: Link): void;
+  /** Nothing comes after this. `reason` where it was not an orderly close. */
+  closed(link: Link, reason: string | undefined): void;
+}
+
+export class Link implements ChannelHandler {
+  readonly dialled: boolean;
+  /** What the peer has on disk, as far as it told. */
+  readonly vector = new VersionVector();
+  /** What the peer was told that we have. */
+  readonly told = new VersionVector();
+  readonly feed: Feed;
+  /** The peer said that it shuts down. */
+  leaving = false;
+  pumping = false;
+  /** Counts GRAFT and PRUNE an origin, so that a look-up for an earlier one is not taken for the newest. */
+  readonly grafts = new Map<Origin, number>();
+  #hello: Hello | undefined;
+  #reason: string | undefined;
+  #open = true;
+  readonly #channel: Channel;
+  readonly #parser: CommandParser;
+  readonly #events: LinkEvents;
+
+  constructor(channel: Channel, parser: CommandParser | undefined, limits: Limits, position: number, events: LinkEvents) {
+    this.dialled = parser === undefined;
+    this.#channel = channel;
+    this.#events = events;
+    this.feed = new Feed(position, limits.linkWindowBytes);
+    const peerLimits = { // a whole batch and its columns; a vector of many origins
+      argumentsMax: 1_000_000,
+      bulkBytesMax: limits.batchBytesMax + limits.payloadBytesMax + 16 * 1024 * 1024,
+      commandBytesMax: limits.batchBytesMax + limits.payloadBytesMax + 64 * 1024 * 1024,
+    };
+    this.#parser = parser ?? new CommandParser(peerLimits);
+    this.#parser.setLimits(peerLimits);
+    channel.attach(this);
+  }
+
+  /** Who the peer is. Only after it was introduced. */
+  get peer(): Hello {
+    return this.#hello!;
+  }
+
+  get remote(): string {
+    return this.#hello?.address ?? this.#channel.remote;
+  }
+
+  get isOpen(): boolean {
+    return this.#open;
+  }
+
+  get isIntroduced(): boolean {
+    return this.#hello !== undefined;
+  }
+
+  introduce(hello: Hello): void {
+    this.#hello = hello;
+    this.#events.introduced(this, hello);
+  }
+
+  send(message: PeerMessage): void {
+    this.#channel.write(encodePeerMessage(message));
+  }
+
+  /** Sends bytes that are no peer message: the reason for a refusal. */
+  sendRaw(bytes: Uint8Array): void {
+    this.#channel.write(bytes);
+  }
+
+  data(chunk: Buffer): void {
+    this.#parser.push(chunk);
+    this.work();
+  }
+
+  /** Handles what has been received, behind the handshake too. */
+  work(): void {
+    try {
+      while (this.#open) {
+        const args = this.#parser.next();
+        if (args === undefined) return;
+        const first = args.text(0);
+        if (!this.isIntroduced && first.startsWith('-')) throw new RumormillError('REFUSED', args.texts().join(' ').slice(1));
+        const message = decodePeerMessage(args);
+        if (message.type === 'PEER' && !this.isIntroduced) this.introduce(message);
+        else if (message.type === 'PEER' || !this.isIntroduced) throw new RumormillError('PROTOCOL', `${message.type} out of turn`);
+        else this.#events.message(this, message);
+      }
+    } catch (error) {
+      if (!(error instanceof RumormillError)) throw error;
+      this.close(error.message);
+    }
+  }
+
+  drain(): void {
+    this.#events.drained(this);
+  }
+
+  ended(): void {
+    this.close(undefined);
+  }
+
+  closed(reason: string | undefined): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#events.closed(this, this.#reason ?? reason);
+  }
+
+  /** Sends what is queued and closes. */
+  close(reason: string | undefined): void {
+    if (!this.#open) return;
+    this.#reason = reason;
+    this.#channel.end();
+    this.closed(reason);
+  }
+
+  /** Closes at once: the peer does not answer. */
+  destroy(reason: string): void {
+    this.#reason = reason;
+    this.#channel.destroy();
+    this.closed(reason);
+  }
+}

@@ -1,0 +1,461 @@
+/**
+ * The broker's side towards its peers: links, membership, gossip, election. It runs those cores and performs their effects.
+ *
+ * A record's way: the log commits it; every feed that has its origin grafted sends it (pump); the peer holds it back until it may be
+ * stored, hands it to its log, and after the commit tells everybody (announce), which is its acknowledgement too.
+ *
+ * One link a pair of brokers. Both sides dial; of two links with one process the one that the higher address dialled stays, and of
+ * two that the same side dialled, or that lead to different lives of the peer, the newer one.
+ */
+import type { Config } from './config.ts';
+import { type Address, compareAddresses } from './core/address.ts';
+import { Bully, type BullyEffect } from './core/bully.ts';
+import { messageOf, RumormillError } from './core/error.ts';
+import { HoldBack } from './core/hold-back.ts';
+import type { LamportClock } from './core/lamport.ts';
+import type { Log } from './core/log.ts';
+import { Membership, type MemberState } from './core/membership.ts';
+import { Plumtree, type PlumtreeEffect } from './core/plumtree.ts';
+import { lastLamport, lastSeq, type Origin, type RecordBatch, type StoredBatch } from './core/record.ts';
+import type { Channel, Clock, Logger, Random, Store, Transport } from './core/runtime.ts';
+import { countMissing, EMPTY_VECTOR } from './core/version-vector.ts';
+import { Link } from './link.ts';
+import type { Args, CommandParser } from './wire/command-parser.ts';
+import { decodePeerMessage, type Hello, PEER_PROTOCOL_VERSION, type PeerMessage } from './wire/peer-message.ts';
+import { encodeReply } from './wire/resp.ts';
+
+export interface MeshRuntime {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly transport: Transport;
+  readonly store: Store;
+  readonly logger: Logger;
+  readonly log: Log;
+  readonly lamport: LamportClock;
+  /** How far each configured broker holds our own records may have changed. */
+  acknowledged(): void;
+  /** The store cannot be used any more. */
+  fatal(error: unknown): void;
+}
+
+export interface BrokerInfo {
+  readonly address: Address;
+  readonly state: MemberState | 'self';
+  /** Records held here that the peer does not have yet, as far as it told. */
+  readonly behind: number;
+}
+
+export class Mesh {
+  /** Records received from peers, and how many of them were here already. */
+  readonly received = { records: 0, duplicates: 0 };
+  readonly #runtime: MeshRuntime;
+  readonly #instance: string;
+  readonly #links = new Map<Origin, Link>();
+  readonly #opening = new Set<Link>();
+  readonly #membership: Membership;
+  readonly #plumtree: Plumtree;
+  readonly #holdBack: HoldBack;
+  readonly #bully: Bully;
+  readonly #said = new Set<string>(); // what is logged once
+  #effects: Promise<void> = Promise.resolve(); // of the election, one after another
+  #joinBy: number; // the first election is held by then
+  #joined = false;
+  #beatAt = 0;
+  #closing = false;
+
+  constructor(runtime: MeshRuntime) {
+    const { config, clock, random, log, store } = runtime;
+    const { limits } = config;
+    this.#runtime = runtime;
+    this.#instance = [random(), random()].map((word) => word.toString(16).padStart(8, '0')).join('');
+    this.#membership = new Membership(config.address, limits, random);
+    this.#plumtree = new Plumtree(log.origin, (origin) => log.nextSeq(origin) - 1, limits);
+    this.#holdBack = new HoldBack((origin) => log.nextSeq(origin), (batch) => this.#accept(batch), limits.holdBackBytesMax);
+    this.#bully = new Bully(config.address, store.state.term, {
+      okTimeoutMs: limits.electionOkTimeoutMs,
+      coordinatorTimeoutMs: limits.electionCoordinatorTimeoutMs,
+      graceMs: limits.electionGraceMs,
+    });
+    this.#joinBy = clock.now() + limits.joinTimeoutMs;
+  }
+
+  get coordinator(): Address | undefined {
+    return this.#bully.coordinator;
+  }
+
+  get term(): number {
+    return this.#bully.term;
+  }
+
+  get linkCount(): number {
+    return this.#links.size;
+  }
+
+  brokers(): BrokerInfo[] {
+    const { config, clock, log } = this.#runtime;
+    const now = clock.now();
+    const byAddress = new Map([...this.#links.values()].map((link) => [link.peer.address, link]));
+    const mine = log.vector.snapshot();
+    const peers = this.#membership.all().map((address): BrokerInfo => ({
+      address,
+      state: this.#membership.state(address, now),
+      behind: countMissing(mine, byAddress.get(address)?.vector.snapshot() ?? EMPTY_VECTOR),
+    }));
+    return [...peers, { address: config.address, state: 'self' as const, behind: 0 }].sort((a, b) => compareAddresses(a.address, b.address));
+  }
+
+  /** How far each configured broker, and this one, holds this broker's own records. */
+  ownSeqs(): number[] {
+    const { log } = this.#runtime;
+    const byAddress = new Map([...this.#links.values()].map((link) => [link.peer.address, link]));
+    return [log.vector.get(log.origin), ...this.#membership.configured().map((address) => byAddress.get(address)?.vector.get(log.origin) ?? 0)];
+  }
+
+  /** Takes over the rows of globalState.csv: new ones are dialled, those taken out are hung up. */
+  configure(rows: readonly Address[]): void {
+    const removed = new Set(this.#membership.configure(rows, this.#runtime.clock.now()));
+    for (const link of [...this.#links.values()]) if (removed.has(link.peer.address)) link.close('not in globalState.csv any more');
+    this.#runtime.acknowledged();
+  }
+
+  /** A connection turned out to be a peer's, with this as its first message. */
+  accept(channel: Channel, parser: CommandParser, args: Args): void {
+    const link = this.#open(channel, parser);
+    try {
+      const hello = decodePeerMessage(args);
+      if (hello.type !== 'PEER') throw new RumormillError('PROTOCOL', 'a peer begins with PEER');
+      this.#checkMesh(hello);
+      link.send(this.#hello());
+      link.introduce(hello);
+    } catch (error) {
+      if (!(error instanceof RumormillError)) throw error;
+      if (link.isOpen) link.sendRaw(encodeReply(error));
+      this.#once('warn', 'peer refused', { peer: link.remote, reason: error.message });
+      link.close(undefined);
+    }
+    link.work();
+  }
+
+  /** Everything that time brings: dials, beats, stalled gossip, elections. To be called every `tickMs`. */
+  tick(): void {
+    const { clock, config, store, lamport } = this.#runtime;
+    const now = clock.now();
+    for (const address of this.#membership.takeDials(now)) void this.#dial(address);
+    for (const address of this.#membership.silent(now)) this.#linkTo(address)?.destroy(`silent for ${config.limits.deadAfterMs} ms`);
+    this.#membership.forget(now);
+    this.#perform(this.#plumtree.tick(now));
+    if (!this.#joined && (this.#membership.settled || now >= this.#joinBy)) {
+      this.#joined = true;
+      this.#elect(this.#bully.elect(now));
+    } else if (this.#joined) this.#elect(this.#bully.tick(now));
+    if (now < this.#beatAt) return;
+    this.#beatAt = now + config.limits.beatMs;
+    this.#announce(true);
+    if (lamport.time > this.#savedLamport) {
+      this.#savedLamport = lamport.time;
+      store.saveClock(lamport.time, this.term).catch((error: unknown) => this.#runtime.fatal(error));
+    }
+  }
+
+  #savedLamport = 0;
+
+  /** Records are on disk: those of them that were grafted go out, and everybody learns what is here now. */
+  committed(): void {
+    for (const link of this.#links.values()) void this.#pump(link);
+    this.#announce(false);
+  }
+
+  /** Batches of peers were dropped unwritten: they are asked for again once they count as stalled. */
+  close(): void {
+    this.#closing = true;
+    for (const link of [...this.#links.values()]) {
+      link.send({ type: 'BYE' });
+      link.close(undefined);
+    }
+    for (const link of [...this.#opening]) link.destroy('shutting down');
+  }
+
+  // Links
+
+  async #dial(address: Address): Promise<void> {
+    const { clock, transport, config } = this.#runtime;
+    try {
+      const channel = await transport.dial(address, config.limits.dialTimeoutMs);
+      if (this.#closing) return channel.destroy();
+      const link = this.#open(channel, undefined);
+      this.#dialled.set(link, address);
+      link.send(this.#hello());
+    } catch (error) {
+      this.#runtime.logger.debug('peer not reached', { peer: address, reason: messageOf(error) });
+      this.#membership.dialFailed(address, clock.now());
+    }
+  }
+
+  readonly #dialled = new Map<Link, Address>(); // which address an opening link was to reach
+
+  #open(channel: Channel, parser: CommandParser | undefined): Link {
+    const { clock, config, log } = this.#runtime;
+    const link = new Link(channel, parser, config.limits, log.position, {
+      introduced: (each, hello) => this.#introduced(each, hello),
+      message: (each, message) => this.#receive(each, message),
+      drained: (each) => void this.#pump(each),
+      closed: (each, reason) => this.#closed(each, reason),
+    });
+    this.#opening.add(link);
+    clock.schedule(config.limits.dialTimeoutMs, () => {
+      if (this.#opening.has(link)) link.destroy('no handshake in time');
+    });
+    return link;
+  }
+
+  #hello(): Hello {
+    const { config, log, lamport } = this.#runtime;
+    return {
+      type: 'PEER', version: PEER_PROTOCOL_VERSION, mesh: config.mesh, address: config.address, origin: log.origin, instance: this.#instance,
+      lamport: lamport.increment(),
+    };
+  }
+
+  #checkMesh(hello: Hello): void {
+    const { mesh, address } = this.#runtime.config;
+    if (hello.mesh !== mesh) {
+      throw new RumormillError('REFUSED', `${address} belongs to mesh ${JSON.stringify(mesh)}, not ${JSON.stringify(hello.mesh)}`);
+    }
+  }
+
+  #introduced(link: Link, hello: Hello): void {
+    const { clock, log, lamport, logger, config } = this.#runtime;
+    const now = clock.now();
+    const dialled = this.#dialled.get(link);
+    this.#checkMesh(hello);
+    lamport.witness(hello.lamport);
+    if (hello.origin === log.origin) return this.#refuseSelf(link, hello, dialled);
+    if (hello.address === config.address) throw new RumormillError('REFUSED', `${hello.address} is this broker's own address`);
+    if (dialled !== undefined) this.#membership.alias(dialled, hello.address, now);
+    const other = this.#links.get(hello.origin) ?? this.#linkTo(hello.address);
+    if (other !== undefined && !this.#replaces(link, other)) return link.close('another link with this peer stays');
+    this.#opening.delete(link);
+    this.#dialled.delete(link);
+    other?.close('a newer link with this peer replaces it');
+    this.#links.set(hello.origin, link);
+    this.#membership.linkUp(hello.address, now);
+    logger.info('peer connected', { lamport: lamport.time, peer: hello.address });
+    this.#tell(link, log.vector.snapshot());
+    for (const each of this.#links.values()) each.send({ type: 'MEMBERS', addresses: [...this.#links.values()].map(({ peer }) => peer.address) });
+    this.#perform(this.#plumtree.linkUp(hello.origin));
+    this.#elect(this.#bully.linkUp(hello.address));
+  }
+
+  #replaces(link: Link, other: Link): boolean {
+    if (other.peer.instance !== link.peer.instance || other.dialled === link.dialled) return true;
+    const higher = compareAddresses(this.#runtime.config.address, link.peer.address) > 0;
+    return link.dialled === higher;
+  }
+
+  /** A row is this very broker under another name, or somebody runs a copy of its data folder. */
+  #refuseSelf(link: Link, hello: Hello, dialled: Address | undefined): void {
+    const { clock, config } = this.#runtime;
+    const copy = hello.instance !== this.#instance;
+    if (dialled !== undefined && !copy) {
+      this.#membership.alias(dialled, config.address, clock.now());
+      this.#once('info', 'a row of globalState.csv is this broker itself', { row: dialled, broker: config.address });
+    }
+    if (copy) this.#once('error', 'another broker runs on a copy of this data folder; it is refused', { peer: hello.address });
+    link.close(copy ? 'runs on a copy of this data folder' : 'is this broker itself');
+  }
+
+  #linkTo(address: Address): Link | undefined {
+    for (const link of this.#links.values()) if (link.peer.address === address) return link;
+    return undefined;
+  }
+
+  #closed(link: Link, reason: string | undefined): void {
+    const { clock, logger, lamport } = this.#runtime;
+    const now = clock.now();
+    const dialled = this.#dialled.get(link);
+    this.#dialled.delete(link);
+    if (this.#opening.delete(link)) {
+      if (dialled !== undefined) this.#membership.dialFailed(dialled, now);
+      if (dialled !== undefined && reason?.startsWith('REFUSED')) this.#once('warn', 'refused by a peer', { peer: dialled, reason });
+      return;
+    }
+    const { address, origin } = link.peer;
+    if (this.#links.get(origin) !== link) return;
+    this.#links.delete(origin);
+    this.#membership.linkDown(address, link.leaving, now);
+    if (this.#closing) return;
+    logger.info(link.leaving ? 'peer left' : 'peer lost', { lamport: lamport.time, peer: address, reason });
+    this.#perform(this.#plumtree.linkDown(origin));
+    this.#elect(this.#bully.linkDown(address, link.leaving, now));
+    this.#runtime.acknowledged();
+  }
+
+  // Gossip
+
+  #receive(link: Link, message: PeerMessage): void {
+    const { clock, lamport } = this.#runtime;
+    const now = clock.now();
+    this.#membership.heard(link.peer.address, now);
+    switch (message.type) {
+      case 'VECTOR':
+        lamport.witness(message.lamport);
+        this.#learnVector(link, message.entries, now);
+        break;
+      case 'RECORDS':
+        lamport.witness(lastLamport(message.batch));
+        this.#takeIn(link, message.batch, now);
+        break;
+      case 'GRAFT':
+        void this.#graft(link, message.origin, message.after);
+        break;
+      case 'PRUNE':
+        this.#countGraft(link, message.origin);
+        link.feed.prune(message.origin);
+        break;
+      case 'MEMBERS':
+        for (const address of message.addresses) this.#membership.learn(address, now);
+        break;
+      case 'ELECTION':
+      case 'OK':
+      case 'COORDINATOR':
+        lamport.witness(message.lamport);
+        this.#elect(this.#bully.receive(link.peer.address, message, now));
+        break;
+      case 'BYE':
+        link.leaving = true;
+        break;
+      case 'PEER':
+        throw new RumormillError('PROTOCOL', 'PEER out of turn');
+    }
+  }
+
+  #learnVector(link: Link, entries: readonly (readonly [Origin, number])[], now: number): void {
+    const own = this.#runtime.log.origin;
+    let acknowledged = false;
+    for (const [origin, seq] of entries) {
+      if (!link.vector.advance(origin, seq)) continue;
+      link.feed.acknowledged(origin, seq);
+      if (origin === own) acknowledged = true;
+    }
+    this.#perform(this.#plumtree.announced(link.peer.origin, entries, now));
+    if (acknowledged) this.#runtime.acknowledged();
+    void this.#pump(link);
+  }
+
+  #takeIn(link: Link, batch: RecordBatch, now: number): void {
+    const entry = [batch.origin, lastSeq(batch)] as const;
+    link.vector.advance(...entry);
+    this.received.records += batch.count;
+    if (this.#holdBack.offer(batch) === 'duplicate') this.received.duplicates += batch.count;
+    this.#perform(this.#plumtree.announced(link.peer.origin, [entry], now));
+  }
+
+  #accept(batch: RecordBatch): void {
+    this.#runtime.log.receive(batch);
+    this.#plumtree.progressed(batch.origin, this.#runtime.clock.now());
+  }
+
+  #perform(effects: readonly PlumtreeEffect[]): void {
+    for (const effect of effects) {
+      const link = this.#links.get(effect.to);
+      if (effect.type === 'graft') this.#holdBack.drop(effect.origin);
+      if (effect.type === 'graft') link?.send({ type: 'GRAFT', origin: effect.origin, after: effect.after });
+      else link?.send({ type: 'PRUNE', origin: effect.origin });
+    }
+  }
+
+  async #graft(link: Link, origin: Origin, after: number): Promise<void> {
+    const { log, store, fatal } = this.#runtime;
+    const count = this.#countGraft(link, origin);
+    try {
+      const atEnd = after >= log.vector.get(origin);
+      const position = atEnd ? log.position : await store.positionCovered(new Map([...log.vector.snapshot(), [origin, after]]));
+      if (!link.isOpen || link.grafts.get(origin) !== count) return;
+      link.feed.graft(origin, after, position);
+    } catch (error) {
+      return fatal(error);
+    }
+    await this.#pump(link);
+  }
+
+  #countGraft(link: Link, origin: Origin): number {
+    const count = (link.grafts.get(origin) ?? 0) + 1;
+    link.grafts.set(origin, count);
+    return count;
+  }
+
+  /** Sends what the peer has grafted and not got, as far as its window allows. One at a time a link. */
+  async #pump(link: Link): Promise<void> {
+    const { log, config, fatal } = this.#runtime;
+    const { feed } = link;
+    if (link.pumping) return;
+    link.pumping = true;
+    try {
+      while (link.isOpen && feed.open && feed.position < log.position) {
+        const from = feed.position;
+        const reading = log.readAfter(from, undefined, config.limits.readBytesMax);
+        const page = reading instanceof Promise ? await reading : reading;
+        if (feed.position !== from) continue; // a graft moved it back meanwhile
+        this.#send(link, page.batches);
+        if (feed.open) feed.position = Math.max(feed.position, page.through);
+      }
+    } catch (error) {
+      fatal(error);
+    } finally {
+      link.pumping = false;
+    }
+  }
+
+  #send(link: Link, batches: readonly StoredBatch[]): void {
+    for (const batch of batches) {
+      if (!link.feed.open) return;
+      if (!link.feed.pass(batch) || link.vector.get(batch.origin) >= lastSeq(batch)) continue;
+      link.send({ type: 'RECORDS', batch });
+      link.told.advance(batch.origin, lastSeq(batch));
+    }
+  }
+
+  /** Tells every peer what is new on disk since it was told; at a beat even nothing, which says that we are alive. */
+  #announce(beat: boolean): void {
+    const vector = this.#runtime.log.vector.snapshot();
+    for (const link of this.#links.values()) this.#tell(link, vector, beat);
+  }
+
+  #tell(link: Link, vector: ReadonlyMap<Origin, number>, always = true): void {
+    const entries = [...vector].filter(([origin, seq]) => link.told.advance(origin, seq));
+    if (entries.length > 0 || always) link.send({ type: 'VECTOR', lamport: this.#runtime.lamport.time, entries });
+  }
+
+  // Election
+
+  /** Performs the effects in their order; a term is on disk before anything is sent that bears it. */
+  #elect(effects: readonly BullyEffect[]): void {
+    if (effects.length === 0) return;
+    this.#effects = this.#effects.then(async () => {
+      for (const effect of effects) await this.#performElection(effect);
+    }).catch((error: unknown) => this.#runtime.fatal(error));
+  }
+
+  async #performElection(effect: BullyEffect): Promise<void> {
+    const { store, lamport, logger } = this.#runtime;
+    if (this.#closing) return;
+    switch (effect.type) {
+      case 'persist':
+        return store.saveClock(lamport.time, effect.term);
+      case 'send':
+        return this.#linkTo(effect.to)?.send({ ...effect.message, lamport: lamport.increment() });
+      case 'started':
+        return logger.info('election started', { lamport: lamport.increment(), term: effect.term });
+      case 'chosen':
+        return logger.info('coordinator chosen', { lamport: lamport.increment(), coordinator: effect.coordinator, term: effect.term });
+    }
+  }
+
+  #once(level: 'info' | 'warn' | 'error', event: string, fields: Readonly<Record<string, string>>): void {
+    const line = `${event} ${Object.values(fields).join(' ')}`;
+    if (this.#said.has(line) || this.#said.size > 10_000) return;
+    this.#said.add(line);
+    this.#runtime.logger[level](event, fields);
+  }
+}

@@ -1,0 +1,276 @@
+/**
+ * One client's connection: bytes in, commands, replies out in order.
+ *
+ * PUBLISH commands overlap: their replies wait in `#slots`, in order. Any other command waits for its turn, that is for the replies of
+ * everything before it, and whatever comes behind it waits until it is done; so what a client pipelines happens in the order in which it was
+ * written, and a POLL that waits holds up its own connection and nobody else's.
+ *
+ * Held back, so that nothing grows without bound: reading stops while too much is received behind a command that waits, while the
+ * log is full, and while too many publishes are unanswered; commands stop while the client does not read its replies. A client of pushed
+ * messages that does not read is disconnected, since nobody can make its publishers wait.
+ */
+import { type Command, type Connection } from './commands/command.ts';
+import { PublishBatcher, type SealedBatch } from './commands/publish.ts';
+import { SUBSCRIBED_COMMANDS } from './commands/pub-sub.ts';
+import { commands } from './commands/table.ts';
+import { RumormillError } from './core/error.ts';
+import type { Channel, ChannelHandler } from './core/runtime.ts';
+import type { Broker } from './host.ts';
+import { type Args, CommandParser } from './wire/command-parser.ts';
+import { encodeIntegers, encodeReply, type RespVersion, type Value } from './wire/resp.ts';
+
+/** The replies to a run of publishes; `bytes` once they are known. */
+interface Slot {
+  readonly count: number;
+  bytes: Buffer | undefined;
+}
+
+export class Session implements ChannelHandler, Connection {
+  readonly id: number;
+  readonly broker: Broker;
+  name = '';
+  version: RespVersion = 2;
+  readonly channels = new Set<string>();
+  readonly patterns = new Set<string>();
+  readonly #channel: Channel;
+  readonly #parser: CommandParser;
+  readonly #batcher: PublishBatcher;
+  #abort: AbortController | undefined; // made when somebody waits, for thousands of connections never
+  #slots: Slot[] = [];
+  #unanswered = 0;
+  #waiting: Args | undefined; // a command whose turn comes when the slots are empty
+  #busy = false; // a command is being carried out
+  #paused = false;
+  #inputEnded = false; // the client sends no more
+  #broken = false; // what it sends cannot be understood any more
+  #ended = false;
+
+  constructor(id: number, broker: Broker, channel: Channel) {
+    this.id = id;
+    this.broker = broker;
+    this.#channel = channel;
+    this.#parser = new CommandParser(broker.config.limits);
+    this.#batcher = new PublishBatcher(broker.config.limits, broker.config.acks, {
+      publish: (batch) => this.#publish(batch),
+      refuse: (error) => this.#fill(this.#reserve(1), encodeReply(error, this.version)),
+      claimId: (topic, id) => broker.claimId(topic, id),
+      repeat: (topic, id) => this.#repeat(topic, id),
+      witness: (lamport) => broker.witnessPublisher(lamport),
+      wallTime: () => broker.wallTime(),
+    });
+    channel.attach(this);
+  }
+
+  get signal(): AbortSignal {
+    this.#abort ??= new AbortController();
+    return this.#abort.signal;
+  }
+
+  /** Whether anything is still to be answered. */
+  get isBusy(): boolean {
+    return this.#busy || this.#slots.length > 0;
+  }
+
+  data(chunk: Buffer): void {
+    if (this.#ended || this.#broken) return;
+    this.#parser.push(chunk);
+    this.work();
+  }
+
+  drain(): void {
+    this.work();
+  }
+
+  /** The client sends no more. What it published is still answered; a POLL that waits is given up, since it cannot be told from a client that is gone. */
+  ended(): void {
+    this.#inputEnded = true;
+    this.#abort?.abort();
+    this.#endIfDone();
+  }
+
+  closed(): void {
+    this.#ended = true;
+    this.#abort?.abort();
+    this.unsubscribeAll();
+    this.broker.sessionClosed(this);
+  }
+
+  /** Carries out what has been received, as far as it may. Called again whenever something that held it back is over. */
+  work(): void {
+    try {
+      while (this.#mayExecute()) {
+        const args = this.#parser.next();
+        if (args === undefined) break;
+        if (args.length > 0) this.#execute(args);
+      }
+      this.#batcher.seal();
+    } catch (error) {
+      if (!(error instanceof RumormillError)) throw error;
+      this.#refuseStream(error);
+    }
+    this.#throttle();
+    this.#endIfDone();
+  }
+
+  send(value: Value): void {
+    if (this.#channel.bufferedBytes > this.broker.config.limits.pushBytesMax) {
+      this.broker.logger.warn('client too slow, disconnected', { client: this.#channel.remote, bufferedBytes: this.#channel.bufferedBytes });
+      this.#channel.destroy();
+    } else this.#channel.write(encodeReply(value, this.version));
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.#channel.end();
+  }
+
+  becomePeer(args: Args): void {
+    this.#ended = true;
+    this.broker.sessionClosed(this);
+    this.broker.acceptPeer(this.#channel, this.#parser, args);
+  }
+
+  unsubscribeAll(): void {
+    for (const channel of this.channels) this.broker.pubSub.unsubscribe(channel, this);
+    for (const pattern of this.patterns) this.broker.pubSub.punsubscribe(pattern, this);
+    this.channels.clear();
+    this.patterns.clear();
+  }
+
+  #mayExecute(): boolean {
+    const { limits } = this.broker.config;
+    return !this.#ended && !this.#broken && !this.#busy && this.#waiting === undefined && !this.broker.isFull
+      && this.#unanswered < limits.unansweredMax && this.#channel.bufferedBytes < limits.outputBytesMax;
+  }
+
+  #execute(args: Args): void {
+    const name = args.text(0).toUpperCase();
+    if (name === 'PUBLISH' && this.#isAllowed(name)) return this.#batcher.add(args);
+    this.#batcher.seal();
+    if (this.#slots.length > 0) this.#waiting = args;
+    else this.#run(name, args);
+  }
+
+  /** A RESP2 connection that has subscribed may not do much else, since it could not tell replies from pushed messages. */
+  #isAllowed(name: string): boolean {
+    return this.version === 3 || this.channels.size + this.patterns.size === 0 || SUBSCRIBED_COMMANDS.has(name);
+  }
+
+  #run(name: string, args: Args): void {
+    try {
+      const command = this.#lookup(name, args);
+      const reply = command.run(args, this);
+      if (reply instanceof Promise) void this.#finish(reply);
+      else if (reply !== undefined) this.send(reply);
+    } catch (error) {
+      if (!(error instanceof RumormillError)) throw error;
+      this.send(error);
+    }
+  }
+
+  /** @throws RumormillError ERR for an unknown command or a wrong number of arguments */
+  #lookup(name: string, args: Args): Command {
+    if (name === 'POST' || name === 'HOST:') this.#dropProbe(name);
+    const table = commands();
+    const command = Object.hasOwn(table, name) ? table[name] : undefined;
+    if (command === undefined) {
+      throw new RumormillError('ERR', `unknown command ${JSON.stringify(args.text(0).slice(0, 64))}; COMMAND DOCS lists what there is`);
+    }
+    if (!this.#isAllowed(name)) {
+      throw new RumormillError('ERR', `${name} cannot be used by a connection that has subscribed, but for ${[...SUBSCRIBED_COMMANDS].join(', ')}`);
+    }
+    if (args.length < command.min || args.length > (command.max ?? Infinity)) {
+      throw new RumormillError('ERR', `wrong number of arguments for ${name}; usage: ${name} ${command.usage}`);
+    }
+    return command;
+  }
+
+  async #finish(reply: Promise<Value | undefined>): Promise<void> {
+    this.#busy = true;
+    let value: Value | undefined;
+    try {
+      value = await reply;
+    } catch (error) {
+      if (!(error instanceof RumormillError)) throw error;
+      value = error;
+    }
+    this.#busy = false;
+    if (this.#ended) return;
+    if (value !== undefined) this.send(value);
+    this.work();
+  }
+
+  /** A browser, or an HTTP request smuggled through one: nothing it says is to be carried out. */
+  #dropProbe(name: string): never {
+    this.broker.logger.warn('not a client: an HTTP request, connection dropped', { client: this.#channel.remote, command: name });
+    this.#ended = true;
+    this.#channel.destroy();
+    throw new RumormillError('ERR', 'this is not an HTTP server');
+  }
+
+  #refuseStream(error: RumormillError): void {
+    this.#batcher.seal();
+    this.broker.logger.debug('connection closed', { client: this.#channel.remote, reason: error.message });
+    this.#fill(this.#reserve(1), encodeReply(error, this.version));
+    this.#broken = true;
+    this.#inputEnded = true;
+  }
+
+  #publish({ draft, acks }: SealedBatch): void {
+    const slot = this.#reserve(draft.count);
+    this.broker.publish(draft, acks, (outcome) => {
+      const bytes = 'error' in outcome
+        ? Buffer.concat(new Array<Buffer>(draft.count).fill(encodeReply(outcome.error, this.version)))
+        : encodeIntegers(outcome.lamport, draft.count);
+      this.#fill(slot, bytes);
+    });
+  }
+
+  #repeat(topic: string, id: string): void {
+    const slot = this.#reserve(1);
+    this.broker.outcomeOfId(topic, id, (outcome) => {
+      this.#fill(slot, 'error' in outcome ? encodeReply(outcome.error, this.version) : encodeIntegers(outcome.lamport, 1));
+    });
+  }
+
+  #reserve(count: number): Slot {
+    const slot: Slot = { count, bytes: undefined };
+    this.#slots.push(slot);
+    this.#unanswered += count;
+    return slot;
+  }
+
+  /** Replies leave in order: what is known goes out up to the first slot that is not. */
+  #fill(slot: Slot, bytes: Buffer): void {
+    slot.bytes = bytes;
+    let done = 0;
+    for (const each of this.#slots) {
+      if (each.bytes === undefined) break;
+      this.#channel.write(each.bytes);
+      this.#unanswered -= each.count;
+      done += 1;
+    }
+    if (done === 0) return;
+    this.#slots.splice(0, done);
+    if (this.#slots.length === 0 && this.#waiting !== undefined) {
+      const args = this.#waiting;
+      this.#waiting = undefined;
+      this.#run(args.text(0).toUpperCase(), args);
+    }
+    if (this.#paused || this.#inputEnded || this.#parser.bufferedBytes > 0) this.broker.clock.defer(() => this.work());
+  }
+
+  #throttle(): void {
+    const stop = !this.#mayExecute() && this.#parser.bufferedBytes > this.broker.config.limits.inputBytesMax || this.broker.isFull;
+    if (stop === this.#paused || this.#ended) return;
+    this.#paused = stop;
+    if (stop) {
+      this.broker.sessionPaused(this);
+      this.#channel.pause();
+    } else this.#channel.resume();
+  }
+
+  #endIfDone(): void {
+    if (this.#inputEnded && !this.#ended && !this.isBusy && this.#waiting === undefined) this.end();
+  }
+}

@@ -1,0 +1,60 @@
+/**
+ * Log lines about messages: what was published here and what came by gossip, a line a batch while there is little of it, a line a second
+ * when there is much, so that the log tells the story and never becomes the load.
+ */
+import { lastLamport, type Origin, originAddress, type StoredBatch } from './core/record.ts';
+import type { Clock, Logger } from './core/runtime.ts';
+
+const LINES_A_SECOND = 20;
+
+export class Traffic {
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #own: Origin;
+  #lines = 0; // written in this second
+  #untold = { published: 0, received: 0, lamport: 0 };
+  #counting = false; // a second runs
+
+  constructor(clock: Clock, logger: Logger, own: Origin) {
+    this.#clock = clock;
+    this.#logger = logger;
+    this.#own = own;
+  }
+
+  committed(batches: readonly StoredBatch[]): void {
+    for (const batch of batches) {
+      if (this.#lines < LINES_A_SECOND) this.#tell(batch);
+      else this.#count(batch);
+    }
+    if (this.#counting) return;
+    this.#counting = true;
+    this.#clock.schedule(1000, () => this.#summarize());
+  }
+
+  #tell(batch: StoredBatch): void {
+    this.#lines += 1;
+    const { topic, count } = batch;
+    const own = batch.origin === this.#own;
+    this.#logger.info(own ? 'message published' : 'gossip received', {
+      lamport: lastLamport(batch),
+      topic,
+      messages: count > 1 ? count : undefined,
+      from: own ? undefined : originAddress(batch.origin),
+    });
+  }
+
+  #count(batch: StoredBatch): void {
+    if (batch.origin === this.#own) this.#untold.published += batch.count;
+    else this.#untold.received += batch.count;
+    this.#untold.lamport = lastLamport(batch);
+  }
+
+  #summarize(): void {
+    const { published, received, lamport } = this.#untold;
+    if (published > 0) this.#logger.info('messages published', { lamport, messages: published });
+    if (received > 0) this.#logger.info('messages received by gossip', { lamport, messages: received });
+    this.#untold = { published: 0, received: 0, lamport: 0 };
+    this.#lines = 0;
+    this.#counting = false;
+  }
+}

@@ -1,0 +1,172 @@
+/**
+ * One connection to one broker: commands go out, replies come back strictly in order.
+ *
+ * A connection decides nothing. What it is told to write it writes; each reply goes to the command that has waited longest; and
+ * when it ends, for whatever reason, its owner is handed that reason and every command that has no answer. Retrying is the owner's.
+ *
+ * Invariants: a command leaves exactly once, answered or handed back; nothing is delivered after `closed`; a reply that nobody
+ * waits for, or bytes that are no reply, end the connection, since from there on every answer would go to the wrong command.
+ */
+import { connect, type Socket } from 'node:net';
+import { performance } from 'node:perf_hooks';
+import { type Address, splitAddress } from '../brokers/core/address.ts';
+import { messageOf, RumormillError } from '../brokers/core/error.ts';
+import { type Reply, ReplyParser } from '../brokers/wire/reply-parser.ts';
+import { Queue } from './queue.ts';
+
+/** Bytes that may wait in a socket before its owner is asked to hold back: what waits with the owner can still go elsewhere. */
+const SOCKET_BYTES_MAX = 1024 * 1024;
+const KEEP_ALIVE_MS = 10_000;
+
+/** One command, encoded, and what becomes of it. */
+export interface Command {
+  readonly frame: Buffer;
+  /** The broker has answered; an error reply is a RumormillError. Must not throw. */
+  settle(reply: Reply, broker: Address): void;
+  /** There will be no answer. Must not throw. */
+  fail(error: RumormillError): void;
+}
+
+/** Who a connection belongs to. */
+export interface Owner<C extends Command> {
+  answered(command: C, reply: Reply): void;
+  /** There is room in the socket again. */
+  drained(): void;
+  /** The connection is gone. `reason` reads after a colon; `unanswered` were written, in order, and have no answer. */
+  closed(reason: string, unanswered: readonly C[]): void;
+}
+
+export class Connection<C extends Command = Command> {
+  /** What was dialled. */
+  readonly address: Address;
+  /** What the broker calls itself: the address in the ids of messages that it takes. Known after the handshake. */
+  broker: Address;
+  /** Since when nothing has come although an answer is due, on the monotonic clock. */
+  quietSince = 0;
+  readonly #socket: Socket;
+  readonly #parser = new ReplyParser();
+  readonly #pending = new Queue<C>();
+  #owner: Owner<C> | undefined;
+  #reason: string | undefined;
+
+  /** Takes over a connected socket. Until `attach`, replies go straight to the commands. */
+  constructor(socket: Socket, address: Address) {
+    this.#socket = socket;
+    this.address = this.broker = address;
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, KEEP_ALIVE_MS);
+    socket.on('data', (chunk: Buffer) => this.#received(chunk));
+    socket.on('drain', () => this.#owner?.drained());
+    socket.on('error', (error) => (this.#reason ??= socketReason(error)));
+    socket.on('close', () => this.#closed());
+  }
+
+  /** The command that has waited longest for its answer. */
+  get oldest(): C | undefined {
+    return this.#pending.first;
+  }
+
+  get unanswered(): number {
+    return this.#pending.length;
+  }
+
+  /** False where so much waits in the socket that more should be held back until `drained`. */
+  get writable(): boolean {
+    return this.#socket.writableLength < SOCKET_BYTES_MAX;
+  }
+
+  get closed(): boolean {
+    return this.#socket.destroyed;
+  }
+
+  attach(owner: Owner<C>): void {
+    this.#owner = owner;
+  }
+
+  /** Writes commands in one write. On a connection that has closed they come back through `closed` or `fail`. */
+  write(commands: readonly C[]): void {
+    if (this.#pending.length === 0) this.quietSince = performance.now();
+    for (const command of commands) this.#pending.push(command);
+    if (this.closed) setImmediate(() => this.#closed());
+    else this.#socket.write(commands.length === 1 ? commands[0]!.frame : Buffer.concat(commands.map(({ frame }) => frame)));
+  }
+
+  /** Ends the connection at once. The owner hears of it, with this reason, in a later turn. */
+  destroy(reason: string): void {
+    this.#reason ??= reason;
+    this.#socket.destroy();
+  }
+
+  #received(chunk: Buffer): void {
+    this.quietSince = performance.now();
+    this.#parser.push(chunk);
+    while (!this.closed) {
+      const reply = this.#next();
+      if (reply === undefined) return;
+      const command = this.#pending.shift();
+      if (command === undefined) return this.destroy('the broker answered what nobody asked');
+      if (this.#owner !== undefined) this.#owner.answered(command, reply);
+      else command.settle(reply, this.broker);
+    }
+  }
+
+  #next(): Reply | undefined {
+    try {
+      return this.#parser.next();
+    } catch (error) {
+      this.destroy(messageOf(error));
+      return undefined;
+    }
+  }
+
+  #closed(): void {
+    const reason = this.#reason ?? 'the broker closed the connection';
+    const unanswered = this.#pending.clear();
+    if (this.#owner !== undefined) this.#owner.closed(reason, unanswered);
+    else for (const command of unanswered) command.fail(new RumormillError('DISCONNECTED', `${this.address}: ${reason}`));
+  }
+}
+
+/**
+ * A TCP connection to a broker, not yet used.
+ * @throws RumormillError DISCONNECTED, or the signal's reason
+ */
+export function dialSocket(address: Address, timeoutMs: number, signal: AbortSignal): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    signal.throwIfAborted();
+    const socket = connect(splitAddress(address));
+    const timer = setTimeout(() => settle(disconnected(`no connection within ${timeoutMs} ms`)), timeoutMs);
+    const abort = (): void => settle(signal.reason);
+    const settle = (failure?: unknown): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', abort);
+      socket.removeAllListeners('connect');
+      if (failure === undefined) {
+        socket.removeAllListeners('error');
+        return resolve(socket);
+      }
+      socket.destroy();
+      reject(failure);
+    };
+    const disconnected = (reason: string): RumormillError => new RumormillError('DISCONNECTED', reason);
+    signal.addEventListener('abort', abort, { once: true });
+    socket.once('connect', () => settle());
+    socket.on('error', (error) => settle(disconnected(socketReason(error))));
+  });
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'connection refused',
+  ECONNRESET: 'connection reset',
+  EPIPE: 'connection reset',
+  ENOTFOUND: 'no such host',
+  EAI_AGAIN: 'host name cannot be looked up now',
+  EHOSTUNREACH: 'host unreachable',
+  ENETUNREACH: 'network unreachable',
+  ETIMEDOUT: 'connection timed out',
+};
+
+/** A socket error in words. Where a name has several addresses, Node's error has a code and an empty message. */
+function socketReason(error: Error & { code?: string }): string {
+  return REASONS[error.code ?? ''] ?? (error.message || error.code || 'connection failed');
+}

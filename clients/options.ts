@@ -1,0 +1,97 @@
+/**
+ * What `connect` takes: every limit and time of a client, with units and defaults, validated in one place.
+ */
+import { type Address, parseAddress } from '../brokers/core/address.ts';
+import { RumormillError } from '../brokers/core/error.ts';
+
+/** Something a person may want to know about a client's connections. */
+export type ClientEvent =
+  /** The connection to a broker was lost; another is looked for. */
+  | { readonly type: 'lost'; readonly purpose: Purpose; readonly broker: string; readonly reason: string }
+  /** After a loss: work goes on with this broker. */
+  | { readonly type: 'failover'; readonly purpose: Purpose; readonly broker: string; readonly from: string };
+
+/** `requests`: the connection that publishes and reads share. `poll`: one that a subscription or a waiting poll has for itself. */
+export type Purpose = 'requests' | 'poll';
+
+export interface ConnectOptions {
+  /** Where to begin: `host:port`, several of them separated by commas, or a list. The rest of the mesh is learned. */
+  readonly brokers: string | readonly string[];
+  /** How long one call may look for a broker and wait for its answer (a poll: beside `blockMs`), ms. Default 10,000. */
+  readonly timeoutMs?: number;
+  /** How long one broker may take to accept a connection, ms. Default 1,000. */
+  readonly connectTimeoutMs?: number;
+  /** How long a broker may be silent while answers are due, before the client checks whether it is alive, ms. Default 2,000. */
+  readonly silenceMs?: number;
+  /** How much longer than `blockMs` a broker may take to answer a poll before it counts as dead, ms. Default 3,000. */
+  readonly pollGraceMs?: number;
+  /** How often the brokers of the mesh are asked for, ms. Default 30,000. */
+  readonly refreshMs?: number;
+  /** Most calls without an answer; a publish beyond is rejected with BUSY. Default 100,000. */
+  readonly unansweredMax?: number;
+  /** Most bytes of calls without an answer; a publish beyond is rejected with BUSY. Default 64 MiB. */
+  readonly unansweredBytesMax?: number;
+  /** Most subscriptions and waiting polls at a time, each of which has a connection; one more is rejected with BUSY. Default 1,000. */
+  readonly pollsMax?: number;
+  /** Shown by the brokers beside this client's connections. */
+  readonly name?: string;
+  /** Told of lost connections and of failovers. Called in a microtask of its own; what it throws is an uncaught exception. */
+  readonly onEvent?: (event: ClientEvent) => void;
+}
+
+/** `ConnectOptions` with every default filled in. */
+export type Settings = Required<Omit<ConnectOptions, 'brokers' | 'name' | 'onEvent'>> & {
+  readonly brokers: readonly Address[];
+  readonly name: string | undefined;
+  readonly emit: (event: ClientEvent) => void;
+};
+
+const TIMER_MS_MAX = 2 ** 31 - 1; // beyond it a Node timer fires at once
+const BROKERS_MAX = 1_024;
+
+const DEFAULTS = {
+  timeoutMs: 10_000,
+  connectTimeoutMs: 1_000,
+  silenceMs: 2_000,
+  pollGraceMs: 3_000,
+  refreshMs: 30_000,
+  unansweredMax: 100_000,
+  unansweredBytesMax: 64 * 1024 * 1024,
+  pollsMax: 1_000,
+} as const;
+
+/** @throws RumormillError CONFIG that names the option and what is wrong with it */
+export function settingsOf(options: ConnectOptions): Settings {
+  const { onEvent } = options;
+  const numbers = Object.fromEntries(
+    Object.entries(DEFAULTS).map(([name, value]) => {
+      const given = options[name as keyof typeof DEFAULTS] ?? value;
+      return [name, atLeastOne(name, given, name.endsWith('Ms') ? TIMER_MS_MAX : Number.MAX_SAFE_INTEGER)];
+    }),
+  ) as Record<keyof typeof DEFAULTS, number>;
+  if (options.name !== undefined && !/^[!-~]{1,100}$/.test(options.name)) {
+    throw new RumormillError('CONFIG', 'name must be 1 to 100 printable ASCII characters without spaces');
+  }
+  return {
+    ...numbers,
+    brokers: brokerAddresses(options.brokers),
+    name: options.name,
+    emit: (event) => {
+      if (onEvent !== undefined) queueMicrotask(() => onEvent(event));
+    },
+  };
+}
+
+/** The addresses in `a:1,b:2` or in a list, each once. @throws RumormillError CONFIG */
+export function brokerAddresses(brokers: string | readonly string[]): Address[] {
+  const texts = typeof brokers === 'string' ? brokers.split(',') : brokers;
+  const addresses = new Set(texts.map((text) => parseAddress(text.trim())));
+  if (addresses.size === 0) throw new RumormillError('CONFIG', 'brokers is empty: give at least one host:port');
+  if (addresses.size > BROKERS_MAX) throw new RumormillError('CONFIG', `brokers lists ${addresses.size} addresses, at most ${BROKERS_MAX}`);
+  return [...addresses];
+}
+
+function atLeastOne(name: string, value: number, max: number): number {
+  if (Number.isInteger(value) && value >= 1 && value <= max) return value;
+  throw new RumormillError('CONFIG', `${name} must be a whole number from 1 to ${max}, not ${value}`);
+}

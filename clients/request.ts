@@ -1,0 +1,60 @@
+/**
+ * A command as a promise of its reply, for the handshake, polls and reads. (Publishes are commands of their own: publish.ts.)
+ */
+import { RumormillError } from '../brokers/core/error.ts';
+import type { Reply } from '../brokers/wire/reply-parser.ts';
+import { encodeCommand } from '../brokers/wire/resp.ts';
+import type { Command, Connection } from './connection.ts';
+
+/** What a reply is once an error reply has become a rejection. */
+export type Answer = Exclude<Reply, RumormillError>;
+
+/** A command and the promise of its reply. The promise rejects with the RumormillError of an error reply. */
+export function requestOf(args: readonly (string | number | Uint8Array)[]): { command: Command; reply: Promise<Answer> } {
+  const { promise, resolve, reject } = withResolvers<Answer>();
+  const command: Command = {
+    frame: encodeCommand(args),
+    settle: (reply) => (reply instanceof RumormillError ? reject(reply) : resolve(reply)),
+    fail: reject,
+  };
+  return { command, reply: promise };
+}
+
+/**
+ * Sends one command on a connection and waits for its reply. Where time runs out or the signal fires, the connection is
+ * destroyed, since on it every later reply would be one off.
+ * @throws RumormillError of the error reply; DISCONNECTED; the signal's reason
+ */
+export async function request(
+  connection: Connection,
+  args: readonly (string | number | Uint8Array)[],
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<Answer> {
+  signal.throwIfAborted();
+  const { command, reply } = requestOf(args);
+  const abort = (): void => {
+    command.fail(signal.reason as RumormillError);
+    connection.destroy('aborted');
+  };
+  const timer = setTimeout(() => connection.destroy(`no answer within ${timeoutMs} ms`), timeoutMs);
+  signal.addEventListener('abort', abort, { once: true });
+  connection.write([command]);
+  try {
+    return await reply;
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', abort);
+  }
+}
+
+/** A promise and what settles it (Promise.withResolvers of ES2024, which Node 20 lacks). */
+export function withResolvers<T>(): { promise: Promise<T>; resolve: (value: T) => void; reject: (error: unknown) => void } {
+  let resolve!: (value: T) => void;
+  let reject!: (error: unknown) => void;
+  const promise = new Promise<T>((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  return { promise, resolve, reject };
+}

@@ -1,0 +1,30 @@
+/** Specimens of origins and record batches. */
+import { parseAddress } from '../../brokers/core/address.ts';
+import { makeOrigin, type Origin, type RecordBatch } from '../../brokers/core/record.ts';
+
+/** An origin with a tag that follows from a number below 2^32: `origin('h:1', 0xab)` is `h:1/000000ab0000`. */
+export function origin(address: string, tag = 0): Origin {
+  let words = [tag, 0];
+  return makeOrigin(parseAddress(address), () => {
+    const [word = 0, ...rest] = words;
+    words = rest;
+    return word;
+  });
+}
+
+/** A batch of three messages, "one", "" and "three", with every column filled; `changes` replaces fields. */
+export function specimenBatch(changes: Partial<RecordBatch> = {}): RecordBatch {
+  return {
+    origin: origin('10.0.0.1:3000'),
+    seq: 7,
+    count: 3,
+    lamport: 41,
+    time: 1_700_000_000_000,
+    topic: 'news',
+    deps: JSON.stringify({ [origin('10.0.0.2:3000')]: 5 }),
+    lengths: '[3,0,5]',
+    meta: JSON.stringify({ keys: ['k', null, ''], headers: [['a', '1', 'a', '2'], null, []], ids: [null, 'id-1', null] }),
+    body: Buffer.from('onethree'),
+    ...changes,
+  };
+}

@@ -1,0 +1,52 @@
+import t from 'tap';
+import { RumormillError } from '../../brokers/core/error.ts';
+import { type Message, messagesOf } from '../../brokers/core/record.ts';
+import { decodeMessage, encodeMessage, text } from '../../brokers/wire/message.ts';
+import { type Reply, ReplyParser } from '../../brokers/wire/reply-parser.ts';
+import { encodeReply } from '../../brokers/wire/resp.ts';
+import { specimenBatch } from '../support/record.ts';
+
+const PLAIN: Message = { id: '41@h:1', topic: 'news', lamport: 41, key: null, headers: [], payload: Buffer.from('x') };
+
+t.test('the form that DESIGN gives it', async (t) => {
+  t.strictSame(encodeMessage({ ...PLAIN, key: 'k', headers: ['a', '1'] }), ['41@h:1', 'news', 41, 'k', ['a', '1'], Buffer.from('x')]);
+});
+
+t.test('round trip over the wire', async (t) => {
+  const messages: Message[] = [
+    ...messagesOf(specimenBatch()),
+    PLAIN,
+    { ...PLAIN, topic: 'é\r\n', key: '', headers: ['', '', 'a', 'ü', 'a', 'b'], payload: Buffer.from([0, 255, 13, 10]) },
+    { ...PLAIN, lamport: 999_999_999_999_999, payload: Buffer.alloc(0) },
+  ];
+  for (const message of messages) {
+    const parser = new ReplyParser();
+    parser.push(encodeReply(encodeMessage(message)));
+    const decoded = decodeMessage(parser.next()!);
+    t.strictSame({ ...decoded, payload: [...decoded.payload] }, { ...message, payload: [...message.payload] });
+  }
+});
+
+t.test('what a later version adds behind is passed over', async (t) => {
+  const reply = [...(encodeMessage(PLAIN) as Reply[]), 'later'];
+  t.strictSame(decodeMessage(reply), PLAIN);
+});
+
+t.test('what is not a message is refused', async (t) => {
+  const good = encodeMessage(PLAIN) as Reply[];
+  const replace = (index: number, value: Reply): Reply => good.map((field, at) => (at === index ? value : field));
+  const cases: Reply[] = [
+    null, 'text', 7, Buffer.from('x'), [], good.slice(0, 5), new RumormillError('ERR', 'x'),
+    replace(0, null), replace(0, 7), replace(1, null), replace(1, []), replace(2, '41'), replace(2, null), replace(3, 7), replace(3, []),
+    replace(4, null), replace(4, 'a'), replace(4, ['a', null]), replace(4, ['a', 1]), replace(4, [['a', 'b']]), replace(5, null), replace(5, 'x'),
+  ];
+  for (const wrong of cases) {
+    t.throws(() => decodeMessage(wrong), { code: 'PROTOCOL', message: /^reply is not a (message|string)$/ }, JSON.stringify(wrong));
+  }
+});
+
+t.test('text', async (t) => {
+  t.equal(text('a'), 'a');
+  t.equal(text(Buffer.from('é')), 'é');
+  for (const wrong of [undefined, null, 7, ['a'], new RumormillError('ERR', 'x')]) t.throws(() => text(wrong), { code: 'PROTOCOL' });
+});

@@ -1,0 +1,144 @@
+import t from 'tap';
+import { parseAddress } from '../../brokers/core/address.ts';
+import { CommandParser } from '../../brokers/wire/command-parser.ts';
+import { decodePeerMessage, encodePeerMessage, PEER_PROTOCOL_VERSION, type PeerMessage } from '../../brokers/wire/peer-message.ts';
+import { encodeCommand } from '../../brokers/wire/resp.ts';
+import { chunkings } from '../support/chunk.ts';
+import { SEED, SeededRandom } from '../support/random.ts';
+import { origin, specimenBatch } from '../support/record.ts';
+
+const LIMITS = { argumentsMax: 1000, bulkBytesMax: 100_000, commandBytesMax: 200_000 };
+const [a, b] = [origin('10.0.0.1:3000', 1), origin('[2001:db8::1]:3000', 2)];
+const DIGITS = '0123456789ab';
+
+const MESSAGES: PeerMessage[] = [
+  {
+    type: 'PEER', version: PEER_PROTOCOL_VERSION, mesh: 'défaut', address: parseAddress('h:1'), origin: a, instance: 'x1', lamport: 999_999_999_999_999,
+  },
+  { type: 'VECTOR', lamport: 0, entries: [] },
+  { type: 'VECTOR', lamport: 7, entries: [[a, 0], [b, 999_999_999_999_999]] },
+  { type: 'GRAFT', origin: a, after: 0 },
+  { type: 'PRUNE', origin: b },
+  { type: 'RECORDS', batch: specimenBatch() },
+  { type: 'RECORDS', batch: specimenBatch({ topic: 'é \r\n', deps: '', meta: '', body: Buffer.from([0, 255, 13, 10, 36, 49, 13, 10]) }) },
+  { type: 'MEMBERS', addresses: [] },
+  { type: 'MEMBERS', addresses: ['10.0.0.9:3000', '[::1]:3000', 'h:1'].map(parseAddress) },
+  { type: 'ELECTION', term: 1, lamport: 2 },
+  { type: 'OK', term: 0, lamport: 0 },
+  { type: 'COORDINATOR', term: 999, address: parseAddress('[::1]:3000'), lamport: 5 },
+  { type: 'BYE' },
+];
+
+function decode(chunks: readonly Buffer[]): PeerMessage[] {
+  const parser = new CommandParser(LIMITS);
+  const messages: PeerMessage[] = [];
+  for (const chunk of chunks) {
+    parser.push(chunk);
+    for (let args = parser.next(); args !== undefined; args = parser.next()) messages.push(decodePeerMessage(args));
+  }
+  return messages;
+}
+
+t.test('round trip of every message, however the stream is cut', async (t) => {
+  const types = new Set(MESSAGES.map(({ type }) => type));
+  t.strictSame([...types].sort(), ['BYE', 'COORDINATOR', 'ELECTION', 'GRAFT', 'MEMBERS', 'OK', 'PEER', 'PRUNE', 'RECORDS', 'VECTOR']);
+  const stream = Buffer.concat(MESSAGES.map(encodePeerMessage));
+  for (const [name, chunks] of chunkings(stream)) t.strictSame(decode(chunks), MESSAGES, name);
+});
+
+t.test('a record batch is encoded once, however many peers it goes to', async (t) => {
+  const batch = specimenBatch();
+  t.equal(encodePeerMessage({ type: 'RECORDS', batch }), encodePeerMessage({ type: 'RECORDS', batch }), 'the same bytes');
+  t.not(encodePeerMessage({ type: 'RECORDS', batch: specimenBatch({ seq: 8 }) }), encodePeerMessage({ type: 'RECORDS', batch }));
+});
+
+t.test('the handshake of another protocol version is refused before the rest of it is read', async (t) => {
+  const cases: [args: (string | number)[], version: number][] = [
+    [['PEER', PEER_PROTOCOL_VERSION + 1], PEER_PROTOCOL_VERSION + 1],
+    [['PEER', 0, 'm', 'h:1', a, 'x', 1], 0],
+    [['PEER', 99, 'other', 'fields', 'altogether', 1, 2, 3, 4, 5], 99],
+    [['PEER'], 0],
+  ];
+  for (const [args, version] of cases) {
+    const message = `peer protocol version ${version}, this broker speaks ${PEER_PROTOCOL_VERSION}`;
+    t.throws(() => decode([encodeCommand(args)]), { code: 'REFUSED', message }, args.join(' '));
+  }
+});
+
+t.test('malformed messages are refused, and the error says what is wrong', async (t) => {
+  const records = (changes: Record<number, string | number>): (string | number)[] => {
+    const good = ['RECORDS', a, 7, 3, 41, 1000, 'news', '', '[3,0,5]', '', 'onethree'];
+    return good.map((field, index) => changes[index] ?? field);
+  };
+  const cases: [args: (string | number)[], why: RegExp][] = [
+    [['HELLO'], /^unknown peer message "HELLO"$/],
+    [['peer'], /^unknown peer message "peer"$/],
+    [[''], /^unknown peer message ""$/],
+    [['x'.repeat(10_000)], /^unknown peer message "x{40}"$/],
+    [['PEER', 'one'], /protocol version is not a number/],
+    [['PEER', 1, 'm', 'h:1', a, 'x'], /PEER has 6 fields, not 7/],
+    [['PEER', 1, 'm', 'h:1', a, 'x', 1, 'more'], /PEER has 8 fields, not 7/],
+    [['PEER', 1, 'm', 'h', a, 'x', 1], /"h" is not an address/],
+    [['PEER', 1, 'm', 'h:1', 'h:1', 'x', 1], /"h:1" is not an origin/],
+    [['PEER', 1, 'm', 'h:1', a, 'x', -1], /Lamport timestamp is not a number/],
+    [['PEER', 1, 'm', 'h:1', a, 'x', '1000000000000000'], /Lamport timestamp is not a number/],
+    [['VECTOR'], /Lamport timestamp is not a number/],
+    [['VECTOR', 'x'], /Lamport timestamp is not a number/],
+    [['VECTOR', 1, a], /seq is not a number/],
+    [['VECTOR', 1, a, -1], /seq is not a number/],
+    [['VECTOR', 1, 'nobody', 1], /"nobody" is not an origin/],
+    [['GRAFT'], /GRAFT has 1 fields, not 3/],
+    [['GRAFT', a], /GRAFT has 2 fields, not 3/],
+    [['GRAFT', a, '1.5'], /seq is not a number/],
+    [['GRAFT', `h:0/${DIGITS}`, 1], /is not an origin/],
+    [['PRUNE'], /PRUNE has 1 fields, not 2/],
+    [['PRUNE', ''], /"" is not an origin/],
+    [['MEMBERS', 'h:1', 'nowhere'], /"nowhere" is not an address/],
+    [['ELECTION', 1], /ELECTION has 2 fields, not 3/],
+    [['ELECTION', 'x', 1], /term is not a number/],
+    [['OK', 1, 'x'], /Lamport timestamp is not a number/],
+    [['COORDINATOR', 1, 2], /COORDINATOR has 3 fields, not 4/],
+    [['COORDINATOR', 'x', 'h:1', 1], /term is not a number/],
+    [['COORDINATOR', 1, 'h', 1], /"h" is not an address/],
+    [['COORDINATOR', 1, 'h:1', 'x'], /Lamport timestamp is not a number/],
+    [['BYE', 1], /BYE has 2 fields, not 1/],
+    [['RECORDS'], /RECORDS has 1 fields, not 11/],
+    [records({}).slice(0, 10), /RECORDS has 10 fields, not 11/],
+    [[...records({}), ''], /RECORDS has 12 fields, not 11/],
+    [records({ 1: 'nobody' }), /"nobody" is not an origin/],
+    [records({ 2: 'x' }), /seq is not a number/],
+    [records({ 2: 0 }), /seq 0 is not/],
+    [records({ 3: '' }), /count is not a number/],
+    [records({ 3: 4 }), /lengths is not an array/],
+    [records({ 4: 'x' }), /Lamport timestamp is not a number/],
+    [records({ 4: '999999999999999' }), /Lamport timestamp 999999999999999 is out of range/],
+    [records({ 5: 'x' }), /time is not a number/],
+    [records({ 7: '[]' }), /deps is not a JSON object/],
+    [records({ 8: '' }), /lengths is not JSON/],
+    [records({ 9: '[]' }), /meta is not a JSON object/],
+    [records({ 10: 'onetwo' }), /lengths do not add up to the body/],
+  ];
+  t.equal(decode([encodeCommand(records({}))]).length, 1, 'the batch that the others differ from');
+  for (const [args, why] of cases) {
+    t.throws(() => decode([encodeCommand(args)]), { code: 'PROTOCOL', message: why }, args.join(' ').slice(0, 80));
+  }
+});
+
+t.test(`a mangled message is decoded or refused, and nothing else (seed ${SEED})`, async (t) => {
+  const random = new SeededRandom();
+  const counts = { decoded: 0, PROTOCOL: 0, REFUSED: 0 };
+  for (let round = 0; round < 3000; round += 1) {
+    const bytes = Buffer.from(encodePeerMessage(random.pick(MESSAGES)));
+    bytes[random.integer(0, bytes.length - 1)] = random.pick([random.integer(0, 255), random.integer(48, 57)]);
+    let outcome: keyof typeof counts = 'decoded';
+    try {
+      decode([bytes]);
+    } catch (error) {
+      const { code } = error as { code?: string };
+      if (code !== 'PROTOCOL' && code !== 'REFUSED') throw error;
+      outcome = code;
+    }
+    counts[outcome] += 1;
+  }
+  t.ok(counts.decoded > 50 && counts.PROTOCOL > 1000, `both outcomes happened often: ${JSON.stringify(counts)}`);
+});

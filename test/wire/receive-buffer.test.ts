@@ -1,0 +1,124 @@
+import t from 'tap';
+import { parseInteger, ReceiveBuffer } from '../../brokers/wire/receive-buffer.ts';
+import { chunkings } from '../support/chunk.ts';
+import { countCopiedBytes } from '../support/copied.ts';
+import { SEED, SeededRandom } from '../support/random.ts';
+
+t.test('parseInteger', async (t) => {
+  const cases: [text: string, value: number][] = [
+    ['0', 0], ['7', 7], ['-7', -7], ['007', 7], ['1234567890', 1234567890], ['999999999999999', 999999999999999], ['-999999999999999', -999999999999999],
+    ['', NaN], ['-', NaN], ['+1', NaN], [' 1', NaN], ['1 ', NaN], ['1.5', NaN], ['1e3', NaN], ['0x1', NaN], ['--1', NaN], ['1-', NaN],
+    ['1000000000000000', NaN], ['99999999999999999999', NaN], ['/', NaN], [':', NaN], ['ü', NaN],
+  ];
+  for (const [text, value] of cases) {
+    const bytes = Buffer.from(`x${text}7`); // a border that is not kept to would change the number
+    t.strictSame(parseInteger(bytes, 1, bytes.length - 1), value, JSON.stringify(text));
+  }
+});
+
+t.test('a chunk is read where it lies', async (t) => {
+  const input = new ReceiveBuffer();
+  const chunk = Buffer.from('abcdef');
+  input.push(chunk);
+  t.equal(input.has(6), true);
+  t.equal(input.has(7), false);
+  t.equal(input.bytes, chunk);
+  t.equal(input.length, 6);
+  input.at = 2;
+  t.equal(input.has(4), true);
+  t.equal(input.has(5), false);
+  input.release();
+  t.equal(input.length, 4);
+});
+
+t.test('lines', async (t) => {
+  const cases: [bytes: string, bytesMax: number, line: string | -1 | -2, rest: string][] = [
+    ['abc\r\nd', 10, 'abc', 'd'],
+    ['abc\nd', 10, 'abc', 'd'],
+    ['\r\nd', 10, '', 'd'],
+    ['\nd', 10, '', 'd'],
+    ['a\rb\r\n', 10, 'a\rb', ''],
+    ['abc\r\r\n', 10, 'abc\r', ''],
+    ['abc', 10, -1, 'abc'],
+    ['abc\r', 10, -1, 'abc\r'],
+    ['', 10, -1, ''],
+    ['abc\r\nd', 3, 'abc', 'd'],
+    ['abc\r', 3, -1, 'abc\r'],
+    ['abcde', 3, -2, 'abcde'],
+    ['abcde\r\n', 3, -2, 'abcde\r\n'],
+  ];
+  for (const [bytes, bytesMax, expected, rest] of cases) {
+    const input = new ReceiveBuffer();
+    input.push(Buffer.from(bytes));
+    const end = input.line(bytesMax);
+    t.equal(end < 0 ? end : input.bytes.toString('latin1', input.base, end), expected, JSON.stringify([bytes, bytesMax]));
+    t.equal(input.bytes.toString('latin1', input.at), rest, 'the rest');
+  }
+});
+
+t.test(`random elements come out as they went in, however they were cut (seed ${SEED})`, async (t) => {
+  const random = new SeededRandom();
+  const elements = Array.from({ length: 60 }, () => random.bytes(random.pick([0, 1, 3, 40, 700])));
+  const stream = Buffer.concat(elements.flatMap((element) => [Buffer.from(`${element.length}\r\n`), element]));
+  for (const [name, chunks] of chunkings(stream, random)) {
+    const input = new ReceiveBuffer();
+    const read: Buffer[] = [];
+    let length = -1;
+    for (const chunk of chunks) {
+      input.push(chunk);
+      for (;;) {
+        if (length < 0) {
+          const start = input.at - input.base;
+          const end = input.line(20);
+          if (end < 0) break;
+          length = parseInteger(input.bytes, input.base + start, end);
+        }
+        if (!input.has(length)) break;
+        read.push(input.bytes.subarray(input.at, input.at + length));
+        input.at += length;
+        length = -1;
+        if (random.integer(0, 2) === 0) input.release(); // an element may be released at once, or with others later
+      }
+    }
+    t.strictSame(read, elements, name); // compared last: views of what was read stay what they were
+    input.release();
+    t.equal(input.length, 0, `${name}: nothing is left`);
+  }
+});
+
+t.test('an element over many chunks is joined once', async (t) => {
+  const copied = countCopiedBytes(() => {
+    const input = new ReceiveBuffer();
+    for (let index = 0; index < 1024; index += 1) {
+      input.push(Buffer.alloc(1024, index & 255));
+      t.equal(input.has(1024 * 1024), index === 1023) || t.bailout();
+    }
+  });
+  t.equal(copied, 1024 * 1024);
+});
+
+t.test('many elements over many chunks, none released, are copied a few times and not once a chunk', async (t) => {
+  const chunk = Buffer.from(`${'x'.repeat(1000)}\r\n`);
+  const total = 2000 * chunk.length;
+  const copied = countCopiedBytes(() => {
+    const input = new ReceiveBuffer();
+    for (let index = 0; index < 2000; index += 1) {
+      input.push(chunk.subarray(0, 500));
+      if (input.line(2000) !== -1) t.fail('half a line');
+      input.push(chunk.subarray(500));
+      if (input.line(2000) < 0) t.fail('a line');
+    }
+    t.equal(input.length, total);
+    t.equal(input.bytes.compare(Buffer.concat(new Array<Buffer>(2000).fill(chunk))), 0);
+  });
+  t.ok(copied < 6 * total, `${total} bytes, ${copied} copied`); // the test's own Buffer.concat is one time of it
+});
+
+t.test('what is read and released is not held', async (t) => {
+  const input = new ReceiveBuffer();
+  input.push(Buffer.alloc(1_000_000));
+  input.at = 1_000_000;
+  input.release();
+  t.equal(input.bytes.length, 0);
+  t.strictSame([input.at, input.base, input.length], [0, 0, 0]);
+});
