@@ -9,7 +9,7 @@ import type { Address } from './core/address.ts';
 import type { Cursor } from './core/cursor.ts';
 import { Dedupe, type Outcome } from './core/dedupe.ts';
 import { messageOf, RumormillError } from './core/error.ts';
-import { LamportClock } from './core/lamport.ts';
+import { LAMPORT_MAX, LamportClock } from './core/lamport.ts';
 import { Log } from './core/log.ts';
 import { LongPoll, type Waiter } from './core/long-poll.ts';
 import { PubSub } from './core/pub-sub.ts';
@@ -142,9 +142,13 @@ export class Broker {
     this.#dedupe.outcome(topic, id, settled);
   }
 
-  /** A publisher's clock stands at this time. @throws RumormillError ERR where that is absurd */
+  /**
+   * A publisher's clock stands at this time.
+   * @throws RumormillError ERR where that is absurd: far ahead, or so high that publishers together could use up all timestamps
+   */
   witnessPublisher(lamport: number): void {
     const { lamportJumpMax } = this.config.limits;
+    if (lamport > LAMPORT_MAX / 2) throw new RumormillError('ERR', `LAMPORT ${lamport} is above ${Math.floor(LAMPORT_MAX / 2)}`);
     if (lamport > this.#lamport.time + lamportJumpMax) {
       throw new RumormillError('ERR', `LAMPORT ${lamport} is more than ${lamportJumpMax} ahead of this broker's ${this.#lamport.time}`);
     }

@@ -31,6 +31,8 @@ export class Link implements ChannelHandler {
   readonly feed: Feed;
   /** The peer said that it shuts down. */
   leaving = false;
+  /** Another link with the same peer takes over. */
+  replaced = false;
   pumping = false;
   /** Counts GRAFT and PRUNE an origin, so that a look-up for an earlier one is not taken for the newest. */
   readonly grafts = new Map<Origin, number>();

@@ -1,8 +1,5 @@
 /**
- * The broker's side towards its peers: links, membership, gossip, election. It runs those cores and performs their effects.
- *
- * A record's way: the log commits it; every feed that has its origin grafted sends it (pump); the peer holds it back until it may be
- * stored, hands it to its log, and after the commit tells everybody (announce), which is its acknowledgement too.
+ * The broker's side towards its peers: links, membership, election; gossip goes over the links. It runs those cores and performs their effects.
  *
  * One link a pair of brokers. Both sides dial; of two links with one process the one that the higher address dialled stays, and of
  * two that the same side dialled, or that lead to different lives of the peer, the newer one.
@@ -11,14 +8,13 @@ import type { Config } from './config.ts';
 import { type Address, compareAddresses } from './core/address.ts';
 import { Bully, type BullyEffect } from './core/bully.ts';
 import { messageOf, RumormillError } from './core/error.ts';
-import { HoldBack } from './core/hold-back.ts';
 import type { LamportClock } from './core/lamport.ts';
 import type { Log } from './core/log.ts';
 import { Membership, type MemberState } from './core/membership.ts';
-import { Plumtree, type PlumtreeEffect } from './core/plumtree.ts';
-import { lastLamport, lastSeq, type Origin, type RecordBatch, type StoredBatch } from './core/record.ts';
+import type { Origin } from './core/record.ts';
 import type { Channel, Clock, Logger, Random, Store, Transport } from './core/runtime.ts';
 import { countMissing, EMPTY_VECTOR } from './core/version-vector.ts';
+import { Gossip } from './gossip.ts';
 import { Link } from './link.ts';
 import type { Args, CommandParser } from './wire/command-parser.ts';
 import { decodePeerMessage, type Hello, PEER_PROTOCOL_VERSION, type PeerMessage } from './wire/peer-message.ts';
@@ -47,31 +43,29 @@ export interface BrokerInfo {
 }
 
 export class Mesh {
-  /** Records received from peers, and how many of them were here already. */
-  readonly received = { records: 0, duplicates: 0 };
   readonly #runtime: MeshRuntime;
   readonly #instance: string;
   readonly #links = new Map<Origin, Link>();
   readonly #opening = new Set<Link>();
+  readonly #dialled = new Map<Link, Address>(); // which address an opening link was to reach
   readonly #membership: Membership;
-  readonly #plumtree: Plumtree;
-  readonly #holdBack: HoldBack;
+  readonly #gossip: Gossip;
   readonly #bully: Bully;
   readonly #said = new Set<string>(); // what is logged once
   #effects: Promise<void> = Promise.resolve(); // of the election, one after another
   #joinBy: number; // the first election is held by then
   #joined = false;
   #beatAt = 0;
+  #savedLamport = 0;
   #closing = false;
 
   constructor(runtime: MeshRuntime) {
-    const { config, clock, random, log, store } = runtime;
+    const { config, clock, random, store } = runtime;
     const { limits } = config;
     this.#runtime = runtime;
     this.#instance = [random(), random()].map((word) => word.toString(16).padStart(8, '0')).join('');
     this.#membership = new Membership(config.address, limits, random);
-    this.#plumtree = new Plumtree(log.origin, (origin) => log.nextSeq(origin) - 1, limits);
-    this.#holdBack = new HoldBack((origin) => log.nextSeq(origin), (batch) => this.#accept(batch), limits.holdBackBytesMax);
+    this.#gossip = new Gossip(runtime);
     this.#bully = new Bully(config.address, store.state.term, {
       okTimeoutMs: limits.electionOkTimeoutMs,
       coordinatorTimeoutMs: limits.electionCoordinatorTimeoutMs,
@@ -90,6 +84,11 @@ export class Mesh {
 
   get linkCount(): number {
     return this.#links.size;
+  }
+
+  /** Records received from peers, and how many of them were here already. */
+  get received(): Readonly<Gossip['received']> {
+    return this.#gossip.received;
   }
 
   brokers(): BrokerInfo[] {
@@ -144,29 +143,26 @@ export class Mesh {
     for (const address of this.#membership.takeDials(now)) void this.#dial(address);
     for (const address of this.#membership.silent(now)) this.#linkTo(address)?.destroy(`silent for ${config.limits.deadAfterMs} ms`);
     this.#membership.forget(now);
-    this.#perform(this.#plumtree.tick(now));
+    this.#gossip.tick();
     if (!this.#joined && (this.#membership.settled || now >= this.#joinBy)) {
       this.#joined = true;
-      this.#elect(this.#bully.elect(now));
+      this.#elect(this.#bully.start(now));
     } else if (this.#joined) this.#elect(this.#bully.tick(now));
     if (now < this.#beatAt) return;
     this.#beatAt = now + config.limits.beatMs;
-    this.#announce(true);
+    this.#gossip.announce(true);
     if (lamport.time > this.#savedLamport) {
       this.#savedLamport = lamport.time;
       store.saveClock(lamport.time, this.term).catch((error: unknown) => this.#runtime.fatal(error));
     }
   }
 
-  #savedLamport = 0;
-
   /** Records are on disk: those of them that were grafted go out, and everybody learns what is here now. */
   committed(): void {
-    for (const link of this.#links.values()) void this.#pump(link);
-    this.#announce(false);
+    this.#gossip.committed();
   }
 
-  /** Batches of peers were dropped unwritten: they are asked for again once they count as stalled. */
+  /** Takes leave of every peer. */
   close(): void {
     this.#closing = true;
     for (const link of [...this.#links.values()]) {
@@ -192,14 +188,12 @@ export class Mesh {
     }
   }
 
-  readonly #dialled = new Map<Link, Address>(); // which address an opening link was to reach
-
   #open(channel: Channel, parser: CommandParser | undefined): Link {
     const { clock, config, log } = this.#runtime;
     const link = new Link(channel, parser, config.limits, log.position, {
       introduced: (each, hello) => this.#introduced(each, hello),
       message: (each, message) => this.#receive(each, message),
-      drained: (each) => void this.#pump(each),
+      drained: (each) => void this.#gossip.pump(each),
       closed: (each, reason) => this.#closed(each, reason),
     });
     this.#opening.add(link);
@@ -237,13 +231,15 @@ export class Mesh {
     if (other !== undefined && !this.#replaces(link, other)) return link.close('another link with this peer stays');
     this.#opening.delete(link);
     this.#dialled.delete(link);
-    other?.close('a newer link with this peer replaces it');
+    if (other !== undefined) {
+      other.replaced = true;
+      other.close('a newer link with this peer replaces it');
+    }
     this.#links.set(hello.origin, link);
     this.#membership.linkUp(hello.address, now);
-    logger.info('peer connected', { lamport: lamport.time, peer: hello.address });
-    this.#tell(link, log.vector.snapshot());
+    logger[other === undefined ? 'info' : 'debug']('peer connected', { lamport: lamport.time, peer: hello.address });
     for (const each of this.#links.values()) each.send({ type: 'MEMBERS', addresses: [...this.#links.values()].map(({ peer }) => peer.address) });
-    this.#perform(this.#plumtree.linkUp(hello.origin));
+    this.#gossip.linkUp(link);
     this.#elect(this.#bully.linkUp(hello.address));
   }
 
@@ -285,13 +281,11 @@ export class Mesh {
     this.#links.delete(origin);
     this.#membership.linkDown(address, link.leaving, now);
     if (this.#closing) return;
-    logger.info(link.leaving ? 'peer left' : 'peer lost', { lamport: lamport.time, peer: address, reason });
-    this.#perform(this.#plumtree.linkDown(origin));
+    logger[link.replaced ? 'debug' : 'info'](link.leaving ? 'peer left' : 'peer lost', { lamport: lamport.time, peer: address, reason });
+    this.#gossip.linkDown(link);
     this.#elect(this.#bully.linkDown(address, link.leaving, now));
     this.#runtime.acknowledged();
   }
-
-  // Gossip
 
   #receive(link: Link, message: PeerMessage): void {
     const { clock, lamport } = this.#runtime;
@@ -300,18 +294,16 @@ export class Mesh {
     switch (message.type) {
       case 'VECTOR':
         lamport.witness(message.lamport);
-        this.#learnVector(link, message.entries, now);
+        if (this.#gossip.learnVector(link, message.entries)) this.#runtime.acknowledged();
         break;
       case 'RECORDS':
-        lamport.witness(lastLamport(message.batch));
-        this.#takeIn(link, message.batch, now);
+        this.#gossip.takeIn(link, message.batch);
         break;
       case 'GRAFT':
-        void this.#graft(link, message.origin, message.after);
+        void this.#gossip.graft(link, message.origin, message.after);
         break;
       case 'PRUNE':
-        this.#countGraft(link, message.origin);
-        link.feed.prune(message.origin);
+        this.#gossip.prune(link, message.origin);
         break;
       case 'MEMBERS':
         for (const address of message.addresses) this.#membership.learn(address, now);
@@ -328,103 +320,6 @@ export class Mesh {
       case 'PEER':
         throw new RumormillError('PROTOCOL', 'PEER out of turn');
     }
-  }
-
-  #learnVector(link: Link, entries: readonly (readonly [Origin, number])[], now: number): void {
-    const own = this.#runtime.log.origin;
-    let acknowledged = false;
-    for (const [origin, seq] of entries) {
-      if (!link.vector.advance(origin, seq)) continue;
-      link.feed.acknowledged(origin, seq);
-      if (origin === own) acknowledged = true;
-    }
-    this.#perform(this.#plumtree.announced(link.peer.origin, entries, now));
-    if (acknowledged) this.#runtime.acknowledged();
-    void this.#pump(link);
-  }
-
-  #takeIn(link: Link, batch: RecordBatch, now: number): void {
-    const entry = [batch.origin, lastSeq(batch)] as const;
-    link.vector.advance(...entry);
-    this.received.records += batch.count;
-    if (this.#holdBack.offer(batch) === 'duplicate') this.received.duplicates += batch.count;
-    this.#perform(this.#plumtree.announced(link.peer.origin, [entry], now));
-  }
-
-  #accept(batch: RecordBatch): void {
-    this.#runtime.log.receive(batch);
-    this.#plumtree.progressed(batch.origin, this.#runtime.clock.now());
-  }
-
-  #perform(effects: readonly PlumtreeEffect[]): void {
-    for (const effect of effects) {
-      const link = this.#links.get(effect.to);
-      if (effect.type === 'graft') this.#holdBack.drop(effect.origin);
-      if (effect.type === 'graft') link?.send({ type: 'GRAFT', origin: effect.origin, after: effect.after });
-      else link?.send({ type: 'PRUNE', origin: effect.origin });
-    }
-  }
-
-  async #graft(link: Link, origin: Origin, after: number): Promise<void> {
-    const { log, store, fatal } = this.#runtime;
-    const count = this.#countGraft(link, origin);
-    try {
-      const atEnd = after >= log.vector.get(origin);
-      const position = atEnd ? log.position : await store.positionCovered(new Map([...log.vector.snapshot(), [origin, after]]));
-      if (!link.isOpen || link.grafts.get(origin) !== count) return;
-      link.feed.graft(origin, after, position);
-    } catch (error) {
-      return fatal(error);
-    }
-    await this.#pump(link);
-  }
-
-  #countGraft(link: Link, origin: Origin): number {
-    const count = (link.grafts.get(origin) ?? 0) + 1;
-    link.grafts.set(origin, count);
-    return count;
-  }
-
-  /** Sends what the peer has grafted and not got, as far as its window allows. One at a time a link. */
-  async #pump(link: Link): Promise<void> {
-    const { log, config, fatal } = this.#runtime;
-    const { feed } = link;
-    if (link.pumping) return;
-    link.pumping = true;
-    try {
-      while (link.isOpen && feed.open && feed.position < log.position) {
-        const from = feed.position;
-        const reading = log.readAfter(from, undefined, config.limits.readBytesMax);
-        const page = reading instanceof Promise ? await reading : reading;
-        if (feed.position !== from) continue; // a graft moved it back meanwhile
-        this.#send(link, page.batches);
-        if (feed.open) feed.position = Math.max(feed.position, page.through);
-      }
-    } catch (error) {
-      fatal(error);
-    } finally {
-      link.pumping = false;
-    }
-  }
-
-  #send(link: Link, batches: readonly StoredBatch[]): void {
-    for (const batch of batches) {
-      if (!link.feed.open) return;
-      if (!link.feed.pass(batch) || link.vector.get(batch.origin) >= lastSeq(batch)) continue;
-      link.send({ type: 'RECORDS', batch });
-      link.told.advance(batch.origin, lastSeq(batch));
-    }
-  }
-
-  /** Tells every peer what is new on disk since it was told; at a beat even nothing, which says that we are alive. */
-  #announce(beat: boolean): void {
-    const vector = this.#runtime.log.vector.snapshot();
-    for (const link of this.#links.values()) this.#tell(link, vector, beat);
-  }
-
-  #tell(link: Link, vector: ReadonlyMap<Origin, number>, always = true): void {
-    const entries = [...vector].filter(([origin, seq]) => link.told.advance(origin, seq));
-    if (entries.length > 0 || always) link.send({ type: 'VECTOR', lamport: this.#runtime.lamport.time, entries });
   }
 
   // Election

@@ -50,6 +50,7 @@ export class PublishBatcher {
   #starts: number[] = [];
   #ends: number[] = [];
   #bytes = 0;
+  #metaBytes = 0; // what stands beside the payloads counts too, or a batch could grow beyond what peers take
   #keys: (string | null)[] | undefined;
   #headers: (HeaderList | null)[] | undefined;
   #ids: (string | null)[] | undefined;
@@ -91,7 +92,7 @@ export class PublishBatcher {
     this.#sources = [];
     this.#starts = [];
     this.#ends = [];
-    this.#bytes = 0;
+    this.#bytes = this.#metaBytes = 0;
     this.#keys = this.#headers = this.#ids = undefined;
     this.#target.publish({ draft, acks: this.#acks });
   }
@@ -105,7 +106,8 @@ export class PublishBatcher {
     const options = args.length > 3 ? this.#readOptions(args) : undefined;
     const acks = options?.acks ?? this.#defaultAcks;
     const known = this.#isTopic(args);
-    const full = this.#starts.length >= BATCH_MESSAGES_MAX || this.#bytes + bytes > this.#limits.batchBytesMax;
+    const metaBytes = options === undefined ? 0 : jsonBytes(options);
+    const full = this.#starts.length >= BATCH_MESSAGES_MAX || this.#bytes + this.#metaBytes + bytes + metaBytes > this.#limits.batchBytesMax;
     if (!known || acks !== this.#acks || full) this.seal();
     if (!known) {
       this.#topic = checkTopic(args.text(1), this.#limits.topicBytesMax);
@@ -117,6 +119,7 @@ export class PublishBatcher {
     this.#starts.push(args.starts[2]!);
     this.#ends.push(args.ends[2]!);
     this.#bytes += bytes;
+    this.#metaBytes += metaBytes;
   }
 
   /** Column entries for what stands beside the payload. False where the message is a known one. */
@@ -192,6 +195,10 @@ export class PublishBatcher {
     }
     return headers;
   }
+}
+
+function jsonBytes({ key, headers, id }: Options): number {
+  return key === null && headers === null && id === null ? 0 : Buffer.byteLength(JSON.stringify([key, headers, id]));
 }
 
 function ackLevel(text: string): AckLevel {

@@ -65,9 +65,9 @@ export class Bully {
     return this.#coordinator;
   }
 
-  /** Starts an election: when the broker has started, and when there is no coordinator. */
-  elect(now: number): BullyEffect[] {
-    this.#elect(now);
+  /** The broker has started and met whom it could: it holds an election, unless one is under way or has told it of a coordinator. */
+  start(now: number): BullyEffect[] {
+    if (this.#phase === 'idle' && this.#coordinator === undefined) this.#elect(now);
     return this.#take();
   }
 

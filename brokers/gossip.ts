@@ -1,0 +1,155 @@
+/**
+ * Gossip over the links: runs Plumtree, hold-back and the feeds, and performs their effects.
+ *
+ * A record's way: the log commits it; every feed that has its origin grafted sends it (pump); the peer holds it back until it may be
+ * stored, hands it to its log, and after the commit tells everybody (announce), which is its acknowledgement too.
+ */
+import { HoldBack } from './core/hold-back.ts';
+import { Plumtree, type PlumtreeEffect } from './core/plumtree.ts';
+import { lastLamport, lastSeq, type Origin, type RecordBatch, type StoredBatch } from './core/record.ts';
+import type { Link } from './link.ts';
+import type { MeshRuntime } from './mesh.ts';
+
+export class Gossip {
+  /** Records received from peers, and how many of them were here already. */
+  readonly received = { records: 0, duplicates: 0 };
+  readonly #runtime: MeshRuntime;
+  readonly #links = new Map<Origin, Link>();
+  readonly #plumtree: Plumtree;
+  readonly #holdBack: HoldBack;
+
+  constructor(runtime: MeshRuntime) {
+    const { log, config } = runtime;
+    this.#runtime = runtime;
+    this.#plumtree = new Plumtree(log.origin, (origin) => log.nextSeq(origin) - 1, config.limits);
+    this.#holdBack = new HoldBack((origin) => log.nextSeq(origin), (batch) => this.#accept(batch), config.limits.holdBackBytesMax);
+  }
+
+  linkUp(link: Link): void {
+    this.#links.set(link.peer.origin, link);
+    this.#tell(link, this.#runtime.log.vector.snapshot(), true);
+    this.#perform(this.#plumtree.linkUp(link.peer.origin));
+  }
+
+  linkDown(link: Link): void {
+    this.#links.delete(link.peer.origin);
+    this.#perform(this.#plumtree.linkDown(link.peer.origin));
+  }
+
+  /** Asks anew for what has stalled. */
+  tick(): void {
+    this.#perform(this.#plumtree.tick(this.#runtime.clock.now()));
+  }
+
+  /** Records are on disk: those of them that were grafted go out, and everybody learns what is here now. */
+  committed(): void {
+    for (const link of this.#links.values()) void this.pump(link);
+    this.announce(false);
+  }
+
+  /** A peer has these seqs on disk. Says whether that is more of our own records than before. */
+  learnVector(link: Link, entries: readonly (readonly [Origin, number])[]): boolean {
+    const own = this.#runtime.log.origin;
+    let acknowledged = false;
+    for (const [origin, seq] of entries) {
+      if (!link.vector.advance(origin, seq)) continue;
+      link.feed.acknowledged(origin, seq);
+      if (origin === own) acknowledged = true;
+    }
+    this.#perform(this.#plumtree.announced(link.peer.origin, entries, this.#runtime.clock.now()));
+    void this.pump(link);
+    return acknowledged;
+  }
+
+  /** A batch has come that we grafted. */
+  takeIn(link: Link, batch: RecordBatch): void {
+    const entry = [batch.origin, lastSeq(batch)] as const;
+    this.#runtime.lamport.witness(lastLamport(batch));
+    link.vector.advance(...entry);
+    this.received.records += batch.count;
+    if (this.#holdBack.offer(batch) === 'duplicate') this.received.duplicates += batch.count;
+    this.#perform(this.#plumtree.announced(link.peer.origin, [entry], this.#runtime.clock.now()));
+  }
+
+  #accept(batch: RecordBatch): void {
+    this.#runtime.log.receive(batch);
+    this.#plumtree.progressed(batch.origin, this.#runtime.clock.now());
+  }
+
+  #perform(effects: readonly PlumtreeEffect[]): void {
+    for (const effect of effects) {
+      const link = this.#links.get(effect.to);
+      if (effect.type === 'graft') this.#holdBack.drop(effect.origin);
+      if (effect.type === 'graft') link?.send({ type: 'GRAFT', origin: effect.origin, after: effect.after });
+      else link?.send({ type: 'PRUNE', origin: effect.origin });
+    }
+  }
+
+  /** The peer wants an origin's records after a seq. */
+  async graft(link: Link, origin: Origin, after: number): Promise<void> {
+    const { log, store, fatal } = this.#runtime;
+    const count = this.#countGraft(link, origin);
+    try {
+      const atEnd = after >= log.vector.get(origin);
+      const position = atEnd ? log.position : await store.positionCovered(new Map([...log.vector.snapshot(), [origin, after]]));
+      if (!link.isOpen || link.grafts.get(origin) !== count) return;
+      link.feed.graft(origin, after, position);
+    } catch (error) {
+      return fatal(error);
+    }
+    await this.pump(link);
+  }
+
+  prune(link: Link, origin: Origin): void {
+    this.#countGraft(link, origin);
+    link.feed.prune(origin);
+  }
+
+  #countGraft(link: Link, origin: Origin): number {
+    const count = (link.grafts.get(origin) ?? 0) + 1;
+    link.grafts.set(origin, count);
+    return count;
+  }
+
+  /** Sends what the peer has grafted and not got, as far as its window allows. One at a time a link. */
+  async pump(link: Link): Promise<void> {
+    const { log, config, fatal } = this.#runtime;
+    const { feed } = link;
+    if (link.pumping) return;
+    link.pumping = true;
+    try {
+      while (link.isOpen && feed.open && feed.position < log.position) {
+        const from = feed.position;
+        const reading = log.readAfter(from, undefined, config.limits.readBytesMax);
+        const page = reading instanceof Promise ? await reading : reading;
+        if (feed.position !== from) continue; // a graft moved it back meanwhile
+        this.#send(link, page.batches);
+        if (feed.open) feed.position = Math.max(feed.position, page.through);
+      }
+    } catch (error) {
+      fatal(error);
+    } finally {
+      link.pumping = false;
+    }
+  }
+
+  #send(link: Link, batches: readonly StoredBatch[]): void {
+    for (const batch of batches) {
+      if (!link.feed.open) return;
+      if (!link.feed.pass(batch) || link.vector.get(batch.origin) >= lastSeq(batch)) continue;
+      link.send({ type: 'RECORDS', batch });
+      link.told.advance(batch.origin, lastSeq(batch));
+    }
+  }
+
+  /** Tells every peer what is new on disk since it was told; at a beat even nothing, which says that we are alive. */
+  announce(beat: boolean): void {
+    const vector = this.#runtime.log.vector.snapshot();
+    for (const link of this.#links.values()) this.#tell(link, vector, beat);
+  }
+
+  #tell(link: Link, vector: ReadonlyMap<Origin, number>, always: boolean): void {
+    const entries = [...vector].filter(([origin, seq]) => link.told.advance(origin, seq));
+    if (entries.length > 0 || always) link.send({ type: 'VECTOR', lamport: this.#runtime.lamport.time, entries });
+  }
+}
