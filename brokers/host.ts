@@ -18,7 +18,7 @@ import { earliestCursor, latestCursor, readRange, type ReadResult, readTopics } 
 import { type Draft, lastSeq, type Message, messagesOf, type Origin, parseMeta, type StoredBatch } from './core/record.ts';
 import type { Channel, Clock, Listener, Logger, Random, RangeQuery, Store, Timer, Transport } from './core/runtime.ts';
 import type { Vector } from './core/version-vector.ts';
-import type { Connection } from './commands/command.ts';
+import type { Cancellation, Connection } from './commands/command.ts';
 import { type BrokerInfo, Mesh } from './mesh.ts';
 import { Session } from './session.ts';
 import { Traffic } from './traffic.ts';
@@ -167,14 +167,14 @@ export class Broker {
     return earliestCursor(this.#log);
   }
 
-  /** The next messages of the topics after a cursor; waits up to `blockMs` for the first one, or until aborted. */
-  async poll(topics: ReadonlySet<string>, cursor: Cursor, count: number, blockMs: number, signal: AbortSignal): Promise<ReadResult> {
+  /** The next messages of the topics after a cursor; waits up to `blockMs` for the first one, or until cancelled. */
+  async poll(topics: ReadonlySet<string>, cursor: Cursor, count: number, blockMs: number, cancellation: Cancellation): Promise<ReadResult> {
     const deadline = this.clock.now() + blockMs;
     const limits = { count, bytes: this.config.limits.replyBytesMax, readBytes: this.config.limits.readBytesMax };
     for (let from = cursor; ; ) {
       const result = await readTopics(this.#log, this.#store, topics, from, limits);
-      if (result.messages.length > 0 || this.clock.now() >= deadline || signal.aborted || this.#closing !== undefined) return result;
-      if (result.cursor.position >= this.#log.position) await this.#wait([...topics], deadline, signal);
+      if (result.messages.length > 0 || this.clock.now() >= deadline || cancellation.cancelled || this.#closing !== undefined) return result;
+      if (result.cursor.position >= this.#log.position) await this.#wait([...topics], deadline, cancellation);
       from = result.cursor;
     }
   }
@@ -313,16 +313,16 @@ export class Broker {
     }
   }
 
-  #wait(topics: readonly string[], deadline: number, signal: AbortSignal): Promise<void> {
+  #wait(topics: readonly string[], deadline: number, cancellation: Cancellation): Promise<void> {
     return new Promise((resolve) => {
       const wake = (): void => {
         this.#waiters.remove(waiter);
-        signal.removeEventListener('abort', wake);
+        cancellation.onCancel = undefined;
         resolve();
       };
       const waiter: PollWaiter = { topics, deadline, wake };
       this.#waiters.add(waiter);
-      signal.addEventListener('abort', wake, { once: true });
+      cancellation.onCancel = wake;
     });
   }
 

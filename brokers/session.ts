@@ -26,16 +26,17 @@ interface Slot {
 }
 
 export class Session implements ChannelHandler, Connection {
+  readonly cancellation = { cancelled: false, onCancel: undefined as (() => void) | undefined };
   readonly id: number;
   readonly broker: Broker;
   name = '';
   version: RespVersion = 2;
-  readonly channels = new Set<string>();
-  readonly patterns = new Set<string>();
   readonly #channel: Channel;
   readonly #parser: CommandParser;
-  readonly #batcher: PublishBatcher;
-  #abort: AbortController | undefined; // made when somebody waits, for thousands of connections never
+  // Thousands of connections only wait: what few of them need is made when it is needed.
+  #batcher: PublishBatcher | undefined;
+  #channels: Set<string> | undefined;
+  #patterns: Set<string> | undefined;
   #slots: Slot[] = [];
   #unanswered = 0;
   #waiting: Args | undefined; // a command whose turn comes when the slots are empty
@@ -50,20 +51,19 @@ export class Session implements ChannelHandler, Connection {
     this.broker = broker;
     this.#channel = channel;
     this.#parser = new CommandParser(broker.config.limits);
-    this.#batcher = new PublishBatcher(broker.config.limits, broker.config.acks, {
-      publish: (batch) => this.#publish(batch),
-      refuse: (error) => this.#fill(this.#reserve(1), encodeReply(error, this.version)),
-      claimId: (topic, id) => broker.claimId(topic, id),
-      repeat: (topic, id) => this.#repeat(topic, id),
-      witness: (lamport) => broker.witnessPublisher(lamport),
-      wallTime: () => broker.wallTime(),
-    });
     channel.attach(this);
   }
 
-  get signal(): AbortSignal {
-    this.#abort ??= new AbortController();
-    return this.#abort.signal;
+  get channels(): Set<string> {
+    return (this.#channels ??= new Set());
+  }
+
+  get patterns(): Set<string> {
+    return (this.#patterns ??= new Set());
+  }
+
+  get subscriptions(): number {
+    return (this.#channels?.size ?? 0) + (this.#patterns?.size ?? 0);
   }
 
   /** Whether anything is still to be answered. */
@@ -84,13 +84,13 @@ export class Session implements ChannelHandler, Connection {
   /** The client sends no more. What it published is still answered; a POLL that waits is given up, since it cannot be told from a client that is gone. */
   ended(): void {
     this.#inputEnded = true;
-    this.#abort?.abort();
+    this.#cancel();
     this.#endIfDone();
   }
 
   closed(): void {
     this.#ended = true;
-    this.#abort?.abort();
+    this.#cancel();
     this.unsubscribeAll();
     this.broker.sessionClosed(this);
   }
@@ -103,7 +103,7 @@ export class Session implements ChannelHandler, Connection {
         if (args === undefined) break;
         if (args.length > 0) this.#execute(args);
       }
-      this.#batcher.seal();
+      this.#batcher?.seal();
     } catch (error) {
       if (!(error instanceof RumormillError)) throw error;
       this.#refuseStream(error);
@@ -131,10 +131,15 @@ export class Session implements ChannelHandler, Connection {
   }
 
   unsubscribeAll(): void {
-    for (const channel of this.channels) this.broker.pubSub.unsubscribe(channel, this);
-    for (const pattern of this.patterns) this.broker.pubSub.punsubscribe(pattern, this);
-    this.channels.clear();
-    this.patterns.clear();
+    for (const channel of this.#channels ?? []) this.broker.pubSub.unsubscribe(channel, this);
+    for (const pattern of this.#patterns ?? []) this.broker.pubSub.punsubscribe(pattern, this);
+    this.#channels = this.#patterns = undefined;
+  }
+
+  #cancel(): void {
+    const { onCancel } = this.cancellation;
+    Object.assign(this.cancellation, { cancelled: true, onCancel: undefined });
+    onCancel?.();
   }
 
   #mayExecute(): boolean {
@@ -145,15 +150,15 @@ export class Session implements ChannelHandler, Connection {
 
   #execute(args: Args): void {
     const name = args.text(0).toUpperCase();
-    if (name === 'PUBLISH' && this.#isAllowed(name)) return this.#batcher.add(args);
-    this.#batcher.seal();
+    if (name === 'PUBLISH' && this.#isAllowed(name)) return (this.#batcher ??= this.#makeBatcher()).add(args);
+    this.#batcher?.seal();
     if (this.#slots.length > 0) this.#waiting = args;
     else this.#run(name, args);
   }
 
   /** A RESP2 connection that has subscribed may not do much else, since it could not tell replies from pushed messages. */
   #isAllowed(name: string): boolean {
-    return this.version === 3 || this.channels.size + this.patterns.size === 0 || SUBSCRIBED_COMMANDS.has(name);
+    return this.version === 3 || this.subscriptions === 0 || SUBSCRIBED_COMMANDS.has(name);
   }
 
   #run(name: string, args: Args): void {
@@ -209,11 +214,23 @@ export class Session implements ChannelHandler, Connection {
   }
 
   #refuseStream(error: RumormillError): void {
-    this.#batcher.seal();
+    this.#batcher?.seal();
     this.broker.logger.debug('connection closed', { client: this.#channel.remote, reason: error.message });
     this.#fill(this.#reserve(1), encodeReply(error, this.version));
     this.#broken = true;
     this.#inputEnded = true;
+  }
+
+  #makeBatcher(): PublishBatcher {
+    const { broker } = this;
+    return new PublishBatcher(broker.config.limits, broker.config.acks, {
+      publish: (batch) => this.#publish(batch),
+      refuse: (error) => this.#fill(this.#reserve(1), encodeReply(error, this.version)),
+      claimId: (topic, id) => broker.claimId(topic, id),
+      repeat: (topic, id) => this.#repeat(topic, id),
+      witness: (lamport) => broker.witnessPublisher(lamport),
+      wallTime: () => broker.wallTime(),
+    });
   }
 
   #publish({ draft, acks }: SealedBatch): void {

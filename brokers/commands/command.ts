@@ -13,12 +13,13 @@ import type { RespVersion, Value } from '../wire/resp.ts';
 export interface Connection {
   readonly id: number;
   readonly broker: Broker;
-  /** Aborted when the connection closes, or when its client has sent its last byte: whoever waits for it gives up. */
-  readonly signal: AbortSignal;
+  readonly cancellation: Cancellation;
   name: string;
   version: RespVersion;
+  /** Made when first asked for; `subscriptions` tells how many both hold without making them. */
   readonly channels: Set<string>;
   readonly patterns: Set<string>;
+  readonly subscriptions: number;
   /** Sends a reply, or something unasked. */
   send(value: Value): void;
   /** Sends what is queued, then closes. */
@@ -26,6 +27,16 @@ export interface Connection {
   /** Hands the connection over to the mesh: it is a peer's. */
   becomePeer(args: Args): void;
   unsubscribeAll(): void;
+}
+
+/**
+ * Whether whoever waits for a connection shall give up: it has closed, or its client has sent its last byte. An AbortSignal would do
+ * the same for 1.5 KiB each; thousands of waiting connections make that matter. One waits at a time.
+ */
+export interface Cancellation {
+  readonly cancelled: boolean;
+  /** Called once when it is cancelled. */
+  onCancel: (() => void) | undefined;
 }
 
 export type Reply = Value | undefined;

@@ -7,7 +7,7 @@ import { commands } from './table.ts';
 
 function ping(args: Args, connection: Connection): Value {
   const message = args.length > 1 ? args.bytes(1) : undefined;
-  const subscribed = connection.channels.size + connection.patterns.size > 0;
+  const subscribed = connection.subscriptions > 0;
   if (subscribed && connection.version === 2) return new Push(['pong', message ?? '']);
   return message ?? new Simple('PONG');
 }

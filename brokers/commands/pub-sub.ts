@@ -46,7 +46,7 @@ function punsubscribe(args: Args, connection: Connection): undefined {
 }
 
 function confirm(connection: Connection, kind: string, name: string | null): void {
-  connection.send(new Push([kind, name, connection.channels.size + connection.patterns.size]));
+  connection.send(new Push([kind, name, connection.subscriptions]));
 }
 
 function pubsub(args: Args, { broker }: Connection): Value {

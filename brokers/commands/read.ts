@@ -14,7 +14,7 @@ const POLL_OPTIONS = new Set(['CURSOR', 'COUNT', 'BLOCK']);
  * The options come behind the topics, so the topics end at the first word that is an option. A topic that bears an option's name
  * can be read where it stands first.
  */
-async function poll(args: Args, { broker, signal }: Connection): Promise<[string, ReturnType<typeof encodeMessage>[]]> {
+async function poll(args: Args, { broker, cancellation }: Connection): Promise<[string, ReturnType<typeof encodeMessage>[]]> {
   const { pollCountDefault, pollCountMax, pollTopicsMax, blockMsMax, topicBytesMax } = broker.config.limits;
   const topics = new Set<string>();
   let at = 1;
@@ -31,7 +31,7 @@ async function poll(args: Args, { broker, signal }: Connection): Promise<[string
     else if (name === 'BLOCK') blockMs = options.integer(0, blockMsMax);
     else options.unknown();
   }
-  const result = await broker.poll(topics, cursor ?? broker.latestCursor(), count, blockMs, signal);
+  const result = await broker.poll(topics, cursor ?? broker.latestCursor(), count, blockMs, cancellation);
   return [encodeCursor(result.cursor), result.messages.map(encodeMessage)];
 }
 
