@@ -25,7 +25,7 @@ export interface ConnectOptions {
   readonly silenceMs?: number;
   /** How much longer than `blockMs` a broker may take to answer a poll before it counts as dead, ms. Default 3,000. */
   readonly pollGraceMs?: number;
-  /** How often the brokers of the mesh are asked for, ms. Default 30,000. */
+  /** How often a subscription asks which brokers there are, ms. Default 30,000. Every new connection asks too. */
   readonly refreshMs?: number;
   /** Most calls without an answer; a publish beyond is rejected with BUSY. Default 100,000. */
   readonly unansweredMax?: number;

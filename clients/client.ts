@@ -1,0 +1,216 @@
+/**
+ * The client library.
+ *
+ *     const client = await connect({ brokers: 'localhost:3000' });
+ *     await client.publish('news', 'hello', { key: 'k', acks: 'quorum' });
+ *     for await (const message of client.subscribe(['news'], { from: 'earliest' })) console.log(message.text);
+ *
+ * One connection for publishes and reads, one for each subscription or waiting poll. The client learns the brokers of the mesh by itself and
+ * goes on with another when one dies. It keeps a Lamport clock: what it publishes is later than everything that it has seen.
+ */
+import type { Address } from '../brokers/core/address.ts';
+import { RumormillError } from '../brokers/core/error.ts';
+import { LamportClock } from '../brokers/core/lamport.ts';
+import { decodeMessage, text } from '../brokers/wire/message.ts';
+import { encodeCommand } from '../brokers/wire/resp.ts';
+import { type BrokerInfo, decodeBrokers, Dialer } from './dialer.ts';
+import { type Message, type PollResult, toMessage } from './message.ts';
+import { type ConnectOptions, type Settings, settingsOf } from './options.ts';
+import { decodePoll, pollArgs, Poller, type PollRequest } from './poller.ts';
+import { type Answer, requestOf, withResolvers } from './request.ts';
+import { Requests } from './requests.ts';
+import { type SubscribeOptions, Subscription } from './subscription.ts';
+
+export { RumormillError } from '../brokers/core/error.ts';
+export type { BrokerInfo } from './dialer.ts';
+export type { Message, PollResult } from './message.ts';
+export type { ClientEvent, ConnectOptions } from './options.ts';
+export type { SubscribeOptions, Subscription } from './subscription.ts';
+
+export interface PublishOptions {
+  readonly key?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Dedupe id: the same one on the same topic is published once. It makes a retry on another broker safe, so it is made. */
+  readonly id?: string;
+  /** When the broker answers; its own default if absent. */
+  readonly acks?: 'none' | 'local' | 'quorum' | 'all';
+}
+
+export interface Published {
+  /** `<lamport>@<host:port>` of the broker that answered. */
+  readonly id: string;
+  readonly lamport: number;
+}
+
+export interface PollOptions {
+  /** `latest` (the default), `earliest`, or a cursor. */
+  readonly cursor?: string;
+  /** 1 to 10,000; default 100. */
+  readonly count?: number;
+  /** How long to wait for the first message, ms; default 0. */
+  readonly blockMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface RangeOptions {
+  readonly from?: number; // Lamport timestamp, inclusive
+  readonly to?: number; // inclusive
+  readonly count?: number; // 1 to 10,000; default 100
+  readonly reverse?: boolean;
+}
+
+/**
+ * Connects to the first broker that answers.
+ * @throws RumormillError CONFIG for options that cannot be; UNREACHABLE with the addresses tried, after `timeoutMs`
+ */
+export async function connect(options: ConnectOptions): Promise<Client> {
+  return Client.open(settingsOf(options));
+}
+
+export class Client implements AsyncDisposable {
+  readonly #settings: Settings;
+  readonly #dialer: Dialer;
+  readonly #requests: Requests;
+  readonly #closing = new AbortController();
+  readonly #lamport = new LamportClock();
+  #polls = 0;
+
+  /** What `connect` calls, once the options are checked. */
+  static async open(settings: Settings): Promise<Client> {
+    const client = new Client(settings);
+    await client.#requests.open();
+    return client;
+  }
+
+  private constructor(settings: Settings) {
+    this.#settings = settings;
+    this.#dialer = new Dialer(settings);
+    this.#requests = new Requests(settings, this.#dialer, this.#closing.signal);
+  }
+
+  /** The brokers that the client would try, the one last used first. */
+  get knownBrokers(): readonly Address[] {
+    return this.#dialer.known;
+  }
+
+  /**
+   * Publishes a message. Those published in one turn of the event loop travel together, and are answered in order.
+   * @throws RumormillError of the broker (TOOBIG, NOQUORUM, DISKFULL, ...); DISCONNECTED where the broker was lost before it answered, so that the
+   *   message may or may not be stored; UNREACHABLE, BUSY (too many unanswered), CLOSED: then it is not stored
+   */
+  publish(topic: string, payload: string | Uint8Array, options: PublishOptions = {}): Promise<Published> {
+    const { promise, resolve, reject } = withResolvers<Published>();
+    const args: (string | number | Uint8Array)[] = ['PUBLISH', topic, payload, 'LAMPORT', this.#lamport.increment()];
+    if (options.key !== undefined) args.push('KEY', options.key);
+    for (const [name, value] of Object.entries(options.headers ?? {})) args.push('HEADER', name, value);
+    if (options.id !== undefined) args.push('ID', options.id);
+    if (options.acks !== undefined) args.push('ACKS', options.acks);
+    this.#requests.submit({
+      frame: encodeCommand(args),
+      repeatable: options.id !== undefined,
+      deadline: this.#requests.deadline,
+      settle: (reply, broker) => {
+        if (reply instanceof RumormillError) return reject(reply);
+        if (typeof reply !== 'number') return reject(new RumormillError('PROTOCOL', 'PUBLISH did not answer an integer'));
+        this.#lamport.witness(reply);
+        resolve({ id: `${reply}@${broker}`, lamport: reply });
+      },
+      fail: reject,
+    });
+    return promise;
+  }
+
+  /** @throws RumormillError; the signal's reason */
+  async poll(topics: string | readonly string[], options: PollOptions = {}): Promise<PollResult> {
+    const { cursor = 'latest', count = 100, blockMs = 0, signal } = options;
+    const request: PollRequest = { topics: [topics].flat(), cursor, count, blockMs };
+    signal?.throwIfAborted();
+    if (blockMs === 0) return this.#seen(decodePoll(await this.#read(pollArgs(request))));
+    const poller = this.#openPoller();
+    try {
+      return this.#seen(await poller.poll(request, this.#until(signal)));
+    } finally {
+      this.#closePoller(poller);
+    }
+  }
+
+  /** Messages of the topics as they come: `for await (const message of client.subscribe(['news']))`. Begins when iterated. */
+  subscribe(topics: string | readonly string[], options: SubscribeOptions = {}): Subscription {
+    const until = this.#until(options.signal);
+    let poller: Poller | undefined;
+    const poll = async (request: PollRequest): Promise<PollResult> => this.#seen(await (poller ??= this.#openPoller()).poll(request, until));
+    return new Subscription([topics].flat(), options, poll, () => {
+      if (poller !== undefined) this.#closePoller(poller);
+      poller = undefined;
+    });
+  }
+
+  /** The topic's newest message in Lamport order, or null. */
+  async latest(topic: string): Promise<Message | null> {
+    const reply = await this.#read(['LATEST', topic]);
+    return reply === null ? null : this.#seen({ messages: [toMessage(decodeMessage(reply))] }).messages[0]!;
+  }
+
+  /** Messages in Lamport order; from the newest on if `reverse`. */
+  async range(topic: string, options: RangeOptions = {}): Promise<Message[]> {
+    const { from, to, count, reverse } = options;
+    const args: (string | number)[] = ['RANGE', topic];
+    if (from !== undefined) args.push('FROM', from);
+    if (to !== undefined) args.push('TO', to);
+    if (count !== undefined) args.push('COUNT', count);
+    if (reverse === true) args.push('REV');
+    const reply = await this.#read(args);
+    if (!Array.isArray(reply)) throw new RumormillError('PROTOCOL', 'RANGE did not answer an array');
+    return this.#seen({ messages: reply.map((each) => toMessage(decodeMessage(each))) }).messages;
+  }
+
+  /** The coordinator's address, or null while there is none. */
+  async leader(): Promise<string | null> {
+    const reply = await this.#read(['MESH', 'LEADER']);
+    return reply === null ? null : text(reply);
+  }
+
+  /** The brokers of the mesh, as the broker that is asked sees them. */
+  async brokers(): Promise<BrokerInfo[]> {
+    return decodeBrokers(await this.#read(['MESH', 'BROKERS']));
+  }
+
+  /** Ends every connection. Calls without an answer fail with CLOSED, subscriptions too. */
+  async close(): Promise<void> {
+    const error = new RumormillError('CLOSED', 'the client was closed');
+    this.#closing.abort(error);
+    this.#requests.close(error);
+    await Promise.resolve();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #read(args: readonly (string | number)[]): Promise<Answer> {
+    const { command, reply } = requestOf(args);
+    this.#requests.submit({ ...command, repeatable: true, deadline: this.#requests.deadline });
+    return reply;
+  }
+
+  #until(signal: AbortSignal | undefined): AbortSignal {
+    return signal === undefined ? this.#closing.signal : AbortSignal.any([this.#closing.signal, signal]);
+  }
+
+  #openPoller(): Poller {
+    if (this.#polls >= this.#settings.pollsMax) throw new RumormillError('BUSY', `${this.#polls} polls and subscriptions are open already`);
+    this.#polls += 1;
+    return new Poller(this.#settings, this.#dialer);
+  }
+
+  #closePoller(poller: Poller): void {
+    this.#polls -= 1;
+    poller.close();
+  }
+
+  /** What was seen comes before whatever is published next. */
+  #seen<T extends { readonly messages: readonly Message[] }>(result: T): T {
+    for (const { lamport } of result.messages) this.#lamport.witness(lamport);
+    return result;
+  }
+}

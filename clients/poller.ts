@@ -1,0 +1,85 @@
+/**
+ * Polls on a connection of their own, since a POLL that waits holds its connection up. A poll may always be made again, so a lost
+ * broker costs nothing but the time to find another: the cursor goes on there.
+ */
+import { performance } from 'node:perf_hooks';
+import type { Address } from '../brokers/core/address.ts';
+import { messageOf, RumormillError } from '../brokers/core/error.ts';
+import { decodeMessage, text } from '../brokers/wire/message.ts';
+import type { Connection } from './connection.ts';
+import type { Dialer } from './dialer.ts';
+import { type PollResult, toMessage } from './message.ts';
+import type { Settings } from './options.ts';
+import { type Answer, request } from './request.ts';
+
+export interface PollRequest {
+  readonly topics: readonly string[];
+  readonly cursor: string;
+  readonly count: number;
+  readonly blockMs: number;
+}
+
+export class Poller {
+  readonly #settings: Settings;
+  readonly #dialer: Dialer;
+  #connection: Connection | undefined;
+  #lost: Address | undefined;
+  #learnedAt = 0;
+
+  constructor(settings: Settings, dialer: Dialer) {
+    this.#settings = settings;
+    this.#dialer = dialer;
+  }
+
+  /** @throws RumormillError of an error reply; UNREACHABLE; the signal's reason */
+  async poll(wanted: PollRequest, signal: AbortSignal): Promise<PollResult> {
+    const { timeoutMs, pollGraceMs } = this.#settings;
+    let deadline = performance.now() + timeoutMs;
+    for (;;) {
+      const connection = await this.#connect(deadline, signal);
+      try {
+        await this.#learn(connection, signal);
+        const reply = await request(connection, pollArgs(wanted), wanted.blockMs + pollGraceMs, signal);
+        return decodePoll(reply);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!(error instanceof RumormillError) || error.code !== 'DISCONNECTED') throw error;
+        this.#settings.emit({ type: 'lost', purpose: 'poll', broker: connection.address, reason: messageOf(error) });
+        this.#lost = connection.address;
+        this.#connection = undefined;
+        if (performance.now() >= deadline) deadline = performance.now() + timeoutMs; // it was lost after a long wait: the search begins now
+      }
+    }
+  }
+
+  close(): void {
+    this.#connection?.destroy('closed by the client');
+  }
+
+  async #connect(deadline: number, signal: AbortSignal): Promise<Connection> {
+    if (this.#connection !== undefined && !this.#connection.closed) return this.#connection;
+    const before = this.#lost ?? this.#connection?.address;
+    this.#connection = await this.#dialer.open(deadline, signal, before);
+    this.#learnedAt = performance.now();
+    if (before !== undefined) this.#settings.emit({ type: 'failover', purpose: 'poll', broker: this.#connection.address, from: before });
+    this.#lost = undefined;
+    return this.#connection;
+  }
+
+  /** Asks now and then which brokers there are, so that a long subscription knows where to go. */
+  async #learn(connection: Connection, signal: AbortSignal): Promise<void> {
+    if (performance.now() - this.#learnedAt < this.#settings.refreshMs) return;
+    this.#learnedAt = performance.now();
+    this.#dialer.learn(await request(connection, ['MESH', 'BROKERS'], this.#settings.pollGraceMs, signal));
+  }
+}
+
+export function pollArgs({ topics, cursor, count, blockMs }: PollRequest): (string | number)[] {
+  return ['POLL', ...topics, 'CURSOR', cursor, 'COUNT', count, 'BLOCK', blockMs];
+}
+
+/** @throws RumormillError PROTOCOL */
+export function decodePoll(reply: Answer): PollResult {
+  if (!Array.isArray(reply) || !Array.isArray(reply[1])) throw new RumormillError('PROTOCOL', 'POLL did not answer a cursor and messages');
+  return { cursor: text(reply[0]), messages: reply[1].map((each) => toMessage(decodeMessage(each))) };
+}

@@ -1,0 +1,173 @@
+/**
+ * The connection that publishes and reads share, with failover.
+ *
+ * Calls made in one turn of the event loop leave in one write; replies settle them in order. When the connection is lost, calls that were never
+ * written, and those that may safely be made twice, are made again on another broker, in their order; the rest fail with DISCONNECTED,
+ * because a publish without an answer may have been stored. A call has `timeoutMs` from when it was made.
+ */
+import { performance } from 'node:perf_hooks';
+import type { Address } from '../brokers/core/address.ts';
+import { RumormillError } from '../brokers/core/error.ts';
+import type { Reply } from '../brokers/wire/reply-parser.ts';
+import type { Command, Connection, Owner } from './connection.ts';
+import type { Dialer } from './dialer.ts';
+import type { Settings } from './options.ts';
+import { Queue } from './queue.ts';
+
+const WATCH_MS = 100;
+
+/** A command with what is needed to decide what becomes of it when its connection is lost. */
+export interface Call extends Command {
+  /** Whether it may be carried out twice: a read, or a publish with an id. */
+  readonly repeatable: boolean;
+  readonly deadline: number;
+}
+
+export class Requests implements Owner<Call> {
+  readonly #settings: Settings;
+  readonly #dialer: Dialer;
+  readonly #signal: AbortSignal;
+  readonly #unsent = new Queue<Call>();
+  #connection: Connection<Call> | undefined;
+  #connecting = false;
+  #scheduled = false;
+  #probing = false;
+  #unanswered = 0;
+  #unansweredBytes = 0;
+  #watch: NodeJS.Timeout | undefined;
+  #lost: Address | undefined; // since no connection came after it yet
+
+  /** @param signal aborted when the client closes */
+  constructor(settings: Settings, dialer: Dialer, signal: AbortSignal) {
+    this.#settings = settings;
+    this.#dialer = dialer;
+    this.#signal = signal;
+  }
+
+  /** Connects. @throws RumormillError UNREACHABLE */
+  async open(): Promise<void> {
+    this.#use(await this.#dialer.open<Call>(performance.now() + this.#settings.timeoutMs, this.#signal));
+  }
+
+  get deadline(): number {
+    return performance.now() + this.#settings.timeoutMs;
+  }
+
+  /** Makes a call. One beyond the limits fails with BUSY at once. */
+  submit(call: Call): void {
+    const { unansweredMax, unansweredBytesMax } = this.#settings;
+    if (this.#signal.aborted) return call.fail(this.#signal.reason as RumormillError);
+    if (this.#unanswered >= unansweredMax || this.#unansweredBytes + call.frame.length > unansweredBytesMax) {
+      return call.fail(new RumormillError('BUSY', `${this.#unanswered} calls have no answer yet; await some before making more`));
+    }
+    this.#unanswered += 1;
+    this.#unansweredBytes += call.frame.length;
+    this.#unsent.push(call);
+    this.#watch ??= setInterval(() => this.#check(), WATCH_MS);
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#flush();
+    });
+  }
+
+  answered(call: Call, reply: Reply): void {
+    this.#done(call);
+    call.settle(reply, this.#connection!.broker);
+  }
+
+  drained(): void {
+    this.#flush();
+  }
+
+  closed(reason: string, unanswered: readonly Call[]): void {
+    const { address } = this.#connection!;
+    this.#connection = undefined;
+    if (this.#signal.aborted) {
+      for (const call of unanswered) this.#fail(call, this.#signal.reason as RumormillError);
+      return;
+    }
+    this.#lost = address;
+    this.#settings.emit({ type: 'lost', purpose: 'requests', broker: address, reason });
+    const now = performance.now();
+    this.#unsent.prepend(unanswered.filter((call) => call.repeatable && now < call.deadline));
+    for (const call of unanswered) {
+      if (call.repeatable && now < call.deadline) continue;
+      const text = `connection with ${address} lost: ${reason}${call.repeatable ? '' : '; the message may still be delivered'}`;
+      this.#fail(call, new RumormillError('DISCONNECTED', text));
+    }
+    this.#flush();
+  }
+
+  /** Fails every call that has no answer. */
+  close(error: RumormillError): void {
+    clearInterval(this.#watch);
+    for (const call of this.#unsent.clear()) this.#fail(call, error);
+    this.#connection?.destroy('closed by the client');
+  }
+
+  #flush(): void {
+    if (this.#unsent.length === 0 || this.#signal.aborted) return;
+    if (this.#connection === undefined) return void this.#connect();
+    if (this.#connection.writable) this.#connection.write(this.#unsent.clear());
+  }
+
+  async #connect(): Promise<void> {
+    if (this.#connecting) return;
+    this.#connecting = true;
+    try {
+      this.#use(await this.#dialer.open<Call>(this.#unsent.first!.deadline, this.#signal, this.#lost));
+    } catch (error) {
+      if (!(error instanceof RumormillError)) throw error;
+      const now = performance.now();
+      const all = this.#unsent.clear();
+      for (const call of all) if (now >= call.deadline - this.#settings.connectTimeoutMs) this.#fail(call, error);
+      this.#unsent.prepend(all.filter((call) => now < call.deadline - this.#settings.connectTimeoutMs));
+    } finally {
+      this.#connecting = false;
+    }
+    this.#flush();
+  }
+
+  #use(connection: Connection<Call>): void {
+    this.#connection = connection;
+    connection.attach(this);
+    if (this.#lost !== undefined) this.#settings.emit({ type: 'failover', purpose: 'requests', broker: connection.address, from: this.#lost });
+    this.#lost = undefined;
+  }
+
+  /** Ends a connection on which a call has run out of time, or whose broker does not answer at all any more. */
+  #check(): void {
+    const connection = this.#connection;
+    const oldest = connection?.oldest;
+    if (connection === undefined || oldest === undefined) {
+      if (this.#unanswered === 0) {
+        clearInterval(this.#watch);
+        this.#watch = undefined;
+      }
+      return;
+    }
+    const now = performance.now();
+    if (now >= oldest.deadline) connection.destroy(`no answer within ${this.#settings.timeoutMs} ms`);
+    else if (now - connection.quietSince >= this.#settings.silenceMs && !this.#probing) void this.#probe(connection);
+  }
+
+  async #probe(connection: Connection<Call>): Promise<void> {
+    this.#probing = true;
+    const alive = await this.#dialer.isAlive(connection.address, this.#signal);
+    this.#probing = false;
+    if (alive) connection.quietSince = performance.now();
+    else connection.destroy('the broker does not answer');
+  }
+
+  #fail(call: Call, error: RumormillError): void {
+    this.#done(call);
+    call.fail(error);
+  }
+
+  #done(call: Call): void {
+    this.#unanswered -= 1;
+    this.#unansweredBytes -= call.frame.length;
+  }
+}

@@ -1,0 +1,72 @@
+/**
+ * A subscription: long-polls without end, as an async iterable of messages or of batches.
+ *
+ * It goes on from its cursor on whichever broker answers, so it misses nothing and repeats nothing when a broker dies. `latest` is turned into a
+ * cursor at once, so that what is published from then on is not lost either when the first broker dies before it has anything.
+ */
+import type { Message, PollResult } from './message.ts';
+import type { PollRequest } from './poller.ts';
+
+export interface SubscribeOptions {
+  /** `latest` (the default), `earliest`, or a cursor. */
+  readonly from?: string;
+  readonly signal?: AbortSignal;
+  /** Most messages in one batch, 1 to 10,000. Default 1,000. */
+  readonly count?: number;
+  /** How long one poll waits at the broker, ms. Default 25,000. */
+  readonly blockMs?: number;
+}
+
+const COUNT = 1_000;
+const BLOCK_MS = 25_000;
+
+export class Subscription implements AsyncIterable<Message> {
+  readonly #topics: readonly string[];
+  readonly #options: SubscribeOptions;
+  readonly #poll: (request: PollRequest) => Promise<PollResult>;
+  readonly #close: () => void;
+  #cursor: string;
+
+  /** @param poll rejects with the signal's reason once the subscription's signal is aborted */
+  constructor(topics: readonly string[], options: SubscribeOptions, poll: (request: PollRequest) => Promise<PollResult>, close: () => void) {
+    this.#topics = topics;
+    this.#options = options;
+    this.#cursor = options.from ?? 'latest';
+    this.#poll = poll;
+    this.#close = close;
+  }
+
+  /**
+   * Where to resume: behind every batch that was consumed to its end. In the middle of a batch it still stands before the batch, so that
+   * resuming repeats a part rather than lose one; consume `batches()` to have it exact.
+   */
+  get cursor(): string {
+    return this.#cursor;
+  }
+
+  /** Messages as they come, until the signal is aborted or the loop is left. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Message, void, undefined> {
+    for await (const { messages } of this.batches()) yield* messages;
+  }
+
+  /** What each poll brought, never empty. When the consumer asks for the next batch, `cursor` stands behind this one. */
+  async *batches(): AsyncGenerator<PollResult, void, undefined> {
+    const { signal, count = COUNT, blockMs = BLOCK_MS } = this.#options;
+    try {
+      if (this.#cursor === 'latest') this.#cursor = (await this.#poll(this.#request(1, 0))).cursor;
+      for (;;) {
+        const result = await this.#poll(this.#request(count, blockMs));
+        if (result.messages.length > 0) yield result;
+        this.#cursor = result.cursor;
+      }
+    } catch (error) {
+      if (signal?.aborted !== true) throw error; // an aborted subscription ends as a loop that is left does
+    } finally {
+      this.#close();
+    }
+  }
+
+  #request(count: number, blockMs: number): PollRequest {
+    return { topics: this.#topics, cursor: this.#cursor, count, blockMs };
+  }
+}
