@@ -87,7 +87,7 @@ function folderName(host: string, port: string): string {
 
 try {
   await run(program.parse().opts<Flags>());
-  process.exitCode = 0;
+  process.exit(0); // whatever a client still keeps open
 } catch (error) {
   process.stderr.write(`rumormill-broker: ${messageOf(error)}\n`);
   process.exit(1);

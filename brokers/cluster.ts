@@ -17,9 +17,10 @@ import { readGlobalState } from './io/global-state.ts';
 const COLOURS = ['cyan', 'yellow', 'green', 'magenta', 'blue', 'red'] as const;
 
 const program = new Command('rumormill-cluster')
-  .description('Runs every local row of globalState.csv as a broker. What stands behind -- is passed on to each broker.')
+  .description('Runs every local row of globalState.csv as a broker. Flags that are not its own are passed on to each broker.')
   .option('--global-state <file>', "CSV file of the mesh's brokers", 'globalState.csv')
-  .argument('[flags...]', 'flags for every broker, as in: npm start -- -- --log-level debug');
+  .argument('[flags...]', 'flags for every broker, as in: npm start -- --log-level debug')
+  .allowUnknownOption();
 
 async function run(file: string, flags: readonly string[]): Promise<void> {
   const rows = await readGlobalState(file);

@@ -66,6 +66,7 @@ export class Gossip {
     const entry = [batch.origin, lastSeq(batch)] as const;
     this.#runtime.lamport.witness(lastLamport(batch));
     link.vector.advance(...entry);
+    link.feed.acknowledged(...entry);
     this.received.records += batch.count;
     if (this.#holdBack.offer(batch) === 'duplicate') this.received.duplicates += batch.count;
     this.#perform(this.#plumtree.announced(link.peer.origin, [entry], this.#runtime.clock.now()));
@@ -87,7 +88,7 @@ export class Gossip {
 
   /** The peer wants an origin's records after a seq. */
   async graft(link: Link, origin: Origin, after: number): Promise<void> {
-    const { log, store, fatal } = this.#runtime;
+    const { log, store, storeFailed } = this.#runtime;
     const count = this.#countGraft(link, origin);
     try {
       const atEnd = after >= log.vector.get(origin);
@@ -95,7 +96,7 @@ export class Gossip {
       if (!link.isOpen || link.grafts.get(origin) !== count) return;
       link.feed.graft(origin, after, position);
     } catch (error) {
-      return fatal(error);
+      return storeFailed(error);
     }
     await this.pump(link);
   }
@@ -113,7 +114,7 @@ export class Gossip {
 
   /** Sends what the peer has grafted and not got, as far as its window allows. One at a time a link. */
   async pump(link: Link): Promise<void> {
-    const { log, config, fatal } = this.#runtime;
+    const { log, config, storeFailed } = this.#runtime;
     const { feed } = link;
     if (link.pumping) return;
     link.pumping = true;
@@ -127,7 +128,7 @@ export class Gossip {
         if (feed.open) feed.position = Math.max(feed.position, page.through);
       }
     } catch (error) {
-      fatal(error);
+      storeFailed(error);
     } finally {
       link.pumping = false;
     }
@@ -136,7 +137,7 @@ export class Gossip {
   #send(link: Link, batches: readonly StoredBatch[]): void {
     for (const batch of batches) {
       if (!link.feed.open) return;
-      if (!link.feed.pass(batch) || link.vector.get(batch.origin) >= lastSeq(batch)) continue;
+      if (!link.feed.pass(batch)) continue;
       link.send({ type: 'RECORDS', batch });
       link.told.advance(batch.origin, lastSeq(batch));
     }

@@ -59,6 +59,7 @@ export class Broker {
   #listener: Listener | undefined;
   #timer: Timer | undefined;
   #sessionIds = 0;
+  #diskFull = false;
   #closing: Promise<void> | undefined;
   #settleStopped!: { resolve: () => void; reject: (error: unknown) => void };
 
@@ -105,7 +106,7 @@ export class Broker {
     this.#mesh = new Mesh({
       config, clock, store, logger, random: runtime.random, transport: runtime.transport, log: this.#log, lamport: this.#lamport,
       acknowledged: () => this.#quorum.update(this.#mesh.ownSeqs()),
-      fatal: (error) => this.#fatal(error),
+      storeFailed: (error) => this.#failed(error),
     });
     this.stopped = new Promise((resolve, reject) => (this.#settleStopped = { resolve, reject }));
     this.stopped.catch(() => undefined); // whoever cares awaits it; the reason is logged where it arises
@@ -258,10 +259,13 @@ export class Broker {
   /** Gives every session the time to get its last replies. */
   async #sessionsDone(): Promise<void> {
     const deadline = this.clock.now() + this.config.limits.shutdownMs;
-    while ([...this.#sessions].some((session) => session.isBusy) && this.clock.now() < deadline) {
-      await new Promise<void>((resolve) => this.clock.schedule(this.config.limits.tickMs, resolve));
-    }
+    const until = async (done: () => boolean): Promise<void> => {
+      while (!done() && this.clock.now() < deadline) await new Promise<void>((resolve) => this.clock.schedule(10, resolve));
+    };
+    await until(() => ![...this.#sessions].some((session) => session.isBusy));
     for (const session of [...this.#sessions]) session.end();
+    await until(() => this.#sessions.size === 0);
+    for (const session of [...this.#sessions]) session.destroy();
   }
 
   #accept(channel: Channel): void {
@@ -280,6 +284,8 @@ export class Broker {
 
   /** The batches are on disk. */
   #committed(batches: readonly StoredBatch[]): void {
+    if (this.#diskFull) this.logger.info('the disk has room again', { lamport: this.#lamport.time });
+    this.#diskFull = false;
     // 1. Peers: those that grafted an origin get its batches, everybody learns what is here.
     this.#mesh.committed();
     // 2. Readers: who waits for one of the topics reads on; who subscribed gets the messages pushed.
@@ -338,9 +344,11 @@ export class Broker {
     }
   }
 
-  #failed(error: RumormillError): void {
-    if (error.code === 'DISKFULL') this.logger.error('disk full, publishes are refused', { lamport: this.#lamport.time });
-    else this.#fatal(error);
+  /** A full disk passes: reads go on, publishes are refused until there is room. Anything else does not. */
+  #failed(error: unknown): void {
+    if (!(error instanceof RumormillError && error.code === 'DISKFULL')) return this.#fatal(error);
+    if (!this.#diskFull) this.logger.error('disk full, publishes are refused until there is room', { lamport: this.#lamport.time });
+    this.#diskFull = true;
   }
 
   /** The store cannot be trusted any more: stop at once, acknowledge nothing, leave the file as it is. */

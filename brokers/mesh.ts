@@ -31,8 +31,8 @@ export interface MeshRuntime {
   readonly lamport: LamportClock;
   /** How far each configured broker holds our own records may have changed. */
   acknowledged(): void;
-  /** The store cannot be used any more. */
-  fatal(error: unknown): void;
+  /** The store did not do what it should. */
+  storeFailed(error: unknown): void;
 }
 
 export interface BrokerInfo {
@@ -153,7 +153,7 @@ export class Mesh {
     this.#gossip.announce(true);
     if (lamport.time > this.#savedLamport) {
       this.#savedLamport = lamport.time;
-      store.saveClock(lamport.time, this.term).catch((error: unknown) => this.#runtime.fatal(error));
+      store.saveClock(lamport.time, this.term).catch((error: unknown) => this.#runtime.storeFailed(error));
     }
   }
 
@@ -329,7 +329,7 @@ export class Mesh {
     if (effects.length === 0) return;
     this.#effects = this.#effects.then(async () => {
       for (const effect of effects) await this.#performElection(effect);
-    }).catch((error: unknown) => this.#runtime.fatal(error));
+    }).catch((error: unknown) => this.#runtime.storeFailed(error));
   }
 
   async #performElection(effect: BullyEffect): Promise<void> {

@@ -124,6 +124,12 @@ export class Session implements ChannelHandler, Connection {
     this.#channel.end();
   }
 
+  /** Closes at once. */
+  destroy(): void {
+    this.#ended = true;
+    this.#channel.destroy();
+  }
+
   becomePeer(args: Args): void {
     this.#ended = true;
     this.broker.sessionClosed(this);

@@ -103,7 +103,7 @@ export class Requests implements Owner<Call> {
   /** Fails every call that has no answer. */
   close(error: RumormillError): void {
     clearInterval(this.#watch);
-    for (const call of this.#unsent.clear()) this.#fail(call, error);
+    this.#failAll(this.#unsent.clear(), error);
     this.#connection?.destroy('closed by the client');
   }
 
@@ -159,6 +159,10 @@ export class Requests implements Owner<Call> {
     this.#probing = false;
     if (alive) connection.quietSince = performance.now();
     else connection.destroy('the broker does not answer');
+  }
+
+  #failAll(calls: readonly Call[], error: RumormillError): void {
+    for (const call of calls) this.#fail(call, error);
   }
 
   #fail(call: Call, error: RumormillError): void {

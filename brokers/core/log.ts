@@ -153,6 +153,7 @@ export class Log {
     this.#position += batches.length;
     for (const batch of batches) {
       this.vector.advance(batch.origin, lastSeq(batch));
+      this.#accepted.advance(batch.origin, lastSeq(batch)); // own ones, on which batches of peers may depend
       this.#tail.push(batch);
     }
     this.#release(entries);
@@ -212,7 +213,7 @@ function entryBytes(entry: Entry): number {
 /** The newest batches, consecutive positions, bounded in bytes; the oldest leave first. */
 class Tail {
   readonly #bytesMax: number;
-  #batches: StoredBatch[] = [];
+  #batches: (StoredBatch | undefined)[] = [];
   #start = 0; // index of the oldest that has not left
   #first: number; // its position; of the next to come, if there is none
   #bytes = 0;
@@ -227,6 +228,7 @@ class Tail {
     this.#bytes += batchBytes(batch);
     while (this.#bytes > this.#bytesMax && this.#start < this.#batches.length) {
       this.#bytes -= batchBytes(this.#batches[this.#start]!);
+      this.#batches[this.#start] = undefined; // its bytes are free at once, its place when there are many
       this.#start += 1;
       this.#first += 1;
     }

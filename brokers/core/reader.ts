@@ -86,7 +86,7 @@ function mergedSnapshot(log: Log, read: VersionVector): Vector {
  */
 export async function readRange(store: Store, query: RangeQuery, limits: ReadLimits): Promise<Message[]> {
   const sign = query.reverse ? -1 : 1;
-  const found: { lamport: number; origin: Origin; message: Message }[] = [];
+  const found: Found[] = [];
   let previous: StoredBatch | undefined;
   for (;;) {
     const page = await store.readRange(query, previous, limits.readBytes);
@@ -95,19 +95,30 @@ export async function readRange(store: Store, query: RangeQuery, limits: ReadLim
         if (message.lamport >= query.from && message.lamport <= query.to) found.push({ lamport: message.lamport, origin: batch.origin, message });
       }
     }
-    previous = page.at(-1);
     found.sort((a, b) => sign * compareRecords(a, b));
+    const full = cut(found, limits);
+    previous = page.at(-1);
     if (previous === undefined) break;
     const border = query.reverse ? previous.lamport + BATCH_MESSAGES_MAX - 1 : previous.lamport;
-    const last = found[limits.count - 1];
-    if (last !== undefined && sign * (border - last.lamport) > 0) break;
-    if (found.length > limits.count + 8 * BATCH_MESSAGES_MAX) found.length = limits.count + 4 * BATCH_MESSAGES_MAX;
+    if (full && sign * (border - found.at(-1)!.lamport) > 0) break;
   }
-  return cutAt(found.slice(0, limits.count).map(({ message }) => message), limits.bytes);
+  return found.map(({ message }) => message);
 }
 
-function cutAt(messages: Message[], bytesMax: number): Message[] {
+interface Found {
+  readonly lamport: number;
+  readonly origin: Origin;
+  readonly message: Message;
+}
+
+/** Cuts at the limits: what comes before can only push the rest further back. Says whether no more fits. */
+function cut(found: Found[], limits: ReadLimits): boolean {
   let bytes = 0;
-  const end = messages.findIndex((message, index) => (bytes += message.payload.length) > bytesMax && index > 0);
-  return end < 0 ? messages : messages.slice(0, end);
+  for (const [index, { message }] of found.entries()) {
+    bytes += message.payload.length;
+    if (index < limits.count && (bytes <= limits.bytes || index === 0)) continue;
+    found.length = index;
+    return true;
+  }
+  return found.length >= limits.count;
 }
