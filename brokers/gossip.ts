@@ -41,6 +41,12 @@ export class Gossip {
     this.#perform(this.#plumtree.tick(this.#runtime.clock.now()));
   }
 
+  /** A transaction failed: what peers sent and was not stored is to be fetched again. */
+  rolledBack(): void {
+    this.#holdBack.clear();
+    this.#plumtree.rolledBack(this.#runtime.clock.now());
+  }
+
   /** Records are on disk: those of them that were grafted go out, and everybody learns what is here now. */
   committed(): void {
     for (const link of this.#links.values()) void this.pump(link);

@@ -100,7 +100,10 @@ export class Broker {
     this.#traffic = new Traffic(clock, logger, store.state.origin);
     this.#log = new Log(store, clock, this.#lamport, limits, {
       committed: (batches) => this.#committed(batches),
-      failed: (error) => this.#failed(error),
+      failed: (error) => {
+        this.#mesh.rolledBack();
+        this.#failed(error);
+      },
       drained: () => this.#drained(),
     });
     this.#mesh = new Mesh({

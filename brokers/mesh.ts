@@ -121,16 +121,18 @@ export class Mesh {
   /** A connection turned out to be a peer's, with this as its first message. */
   accept(channel: Channel, parser: CommandParser, args: Args): void {
     const link = this.#open(channel, parser);
+    let peer = channel.remote.replace(/:\d+$/, ''); // each attempt comes from another port, and is not worth another line
     try {
       const hello = decodePeerMessage(args);
       if (hello.type !== 'PEER') throw new RumormillError('PROTOCOL', 'a peer begins with PEER');
+      peer = hello.address;
       this.#checkMesh(hello);
       link.send(this.#hello());
       link.introduce(hello);
     } catch (error) {
       if (!(error instanceof RumormillError)) throw error;
       if (link.isOpen) link.sendRaw(encodeReply(error));
-      this.#once('warn', 'peer refused', { peer: link.remote, reason: error.message });
+      this.#once('warn', 'peer refused', { peer, reason: error.message });
       link.close(undefined);
     }
     link.work();
@@ -160,6 +162,11 @@ export class Mesh {
   /** Records are on disk: those of them that were grafted go out, and everybody learns what is here now. */
   committed(): void {
     this.#gossip.committed();
+  }
+
+  /** Records of peers could not be stored. */
+  rolledBack(): void {
+    this.#gossip.rolledBack();
   }
 
   /** Takes leave of every peer. */

@@ -10,7 +10,7 @@
  */
 import type { Address } from '../brokers/core/address.ts';
 import { RumormillError } from '../brokers/core/error.ts';
-import { LamportClock } from '../brokers/core/lamport.ts';
+import { LAMPORT_MAX, LamportClock } from '../brokers/core/lamport.ts';
 import { decodeMessage, text } from '../brokers/wire/message.ts';
 import { encodeCommand } from '../brokers/wire/resp.ts';
 import { type BrokerInfo, decodeBrokers, Dialer } from './dialer.ts';
@@ -111,7 +111,9 @@ export class Client implements AsyncDisposable {
       deadline: this.#requests.deadline,
       settle: (reply, broker) => {
         if (reply instanceof RumormillError) return reject(reply);
-        if (typeof reply !== 'number') return reject(new RumormillError('PROTOCOL', 'PUBLISH did not answer an integer'));
+        if (typeof reply !== 'number' || reply < 0 || reply > LAMPORT_MAX) {
+          return reject(new RumormillError('PROTOCOL', 'PUBLISH did not answer a Lamport timestamp'));
+        }
         this.#lamport.witness(reply);
         resolve({ id: `${reply}@${broker}`, lamport: reply });
       },
@@ -127,8 +129,11 @@ export class Client implements AsyncDisposable {
     signal?.throwIfAborted();
     if (blockMs === 0) return this.#seen(decodePoll(await this.#read(pollArgs(request))));
     const poller = this.#openPoller();
+    const until = this.#until(signal);
     try {
-      return this.#seen(await poller.poll(request, this.#until(signal)));
+      // A wait from `latest` begins at a cursor, so that nothing is missed when its broker is lost and another goes on.
+      const from = cursor === 'latest' ? (await poller.poll({ ...request, count: 1, blockMs: 0 }, until)).cursor : cursor;
+      return this.#seen(await poller.poll({ ...request, cursor: from }, until));
     } finally {
       this.#closePoller(poller);
     }

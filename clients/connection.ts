@@ -48,6 +48,7 @@ export class Connection<C extends Command = Command> {
   readonly #pending = new Queue<C>();
   #owner: Owner<C> | undefined;
   #reason: string | undefined;
+  #isOver = false; // the socket's last event has been
 
   /** Takes over a connected socket. Until `attach`, replies go straight to the commands. */
   constructor(socket: Socket, address: Address) {
@@ -58,7 +59,10 @@ export class Connection<C extends Command = Command> {
     socket.on('data', (chunk: Buffer) => this.#received(chunk));
     socket.on('drain', () => this.#owner?.drained());
     socket.on('error', (error) => (this.#reason ??= socketReason(error)));
-    socket.on('close', () => this.#closed());
+    socket.on('close', () => {
+      this.#isOver = true;
+      this.#closed();
+    });
   }
 
   /** The command that has waited longest for its answer. */
@@ -87,8 +91,8 @@ export class Connection<C extends Command = Command> {
   write(commands: readonly C[]): void {
     if (this.#pending.length === 0) this.quietSince = performance.now();
     for (const command of commands) this.#pending.push(command);
-    if (this.closed) setImmediate(() => this.#closed());
-    else this.#socket.write(commands.length === 1 ? commands[0]!.frame : Buffer.concat(commands.map(({ frame }) => frame)));
+    if (this.#isOver) setImmediate(() => this.#closed());
+    else if (!this.closed) this.#socket.write(commands.length === 1 ? commands[0]!.frame : Buffer.concat(commands.map(({ frame }) => frame)));
   }
 
   /** Ends the connection at once. The owner hears of it, with this reason, in a later turn. */
@@ -122,7 +126,9 @@ export class Connection<C extends Command = Command> {
   #closed(): void {
     const reason = this.#reason ?? 'the broker closed the connection';
     const unanswered = this.#pending.clear();
-    if (this.#owner !== undefined) this.#owner.closed(reason, unanswered);
+    const owner = this.#owner;
+    this.#owner = undefined; // it is told once, whatever it may still write
+    if (owner !== undefined) owner.closed(reason, unanswered);
     else for (const command of unanswered) command.fail(new RumormillError('DISCONNECTED', `${this.address}: ${reason}`));
   }
 }

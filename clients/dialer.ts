@@ -47,7 +47,7 @@ export class Dialer {
           return await this.#try<C>(address, signal);
         } catch (error) {
           signal.throwIfAborted();
-          reasons.set(address, messageOf(error));
+          reasons.set(address, messageOf(error).replace(`${address}: `, ''));
         }
       }
     }

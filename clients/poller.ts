@@ -3,14 +3,18 @@
  * broker costs nothing but the time to find another: the cursor goes on there.
  */
 import { performance } from 'node:perf_hooks';
+import { setTimeout as wait } from 'node:timers/promises';
 import type { Address } from '../brokers/core/address.ts';
 import { messageOf, RumormillError } from '../brokers/core/error.ts';
 import { decodeMessage, text } from '../brokers/wire/message.ts';
+import { backoffMs } from './backoff.ts';
 import type { Connection } from './connection.ts';
 import type { Dialer } from './dialer.ts';
 import { type PollResult, toMessage } from './message.ts';
 import type { Settings } from './options.ts';
 import { type Answer, request } from './request.ts';
+
+const HEALTHY_MS = 1_000; // a connection that served for so long does not count as one that fails at once
 
 export interface PollRequest {
   readonly topics: readonly string[];
@@ -35,19 +39,28 @@ export class Poller {
   async poll(wanted: PollRequest, signal: AbortSignal): Promise<PollResult> {
     const { timeoutMs, pollGraceMs } = this.#settings;
     let deadline = performance.now() + timeoutMs;
+    let losses = 0; // one after another, each soon after connecting
     for (;;) {
       const connection = await this.#connect(deadline, signal);
+      const since = performance.now();
       try {
         await this.#learn(connection, signal);
         const reply = await request(connection, pollArgs(wanted), wanted.blockMs + pollGraceMs, signal);
         return decodePoll(reply);
       } catch (error) {
         signal.throwIfAborted();
-        if (!(error instanceof RumormillError) || error.code !== 'DISCONNECTED') throw error;
-        this.#settings.emit({ type: 'lost', purpose: 'poll', broker: connection.address, reason: messageOf(error) });
+        if (!(error instanceof RumormillError) || (error.code !== 'DISCONNECTED' && error.code !== 'CLOSING')) throw error;
+        const reason = messageOf(error).replace(`${connection.address}: `, '');
+        this.#settings.emit({ type: 'lost', purpose: 'poll', broker: connection.address, reason });
         this.#lost = connection.address;
         this.#connection = undefined;
-        if (performance.now() >= deadline) deadline = performance.now() + timeoutMs; // it was lost after a long wait: the search begins now
+        connection.destroy('given up');
+        const now = performance.now();
+        if (now - since >= HEALTHY_MS) {
+          deadline = now + timeoutMs; // it did serve: the search begins now
+          losses = 0;
+        } else if (now >= deadline) throw error;
+        await wait(backoffMs(losses++, Math.random), undefined, { signal }).catch(() => signal.throwIfAborted());
       }
     }
   }

@@ -1,9 +1,10 @@
 /**
  * The connection that publishes and reads share, with failover.
  *
- * Calls made in one turn of the event loop leave in one write; replies settle them in order. When the connection is lost, calls that were never
- * written, and those that may safely be made twice, are made again on another broker, in their order; the rest fail with DISCONNECTED,
- * because a publish without an answer may have been stored. A call has `timeoutMs` from when it was made.
+ * Calls made in one turn of the event loop leave in one write; replies settle them in order. When the connection is lost, calls that
+ * were never written, those that the broker refused because it is shutting down, and those that may safely be made twice, are made
+ * again on another broker, in their order; the rest fail with DISCONNECTED, because a publish without an answer may have been stored.
+ * A call has `timeoutMs` from when it was made.
  */
 import { performance } from 'node:perf_hooks';
 import type { Address } from '../brokers/core/address.ts';
@@ -28,6 +29,7 @@ export class Requests implements Owner<Call> {
   readonly #dialer: Dialer;
   readonly #signal: AbortSignal;
   readonly #unsent = new Queue<Call>();
+  #refused: Call[] = []; // by a broker that is shutting down: it has stored nothing, so they go to the next
   #connection: Connection<Call> | undefined;
   #connecting = false;
   #scheduled = false;
@@ -73,8 +75,12 @@ export class Requests implements Owner<Call> {
   }
 
   answered(call: Call, reply: Reply): void {
-    this.#done(call);
-    call.settle(reply, this.#connection!.broker);
+    if (reply instanceof RumormillError && reply.code === 'CLOSING') this.#refused.push(call);
+    else {
+      this.#done(call);
+      call.settle(reply, this.#connection!.broker);
+    }
+    if (this.#refused.length > 0 && this.#connection!.unanswered === 0) this.#connection!.destroy('the broker is shutting down');
   }
 
   drained(): void {
@@ -84,14 +90,15 @@ export class Requests implements Owner<Call> {
   closed(reason: string, unanswered: readonly Call[]): void {
     const { address } = this.#connection!;
     this.#connection = undefined;
+    const refused = this.#refused.splice(0);
     if (this.#signal.aborted) {
-      for (const call of unanswered) this.#fail(call, this.#signal.reason as RumormillError);
+      for (const call of [...refused, ...unanswered]) this.#fail(call, this.#signal.reason as RumormillError);
       return;
     }
     this.#lost = address;
     this.#settings.emit({ type: 'lost', purpose: 'requests', broker: address, reason });
     const now = performance.now();
-    this.#unsent.prepend(unanswered.filter((call) => call.repeatable && now < call.deadline));
+    this.#unsent.prepend([...refused, ...unanswered.filter((call) => call.repeatable && now < call.deadline)]);
     for (const call of unanswered) {
       if (call.repeatable && now < call.deadline) continue;
       const text = `connection with ${address} lost: ${reason}${call.repeatable ? '' : '; the message may still be delivered'}`;
@@ -103,7 +110,7 @@ export class Requests implements Owner<Call> {
   /** Fails every call that has no answer. */
   close(error: RumormillError): void {
     clearInterval(this.#watch);
-    this.#failAll(this.#unsent.clear(), error);
+    for (const call of this.#unsent.clear()) this.#fail(call, error);
     this.#connection?.destroy('closed by the client');
   }
 
@@ -159,10 +166,6 @@ export class Requests implements Owner<Call> {
     this.#probing = false;
     if (alive) connection.quietSince = performance.now();
     else connection.destroy('the broker does not answer');
-  }
-
-  #failAll(calls: readonly Call[], error: RumormillError): void {
-    for (const call of calls) this.#fail(call, error);
   }
 
   #fail(call: Call, error: RumormillError): void {

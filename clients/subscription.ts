@@ -13,6 +13,8 @@ export interface SubscribeOptions {
   readonly signal?: AbortSignal;
   /** Most messages in one batch, 1 to 10,000. Default 1,000. */
   readonly count?: number;
+  /** End after this many messages in all; no batch goes beyond. Default: never. */
+  readonly limit?: number;
   /** How long one poll waits at the broker, ms. Default 25,000. */
   readonly blockMs?: number;
 }
@@ -44,18 +46,19 @@ export class Subscription implements AsyncIterable<Message> {
     return this.#cursor;
   }
 
-  /** Messages as they come, until the signal is aborted or the loop is left. */
+  /** Messages as they come, until the signal is aborted, the limit is reached or the loop is left. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Message, void, undefined> {
     for await (const { messages } of this.batches()) yield* messages;
   }
 
   /** What each poll brought, never empty. When the consumer asks for the next batch, `cursor` stands behind this one. */
   async *batches(): AsyncGenerator<PollResult, void, undefined> {
-    const { signal, count = COUNT, blockMs = BLOCK_MS } = this.#options;
+    const { signal, count = COUNT, limit = Infinity, blockMs = BLOCK_MS } = this.#options;
     try {
       if (this.#cursor === 'latest') this.#cursor = (await this.#poll(this.#request(1, 0))).cursor;
-      for (;;) {
-        const result = await this.#poll(this.#request(count, blockMs));
+      for (let left = limit; left > 0; ) {
+        const result = await this.#poll(this.#request(Math.min(count, left), blockMs));
+        left -= result.messages.length;
         if (result.messages.length > 0) yield result;
         this.#cursor = result.cursor;
       }

@@ -61,6 +61,12 @@ export class HoldBack {
     this.#held.delete(origin);
   }
 
+  /** Lets go of everything: what was accepted before it is not accepted any more. */
+  clear(): void {
+    this.#held.clear();
+    this.#bytes = 0;
+  }
+
   #acceptReady(): void {
     for (let progress = true; progress; ) {
       progress = false;

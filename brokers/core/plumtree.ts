@@ -87,6 +87,15 @@ export class Plumtree {
     else this.#behindSince.set(origin, now);
   }
 
+  /** A transaction failed, so `accepted` has fallen: what neighbours announced long ago may be missing again. */
+  rolledBack(now: number): void {
+    for (const announced of this.#announced.values()) {
+      for (const [origin, seq] of announced) {
+        if (origin !== this.#self && seq > this.#accepted(origin) && !this.#behindSince.has(origin)) this.#behindSince.set(origin, now);
+      }
+    }
+  }
+
   /** Grafts anew what has stalled, all of it at one neighbour. */
   tick(now: number): PlumtreeEffect[] {
     const stalled: Origin[] = [];

@@ -1,0 +1,165 @@
+#!/usr/bin/env node
+/**
+ * `publisher <topic> [message...]`: publishes each message, or each line of standard input; on a terminal it asks for them, and for the
+ * topic where none was given.
+ *
+ * Standard output has one line a message, when it is acknowledged; everything else goes to standard error. Exit status 0 only if every
+ * message was acknowledged, else 1 with an account of what was not. The first Ctrl-C takes no more messages and waits for the answers
+ * that are due; the second ends the process.
+ */
+import { createInterface } from 'node:readline';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { type Client, connect, type PublishOptions } from './client.ts';
+import { addBrokerFlags, type BrokerFlags, connectOptions, note, noteEvent, number, runMain, wholeNumber } from './command-line.ts';
+import { readLines } from './line-reader.ts';
+import { LineWriter } from './line-writer.ts';
+import { grouped, Progress } from './progress.ts';
+import { PublishRun } from './publish-run.ts';
+
+const LINE_BYTES_MAX = 16 * 1024 * 1024; // of standard input; brokers take 1 MiB unless told otherwise
+const RATE_MAX = 1_000_000;
+
+interface Flags extends BrokerFlags {
+  readonly key?: string;
+  readonly header?: Record<string, string>;
+  readonly acks?: NonNullable<PublishOptions['acks']>;
+  readonly count: number;
+  readonly rate?: number;
+  readonly quiet?: true;
+}
+
+const EXAMPLES = `
+Each message that is acknowledged is printed as its id, <Lamport timestamp>@<broker that took it>, and its Lamport timestamp.
+
+Examples:
+  $ publisher news "hello" "and again"               two messages to the broker on localhost:3000
+  $ publisher --port 3001 news                       asks for messages, one a line
+  $ tail -f app.log | publisher --quiet logs         each line of standard input
+  $ publisher --brokers a:3000,b:3000 news "hello"   the second broker where the first is down
+  $ publisher --acks quorum --key user-7 --header trace=4bf9 orders "paid"
+  $ publisher --count 100000 --rate 5000 --quiet load "x"
+  $ publisher news -- --dashes                       a message that begins with a dash
+`;
+
+const program = new Command('publisher')
+  .description('Publishes messages, each line of standard input where none is given.')
+  .argument('[topic]', 'where to publish')
+  .argument('[message...]', 'what to publish')
+  .option('--key <key>', 'key of each message')
+  .option('--header <name=value>', 'header of each message; may be repeated', addHeader)
+  .addOption(new Option('--acks <level>', "when a message counts as acknowledged (default: the broker's)")
+    .choices(['none', 'local', 'quorum', 'all']))
+  .option('--count <n>', 'publish each message n times', wholeNumber(1), 1)
+  .option('--rate <n>', 'at most n messages a second', number(0.001, RATE_MAX))
+  .option('--quiet', 'print no line for each message')
+  .addHelpText('after', EXAMPLES);
+addBrokerFlags(program).action((topic: string | undefined, messages: string[]) =>
+  runMain('publisher', () => main(topic, messages, program.opts<Flags>())));
+await program.parseAsync();
+
+async function main(topic: string | undefined, messages: readonly string[], flags: Flags): Promise<void> {
+  const isAsking = messages.length === 0 && process.stdin.isTTY;
+  if (topic === undefined && !isAsking) return program.error('error: give a topic: publisher <topic> [message...]', { exitCode: 1 });
+  const client = await connect({ ...connectOptions(flags), onEvent: noteEvent });
+  try {
+    if (isAsking) await ask(client, topic, flags);
+    else await publishAll(client, topic!, messages, flags);
+  } finally {
+    await client.close();
+  }
+}
+
+function runOf(client: Client, topic: string, flags: Flags, output: LineWriter): PublishRun {
+  const publish: PublishOptions = {
+    ...(flags.key !== undefined && { key: flags.key }),
+    ...(flags.header !== undefined && { headers: flags.header }),
+    ...(flags.acks !== undefined && { acks: flags.acks }),
+  };
+  return new PublishRun(client, { topic, publish, count: flags.count, rate: flags.rate, quiet: flags.quiet === true }, output);
+}
+
+/** Publishes the messages, or the lines of standard input where there are none. */
+async function publishAll(client: Client, topic: string, messages: readonly string[], flags: Flags): Promise<void> {
+  const total = messages.length * flags.count; // 0: as many as there are lines
+  const progress = new Progress((elapsedMs) => {
+    const of = total > 0 ? ` of ${grouped(total)}` : '';
+    const rate = grouped((run.acknowledged * 1000) / elapsedMs);
+    return `${grouped(run.acknowledged)}${of} acknowledged, ${rate}/s, ${grouped(run.inFlight)} on their way, ${grouped(run.failed)} failed`;
+  });
+  const output = new LineWriter(process.stdout, () => {}, progress.clear); // nobody reads the lines any more: publish all the same
+  const run = runOf(client, topic, flags, output);
+  process.once('SIGINT', () => run.stop('interrupted'));
+  process.once('SIGTERM', () => run.stop('interrupted'));
+  try {
+    if (messages.length > 0) for (const message of messages) await run.publish(message);
+    else await publishLines(run);
+    await run.idle();
+    await output.flushed();
+  } finally {
+    progress.stop();
+  }
+  if (flags.count > 1) note(`${grouped(run.acknowledged)} acknowledged in ${(progress.elapsedMs / 1000).toFixed(1)} s, `
+    + `${grouped((run.acknowledged * 1000) / progress.elapsedMs)} a second`);
+  account(run, total);
+}
+
+async function publishLines(run: PublishRun): Promise<void> {
+  run.stopped.addEventListener('abort', () => process.stdin.destroy(), { once: true });
+  try {
+    for await (const lines of readLines(process.stdin, LINE_BYTES_MAX)) {
+      for (const line of lines) await run.publish(line);
+    }
+  } catch (error) {
+    if (!run.stopped.aborted) {
+      await run.idle(); // what was read before the fault is on its way
+      throw error;
+    }
+  }
+}
+
+/** Says what was not acknowledged, and lets the process exit with 1 if there is anything to say. */
+function account(run: PublishRun, total: number): void {
+  if (run.failed > 0) {
+    const failures = run.takeFailures();
+    note(`publisher: not acknowledged: ${grouped(run.failed)} of ${grouped(run.handed)} messages`);
+    for (const failure of failures) note(`  ${failure}`);
+    if (run.failed > failures.length) note(`  and ${grouped(run.failed - failures.length)} more`);
+  }
+  if (run.stopped.aborted) {
+    const of = total > 0 ? ` of ${grouped(total)}` : '';
+    note(`publisher: ${run.stopped.reason}; stopped after ${grouped(run.handed)}${of} messages, of which ${grouped(run.acknowledged)} were acknowledged`);
+  }
+  if (run.failed > 0 || run.stopped.aborted) process.exitCode = 1;
+}
+
+/** Asks for messages on a terminal, and for the topic where none was given, until Ctrl-D or Ctrl-C. */
+async function ask(client: Client, topic: string | undefined, flags: Flags): Promise<void> {
+  const lines = createInterface({ input: process.stdin, output: process.stderr, terminal: true });
+  lines.on('SIGINT', () => lines.close());
+  const output = new LineWriter(process.stdout, () => lines.close());
+  let run = topic === undefined ? undefined : runOf(client, topic, flags, output);
+  lines.setPrompt(run === undefined ? 'topic: ' : '> ');
+  lines.prompt();
+  for await (const line of lines) {
+    if (run === undefined && line.trim() !== '') {
+      run = runOf(client, line.trim(), flags, output);
+      lines.setPrompt('> ');
+    } else if (run !== undefined && line !== '') {
+      await run.publish(line);
+      await run.idle();
+      await output.flushed();
+      for (const failure of run.takeFailures()) note(`not acknowledged: ${failure}`);
+      if (run.failed > 0) process.exitCode = 1;
+      if (run.stopped.aborted) break;
+    }
+    lines.prompt();
+  }
+  lines.close();
+  process.stderr.write('\n');
+}
+
+function addHeader(text: string, headers: Record<string, string> = {}): Record<string, string> {
+  const equals = text.indexOf('=');
+  if (equals < 1) throw new InvalidArgumentError('It must be name=value.');
+  return { ...headers, [text.slice(0, equals)]: text.slice(equals + 1) };
+}
