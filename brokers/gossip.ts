@@ -4,21 +4,34 @@
  * A record's way: the log commits it; every feed that has its origin grafted sends it (pump); the peer holds it back until it may be
  * stored, hands it to its log, and after the commit tells everybody (announce), which is its acknowledgement too.
  */
+import type { Config } from './config.ts';
 import { HoldBack } from './core/hold-back.ts';
+import type { LamportClock } from './core/lamport.ts';
+import type { Log } from './core/log.ts';
 import { Plumtree, type PlumtreeEffect } from './core/plumtree.ts';
 import { lastLamport, lastSeq, type Origin, type RecordBatch, type StoredBatch } from './core/record.ts';
+import type { Clock, Store } from './core/runtime.ts';
 import type { Link } from './link.ts';
-import type { MeshRuntime } from './mesh.ts';
+
+export interface GossipRuntime {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly store: Store;
+  readonly log: Log;
+  readonly lamport: LamportClock;
+  /** The store did not do what it should. */
+  storeFailed(error: unknown): void;
+}
 
 export class Gossip {
   /** Records received from peers, and how many of them were here already. */
   readonly received = { records: 0, duplicates: 0 };
-  readonly #runtime: MeshRuntime;
+  readonly #runtime: GossipRuntime;
   readonly #links = new Map<Origin, Link>();
   readonly #plumtree: Plumtree;
   readonly #holdBack: HoldBack;
 
-  constructor(runtime: MeshRuntime) {
+  constructor(runtime: GossipRuntime) {
     const { log, config } = runtime;
     this.#runtime = runtime;
     this.#plumtree = new Plumtree(log.origin, (origin) => log.nextSeq(origin) - 1, config.limits);

@@ -4,35 +4,25 @@
  * One link a pair of brokers. Both sides dial; of two links with one process the one that the higher address dialled stays, and of
  * two that the same side dialled, or that lead to different lives of the peer, the newer one.
  */
-import type { Config } from './config.ts';
 import { type Address, compareAddresses } from './core/address.ts';
 import { Bully, type BullyEffect } from './core/bully.ts';
 import { messageOf, RumormillError } from './core/error.ts';
-import type { LamportClock } from './core/lamport.ts';
-import type { Log } from './core/log.ts';
 import { Membership, type MemberState } from './core/membership.ts';
 import type { Origin } from './core/record.ts';
-import type { Channel, Clock, Logger, Random, Store, Transport } from './core/runtime.ts';
+import type { Channel, Logger, Random, Transport } from './core/runtime.ts';
 import { countMissing, EMPTY_VECTOR } from './core/version-vector.ts';
-import { Gossip } from './gossip.ts';
+import { Gossip, type GossipRuntime } from './gossip.ts';
 import { Link } from './link.ts';
 import type { Args, CommandParser } from './wire/command-parser.ts';
 import { decodePeerMessage, type Hello, PEER_PROTOCOL_VERSION, type PeerMessage } from './wire/peer-message.ts';
 import { encodeReply } from './wire/resp.ts';
 
-export interface MeshRuntime {
-  readonly config: Config;
-  readonly clock: Clock;
+export interface MeshRuntime extends GossipRuntime {
   readonly random: Random;
   readonly transport: Transport;
-  readonly store: Store;
   readonly logger: Logger;
-  readonly log: Log;
-  readonly lamport: LamportClock;
   /** How far each configured broker holds our own records may have changed. */
   acknowledged(): void;
-  /** The store did not do what it should. */
-  storeFailed(error: unknown): void;
 }
 
 export interface BrokerInfo {

@@ -8,6 +8,7 @@
  * One connection for publishes and reads, one for each subscription or waiting poll. The client learns the brokers of the mesh by itself and
  * goes on with another when one dies. It keeps a Lamport clock: what it publishes is later than everything that it has seen.
  */
+import { setMaxListeners } from 'node:events';
 import type { Address } from '../brokers/core/address.ts';
 import { RumormillError } from '../brokers/core/error.ts';
 import { LAMPORT_MAX, LamportClock } from '../brokers/core/lamport.ts';
@@ -84,6 +85,7 @@ export class Client implements AsyncDisposable {
 
   private constructor(settings: Settings) {
     this.#settings = settings;
+    setMaxListeners(0, this.#closing.signal); // every poll that waits listens; `pollsMax` bounds them
     this.#dialer = new Dialer(settings);
     this.#requests = new Requests(settings, this.#dialer, this.#closing.signal);
   }

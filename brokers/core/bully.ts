@@ -9,7 +9,10 @@
  *     partition) the higher address wins.
  *   - Who accepts an announcement passes it on, so that it reaches brokers without a link to the winner. Who hears a coordinator below
  *     itself starts an election: that is the bullying.
- *   - A broker above the caller that knows a live coordinator says so, rather than hold an election that could only repeat it.
+ *   - A broker above the caller that has a link with the coordinator says so, rather than hold an election that could only repeat it, unless the
+ *     caller knows a higher term: then the old announcement would change nothing, and there must be a new one.
+ *   - Who heard of the coordinator from others loses it with the link over which it heard, since it cannot see it itself. And it does not
+ *     believe in it again because of somebody who may have heard of it from us.
  *
  * The core decides, the caller acts: effects are to be carried out in order, and `persist` must be on disk before what
  * follows it is sent, so that a restarted broker never announces an old term.
@@ -45,8 +48,11 @@ export class Bully {
   readonly #self: Address;
   readonly #options: BullyOptions;
   readonly #peers = new Set<Address>();
+  readonly #answered = new Set<Address>(); // who said OK in this election
   #term: number;
   #coordinator: Address | undefined;
+  #via: Address | undefined; // who told of the coordinator: itself, where there is a link
+  #lost: { readonly term: number; readonly coordinator: Address } | undefined; // which the last election was to replace
   #phase: Phase = 'idle';
   #deadline = Infinity; // of the phase, or of a lost coordinator's grace
   #effects: BullyEffect[] = [];
@@ -73,15 +79,18 @@ export class Bully {
 
   linkUp(peer: Address): BullyEffect[] {
     this.#peers.add(peer);
-    if (peer === this.#coordinator) this.#rest();
-    if (this.#coordinator !== undefined) this.#announce(peer);
+    if (peer === this.#coordinator) {
+      this.#via = peer;
+      this.#rest();
+    }
+    if (this.#coordinator !== undefined && this.#deadline === Infinity) this.#announce(peer); // who doubts tells nobody
     return this.#take();
   }
 
   /** `leaving`: the peer said that it shuts down, so nobody waits for it to come back. */
   linkDown(peer: Address, leaving: boolean, now: number): BullyEffect[] {
     this.#peers.delete(peer);
-    if (peer === this.#coordinator && this.#phase === 'idle') {
+    if (peer === this.#via && this.#phase === 'idle') {
       if (leaving) this.#elect(now);
       else this.#deadline = now + this.#options.graceMs;
     }
@@ -91,9 +100,10 @@ export class Bully {
   receive(from: Address, message: BullyMessage, now: number): BullyEffect[] {
     switch (message.type) {
       case 'ELECTION':
-        this.#onElection(from, now);
+        this.#onElection(from, message.term, now);
         break;
       case 'OK':
+        this.#answered.add(from);
         if (this.#phase === 'asking') this.#wait('yielding', now + this.#options.coordinatorTimeoutMs);
         break;
       case 'COORDINATOR':
@@ -114,18 +124,22 @@ export class Bully {
 
   #elect(now: number): void {
     const above = [...this.#peers].filter((peer) => compareAddresses(peer, this.#self) > 0);
-    this.#coordinator = undefined;
+    if (this.#coordinator !== undefined) this.#lost = { term: this.#term, coordinator: this.#coordinator };
+    this.#coordinator = this.#via = undefined;
+    this.#answered.clear();
     this.#effects.push({ type: 'started', term: this.#term });
     if (above.length === 0) return this.#win();
     for (const peer of above) this.#send(peer, { type: 'ELECTION', term: this.#term });
     this.#wait('asking', now + this.#options.okTimeoutMs);
   }
 
-  #onElection(from: Address, now: number): void {
+  #onElection(from: Address, term: number, now: number): void {
     if (compareAddresses(from, this.#self) > 0) return; // who asks upwards was never meant for us
+    const outdated = term > this.#term;
+    this.#setTerm(term);
     this.#send(from, { type: 'OK', term: this.#term });
     const live = this.#coordinator === this.#self || (this.#coordinator !== undefined && this.#peers.has(this.#coordinator));
-    if (live) this.#announce(from);
+    if (live && !outdated) this.#announce(from);
     else if (this.#phase === 'idle') this.#elect(now);
   }
 
@@ -136,25 +150,31 @@ export class Bully {
       if (known !== undefined) this.#announce(from);
       return;
     }
-    if (term === this.#term && address === known) return;
-    if (compareAddresses(address, this.#self) < 0) {
+    if (term === this.#term && (address === known || this.#isEcho(from, address))) return;
+    if (compareAddresses(address, this.#self) <= 0) {
       this.#setTerm(term);
-      this.#elect(now);
+      // Our own announcement, of an earlier life, is answered by our election: the first one, or one that is under way, or a new one.
+      if (address !== this.#self || known !== undefined) this.#elect(now);
       return;
     }
-    if (address === this.#self) return this.#setTerm(term); // our own announcement of an earlier life: our election answers it
-    this.#choose(address, term);
+    this.#choose(address, term, from);
     for (const peer of this.#peers) if (peer !== from && peer !== address) this.#announce(peer);
   }
 
+  /** Whether this is the coordinator that was lost, from somebody who may have heard of it from us: who answered us has a link with it. */
+  #isEcho(from: Address, address: Address): boolean {
+    return this.#lost?.term === this.#term && this.#lost.coordinator === address && from !== address && !this.#answered.has(from);
+  }
+
   #win(): void {
-    this.#choose(this.#self, this.#term + 1);
+    this.#choose(this.#self, this.#term + 1, undefined);
     for (const peer of this.#peers) this.#announce(peer);
   }
 
-  #choose(coordinator: Address, term: number): void {
+  #choose(coordinator: Address, term: number, via: Address | undefined): void {
     this.#setTerm(term);
     this.#coordinator = coordinator;
+    this.#via = via !== undefined && this.#peers.has(coordinator) ? coordinator : via;
     this.#rest();
     this.#effects.push({ type: 'chosen', coordinator, term });
   }

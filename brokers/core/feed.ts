@@ -6,12 +6,21 @@
  * neighbour: at most `windowBytes` are sent ahead of what its version vector acknowledges, the rest stays in the log.
  *
  * Since position order is causal, what one feed sends can be stored as it comes, but for deps on what the neighbour gets elsewhere.
+ *
+ * A graft takes the feed back to where the new origin is missing. What flies from beyond that place may wait at the neighbour for the very
+ * records that are sent now, so it does not count against the window before the feed has come past it again.
  */
 import { batchBytes, lastSeq, type Origin, type StoredBatch } from './record.ts';
 
 interface Stream {
   sent: number; // seq up to which the neighbour has been sent everything, or has it
-  readonly flying: { readonly seq: number; readonly bytes: number }[]; // sent and not acknowledged, in order
+  readonly flying: Flying[]; // sent and not acknowledged, in order
+}
+
+interface Flying {
+  readonly seq: number;
+  readonly position: number;
+  readonly bytes: number;
 }
 
 export class Feed {
@@ -19,7 +28,8 @@ export class Feed {
   position: number;
   readonly #windowBytes: number;
   readonly #streams = new Map<Origin, Stream>();
-  #flyingBytes = 0;
+  #flyingBytes = 0; // up to `position`
+  #farthest = 0; // how far the log had been gone through before grafts took it back
 
   constructor(position: number, windowBytes: number) {
     this.position = position;
@@ -31,6 +41,7 @@ export class Feed {
     return this.#flyingBytes < this.#windowBytes;
   }
 
+  /** Sent and not acknowledged, of what stands up to `position`. */
   get flyingBytes(): number {
     return this.#flyingBytes;
   }
@@ -39,13 +50,17 @@ export class Feed {
   graft(origin: Origin, after: number, position: number): void {
     this.prune(origin);
     this.#streams.set(origin, { sent: after, flying: [] });
-    this.position = Math.min(this.position, position);
+    if (position >= this.position) return;
+    this.#farthest = Math.max(this.#farthest, this.position);
+    this.position = position;
+    this.#flyingBytes = 0;
+    for (const { flying } of this.#streams.values()) this.#flyingBytes += this.#counted(flying);
   }
 
   prune(origin: Origin): void {
     const stream = this.#streams.get(origin);
     if (stream === undefined) return;
-    for (const { bytes } of stream.flying) this.#flyingBytes -= bytes;
+    this.#flyingBytes -= this.#counted(stream.flying);
     this.#streams.delete(origin);
   }
 
@@ -54,10 +69,14 @@ export class Feed {
     this.position = batch.position;
     const stream = this.#streams.get(batch.origin);
     const seq = lastSeq(batch);
-    if (stream === undefined || seq <= stream.sent) return false;
+    if (stream === undefined) return false;
     const bytes = batchBytes(batch);
+    if (seq <= stream.sent) {
+      if (batch.position <= this.#farthest && isFlying(stream, batch.position)) this.#flyingBytes += bytes;
+      return false;
+    }
     stream.sent = seq;
-    stream.flying.push({ seq, bytes });
+    stream.flying.push({ seq, position: batch.position, bytes });
     this.#flyingBytes += bytes;
     return true;
   }
@@ -66,13 +85,22 @@ export class Feed {
   acknowledged(origin: Origin, seq: number): void {
     const stream = this.#streams.get(origin);
     if (stream === undefined) return;
-    let count = 0;
-    for (const flying of stream.flying) {
-      if (flying.seq > seq) break;
-      this.#flyingBytes -= flying.bytes;
-      count += 1;
-    }
-    stream.flying.splice(0, count);
+    const end = stream.flying.findIndex((flying) => flying.seq > seq);
+    this.#flyingBytes -= this.#counted(stream.flying.splice(0, end < 0 ? stream.flying.length : end));
     stream.sent = Math.max(stream.sent, seq);
   }
+
+  #counted(flying: readonly Flying[]): number {
+    return flying.reduce((sum, { position, bytes }) => (position <= this.position ? sum + bytes : sum), 0);
+  }
+}
+
+function isFlying({ flying }: Stream, position: number): boolean {
+  let [low, high] = [0, flying.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (flying[middle]!.position < position) low = middle + 1;
+    else high = middle;
+  }
+  return flying[low]?.position === position;
 }
