@@ -64,7 +64,7 @@ async function run(flags: Flags): Promise<void> {
     openStore: () => openStore(folder, config.address, systemRandom),
   });
   const unwatch = watchGlobalState(
-    flags.globalState, WATCH_MS, (changed) => broker.configure(changed),
+    flags.globalState, rows, WATCH_MS, (changed) => broker.configure(changed),
     (error) => logger.error('globalState.csv not taken over, the last good list stays', { reason: error.message }));
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.on(signal, () => {

@@ -108,6 +108,7 @@ function checkLimits(limits: Limits): void {
     ['bulkBytesMax', 'commandBytesMax'],
     ['payloadBytesMax', 'pendingBytesMax'],
     ['payloadBytesMax', 'replyBytesMax'],
+    ['linkWindowBytes', 'holdBackBytesMax'], // or what one peer may send ahead could never wait for what it depends on
     ['tickMs', 'beatMs'],
     ['beatMs', 'suspectAfterMs'], // or a healthy silent peer would be suspected
     ['suspectAfterMs', 'deadAfterMs'],

@@ -266,6 +266,7 @@ export class Broker {
       while (!done() && this.clock.now() < deadline) await new Promise<void>((resolve) => this.clock.schedule(10, resolve));
     };
     await until(() => ![...this.#sessions].some((session) => session.isBusy));
+    this.#quorum.abandon(this.clock.now());
     for (const session of [...this.#sessions]) session.end();
     await until(() => this.#sessions.size === 0);
     for (const session of [...this.#sessions]) session.destroy();

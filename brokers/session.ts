@@ -285,15 +285,17 @@ export class Session implements ChannelHandler, Connection {
 
   #throttle(): void {
     const stop = !this.#mayExecute() && this.#parser.bufferedBytes > this.broker.config.limits.inputBytesMax || this.broker.isFull;
-    if (stop === this.#paused || this.#ended) return;
+    if (this.#ended) return;
+    if (stop) this.broker.sessionPaused(this); // each time, since the broker calls each session once
+    if (stop === this.#paused) return;
     this.#paused = stop;
-    if (stop) {
-      this.broker.sessionPaused(this);
-      this.#channel.pause();
-    } else this.#channel.resume();
+    if (stop) this.#channel.pause();
+    else this.#channel.resume();
   }
 
   #endIfDone(): void {
-    if (this.#inputEnded && !this.#ended && !this.isBusy && this.#waiting === undefined) this.end();
+    if (!this.#inputEnded || this.#ended || this.isBusy || this.#waiting !== undefined) return;
+    const isHeldBack = !this.#broken && !this.#mayExecute() && this.#parser.bufferedBytes > 0;
+    if (!isHeldBack) this.end();
   }
 }

@@ -8,6 +8,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { makeAddress } from '../brokers/core/address.ts';
 import { messageOf, RumormillError } from '../brokers/core/error.ts';
 import { brokerAddresses, type ClientEvent } from './options.ts';
+import { CLEAR_LINE } from './progress.ts';
 
 /** The flags that every client has. */
 export interface BrokerFlags {
@@ -77,9 +78,9 @@ function checkPort(text: string): string {
   return text;
 }
 
-/** A line on standard error: notes and errors, which never mix with what is piped on. */
+/** A line on standard error, where it never mixes with what is piped on. On a terminal it takes the place of a live line. */
 export function note(text: string): void {
-  process.stderr.write(`${text}\n`);
+  process.stderr.write(`${process.stderr.isTTY ? CLEAR_LINE : ''}${text}\n`);
 }
 
 /** Says on standard error that a broker was lost, and which one goes on. */

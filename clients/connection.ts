@@ -92,7 +92,7 @@ export class Connection<C extends Command = Command> {
     if (this.#pending.length === 0) this.quietSince = performance.now();
     for (const command of commands) this.#pending.push(command);
     if (this.#isOver) setImmediate(() => this.#closed());
-    else if (!this.closed) this.#socket.write(commands.length === 1 ? commands[0]!.frame : Buffer.concat(commands.map(({ frame }) => frame)));
+    else if (!this.closed) this.#socket.write(joined(commands)); // else its last event is still to come, and hands them back
   }
 
   /** Ends the connection at once. The owner hears of it, with this reason, in a later turn. */
@@ -131,6 +131,10 @@ export class Connection<C extends Command = Command> {
     if (owner !== undefined) owner.closed(reason, unanswered);
     else for (const command of unanswered) command.fail(new RumormillError('DISCONNECTED', `${this.address}: ${reason}`));
   }
+}
+
+function joined(commands: readonly Command[]): Buffer {
+  return commands.length === 1 ? commands[0]!.frame : Buffer.concat(commands.map(({ frame }) => frame));
 }
 
 /**

@@ -49,7 +49,10 @@ export class LineWriter {
     return !this.#closed && this.#stream.writableNeedDrain;
   }
 
-  /** Resolves when everything so far was handed to the system, or nobody reads any more. @throws the system's error, as of a full disk */
+  /**
+   * Resolves when everything so far was handed to the system, or nobody reads any more.
+   * @throws the system's error, as of a full disk
+   */
   async flushed(): Promise<void> {
     this.#write();
     await this.#written;

@@ -6,7 +6,9 @@ import { performance } from 'node:perf_hooks';
 
 const FIRST_AFTER_MS = 1_000;
 const EVERY_MS = 250;
-const CLEAR = '\r\x1b[K';
+
+/** Written to a terminal: the cursor's line is empty. */
+export const CLEAR_LINE = '\r\x1b[K';
 
 export class Progress {
   readonly #line: () => string;
@@ -28,7 +30,7 @@ export class Progress {
   readonly clear = (): void => {
     if (!this.#isDrawn) return;
     this.#isDrawn = false;
-    process.stderr.write(CLEAR);
+    process.stderr.write(CLEAR_LINE);
   };
 
   /** Takes the line away for good. */
@@ -40,7 +42,7 @@ export class Progress {
   #draw(): void {
     if (this.elapsedMs < FIRST_AFTER_MS) return;
     const width = process.stderr.columns ?? 80;
-    process.stderr.write(`${CLEAR}${this.#line().slice(0, width - 1)}`);
+    process.stderr.write(`${CLEAR_LINE}${this.#line().slice(0, width - 1)}`);
     this.#isDrawn = true;
   }
 }

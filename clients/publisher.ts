@@ -59,7 +59,7 @@ await program.parseAsync();
 
 async function main(topic: string | undefined, messages: readonly string[], flags: Flags): Promise<void> {
   const isAsking = messages.length === 0 && process.stdin.isTTY;
-  if (topic === undefined && !isAsking) return program.error('error: give a topic: publisher <topic> [message...]', { exitCode: 1 });
+  if (topic === undefined && !isAsking) return program.error('error: give a topic: publisher <topic> [message...]');
   const client = await connect({ ...connectOptions(flags), onEvent: noteEvent });
   try {
     if (isAsking) await ask(client, topic, flags);
@@ -84,12 +84,16 @@ async function publishAll(client: Client, topic: string, messages: readonly stri
   const progress = new Progress((elapsedMs) => {
     const of = total > 0 ? ` of ${grouped(total)}` : '';
     const rate = grouped((run.acknowledged * 1000) / elapsedMs);
-    return `${grouped(run.acknowledged)}${of} acknowledged, ${rate}/s, ${grouped(run.inFlight)} on their way, ${grouped(run.failed)} failed`;
+    const rest = `${grouped(run.inFlight)} on their way, ${grouped(run.failed)} failed`;
+    return `${grouped(run.acknowledged)}${of} acknowledged, ${rate}/s, ${rest}`;
   });
-  const output = new LineWriter(process.stdout, () => {}, progress.clear); // nobody reads the lines any more: publish all the same
+  const output = new LineWriter(process.stdout, () => {}, progress.clear); // where nobody reads the lines, publish all the same
   const run = runOf(client, topic, flags, output);
-  process.once('SIGINT', () => run.stop('interrupted'));
-  process.once('SIGTERM', () => run.stop('interrupted'));
+  const interrupt = (): void => {
+    if (run.inFlight > 0) note(`interrupted; waiting for ${grouped(run.inFlight)} answers (again to give up)`);
+    run.stop('interrupted');
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupt);
   try {
     if (messages.length > 0) for (const message of messages) await run.publish(message);
     else await publishLines(run);
@@ -127,7 +131,8 @@ function account(run: PublishRun, total: number): void {
   }
   if (run.stopped.aborted) {
     const of = total > 0 ? ` of ${grouped(total)}` : '';
-    note(`publisher: ${run.stopped.reason}; stopped after ${grouped(run.handed)}${of} messages, of which ${grouped(run.acknowledged)} were acknowledged`);
+    const counts = `${grouped(run.handed)}${of} messages, of which ${grouped(run.acknowledged)} were acknowledged`;
+    note(`publisher: ${run.stopped.reason}; stopped after ${counts}`);
   }
   if (run.failed > 0 || run.stopped.aborted) process.exitCode = 1;
 }

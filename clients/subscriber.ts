@@ -74,20 +74,21 @@ interface Sinks {
   readonly signal: AbortSignal;
 }
 
-async function print(client: Client, topics: readonly string[], place: string, flags: Flags, { output, file, signal }: Sinks): Promise<void> {
+async function print(client: Client, topics: readonly string[], place: string, flags: Flags, sinks: Sinks): Promise<void> {
+  const { file, signal } = sinks;
   const from = file !== undefined && place === 'latest' ? (await client.poll(topics, { cursor: place, count: 1 })).cursor : place;
   if (from !== place) await file?.write(from); // a run that is killed before its first message has its place too
   const format: LineFormat = flags.json ? 'json' : flags.raw ? 'raw' : 'text';
   const limit = flags.count === undefined ? {} : { limit: flags.count };
   const subscription = client.subscribe(topics, { from, signal, blockMs: BLOCK_MS, ...limit });
   for await (const { cursor, messages } of subscription.batches()) {
-    await printBatch(messages, format, output, signal);
+    await printBatch(messages, format, sinks);
     if (signal.aborted) return; // nobody may have read it
     await file?.write(cursor);
   }
 }
 
-async function printBatch(messages: readonly Message[], format: LineFormat, output: LineWriter, signal: AbortSignal): Promise<void> {
+async function printBatch(messages: readonly Message[], format: LineFormat, { output, signal }: Sinks): Promise<void> {
   for (const message of messages) {
     output.line(messageLine(message, format));
     if (output.isBehind) await output.flushed();
@@ -98,5 +99,6 @@ async function printBatch(messages: readonly Message[], format: LineFormat, outp
 
 /** The promise's value, or undefined if the signal fires first. */
 async function unlessStopped<T>(signal: AbortSignal, promise: Promise<T>): Promise<T | undefined> {
-  return Promise.race([promise, new Promise<undefined>((resolve) => signal.addEventListener('abort', () => resolve(undefined), { once: true }))]);
+  const stopped = new Promise<undefined>((resolve) => signal.addEventListener('abort', () => resolve(undefined), { once: true }));
+  return Promise.race([promise, stopped]);
 }

@@ -127,8 +127,10 @@ export class PublishBatcher {
     this.#target.witness(lamport);
     if (id !== null && !this.#target.claimId(this.#topic, id)) {
       this.seal();
-      this.#target.repeat(this.#topic, id);
-      return false;
+      if (!this.#target.claimId(this.#topic, id)) { // it may be free by now: a broker that shuts down refuses what is sealed at once
+        this.#target.repeat(this.#topic, id);
+        return false;
+      }
     }
     const index = this.#starts.length;
     if (key !== null) (this.#keys ??= [])[index] = key;

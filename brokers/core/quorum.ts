@@ -43,13 +43,13 @@ export class Quorum {
   /** Answers those whose time is up. */
   expire(now: number): void {
     for (const level of ['quorum', 'all'] as const) {
-      this.#release(level, (waiter) => now - waiter.since >= this.#timeoutMs, (waiter) => this.#timeout(waiter));
+      this.#release(level, (waiter) => now - waiter.since >= this.#timeoutMs, (waiter) => this.#timeout(waiter, now));
     }
   }
 
   /** Answers everybody, for a shutdown. */
-  abandon(): void {
-    for (const level of ['quorum', 'all'] as const) this.#release(level, () => true, (waiter) => this.#timeout(waiter));
+  abandon(now: number): void {
+    for (const level of ['quorum', 'all'] as const) this.#release(level, () => true, (waiter) => this.#timeout(waiter, now));
   }
 
   #release(level: ReplicaLevel, ripe: (waiter: Waiter) => boolean, outcome: (waiter: Waiter) => RumormillError | undefined): void {
@@ -63,9 +63,10 @@ export class Quorum {
     return this.#seqs[index] ?? 0;
   }
 
-  #timeout(waiter: Waiter): RumormillError {
+  #timeout(waiter: Waiter, now: number): RumormillError {
     const stored = this.#seqs.filter((seq) => seq >= waiter.seq).length;
-    const text = `stored on ${stored} of ${this.#seqs.length} brokers after ${this.#timeoutMs} ms; it may still be delivered`;
+    const waitedMs = Math.round(Math.min(now - waiter.since, this.#timeoutMs));
+    const text = `stored on ${stored} of ${this.#seqs.length} brokers after ${waitedMs} ms; it may still be delivered`;
     return new RumormillError('NOQUORUM', text);
   }
 }

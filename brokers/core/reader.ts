@@ -87,20 +87,23 @@ function mergedSnapshot(log: Log, read: VersionVector): Vector {
 export async function readRange(store: Store, query: RangeQuery, limits: ReadLimits): Promise<Message[]> {
   const sign = query.reverse ? -1 : 1;
   const found: Found[] = [];
+  let end: Found | undefined; // the first one that does not fit, so that nothing behind it may fit either
   let previous: StoredBatch | undefined;
   for (;;) {
     const page = await store.readRange(query, previous, limits.readBytes);
     for (const batch of page) {
       for (const message of messagesOf(batch)) {
-        if (message.lamport >= query.from && message.lamport <= query.to) found.push({ lamport: message.lamport, origin: batch.origin, message });
+        const next = { lamport: message.lamport, origin: batch.origin, message };
+        if (message.lamport < query.from || message.lamport > query.to) continue;
+        if (end === undefined || sign * compareRecords(next, end) < 0) found.push(next);
       }
     }
     found.sort((a, b) => sign * compareRecords(a, b));
-    const full = cut(found, limits);
+    end = cut(found, limits) ?? end;
     previous = page.at(-1);
     if (previous === undefined) break;
     const border = query.reverse ? previous.lamport + BATCH_MESSAGES_MAX - 1 : previous.lamport;
-    if (full && sign * (border - found.at(-1)!.lamport) > 0) break;
+    if ((end !== undefined || found.length >= limits.count) && sign * (border - found.at(-1)!.lamport) > 0) break;
   }
   return found.map(({ message }) => message);
 }
@@ -111,14 +114,15 @@ interface Found {
   readonly message: Message;
 }
 
-/** Cuts at the limits: what comes before can only push the rest further back. Says whether no more fits. */
-function cut(found: Found[], limits: ReadLimits): boolean {
+/** Cuts at the limits: what comes before can only push the rest further back. Returns the first one that was cut off. */
+function cut(found: Found[], limits: ReadLimits): Found | undefined {
   let bytes = 0;
   for (const [index, { message }] of found.entries()) {
     bytes += message.payload.length;
     if (index < limits.count && (bytes <= limits.bytes || index === 0)) continue;
+    const first = found[index];
     found.length = index;
-    return true;
+    return first;
   }
-  return found.length >= limits.count;
+  return undefined;
 }

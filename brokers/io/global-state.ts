@@ -61,26 +61,30 @@ function parseRows(text: string, file: string): Row[] {
 }
 
 /**
- * Calls `changed` with the rows whenever the file has changed, `failed` where it cannot be used; then the last good rows stay.
+ * Calls `changed` whenever the file's rows are other than those in force, `failed` where it cannot be used; then the last good rows stay.
+ * @param rows those in force: what `readGlobalState` gave
  * @returns stops watching
  */
 export function watchGlobalState(
   file: string,
+  rows: readonly Address[],
   pollMs: number,
   changed: (rows: Address[]) => void,
   failed: (error: RumormillError) => void,
 ): () => void {
-  let seen: string | undefined;
+  let inForce = String(rows);
+  let seen: string | undefined; // what the file looked like
   let stopped = false;
   const look = async (): Promise<void> => {
     try {
       const { mtimeMs, size, ino } = await stat(file);
       const now = `${mtimeMs} ${size} ${ino}`;
       if (now === seen) return;
-      const first = seen === undefined;
       seen = now;
-      const rows = await readGlobalState(file);
-      if (!first && !stopped) changed(rows);
+      const found = await readGlobalState(file);
+      if (stopped || String(found) === inForce) return;
+      inForce = String(found);
+      changed(found);
     } catch (error) {
       if (seen === 'failed' || stopped) return; // said once, until the file changes
       if (!(error instanceof RumormillError)) seen = 'failed';

@@ -14,7 +14,7 @@ export function makeLogger(level: LogLevel, format: LogFormat, write: (line: str
   const at = (each: LogLevel) => (event: string, fields: LogFields = {}): void => {
     if (!enabled(each)) return;
     const time = new Date().toISOString();
-    write(format === 'json' ? `${JSON.stringify({ time, level: each, event, ...fields })}\n` : textLine(time, each, event, fields));
+    write(format === 'json' ? `${toJson({ time, level: each, event, ...fields })}\n` : textLine(time, each, event, fields));
   };
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
 }
@@ -27,7 +27,14 @@ function textLine(time: string, level: LogLevel, event: string, { lamport, ...fi
   return `${time.slice(11, 23)} ${level.padEnd(5)}${clock} ${event}${rest.join('')}\n`;
 }
 
+/** What acts on a terminal, or on the direction of its text, and that JSON lets stand as it is. */
+const UNPRINTABLE = /[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+
 /** Text that would not read as one value is quoted; control characters never reach the terminal. */
 function quoted(text: string): string {
-  return /^[^\s"=\x00-\x1f\x7f]+$/.test(text) ? text : JSON.stringify(text);
+  return /^[^\s"=\x00-\x1f]+$/.test(text) && text.search(UNPRINTABLE) < 0 ? text : toJson(text);
+}
+
+function toJson(value: unknown): string {
+  return JSON.stringify(value).replace(UNPRINTABLE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }

@@ -52,7 +52,7 @@ const SCHEMA = `
   CREATE VIEW messages AS
     SELECT b.lamport + l.key AS lamport, b.topic AS topic,
       CASE WHEN b.meta <> '' THEN b.meta ->> ('$.keys[' || l.key || ']') END AS key,
-      CASE WHEN b.meta <> '' THEN b.meta -> ('$.headers[' || l.key || ']') END AS headers,
+      CASE WHEN b.meta <> '' THEN nullif(b.meta -> ('$.headers[' || l.key || ']'), 'null') END AS headers,
       substr(b.body, 1 + coalesce((SELECT sum(p.value) FROM json_each(b.lengths) p WHERE p.key < l.key), 0), l.value) AS payload,
       o.name AS origin, b.seq + l.key AS seq, datetime(b.time / 1000, 'unixepoch') AS time
     FROM batches b JOIN origins o ON o.id = b.origin, json_each(b.lengths) l;

@@ -1,6 +1,6 @@
 /** Specimens of origins and record batches. */
 import { parseAddress } from '../../brokers/core/address.ts';
-import { makeOrigin, type Origin, type RecordBatch } from '../../brokers/core/record.ts';
+import { type Draft, makeOrigin, type Origin, type RecordBatch } from '../../brokers/core/record.ts';
 
 /** An origin with a tag that follows from a number below 2^32: `origin('h:1', 0xab)` is `h:1/000000ab0000`. */
 export function origin(address: string, tag = 0): Origin {
@@ -27,4 +27,11 @@ export function specimenBatch(changes: Partial<RecordBatch> = {}): RecordBatch {
     body: Buffer.from('onethree'),
     ...changes,
   };
+}
+
+/** A draft with these payloads. */
+export function draft(payloads: readonly string[], changes: Partial<Draft> = {}): Draft {
+  const body = Buffer.from(payloads.join(''));
+  const lengths = JSON.stringify(payloads.map((payload) => Buffer.byteLength(payload)));
+  return { topic: 'news', count: payloads.length, time: 1_700_000_000_000, lengths, meta: '', body, ...changes };
 }

@@ -1,0 +1,229 @@
+import t, { type Test } from 'tap';
+import { RumormillError } from '../../brokers/core/error.ts';
+import { type Client, type ClientEvent, connect, type ConnectOptions } from '../../clients/client.ts';
+import { waitFor, within } from '../support/wait.ts';
+import { deadAddress, DROP, FakeBroker, type Handler, message, option, publishReply } from './fake-broker.ts';
+
+async function open(t: Test, brokers: FakeBroker | string | readonly string[], options: Partial<ConnectOptions> = {}): Promise<Client> {
+  const client = await connect({ brokers: brokers instanceof FakeBroker ? brokers.address : brokers, timeoutMs: 5000, ...options });
+  t.teardown(() => client.close());
+  return client;
+}
+
+const code = (error: unknown): string => (error instanceof RumormillError ? error.code : String(error));
+const failure = (promise: Promise<unknown>): Promise<RumormillError> => promise.then(
+  () => Promise.reject(new Error('should have failed')),
+  (error: unknown) => error as RumormillError,
+);
+
+t.test('publishes of one turn travel in one write and are answered in order', async (t) => {
+  const broker = await FakeBroker.start(t);
+  const client = await open(t, broker);
+  const answered: number[] = [];
+  const publishes = Array.from({ length: 500 }, (_, index) => client.publish('news', `m${index}`).then(({ lamport }) => answered.push(lamport)));
+  await within('all are answered', Promise.all(publishes));
+  t.strictSame(answered, Array.from({ length: 500 }, (_, index) => index + 1));
+  t.strictSame(broker.commands.map(([, , payload]) => payload), Array.from({ length: 500 }, (_, index) => `m${index}`));
+  const bytes = broker.commands.length * 50;
+  t.ok(broker.writes.length <= Math.ceil(bytes / 16_384) + 1, `${broker.writes.length} reads at the broker: more than one only where the system cut the write`);
+});
+
+t.test('a publish carries its options, and its result names the message', async (t) => {
+  const broker = await FakeBroker.start(t, () => 7);
+  const client = await open(t, broker);
+  const bytes = Uint8Array.of(104, 105);
+  const published = client.publish('news', bytes, { key: 'k', headers: { a: 'b', c: 'd' }, acks: 'quorum', id: 'once' });
+  bytes[0] = 0;
+  t.match(await published, { id: `7@${broker.address}`, lamport: 7 });
+  const [args] = broker.commands;
+  t.strictSame(args!.slice(0, 3), ['PUBLISH', 'news', 'hi'], 'the payload was copied');
+  t.equal(option(args!, 'KEY'), 'k');
+  t.equal(option(args!, 'ACKS'), 'quorum');
+  t.equal(option(args!, 'ID'), 'once');
+  t.match(args!.join(' '), 'HEADER a b HEADER c d');
+});
+
+t.test('the Lamport clock goes on from whatever was seen', async (t) => {
+  const handler: Handler = ([name]) => (name === 'PUBLISH' ? 40 : name === 'LATEST' ? message(99, 'x') : ['c', [message(200, 'y')]]);
+  const broker = await FakeBroker.start(t, handler);
+  const client = await open(t, broker);
+  const sent = async (): Promise<string | undefined> => {
+    await client.publish('news', 'x');
+    return option(broker.asked('PUBLISH').at(-1)!, 'LAMPORT');
+  };
+  t.equal(await sent(), '1');
+  t.equal(await sent(), '41');
+  await client.latest('news');
+  t.equal(await sent(), '100');
+  await client.poll('news', { cursor: 'earliest' });
+  t.equal(await sent(), '201');
+});
+
+t.test('a broker\'s error rejects its own publish only', async (t) => {
+  const broker = await FakeBroker.start(t, ([, , payload]) => (payload === 'big' ? new RumormillError('TOOBIG', 'payload is over 1') : 5));
+  const client = await open(t, broker);
+  const [a, b, c] = await Promise.allSettled([client.publish('news', 'x'), client.publish('news', 'big'), client.publish('news', 'y')]);
+  t.match([a, c], [{ status: 'fulfilled' }, { status: 'fulfilled' }]);
+  t.match(b, { status: 'rejected', reason: { code: 'TOOBIG', message: 'payload is over 1' } });
+});
+
+t.test('an answer that makes no sense is a PROTOCOL error', async (t) => {
+  const client = await open(t, await FakeBroker.start(t, ([name]) => (name === 'PUBLISH' ? 'what?' : 1)));
+  t.equal((await failure(client.publish('news', 'x'))).code, 'PROTOCOL');
+  t.equal((await failure(client.poll('news'))).code, 'PROTOCOL');
+  t.equal((await failure(client.range('news'))).code, 'PROTOCOL');
+});
+
+t.test('when the connection is lost, what was written and has no id may have been delivered, and fails', async (t) => {
+  const second = await FakeBroker.start(t);
+  const first = await FakeBroker.start(t, () => DROP);
+  const client = await open(t, [first.address, second.address]);
+  const error = await failure(client.publish('news', 'x'));
+  t.equal(error.code, 'DISCONNECTED');
+  t.match(error.message, /may still be delivered/);
+  t.match(await client.publish('news', 'y'), { id: `1@${second.address}` }, 'the next goes to another broker');
+});
+
+t.test('publishes with an id, and reads, are made again on another broker, in order', async (t) => {
+  const second = await FakeBroker.start(t, ([name]) => (name === 'LATEST' ? message(3, 'from the second') : 9));
+  const first = await FakeBroker.start(t, () => DROP);
+  const client = await open(t, [first.address, second.address]);
+  const [a, latest, b] = await Promise.all([
+    client.publish('news', 'a', { id: 'a' }), client.latest('news'), client.publish('news', 'b', { id: 'b' }),
+  ]);
+  t.strictSame([a.lamport, latest?.text, b.lamport], [9, 'from the second', 9]);
+  t.strictSame(second.commands.map(([name, , payload]) => [name, payload]), [['PUBLISH', 'a'], ['LATEST', undefined], ['PUBLISH', 'b']]);
+});
+
+t.test('what a broker refuses because it is shutting down goes to another', async (t) => {
+  const second = await FakeBroker.start(t);
+  const first = await FakeBroker.start(t, ([, , payload]) => (payload === 'a' ? 1 : new RumormillError('CLOSING', 'shutting down; nothing was stored')));
+  const client = await open(t, [first.address, second.address]);
+  const ids = await Promise.all(['a', 'b', 'c'].map(async (payload) => (await client.publish('news', payload)).id));
+  t.strictSame(ids, [`1@${first.address}`, `1@${second.address}`, `2@${second.address}`]);
+  t.strictSame(second.commands.map(([, , payload]) => payload), ['b', 'c']);
+});
+
+t.test('publishing on while the broker goes away crashes nothing, and settles every publish', async (t) => {
+  const second = await FakeBroker.start(t);
+  let left = 20;
+  const first = await FakeBroker.start(t, (_args, socket) => {
+    if (--left === 0) socket.end();
+    return left > 0 ? left : undefined;
+  });
+  const client = await open(t, [first.address, second.address]);
+  const outcomes: string[] = [];
+  while (!outcomes.includes('DISCONNECTED') || second.commands.length < 20) {
+    const publishes = [client.publish('news', 'x'), client.publish('news', 'y')];
+    for (const { status, ...rest } of await Promise.allSettled(publishes)) outcomes.push(status === 'fulfilled' ? 'ok' : code((rest as { reason: unknown }).reason));
+  }
+  t.strictSame(new Set(outcomes), new Set(['ok', 'DISCONNECTED']));
+});
+
+t.test('no broker: after timeoutMs UNREACHABLE, with every address and why', async (t) => {
+  const [a, b] = [await deadAddress(), await deadAddress()];
+  const error = await failure(connect({ brokers: `${a}, ${b}`, timeoutMs: 300 }));
+  t.equal(error.code, 'UNREACHABLE');
+  t.match(error.message, `${a} (connection refused)`);
+  t.match(error.message, `${b} (connection refused)`);
+});
+
+t.test('UNREACHABLE too where somebody else listens, or somebody who is silent', async (t) => {
+  const frozen = await FakeBroker.start(t);
+  frozen.isFrozen = true;
+  const error = await failure(connect({ brokers: frozen.address, timeoutMs: 300, connectTimeoutMs: 100 }));
+  t.match(error, { code: 'UNREACHABLE', message: `${frozen.address} (no answer within 100 ms)` });
+});
+
+t.test('a broker that comes up within timeoutMs is found', async (t) => {
+  const broker = await FakeBroker.start(t);
+  broker.isFrozen = true;
+  const opening = connect({ brokers: broker.address, timeoutMs: 5000, connectTimeoutMs: 100 });
+  await waitFor('a first try', () => broker.connections > 0);
+  broker.isFrozen = false;
+  const client = await opening;
+  t.equal((await client.publish('news', 'x')).lamport, 1);
+  await client.close();
+});
+
+t.test('options that cannot be are CONFIG errors', async (t) => {
+  for (const options of [{ brokers: 'nonsense' }, { brokers: [] }, { brokers: 'a:0' }, { brokers: 'a:1', timeoutMs: 0 }, { brokers: 'a:1', name: 'a b' }]) {
+    t.equal((await failure(connect(options))).code, 'CONFIG', JSON.stringify(options));
+  }
+});
+
+t.test('a client given one broker learns the others, and says when it moves', async (t) => {
+  const second = await FakeBroker.start(t);
+  const first = await FakeBroker.start(t);
+  first.others = [second.address];
+  const events: ClientEvent[] = [];
+  const client = await open(t, first, { onEvent: (event) => events.push(event) });
+  t.match(await client.brokers(), [{ address: first.address, state: 'self', behind: 0 }, { address: second.address, state: 'alive', behind: 3 }]);
+  await first.stop();
+  await waitFor('the loss is told', () => events.length > 0);
+  t.equal((await client.publish('news', 'x')).id, `1@${second.address}`);
+  t.match(events, [
+    { type: 'lost', purpose: 'requests', broker: first.address },
+    { type: 'failover', purpose: 'requests', broker: second.address, from: first.address },
+  ]);
+});
+
+t.test('a broker that falls silent is noticed by a probe, long before timeoutMs', async (t) => {
+  const second = await FakeBroker.start(t);
+  const first = await FakeBroker.start(t, publishReply());
+  const client = await open(t, [first.address, second.address], { timeoutMs: 60_000, silenceMs: 100, connectTimeoutMs: 100 });
+  await client.publish('news', 'x');
+  first.isFrozen = true;
+  t.equal((await within('the publish with an id moves', client.publish('news', 'y', { id: 'y' }))).lamport, 1);
+  t.equal(second.commands.length, 1);
+});
+
+t.test('a broker that is only slow is left alone', async (t) => {
+  let answer: (() => void) | undefined;
+  const broker = await FakeBroker.start(t, () => new Promise((resolve) => (answer = (): void => resolve(1))));
+  const client = await open(t, broker, { silenceMs: 20, connectTimeoutMs: 1000 });
+  const published = client.publish('news', 'x');
+  await waitFor('it was probed more than once', () => broker.connections > 2);
+  answer!();
+  t.equal((await published).lamport, 1);
+});
+
+t.test('a publish without an answer fails after timeoutMs, also where the broker is alive', async (t) => {
+  const client = await open(t, await FakeBroker.start(t, () => undefined), { timeoutMs: 300 });
+  t.match(await failure(client.publish('news', 'x')), { code: 'DISCONNECTED', message: /may still be delivered/ });
+});
+
+t.test('calls without an answer are bounded: BUSY', async (t) => {
+  const broker = await FakeBroker.start(t, () => undefined);
+  const client = await open(t, broker, { unansweredMax: 3 });
+  const first = [1, 2, 3].map((each) => failure(client.publish('news', `${each}`)));
+  t.equal((await failure(client.publish('news', 'one too many'))).code, 'BUSY');
+  await waitFor('the three are written', () => broker.commands.length === 3);
+  await client.close();
+  t.strictSame((await Promise.all(first)).map(code), ['CLOSED', 'CLOSED', 'CLOSED']);
+});
+
+t.test('after close: CLOSED, and no connection is left', async (t) => {
+  const broker = await FakeBroker.start(t, () => undefined);
+  const client = await open(t, broker);
+  const pending = [client.publish('news', 'x'), client.publish('news', 'x', { id: 'x' }), client.leader(), client.poll('news', { blockMs: 60_000 })].map(failure);
+  await waitFor('they are on their way', () => broker.asked('POLL').length === 1 && broker.asked('PUBLISH').length === 2);
+  await client[Symbol.asyncDispose]();
+  t.strictSame((await within('all fail', Promise.all(pending))).map(code), ['CLOSED', 'CLOSED', 'CLOSED', 'CLOSED']);
+  t.equal(code(await failure(client.publish('news', 'x'))), 'CLOSED');
+  t.equal(code(await failure(client.poll('news'))), 'CLOSED');
+});
+
+t.test('latest, range, leader', async (t) => {
+  const broker = await FakeBroker.start(t, ([name, what]) => {
+    if (name === 'RANGE') return [message(2, 'b', { key: 'k', headers: ['a', '1', 'a', '2'] }), message(1, 'a')];
+    return name === 'MESH' && what === 'LEADER' ? 'b:3001' : null;
+  });
+  const client = await open(t, broker);
+  t.equal(await client.latest('news'), null);
+  t.match(await client.range('news', { from: 1, to: 9, count: 2, reverse: true }), [
+    { id: '2@a:1', lamport: 2, key: 'k', headers: { a: '2' }, text: 'b' }, { lamport: 1, key: null, headers: {}, payload: Buffer.from('a') },
+  ]);
+  t.strictSame(broker.asked('RANGE')[0], ['RANGE', 'news', 'FROM', '1', 'TO', '9', 'COUNT', '2', 'REV']);
+  t.equal(await client.leader(), 'b:3001');
+});

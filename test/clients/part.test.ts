@@ -1,0 +1,107 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Writable } from 'node:stream';
+import t from 'tap';
+import { encodeCursor } from '../../brokers/core/cursor.ts';
+import { parseOrigin } from '../../brokers/core/record.ts';
+import { BACKOFF_MAX_MS, BACKOFF_MIN_MS, backoffMs } from '../../clients/backoff.ts';
+import { CursorFile } from '../../clients/cursor-file.ts';
+import { readLines } from '../../clients/line-reader.ts';
+import { LineWriter } from '../../clients/line-writer.ts';
+import { settingsOf } from '../../clients/options.ts';
+import { Queue } from '../../clients/queue.ts';
+
+t.test('queue: first in, first out, however long, and what is put before it comes first', async (t) => {
+  const queue = new Queue<number>();
+  t.equal(queue.shift(), undefined);
+  for (let each = 0; each < 5000; each += 1) queue.push(each);
+  for (let each = 0; each < 3000; each += 1) t.equal(queue.shift(), each) || t.bailout('order');
+  queue.prepend([-2, -1]);
+  t.strictSame([queue.length, queue.first, queue.last], [2002, -2, 4999]);
+  t.strictSame(queue.clear().slice(0, 3), [-2, -1, 3000]);
+  t.strictSame([queue.length, queue.first, queue.last], [0, undefined, undefined]);
+});
+
+t.test('backoff: none at first, then doubling to its greatest, half of it random', async (t) => {
+  t.equal(backoffMs(0, () => 0.5), 0);
+  t.strictSame([1, 2, 3].map((round) => backoffMs(round, () => 0)), [0.5, 1, 2].map((factor) => factor * BACKOFF_MIN_MS));
+  t.equal(backoffMs(1000, () => 0), BACKOFF_MAX_MS / 2);
+  t.ok(backoffMs(1000, () => 0.999999) <= BACKOFF_MAX_MS);
+});
+
+t.test('options: defaults, each address once and in canonical form', async (t) => {
+  t.match(settingsOf({ brokers: 'LOCALHOST:3000, [::0:1]:3000,localhost:3000' }), { brokers: ['localhost:3000', '[::1]:3000'], timeoutMs: 10_000 });
+  for (const timeoutMs of [0, 1.5, NaN, 2 ** 31]) t.throws(() => settingsOf({ brokers: 'a:1', timeoutMs }), { code: 'CONFIG', message: /timeoutMs/ });
+});
+
+async function linesOf(chunks: readonly Buffer[], max = 100): Promise<string[]> {
+  const found: string[] = [];
+  async function* input(): AsyncGenerator<Buffer> {
+    yield* chunks;
+  }
+  for await (const lines of readLines(input(), max)) found.push(...lines.map((line) => line.toString('latin1')));
+  return found;
+}
+
+t.test('lines: the same whole and byte by byte, with any ending, bytes untouched', async (t) => {
+  const input = Buffer.from('one\r\ntwo\n\n\xff\xfe\rthree\nlast', 'latin1');
+  const expected = ['one', 'two', '', '\xff\xfe\rthree', 'last'];
+  t.strictSame(await linesOf([input]), expected);
+  t.strictSame(await linesOf(Array.from(input, (byte) => Buffer.of(byte))), expected);
+  t.strictSame(await linesOf([]), []);
+  t.strictSame(await linesOf([Buffer.from('x\n')]), ['x']);
+});
+
+t.test('lines: one over the limit is an error that names it, with or without its end', async (t) => {
+  t.strictSame(await linesOf([Buffer.from('12345\n')], 5), ['12345']);
+  await t.rejects(linesOf([Buffer.from('a\n123456\n')], 5), { code: 'TOOBIG', message: /^line 2 of the input/ });
+  await t.rejects(linesOf([Buffer.from('123'), Buffer.from('456')], 5), { code: 'TOOBIG', message: /^line 1 of the input/ });
+});
+
+t.test('line writer: lines of one turn in one write; a reader that is gone is told once', async (t) => {
+  const writes: string[] = [];
+  let failure: (Error & { code?: string }) | null = null;
+  const stream = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      writes.push(chunk.toString());
+      done(failure);
+    },
+  });
+  let closed = 0;
+  const writer = new LineWriter(stream, () => (closed += 1));
+  writer.line('a');
+  writer.line(Buffer.from('b'));
+  await writer.flushed();
+  t.strictSame(writes, ['a\nb\n']);
+  failure = Object.assign(new Error('gone'), { code: 'EPIPE' });
+  writer.line('c');
+  await writer.flushed();
+  writer.line('d');
+  await writer.flushed();
+  t.strictSame([closed, writes.length, writer.isBehind], [1, 2, false]);
+});
+
+t.test('line writer: a disk that is full is an error', async (t) => {
+  const full = Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
+  const writer = new LineWriter(new Writable({ write: (_chunk, _encoding, done) => done(full) }), () => undefined);
+  writer.line('x');
+  await writer.flushed().catch(() => undefined); // the stream may tell of it a moment later
+  await t.rejects(writer.flushed(), { code: 'ENOSPC' });
+});
+
+t.test('cursor file: absent, empty, junk, and whole again after each write', async (t) => {
+  const folder = t.testdir({ empty: '\n', junk: 'junk', folder: { inside: '' } });
+  const origin = parseOrigin('a:1/0123456789ab');
+  const [one, two] = [1, 2].map((seq) => encodeCursor({ vector: new Map([[origin, seq]]), store: origin, position: seq })) as [string, string];
+  const file = new CursorFile(join(folder, 'cursor'));
+  t.equal(await file.read(), undefined);
+  t.equal(await new CursorFile(join(folder, 'empty')).read(), undefined);
+  await t.rejects(new CursorFile(join(folder, 'junk')).read(), { code: 'CONFIG', message: /holds no cursor/ });
+  await file.write(one);
+  t.equal(await file.read(), one);
+  await file.write(two);
+  t.equal(await file.read(), two);
+  await t.rejects(new CursorFile(join(folder, 'folder')).write(one), { code: 'CONFIG', message: /cannot be written/ });
+  t.strictSame(readdirSync(folder).sort(), ['cursor', 'empty', 'folder', 'junk'], 'no temporary file is left, not even by a write that failed');
+  t.equal(readFileSync(join(folder, 'cursor'), 'utf8'), `${two}\n`);
+});

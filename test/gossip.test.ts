@@ -1,0 +1,222 @@
+import t from 'tap';
+import { RumormillError } from '../brokers/core/error.ts';
+import { lastSeq, type Origin, parseDeps, type StoredBatch } from '../brokers/core/record.ts';
+import { covers } from '../brokers/core/version-vector.ts';
+import { GossipMesh } from './support/gossip-mesh.ts';
+import { SEED, SeededRandom } from './support/random.ts';
+
+function fullMesh(mesh: GossipMesh): void {
+  for (let left = 0; left < mesh.brokers.length; left += 1) for (let right = 0; right < left; right += 1) mesh.connect(left, right);
+}
+
+function chain(mesh: GossipMesh): void {
+  for (let left = 1; left < mesh.brokers.length; left += 1) mesh.connect(left - 1, left);
+}
+
+/** What is stored on each broker, in one order, so that equal contents are equal texts. */
+function contents(mesh: GossipMesh): string[] {
+  return mesh.stores.map(({ batches }) => batches.map(({ origin, seq, count, body }) => `${origin} ${seq} ${count} ${String(body)}`).sort().join('\n'));
+}
+
+/** What came before each batch, as a vector, keyed by the batch's name. */
+function pasts(batches: readonly StoredBatch[]): Map<string, Map<Origin, number>> {
+  const past = new Map<Origin, number>();
+  return new Map(batches.map((batch) => {
+    const before = new Map(past);
+    past.set(batch.origin, lastSeq(batch));
+    return [`${batch.origin} ${batch.seq}`, before];
+  }));
+}
+
+/** Batches that a broker stored before something that their origin had stored before them (invariant 4). */
+function acausal(mesh: GossipMesh): string[] {
+  const past = mesh.stores.map(({ batches }) => pasts(batches));
+  return mesh.stores.flatMap((origin, at) => origin.batches.filter((batch) => batch.origin === origin.origin).flatMap((batch) => {
+    const name = `${batch.origin} ${batch.seq}`;
+    const needed = past[at]!.get(name)!;
+    return past.flatMap((each, index) => (each.has(name) && !covers(each.get(name)!, needed) ? [`${name} on broker ${index}`] : []));
+  }));
+}
+
+t.test('in a full mesh that stands, everybody receives everything once', async (t) => {
+  const random = new SeededRandom();
+  const mesh = new GossipMesh(5);
+  fullMesh(mesh);
+  await mesh.flow();
+  let published = 0;
+  for (let step = 0; step < 300; step += 1) {
+    mesh.brokers[random.integer(0, 4)]!.publish(Array.from({ length: random.integer(1, 20) }, () => 'x'));
+    published += 1;
+    for (let count = random.integer(0, 20); count > 0; count -= 1) {
+      const ways = mesh.waysInUse();
+      if (ways.length > 0) random.pick(ways).deliver();
+    }
+    if (random.integer(0, 3) === 0) await mesh.clock.settle();
+    if (random.integer(0, 20) === 0) await mesh.pass(100);
+  }
+  await mesh.pass(1000);
+  t.equal(new Set(contents(mesh)).size, 1);
+  t.equal(mesh.stores[0]!.batches.length, published);
+  t.equal(mesh.brokers.reduce((sum, { received }) => sum + received.length, 0), 4 * published);
+  t.strictSame(mesh.brokers.map(({ gossip }) => gossip.received.duplicates), [0, 0, 0, 0, 0]);
+  t.strictSame(acausal(mesh), []);
+  t.ok(mesh.stores.some(({ batches }) => batches.some((batch) => parseDeps(batch).length > 1)), 'there were deps');
+});
+
+t.test('an answer to a message of ours is taken in', async (t) => {
+  const mesh = new GossipMesh(2);
+  fullMesh(mesh);
+  await mesh.flow();
+  mesh.brokers[0]!.publish(['question']);
+  await mesh.flow();
+  mesh.brokers[1]!.publish(['answer']);
+  await mesh.flow();
+  t.strictSame(mesh.stores.map(({ batches }) => batches.map(({ body }) => String(body))), [['question', 'answer'], ['question', 'answer']]);
+});
+
+t.test('no subscriber sees an answer before its question, however late the question is', async (t) => {
+  const mesh = new GossipMesh(3);
+  fullMesh(mesh);
+  await mesh.flow();
+  mesh.brokers[0]!.publish(['question']);
+  await mesh.clock.settle();
+  // Only what goes to broker 1, and later only what comes from there: 0 -> 2 stays on the way.
+  const toOne = (): boolean => mesh.waysInUse().filter(({ remote }) => remote === '1').some((way) => way.deliver());
+  while (toOne()) await mesh.clock.settle();
+  mesh.brokers[1]!.publish(['answer']);
+  await mesh.clock.settle();
+  const fromOne = mesh.waysInUse().filter((way) => way.remote === '2' && way.onTheWay.some((bytes) => Buffer.from(bytes).includes('answer')));
+  t.equal(fromOne.length, 1);
+  while (fromOne[0]!.deliver());
+  await mesh.clock.settle();
+  t.strictSame(mesh.stores[2]!.batches, [], 'held back');
+  await mesh.flow();
+  t.strictSame(mesh.stores[2]!.batches.map(({ body }) => String(body)), ['question', 'answer']);
+});
+
+t.test('a chain: everything reaches everybody, once', async (t) => {
+  const mesh = new GossipMesh(5);
+  chain(mesh);
+  await mesh.flow();
+  for (let round = 0; round < 20; round += 1) {
+    for (const broker of mesh.brokers) broker.publish([`round ${round}`]);
+    await mesh.flow();
+  }
+  await mesh.pass(1000);
+  t.equal(new Set(contents(mesh)).size, 1);
+  t.equal(mesh.stores[0]!.batches.length, 100);
+  t.strictSame(mesh.brokers.map(({ gossip }) => gossip.received.duplicates), [0, 0, 0, 0, 0]);
+});
+
+t.test('what a full disk refused is fetched again, though nobody publishes any more', async (t) => {
+  const mesh = new GossipMesh(2);
+  fullMesh(mesh);
+  await mesh.flow();
+  mesh.brokers[0]!.publish(['one']);
+  mesh.brokers[0]!.publish(['two']);
+  mesh.stores[1]!.failures.push(new RumormillError('DISKFULL', 'no room'));
+  await mesh.flow();
+  t.equal(mesh.stores[1]!.batches.length, 0);
+  await mesh.pass(3000);
+  t.equal(mesh.stores[1]!.batches.length, 2);
+});
+
+t.test('a broker that comes back after long catches up through a small window, in pages, live gossip going on', async (t) => {
+  const mesh = new GossipMesh(3, { linkWindowBytes: 2000, readBytesMax: 1000, tailBytesMax: 1500 });
+  mesh.connect(0, 1);
+  await mesh.flow();
+  for (let index = 0; index < 200; index += 1) {
+    mesh.brokers[index % 2]!.publish([`message ${index}`]);
+    await mesh.flow();
+  }
+  mesh.connect(1, 2);
+  mesh.connect(0, 2);
+  let most = 0;
+  for (let index = 0; index < 50; index += 1) {
+    mesh.brokers[0]!.publish([`live ${index}`]);
+    await mesh.clock.settle();
+    for (const way of mesh.waysInUse()) way.deliver();
+    most = Math.max(most, ...mesh.brokers.flatMap(({ links }) => [...links.values()].map(({ feed }) => feed.flyingBytes)));
+  }
+  await mesh.pass(1000);
+  t.equal(new Set(contents(mesh)).size, 1);
+  t.equal(mesh.stores[2]!.batches.length, 250);
+  t.ok(most >= 2000 && most < 2500, `${most} bytes flew at once on a link with a window of 2000`);
+  t.strictSame(mesh.brokers.flatMap(({ links }) => [...links.values()].map(({ feed }) => feed.flyingBytes)), [0, 0, 0, 0, 0, 0], 'all is acknowledged');
+  t.strictSame(acausal(mesh), []);
+});
+
+t.test('what is missing first comes first, though the window is full of what waits for it', async (t) => {
+  for (const tailBytesMax of [1000, 1e6]) {
+    const mesh = new GossipMesh(3, { linkWindowBytes: 2000, readBytesMax: 1000, tailBytesMax });
+    mesh.connect(0, 1);
+    await mesh.flow();
+    const publish = async (index: number, count: number): Promise<void> => {
+      for (; count > 0; count -= 1) {
+        mesh.brokers[index]!.publish([`${count}`]);
+        await mesh.flow();
+      }
+    };
+    await publish(0, 1);
+    await publish(1, 10);
+    await publish(0, 50);
+    mesh.cut(0, 1);
+    mesh.connect(0, 2); // 0's own records are asked for first, and all but one of them depend on 1's
+    await mesh.flow();
+    t.equal(mesh.stores[2]!.batches.length, 61, `at once, no time has passed (tail of ${tailBytesMax} bytes)`);
+  }
+});
+
+for (const heal of [fullMesh, chain]) {
+  t.test(`random faults, then a ${heal.name} that stands: all converge (seed ${SEED})`, async (t) => {
+    const random = new SeededRandom();
+    const counts = { publish: 0, cut: 0, restart: 0, full: 0, duplicates: 0 };
+    for (let round = 0; round < 12; round += 1) {
+      const mesh = new GossipMesh(5, { linkWindowBytes: 3000, readBytesMax: 2000, tailBytesMax: 4000, holdBackBytesMax: random.pick([3000, 20_000]) });
+      for (let step = 0; step < 1500; step += 1) {
+        const [left, right] = [random.integer(0, 4), random.integer(0, 4)];
+        const action = random.integer(0, 99);
+        if (action < 20) {
+          counts.publish += 1;
+          mesh.brokers[left]!.publish(Array.from({ length: random.integer(1, 4) }, (_, index) => `${step}.${index}`));
+        } else if (action < 70) {
+          const ways = mesh.waysInUse();
+          if (ways.length > 0) random.pick(ways).deliver();
+        } else if (action < 85) await mesh.clock.settle();
+        else if (action < 92) mesh.connect(left, right);
+        else if (action < 95) {
+          if (mesh.isUp(left, right)) counts.cut += 1;
+          mesh.cut(left, right);
+        } else if (action < 99) {
+          await mesh.clock.advance(random.pick([100, 500]));
+          for (const { gossip } of mesh.brokers) gossip.tick();
+        } else if (random.integer(0, 1) === 0) {
+          counts.restart += 1;
+          await mesh.clock.settle(); // what is being written when a process dies is the store's matter
+          mesh.restart(left);
+        } else {
+          counts.full += 1;
+          mesh.stores[left]!.failures.push(new RumormillError('DISKFULL', 'no room'));
+        }
+      }
+      counts.duplicates += mesh.brokers.reduce((sum, { gossip }) => sum + gossip.received.duplicates, 0);
+      for (const store of mesh.stores) store.failures.length = 0;
+      if (heal === chain) for (let left = 0; left < 5; left += 1) for (let right = 0; right < left; right += 1) mesh.cut(left, right);
+      heal(mesh); // the full mesh keeps the links that are up, and whatever state they are in
+      await mesh.pass(30_000);
+      if (new Set(contents(mesh)).size !== 1) t.fail(`round ${round}: ${mesh.stores.map(({ batches }) => batches.length).join(', ')} batches`);
+      t.strictSame(acausal(mesh), [], `round ${round}: position order is causal`);
+      const vectors = mesh.brokers.map(({ log }) => JSON.stringify([...log.vector.snapshot()].sort()));
+      if (new Set(vectors).size !== 1) t.fail(`round ${round}: vectors differ`);
+      const flying = mesh.brokers.flatMap(({ links }) => [...links.values()].map(({ feed }) => feed.flyingBytes));
+      t.ok(flying.every((bytes) => bytes === 0), `round ${round}: all that was sent is acknowledged, or windows would close for ever`);
+      const before = mesh.brokers.map(({ gossip }) => ({ ...gossip.received }));
+      mesh.brokers[2]!.publish(['last']);
+      await mesh.pass(5000);
+      t.strictSame(mesh.stores.map(({ batches }) => String(batches.at(-1)!.body)), Array.from({ length: 5 }, () => 'last'));
+      const after = mesh.brokers.map(({ gossip }, index) => [gossip.received.records - before[index]!.records, gossip.received.duplicates - before[index]!.duplicates]);
+      t.strictSame(after, [[1, 0], [1, 0], [0, 0], [1, 0], [1, 0]], `round ${round}: it takes one transmission to each`);
+    }
+    t.ok(counts.publish > 2000 && counts.cut > 100 && counts.restart > 50 && counts.full > 50, JSON.stringify(counts));
+  });
+}

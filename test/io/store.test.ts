@@ -1,0 +1,338 @@
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import sqlite3 from 'sqlite3';
+import t, { type Test } from 'tap';
+import { parseAddress } from '../../brokers/core/address.ts';
+import { lastSeq, type Origin, type StoredBatch } from '../../brokers/core/record.ts';
+import type { Page, Store } from '../../brokers/core/runtime.ts';
+import { openStore } from '../../brokers/io/store.ts';
+import { temporaryFolder } from '../support/folder.ts';
+import { SeededRandom } from '../support/random.ts';
+import { draft, origin, specimenBatch } from '../support/record.ts';
+
+const ADDRESS = parseAddress('10.0.0.1:3000');
+const [A, B] = [origin('10.0.0.1:3000', 1), origin('10.0.0.2:3000', 2)];
+const ALL = 1_000_000_000; // bytes
+
+/** The store of a folder; closed with the test if the test has not. */
+async function open(t: Test, folder: string): Promise<Store> {
+  const store = await openStore(folder, ADDRESS, new SeededRandom().word);
+  let closed = false;
+  const close = store.close.bind(store);
+  store.close = async () => {
+    if (!closed) await close();
+    closed = true;
+  };
+  t.teardown(() => store.close());
+  return store;
+}
+
+/** Batches in position order. Each is an origin, a topic and its payloads; seqs and Lamport timestamps follow on. */
+function batches(rows: readonly (readonly [Origin, string, ...string[]])[], after = 0): StoredBatch[] {
+  const seqs = new Map<Origin, number>();
+  let lamport = 1;
+  return rows.map(([from, topic, ...payloads], index) => {
+    const seq = seqs.get(from) ?? 1;
+    const batch = { ...draft(payloads, { topic }), origin: from, seq, lamport, deps: '', position: after + index + 1 };
+    seqs.set(from, lastSeq(batch) + 1);
+    lamport += payloads.length;
+    return batch;
+  });
+}
+
+const SPECIMENS = batches([
+  [A, 'news', 'a1', 'a2', 'a3'], // position 1, seq 1..3, Lamport 1..3
+  [B, 'news', 'b1'], // 2, seq 1, Lamport 4
+  [A, 'sport', 'a4', ''], // 3, seq 4..5, Lamport 5..6
+  [B, 'news', 'b2', 'b3'], // 4, seq 2..3, Lamport 7..8
+  [A, 'news', 'a6'], // 5, seq 6, Lamport 9
+]);
+
+const positions = (page: Page | readonly StoredBatch[]): number[] => ('batches' in page ? page.batches : page).map(({ position }) => position);
+
+/** What SQLite tools see in a file, while a broker may have it open. */
+function read(file: string, sql: string): Promise<Record<string, unknown>[]> {
+  return new Promise((resolve, reject) => {
+    const db = new sqlite3.Database(file, sqlite3.OPEN_READONLY);
+    db.all(sql, (error: Error | null, rows: Record<string, unknown>[]) => db.close(() => (error ? reject(error) : resolve(rows))));
+  });
+}
+
+function execute(file: string, sql: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const db = new sqlite3.Database(file);
+    db.exec(sql, (error) => db.close(() => (error ? reject(error) : resolve())));
+  });
+}
+
+t.test('a new store is empty, and what it was given is there when it is opened again', async (t) => {
+  const folder = join(temporaryFolder(t), 'deep', 'down');
+  const store = await open(t, folder);
+  t.match(store.state, { lamport: 0, term: 0, position: 0, vector: new Map() });
+  t.match(store.state.origin, /^10\.0\.0\.1:3000\/[0-9a-f]{12}$/);
+  await store.append(SPECIMENS.slice(0, 4));
+  await store.append(SPECIMENS.slice(4));
+  await store.saveClock(5, 2);
+  await store.close();
+
+  const again = await open(t, folder);
+  t.strictSame(again.state, { origin: store.state.origin, vector: new Map([[A, 6], [B, 3]]), lamport: 9, term: 2, position: 5 });
+  t.strictSame((await again.readAfter(0, undefined, ALL)).batches, SPECIMENS, 'field by field');
+  await again.saveClock(2 ** 40, 2 ** 33);
+  await again.close();
+  const { lamport, term } = (await open(t, folder)).state;
+  t.strictSame([lamport, term], [2 ** 40, 2 ** 33], 'beyond 32 bits; the clock is at least what was saved');
+});
+
+t.test('every field comes back as it went in', async (t) => {
+  const store = await open(t, temporaryFolder(t));
+  const bytes = Buffer.from(Array.from({ length: 256 }, (_, index) => index));
+  const written: StoredBatch[] = [
+    { ...specimenBatch({ seq: 1 }), position: 1 },
+    { ...specimenBatch({ seq: 4, count: 1, lamport: 2 ** 45, time: 2 ** 41, topic: `dé'"; \u{1f600}`, lengths: '[256]', body: bytes }), position: 2 },
+    { ...specimenBatch({ seq: 5, count: 2, meta: '', deps: '', lengths: '[0,0]', body: Buffer.alloc(0) }), position: 3 },
+  ];
+  await store.append(written);
+  const { batches: found } = await store.readAfter(0, undefined, ALL);
+  t.strictSame(found, written);
+  for (const batch of found) t.ok(Buffer.isBuffer(batch.body));
+});
+
+t.test('readAfter: all topics, one, several, none', async (t) => {
+  const store = await open(t, temporaryFolder(t));
+  t.strictSame(await store.readAfter(0, undefined, ALL), { batches: [], through: 0 });
+  await store.append(SPECIMENS);
+  const cases: [after: number, topics: string[] | undefined, expected: number[]][] = [
+    [0, undefined, [1, 2, 3, 4, 5]],
+    [3, undefined, [4, 5]],
+    [5, undefined, []],
+    [0, ['news'], [1, 2, 4, 5]],
+    [2, ['news'], [4, 5]],
+    [0, ['sport', 'news'], [1, 2, 3, 4, 5]],
+    [0, ['sport', 'nothing'], [3]],
+    [0, ['nothing'], []],
+    [0, ["new' OR 1 --"], []],
+  ];
+  for (const [after, topics, expected] of cases) {
+    const page = await store.readAfter(after, topics, ALL);
+    t.strictSame(positions(page), expected, `${after} ${String(topics)}`);
+    t.equal(page.through, 5, 'all was searched');
+  }
+});
+
+t.test('readAfter by pages: at least one batch a page, and nothing missing up to `through`', async (t) => {
+  const store = await open(t, temporaryFolder(t));
+  const many = batches(Array.from({ length: 50 }, (_, index) => [index % 3 === 0 ? B : A, ['x', 'y', 'z'][index % 3]!, 'p'.repeat(1000)]));
+  await store.append(many);
+  for (const topics of [undefined, ['x'], ['x', 'y'], ['z', 'nothing', 'x']]) {
+    for (const bytesMax of [1, 1200, 5000, 100_000]) {
+      const seen: number[] = [];
+      let [at, pages] = [0, 0];
+      while (at < 50) {
+        const page = await store.readAfter(at, topics, bytesMax);
+        if (page.through <= at) throw new Error(`page after ${at} leads nowhere`);
+        t.ok(page.batches.every(({ position }) => position > at && position <= page.through));
+        t.ok(page.batches.length <= (topics?.length ?? 1) * (Math.ceil(bytesMax / 1200) + 1), `${page.batches.length} batches for ${bytesMax} bytes`);
+        seen.push(...positions(page));
+        at = page.through;
+        pages += 1;
+      }
+      const expected = many.filter(({ topic }) => topics?.includes(topic) ?? true).map(({ position }) => position);
+      t.strictSame(seen, expected, `${String(topics)} by ${bytesMax} bytes`);
+      if (bytesMax < 5000) t.ok(pages > 5, `${pages} pages`);
+    }
+  }
+});
+
+t.test('positionCovered: up to where a vector covers everything', async (t) => {
+  const store = await open(t, temporaryFolder(t));
+  t.equal(await store.positionCovered(new Map([[A, 5]])), 0, 'an empty store');
+  await store.append(SPECIMENS);
+  const cases: [vector: [Origin, number][], expected: number][] = [
+    [[], 0],
+    [[[A, 2]], 0], // in the middle of the first batch
+    [[[A, 3]], 1],
+    [[[A, 3], [B, 1]], 2],
+    [[[A, 4], [B, 1]], 2], // in the middle of the third
+    [[[A, 5], [B, 1]], 3],
+    [[[A, 6], [B, 1]], 3],
+    [[[A, 5], [B, 2]], 3], // in the middle of the fourth
+    [[[A, 5], [B, 3]], 4],
+    [[[A, 6], [B, 3]], 5],
+    [[[A, 100], [B, 100]], 5], // a reader that is ahead of this broker
+    [[[B, 3]], 0],
+    [[[origin('unknown:1'), 7], [A, 3]], 1],
+    [[[origin('unknown:1'), 7]], 0],
+  ];
+  for (const [vector, expected] of cases) t.equal(await store.positionCovered(new Map(vector)), expected, JSON.stringify(vector));
+});
+
+t.test('positionCovered does what a walk through the log does', async (t) => {
+  const store = await open(t, temporaryFolder(t));
+  const random = new SeededRandom();
+  const origins = [A, B, origin('10.0.0.3:3000', 3)];
+  const many = batches(Array.from({ length: 60 }, () => [random.pick(origins), 'news', ...new Array<string>(random.integer(1, 4)).fill('x')]));
+  await store.append(many);
+  for (let round = 0; round < 300; round += 1) {
+    const vector = new Map(origins.map((each) => [each, random.integer(0, 60)]));
+    const first = many.find((batch) => lastSeq(batch) > vector.get(batch.origin)!);
+    const expected = first === undefined ? 60 : first.position - 1;
+    if (await store.positionCovered(vector) !== expected) t.fail(`${JSON.stringify([...vector])}: not ${expected}`);
+  }
+});
+
+t.test('readRange: forward, reverse, borders in the middle of a batch, by pages', async (t) => {
+  const store = await open(t, temporaryFolder(t));
+  await store.append(SPECIMENS);
+  const cases: [from: number, to: number, expected: number[]][] = [
+    [0, 100, [1, 2, 4, 5]],
+    [3, 8, [1, 2, 4]],
+    [4, 4, [2]],
+    [8, 8, [4]], // the second message of its batch
+    [5, 6, []], // the other topic
+    [10, 100, []],
+    [9, 4, []],
+  ];
+  for (const [from, to, expected] of cases) {
+    for (const reverse of [false, true]) {
+      const ordered = reverse ? [...expected].reverse() : expected;
+      const query = { topic: 'news', from, to, reverse };
+      t.strictSame(positions(await store.readRange(query, undefined, ALL)), ordered, JSON.stringify(query));
+      const seen: number[] = [];
+      for (let previous: StoredBatch | undefined; ; ) {
+        const [next, ...more] = await store.readRange(query, previous, 1);
+        if (next === undefined) break;
+        t.strictSame(more, [], 'one at a time');
+        seen.push(next.position);
+        previous = next;
+      }
+      t.strictSame(seen, ordered, `${JSON.stringify(query)} by pages`);
+    }
+  }
+});
+
+t.test('readRange goes by Lamport timestamp and not by arrival; equal ones by arrival', async (t) => {
+  const store = await open(t, temporaryFolder(t));
+  const stamps = [50, 10, 30, 10, 20];
+  await store.append(stamps.map((lamport, index) => ({
+    ...draft(['x']), origin: origin('10.0.0.9:1', index), seq: 1, lamport, deps: '', position: index + 1,
+  })));
+  const query = { topic: 'news', from: 0, to: 100, reverse: false };
+  t.strictSame(positions(await store.readRange(query, undefined, ALL)), [2, 4, 5, 3, 1]);
+  t.strictSame(positions(await store.readRange({ ...query, reverse: true }, undefined, ALL)), [1, 3, 5, 4, 2]);
+});
+
+t.test('readWithIds: the newest that have dedupe ids, since a time', async (t) => {
+  const store = await open(t, temporaryFolder(t));
+  const meta = JSON.stringify({ ids: ['id'] });
+  const plain = JSON.stringify({ keys: ['k'] });
+  const written = batches(Array.from({ length: 6 }, () => [A, 'news', 'x']))
+    .map((batch, index) => ({ ...batch, time: 100 + index, meta: index % 2 === 0 ? meta : index === 1 ? plain : '' }));
+  await store.append(written);
+  t.strictSame(positions(await store.readWithIds(0, 10)), [1, 3, 5]);
+  t.strictSame(positions(await store.readWithIds(102, 10)), [3, 5], 'the time is inclusive');
+  t.strictSame(positions(await store.readWithIds(0, 2)), [3, 5], 'the newest');
+  t.strictSame(positions(await store.readWithIds(1000, 2)), []);
+});
+
+t.test('an append that cannot be stores nothing of itself, and the store goes on', async (t) => {
+  const folder = temporaryFolder(t);
+  const store = await open(t, folder);
+  await store.append(SPECIMENS.slice(0, 2));
+  const twice = [{ ...SPECIMENS[2]!, position: 3 }, { ...SPECIMENS[0]!, position: 4 }]; // the second one is there already
+  await t.rejects(store.append(twice), { code: 'STORE' });
+  t.strictSame(positions(await store.readAfter(0, undefined, ALL)), [1, 2]);
+  await store.append(SPECIMENS.slice(2));
+  await store.close();
+  const { position, vector } = (await open(t, folder)).state;
+  t.strictSame([position, vector], [5, new Map([[A, 6], [B, 3]])]);
+});
+
+t.test('appends and reads beside each other see what was committed before', async (t) => {
+  const store = await open(t, temporaryFolder(t));
+  const many = batches(Array.from({ length: 200 }, () => [A, 'news', 'x']));
+  let committed = 0;
+  const writing = (async () => {
+    for (const batch of many) {
+      await store.append([batch]);
+      committed = batch.position;
+    }
+  })();
+  while (committed < 200) {
+    const before = committed;
+    const page = await store.readAfter(0, undefined, ALL);
+    if (page.through < before || page.batches.length < page.through) t.fail(`${page.batches.length} read of ${before}`);
+  }
+  await writing;
+  t.equal((await store.readAfter(0, undefined, ALL)).batches.length, 200);
+});
+
+t.test('the view `messages` shows one row a message to any SQLite tool, while the broker runs too', async (t) => {
+  const folder = temporaryFolder(t);
+  const store = await open(t, folder);
+  await store.append([
+    { ...specimenBatch({ seq: 1, origin: A }), position: 1 },
+    { ...specimenBatch({ seq: 4, count: 2, lamport: 50, meta: '', topic: 'plain', lengths: '[2,3]', body: Buffer.from('éxyz'), origin: A }), position: 2 },
+  ]);
+  const file = join(folder, 'broker.db');
+  const sql = 'SELECT lamport, topic, key, headers, CAST(payload AS TEXT) AS payload, typeof(payload) AS type, origin, seq, time FROM messages ORDER BY lamport';
+  const common = { type: 'blob', origin: A, time: '2023-11-14 22:13:20' };
+  const expected = [
+    { lamport: 41, topic: 'news', key: 'k', headers: '["a","1","a","2"]', payload: 'one', seq: 1, ...common },
+    { lamport: 42, topic: 'news', key: null, headers: null, payload: '', seq: 2, ...common },
+    { lamport: 43, topic: 'news', key: '', headers: '[]', payload: 'three', seq: 3, ...common },
+    { lamport: 50, topic: 'plain', key: null, headers: null, payload: 'é', seq: 4, ...common },
+    { lamport: 51, topic: 'plain', key: null, headers: null, payload: 'xyz', seq: 5, ...common },
+  ];
+  t.same(await read(file, sql), expected, 'while it is open');
+  await store.close();
+  t.same(await read(file, sql), expected, 'when it is closed');
+  t.strictSame(await read(file, "SELECT lamport, payload FROM messages WHERE topic = 'plain' AND lamport = 51"),
+    [{ lamport: 51, payload: Buffer.from('xyz') }], 'as the README has it');
+});
+
+t.test('a file that cannot be used is refused and left as it is, byte for byte', async (t) => {
+  const made = temporaryFolder(t);
+  await (await open(t, made)).close();
+  const mine = join(made, 'broker.db');
+  const foreign = join(temporaryFolder(t), 'foreign.db');
+  await execute(foreign, "CREATE TABLE recipes (name TEXT); INSERT INTO recipes VALUES ('soup')");
+  await execute(mine, 'PRAGMA user_version = 2');
+  const cases: [name: string, bytes: Buffer, message: RegExp][] = [
+    ['newer version', readFileSync(mine), /broker\.db has version 2, this broker reads up to 1; use a newer broker$/],
+    ['no database', Buffer.alloc(8192, 'Dear diary. '), /broker\.db is not an SQLite database$/],
+    ['a few bytes', Buffer.from('xy'), /broker\.db is not an SQLite database$/],
+    ['of another program', readFileSync(foreign), /broker\.db is an SQLite file of another program$/],
+  ];
+  for (const [name, bytes, message] of cases) {
+    const folder = temporaryFolder(t);
+    const file = join(folder, 'broker.db');
+    writeFileSync(file, bytes);
+    for (let attempt = 0; attempt < 2; attempt += 1) {
+      await t.rejects(openStore(folder, ADDRESS, new SeededRandom().word), { code: 'STORE', message }, name);
+    }
+    t.ok(readFileSync(file).equals(bytes), `${name}: untouched`);
+    t.strictSame(readdirSync(folder).filter((other) => !other.startsWith('broker.lock')), ['broker.db'], `${name}: nothing beside it`);
+  }
+});
+
+t.test('a folder that cannot be used', async (t) => {
+  const folder = temporaryFolder(t);
+  writeFileSync(join(folder, 'file'), 'in the way');
+  await t.rejects(openStore(join(folder, 'file'), ADDRESS, new SeededRandom().word), { code: 'STORE', message: /^data folder .*file cannot be made: / });
+  await t.rejects(openStore(join(folder, 'file', 'below'), ADDRESS, new SeededRandom().word), { code: 'STORE', message: /cannot be made/ });
+  mkdirSync(join(folder, 'taken', 'broker.db'), { recursive: true });
+  await t.rejects(openStore(join(folder, 'taken'), ADDRESS, new SeededRandom().word), { code: 'STORE', message: /broker\.db cannot be opened for writing$/ });
+});
+
+t.test('one broker a folder, until it is closed', async (t) => {
+  const folder = temporaryFolder(t);
+  const store = await open(t, folder);
+  const message = `another broker is running on data folder ${folder}`;
+  await t.rejects(openStore(folder, ADDRESS, new SeededRandom().word), { code: 'STORE', message });
+  await store.append(SPECIMENS);
+  await store.close();
+  const next = await open(t, folder);
+  t.equal(next.state.position, 5);
+  t.equal(next.state.origin, store.state.origin);
+});

@@ -1,0 +1,276 @@
+/**
+ * A virtual network of byte streams between named hosts, in the manner of TCP: in order, delayed, and where a link is cut, kept until it heals.
+ *
+ * So a cut is felt as it is in the world: nothing arrives, nothing is refused, a dial times out, and who does not listen for silence never
+ * learns of it. A process that crashes resets its streams.
+ */
+import type { Address } from '../../brokers/core/address.ts';
+import { RumormillError } from '../../brokers/core/error.ts';
+import type { Channel, ChannelHandler, Listener, Transport } from '../../brokers/core/runtime.ts';
+import type { SeededRandom } from '../support/random.ts';
+import type { Life, VirtualTime } from './time.ts';
+
+const [DELAY_MIN_US, DELAY_MAX_US] = [50, 2000];
+
+/** A process on a host. */
+interface Party {
+  readonly host: string;
+  readonly life: Life;
+}
+
+interface Acceptor extends Party {
+  readonly accept: (channel: Channel) => void;
+}
+
+export class VirtualNetwork {
+  /** What happened, so that tests can say that their faults did. */
+  readonly counts = { delivered: 0, held: 0, dialsLost: 0, resets: 0 };
+  readonly #time: VirtualTime;
+  readonly #random: SeededRandom;
+  readonly #listeners = new Map<Address, Acceptor>();
+  readonly #cuts = new Set<string>();
+  readonly #ends = new Set<End>();
+  #dials = 0;
+
+  constructor(time: VirtualTime, random: SeededRandom) {
+    this.#time = time;
+    this.#random = random;
+  }
+
+  /** Nothing goes between the two hosts, either way, until `heal`. */
+  cut(a: string, b: string): void {
+    this.#cuts.add(pair(a, b));
+  }
+
+  heal(a: string, b: string): void {
+    this.#cuts.delete(pair(a, b));
+    for (const end of this.#ends) end.pump();
+  }
+
+  healAll(): void {
+    this.#cuts.clear();
+    for (const end of this.#ends) end.pump();
+  }
+
+  isCut(a: string, b: string): boolean {
+    return this.#cuts.has(pair(a, b));
+  }
+
+  /** The network as one process sees it. */
+  transport(host: string, life: Life): Transport {
+    return {
+      listen: (address, accept) => Promise.resolve(this.#listen(address, { host, life, accept })),
+      dial: (address, timeoutMs) => this.#dial({ host, life }, address, timeoutMs),
+    };
+  }
+
+  /** The streams of a process that is gone are reset. */
+  crashed(life: Life): void {
+    for (const [address, acceptor] of this.#listeners) if (acceptor.life === life) this.#listeners.delete(address);
+    for (const end of [...this.#ends]) if (end.party.life === life) end.reset();
+  }
+
+  delayMs(): number {
+    return this.#random.integer(DELAY_MIN_US, DELAY_MAX_US) / 1000;
+  }
+
+  closed(end: End): void {
+    this.#ends.delete(end);
+  }
+
+  #listen(address: Address, acceptor: Acceptor): Listener {
+    if (this.#listeners.has(address)) throw new RumormillError('CONFIG', `${address} is in use`);
+    this.#listeners.set(address, acceptor);
+    return {
+      close: () => {
+        if (this.#listeners.get(address) === acceptor) this.#listeners.delete(address);
+        return Promise.resolve();
+      },
+    };
+  }
+
+  #dial(from: Party, address: Address, timeoutMs: number): Promise<Channel> {
+    return new Promise((resolve, reject) => {
+      const fail = (what: string) => (): void => {
+        if (!from.life.isOver) reject(new RumormillError('UNREACHABLE', `${address}: ${what}`));
+      };
+      if (this.isCut(from.host, address)) {
+        this.counts.dialsLost += 1;
+        this.#time.after(timeoutMs, fail(`no connection within ${timeoutMs} ms`));
+        return;
+      }
+      this.#time.after(this.delayMs(), () => {
+        const acceptor = this.#listeners.get(address);
+        if (acceptor === undefined) return void this.#time.after(this.delayMs(), fail('connection refused'));
+        if (from.life.isOver) return;
+        const [here, there] = this.#connect(from, acceptor, address);
+        acceptor.accept(there);
+        this.#time.after(this.delayMs(), () => resolve(here));
+      });
+    });
+  }
+
+  #connect(from: Party, to: Party, address: Address): [End, End] {
+    const here = new End(this, this.#time, from, address);
+    const there = new End(this, this.#time, to, `${from.host}#${(this.#dials += 1)}`);
+    [here.other, there.other] = [there, here];
+    this.#ends.add(here).add(there);
+    return [here, there];
+  }
+}
+
+type Item = { readonly at: number } & ({ readonly kind: 'data'; readonly bytes: Uint8Array } | { readonly kind: 'end' | 'reset' });
+
+/** One end of a stream. What it has sent and the other end has not taken waits in `#way`, in order. */
+class End implements Channel {
+  readonly remote: string;
+  readonly party: Party;
+  other!: End;
+  bufferedBytes = 0;
+  readonly #network: VirtualNetwork;
+  readonly #time: VirtualTime;
+  readonly #way: Item[] = [];
+  #written: Uint8Array[] = []; // in this turn
+  #pumping = false;
+  #handler: ChannelHandler | undefined;
+  #paused = false;
+  #sentEnd = false;
+  #gotEnd = false;
+  #isClosed = false;
+
+  constructor(network: VirtualNetwork, time: VirtualTime, party: Party, remote: string) {
+    this.#network = network;
+    this.#time = time;
+    this.party = party;
+    this.remote = remote;
+  }
+
+  write(bytes: Uint8Array): void {
+    if (this.#sentEnd || this.#isClosed) return;
+    this.bufferedBytes += bytes.length;
+    this.#written.push(bytes);
+    if (this.#written.length === 1) this.#time.after(0, () => this.#flush());
+  }
+
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.other.pump();
+  }
+
+  end(): void {
+    if (this.#sentEnd || this.#isClosed) return;
+    this.#flush();
+    this.#sentEnd = true;
+    this.#send({ kind: 'end', at: this.#arrival() });
+    this.resume();
+    this.#closeIfDone();
+  }
+
+  destroy(): void {
+    if (this.#isClosed) return;
+    this.reset();
+    this.#tell((handler) => handler.closed(undefined));
+  }
+
+  attach(handler: ChannelHandler): void {
+    this.#handler = handler;
+    this.other.pump();
+  }
+
+  /** Ends the stream without a word to the process here: it asked for it, or is gone. */
+  reset(): void {
+    if (this.#isClosed) return;
+    this.#close();
+    this.#way.length = 0;
+    this.#send({ kind: 'reset', at: this.#arrival() });
+  }
+
+  /** Sees to it that what is on the way arrives, if it can. */
+  pump(): void {
+    const item = this.#way[0];
+    if (item === undefined || this.#pumping || !this.other.#takes(item)) return;
+    if (this.#network.isCut(this.party.host, this.other.party.host)) {
+      this.#network.counts.held += 1;
+      return;
+    }
+    this.#pumping = true;
+    this.#time.after(item.at - this.#time.now, () => {
+      this.#pumping = false;
+      const cut = this.#network.isCut(this.party.host, this.other.party.host);
+      if (!cut && this.#way[0] === item && this.other.#takes(item)) this.#arrive(item);
+      this.pump();
+    });
+  }
+
+  #flush(): void {
+    const bytes = Buffer.concat(this.#written);
+    this.#written = [];
+    if (bytes.length > 0 && !this.#isClosed) this.#send({ kind: 'data', bytes, at: this.#arrival() });
+  }
+
+  #send(item: Item): void {
+    this.#way.push(item);
+    this.pump();
+  }
+
+  #arrival(): number {
+    return Math.max(this.#time.now + this.#network.delayMs(), this.#way.at(-1)?.at ?? 0);
+  }
+
+  #takes(item: Item): boolean {
+    return item.kind === 'reset' || this.#isClosed || (this.#handler !== undefined && !(this.#paused && item.kind === 'data'));
+  }
+
+  #arrive(item: Item): void {
+    this.#way.shift();
+    this.#network.counts.delivered += 1;
+    this.other.#take(item);
+    if (item.kind !== 'data' || this.#isClosed) return;
+    this.bufferedBytes -= item.bytes.length;
+    if (this.bufferedBytes === 0) this.#tell((handler) => handler.drain());
+  }
+
+  #take(item: Item): void {
+    if (this.#isClosed) {
+      if (item.kind === 'data') this.#send({ kind: 'reset', at: this.#arrival() });
+      return;
+    }
+    switch (item.kind) {
+      case 'data':
+        return this.#tell((handler) => handler.data(Buffer.from(item.bytes)));
+      case 'end':
+        this.#gotEnd = true;
+        this.#tell((handler) => handler.ended());
+        return this.#closeIfDone();
+      case 'reset':
+        this.#network.counts.resets += 1;
+        this.#close();
+        return this.#tell((handler) => handler.closed('connection reset'));
+    }
+  }
+
+  #closeIfDone(): void {
+    if (!this.#sentEnd || !this.#gotEnd || this.#isClosed) return;
+    this.#close(this.#way.length > 0);
+    this.#tell((handler) => handler.closed(undefined));
+  }
+
+  /** What is still on the way arrives all the same, unless it is a reset. */
+  #close(stillSending = false): void {
+    this.#isClosed = true;
+    this.#written = [];
+    if (!stillSending && this.other.#isClosed) for (const end of [this, this.other]) this.#network.closed(end);
+  }
+
+  #tell(call: (handler: ChannelHandler) => void): void {
+    if (!this.party.life.isOver && this.#handler !== undefined) call(this.#handler);
+  }
+}
+
+function pair(a: string, b: string): string {
+  return a < b ? `${a} ${b}` : `${b} ${a}`;
+}

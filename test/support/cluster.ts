@@ -1,0 +1,220 @@
+/**
+ * Real brokers as processes of their own, on real sockets and files in a temporary folder; all of it is gone when the test ends.
+ *
+ * They run `dist/`, which `npm test` builds first. Set DIST to run another build.
+ */
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { readdirSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import type { Test } from 'tap';
+import { temporaryFolder } from './folder.ts';
+import { freePorts } from './port.ts';
+import { RespClient } from './resp-client.ts';
+import { waitFor, within } from './wait.ts';
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const DIST = process.env['DIST'] ?? join(ROOT, 'dist');
+const HOST = '127.0.0.1';
+
+/** A line of a broker's log; `event` is the whole line where it is not JSON. */
+export interface LogLine {
+  readonly event: string;
+  readonly level?: string;
+  readonly [field: string]: unknown;
+}
+
+/** How a process ended: its exit status, or the signal that ended it. */
+export type Exit = number | NodeJS.Signals;
+
+type Args = Readonly<Record<string, string>>; // flags without their dashes
+
+/** One broker: its address and folder for good, a process while it runs. */
+export class BrokerProcess {
+  readonly port: number;
+  readonly address: string;
+  /** Every line it ever logged, over all its lives. */
+  readonly log: LogLine[] = [];
+  readonly #args: Args;
+  readonly #clients = new Set<RespClient>();
+  #child: ChildProcessByStdio<null, null, Readable> | undefined;
+  #exited: Promise<Exit> | undefined;
+
+  constructor(port: number, args: Args) {
+    this.port = port;
+    this.#args = { host: HOST, port: String(port), 'log-format': 'json', 'log-level': 'debug', ...args };
+    this.address = `${this.#args['host']}:${port}`;
+  }
+
+  get file(): string {
+    return join(this.#args['data-dir']!, `${this.#args['host']}-${this.port}`, 'broker.db');
+  }
+
+  get isRunning(): boolean {
+    return this.#child !== undefined;
+  }
+
+  /** Starts the process and returns at once. */
+  spawn(): void {
+    const { NODE_OPTIONS: _, ...env } = process.env; // tap's loaders are none of the broker's business
+    const flags = Object.entries(this.#args).flatMap(([name, value]) => [`--${name}`, value]);
+    const child = spawn(process.execPath, [join(DIST, 'brokers/broker.js'), ...flags], { stdio: ['ignore', 'ignore', 'pipe'], env });
+    this.#child = child;
+    createInterface({ input: child.stderr }).on('line', (line) => this.log.push(parseLine(line)));
+    this.#exited = new Promise((resolve) => child.once('close', (code, signal) => {
+      this.#child = undefined;
+      resolve(code ?? signal ?? 0);
+    }));
+  }
+
+  /** Starts the process and waits until it serves. */
+  async start(): Promise<void> {
+    const before = this.log.length;
+    this.spawn();
+    await waitFor(`broker ${this.port} is ready`, () => {
+      if (!this.isRunning) throw new Error(`broker ${this.port} ended: ${JSON.stringify(this.log.at(-1))}`);
+      return this.log.slice(before).some(({ event }) => event === 'broker ready');
+    });
+  }
+
+  /** How the process ends, or ended. */
+  exit(timeoutMs?: number): Promise<Exit> {
+    return within(`broker ${this.port} exits`, this.#exited!, timeoutMs);
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#child?.kill(signal);
+  }
+
+  /** As a power cut would: nothing is said to anybody. */
+  async kill(): Promise<void> {
+    if (this.#child === undefined) return;
+    this.signal('SIGKILL');
+    await this.exit();
+  }
+
+  /** SIGTERM, and how it exits. */
+  async stop(): Promise<Exit> {
+    this.signal('SIGTERM');
+    return this.exit();
+  }
+
+  /** A new connection; closed with the cluster. */
+  async connect(): Promise<RespClient> {
+    const client = await RespClient.open(this.port, this.#args['host']!);
+    this.#clients.add(client);
+    return client;
+  }
+
+  async status(): Promise<Record<string, string>> {
+    return this.#once((client) => client.fields('MESH', 'STATUS'));
+  }
+
+  async vector(): Promise<Record<string, string>> {
+    return this.#once((client) => client.fields('MESH', 'VECTOR'));
+  }
+
+  /** The coordinator as this broker sees it, '' for none. */
+  async leader(): Promise<string> {
+    return (await this.status())['coordinator']!;
+  }
+
+  logged(event: string): LogLine[] {
+    return this.log.filter((line) => line.event === event);
+  }
+
+  async dispose(): Promise<void> {
+    for (const client of this.#clients) client.close();
+    await this.kill();
+  }
+
+  async #once<T>(ask: (client: RespClient) => Promise<T>): Promise<T> {
+    const client = await RespClient.open(this.port, this.#args['host']!);
+    try {
+      return await ask(client);
+    } finally {
+      client.close();
+    }
+  }
+}
+
+/** Brokers that share a globalState.csv. Their ports ascend, so the last one is the highest: the coordinator. */
+export class Cluster {
+  readonly folder: string;
+  readonly csv: string;
+  readonly brokers: BrokerProcess[] = [];
+
+  /** A cluster without brokers; gone with the test. */
+  constructor(t: Test) {
+    assertBuilt();
+    this.folder = temporaryFolder(t);
+    this.csv = join(this.folder, 'globalState.csv');
+    this.list([]);
+    t.teardown(() => Promise.all(this.brokers.map((broker) => broker.dispose()))); // before the folder goes: the last teardown runs first
+  }
+
+  /** A mesh of running brokers that agree on a coordinator. */
+  static async start(t: Test, count: number, args: Args = {}): Promise<Cluster> {
+    const cluster = new Cluster(t);
+    const ports = await freePorts(count);
+    cluster.list(ports.map((port) => `${HOST},${port}`));
+    for (const port of ports) cluster.add(port, args);
+    await Promise.all(cluster.brokers.map((broker) => broker.start()));
+    await cluster.settled();
+    return cluster;
+  }
+
+  /** Writes globalState.csv. */
+  list(rows: readonly string[]): void {
+    writeFileSync(this.csv, ['ip-address,port', ...rows, ''].join('\n'));
+  }
+
+  /** Another broker, which is not started yet. */
+  add(port: number, args: Args = {}): BrokerProcess {
+    const broker = new BrokerProcess(port, { 'global-state': this.csv, 'data-dir': join(this.folder, 'data'), ...args });
+    this.brokers.push(broker);
+    return broker;
+  }
+
+  get running(): BrokerProcess[] {
+    return this.brokers.filter((broker) => broker.isRunning);
+  }
+
+  /** Waits until all that run are linked and name the last one coordinator. */
+  async settled(timeoutMs?: number): Promise<void> {
+    const { running } = this;
+    const leader = running.at(-1)!.address;
+    await waitFor(`all ${running.length} brokers are linked under ${leader}`, async () => {
+      const statuses = await Promise.all(running.map((broker) => broker.status()));
+      return statuses.every((status) => status['coordinator'] === leader && Number(status['links']) >= running.length - 1);
+    }, timeoutMs);
+  }
+
+  /** Waits until all that run hold the same records, `messages` of them where that is given. */
+  async converged(messages?: number): Promise<void> {
+    await waitFor(`all brokers hold the same ${messages ?? ''} messages`, async () => {
+      const vectors = await Promise.all(this.running.map((broker) => broker.vector()));
+      const texts = vectors.map((vector) => JSON.stringify(Object.entries(vector).sort()));
+      const count = Object.values(vectors[0]!).reduce((sum, seq) => sum + Number(seq), 0);
+      return texts.every((text) => text === texts[0]) && (messages === undefined || count === messages);
+    });
+  }
+}
+
+function parseLine(line: string): LogLine {
+  try {
+    return JSON.parse(line) as LogLine;
+  } catch {
+    return { event: line }; // what is written before there is a log
+  }
+}
+
+/** Fails early and clearly, where tests would otherwise try what is not there any more. */
+function assertBuilt(): void {
+  const built = statSync(join(DIST, 'brokers/broker.js'), { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  const sources = readdirSync(join(ROOT, 'brokers'), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'));
+  const newer = sources.find((name) => statSync(join(ROOT, 'brokers', name)).mtimeMs > built);
+  if (newer !== undefined && process.env['DIST'] === undefined) throw new Error(`dist/ is older than brokers/${newer}: npm run build`);
+}

@@ -1,0 +1,107 @@
+/**
+ * A store in memory, by the letter of core/runtime.ts. It checks what every caller owes a store: positions follow on, an origin's records
+ * come in seq order without holes, and only after what they depend on (invariants 3 and 4).
+ */
+import { assert, type RumormillError } from '../../brokers/core/error.ts';
+import {
+  BATCH_MESSAGES_MAX, batchBytes, lastLamport, lastSeq, type Origin, parseDeps, parseMeta, type StoredBatch,
+} from '../../brokers/core/record.ts';
+import type { Page, RangeQuery, Store, StoreState } from '../../brokers/core/runtime.ts';
+import type { Vector } from '../../brokers/core/version-vector.ts';
+
+export class MemoryStore implements Store {
+  readonly origin: Origin;
+  readonly batches: StoredBatch[] = [];
+  /** How many batches each transaction had. */
+  readonly transactions: number[] = [];
+  readonly clocks: (readonly [lamport: number, term: number])[] = [];
+  /** What the next appends fail with, one after another. */
+  readonly failures: RumormillError[] = [];
+  reads = 0;
+  #gate: Promise<void> | undefined;
+
+  constructor(origin: Origin) {
+    this.origin = origin;
+  }
+
+  get state(): StoreState {
+    const [lamport, term] = this.clocks.at(-1) ?? [0, 0];
+    return {
+      origin: this.origin,
+      vector: this.#vector(),
+      lamport: Math.max(lamport, ...this.batches.map(lastLamport)),
+      term,
+      position: this.batches.length,
+    };
+  }
+
+  /** Makes appends wait until the function that it returns is called. */
+  hold(): () => void {
+    let release = (): void => undefined;
+    this.#gate = new Promise((resolve) => (release = resolve));
+    return () => {
+      this.#gate = undefined;
+      release();
+    };
+  }
+
+  async append(batches: readonly StoredBatch[]): Promise<void> {
+    await this.#gate;
+    const failure = this.failures.shift();
+    if (failure !== undefined) throw failure;
+    const vector = new Map(this.#vector());
+    for (const [index, batch] of batches.entries()) {
+      assert(batch.position === this.batches.length + index + 1, `position ${batch.position} does not follow on`);
+      assert(batch.seq === (vector.get(batch.origin) ?? 0) + 1, `${batch.origin} ${batch.seq} does not follow on`);
+      for (const [origin, seq] of parseDeps(batch)) {
+        assert((vector.get(origin) ?? 0) >= seq, `${batch.origin} ${batch.seq} comes before ${origin} ${seq}, on which it depends`);
+      }
+      vector.set(batch.origin, lastSeq(batch));
+    }
+    this.batches.push(...batches);
+    this.transactions.push(batches.length);
+  }
+
+  async saveClock(lamport: number, term: number): Promise<void> {
+    this.clocks.push([lamport, term]);
+  }
+
+  async readAfter(position: number, topics: readonly string[] | undefined, bytesMax: number): Promise<Page> {
+    this.reads += 1;
+    const head = this.batches.length;
+    const found = this.batches.slice(position).filter(({ topic }) => topics?.includes(topic) ?? true);
+    const batches = cutPage(found, bytesMax);
+    return { batches, through: batches.length < found.length ? batches.at(-1)!.position : head };
+  }
+
+  async positionCovered(vector: Vector): Promise<number> {
+    const first = this.batches.find((batch) => lastSeq(batch) > (vector.get(batch.origin) ?? 0));
+    return first === undefined ? this.batches.length : first.position - 1;
+  }
+
+  async readRange(query: RangeQuery, previous: StoredBatch | undefined, bytesMax: number): Promise<StoredBatch[]> {
+    const { topic, from, to, reverse } = query;
+    const sign = reverse ? -1 : 1;
+    const order = (a: StoredBatch, b: StoredBatch): number => sign * (a.lamport - b.lamport || a.position - b.position);
+    const found = this.batches.filter((batch) => batch.topic === topic && batch.lamport <= to && lastLamport(batch) >= from
+      && batch.lamport >= from - BATCH_MESSAGES_MAX && (previous === undefined || order(batch, previous) > 0));
+    return cutPage(found.sort(order), bytesMax);
+  }
+
+  async readWithIds(since: number, limit: number): Promise<StoredBatch[]> {
+    return this.batches.filter((batch) => parseMeta(batch).ids !== undefined && batch.time >= since).slice(-limit);
+  }
+
+  async close(): Promise<void> {}
+
+  #vector(): Vector {
+    return new Map(this.batches.map((batch) => [batch.origin, lastSeq(batch)]));
+  }
+}
+
+/** About `bytesMax`, at least one. */
+function cutPage(batches: StoredBatch[], bytesMax: number): StoredBatch[] {
+  let bytes = 0;
+  const end = batches.findIndex((batch) => bytes >= bytesMax || ((bytes += batchBytes(batch)), false));
+  return end < 0 ? batches : batches.slice(0, Math.max(1, end));
+}

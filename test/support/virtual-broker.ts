@@ -1,0 +1,103 @@
+/** A real Broker in this process, on a store in memory, a clock that stands still, and connections that the test holds the other end of. */
+import type { ConfigOptions } from '../../brokers/config.ts';
+import { RumormillError } from '../../brokers/core/error.ts';
+import type { Channel, Logger } from '../../brokers/core/runtime.ts';
+import { Broker } from '../../brokers/host.ts';
+import { ReplyParser, type Reply } from '../../brokers/wire/reply-parser.ts';
+import { encodeCommand } from '../../brokers/wire/resp.ts';
+import { ManualClock } from './manual-clock.ts';
+import { MemoryStore } from './memory-store.ts';
+import { origin } from './record.ts';
+import { VirtualChannel } from './virtual-channel.ts';
+
+const SILENT: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+
+export class VirtualBroker {
+  readonly clock = new ManualClock();
+  readonly store = new MemoryStore(origin('localhost:3000'));
+  #broker: Broker | undefined;
+  #before = 0;
+  #accept: ((channel: Channel) => void) | undefined;
+
+  static async start(options: ConfigOptions = {}): Promise<VirtualBroker> {
+    const virtual = new VirtualBroker();
+    virtual.#broker = await Broker.start(options, [], {
+      clock: virtual.clock,
+      random: () => 0,
+      logger: SILENT,
+      openStore: () => Promise.resolve(virtual.store),
+      transport: {
+        listen: (_, accept) => {
+          virtual.#accept = accept;
+          return Promise.resolve({ close: () => Promise.resolve() });
+        },
+        dial: () => Promise.reject(new RumormillError('UNREACHABLE', 'there is nobody else')),
+      },
+    });
+    await virtual.clock.advance(200); // it elects itself, which takes a few timestamps
+    virtual.#before = Number(virtual.broker.status()['lamport']);
+    return virtual;
+  }
+
+  get broker(): Broker {
+    return this.#broker!;
+  }
+
+  connect(): VirtualClient {
+    const channel = new VirtualChannel('client');
+    this.#accept!(channel);
+    return new VirtualClient(channel, this.clock, this.#before);
+  }
+}
+
+/** The other end of a connection: what it sends arrives at once, what it is sent lies in `channel.onTheWay`. */
+export class VirtualClient {
+  readonly channel: VirtualChannel;
+  readonly #clock: ManualClock;
+  readonly #before: number;
+  readonly #parser = new ReplyParser();
+
+  constructor(channel: VirtualChannel, clock: ManualClock, before: number) {
+    this.#before = before;
+    this.channel = channel;
+    this.#clock = clock;
+  }
+
+  /** Commands, as words between blanks, that arrive together; nothing is waited for. */
+  send(...commands: readonly string[]): void {
+    this.sendBytes(Buffer.concat(commands.map((command) => encodeCommand(command.split(' ')))));
+  }
+
+  sendBytes(bytes: Uint8Array): void {
+    this.channel.receive(bytes);
+  }
+
+  /** The client sends no more. */
+  end(): void {
+    this.channel.handler.ended();
+  }
+
+  /**
+   * The replies that have come, after everything that can be done now is done: bytes as text, errors as `-CODE message`, a Lamport timestamp
+   * that is a reply by itself counted from the first publish.
+   */
+  async replies(): Promise<unknown[]> {
+    await this.#clock.settle();
+    for (const bytes of this.channel.onTheWay.splice(0)) this.#parser.push(Buffer.from(bytes));
+    const replies: unknown[] = [];
+    for (let reply = this.#parser.next(); reply !== undefined; reply = this.#parser.next()) replies.push(typeof reply === 'number' ? reply - this.#before : plain(reply));
+    return replies;
+  }
+
+  /** The commands' replies. */
+  async ask(...commands: readonly string[]): Promise<unknown[]> {
+    this.send(...commands);
+    return this.replies();
+  }
+}
+
+function plain(reply: Reply): unknown {
+  if (Buffer.isBuffer(reply)) return reply.toString();
+  if (reply instanceof RumormillError) return `-${reply.code} ${reply.message}`;
+  return Array.isArray(reply) ? reply.map(plain) : reply;
+}
