@@ -1,20 +1,14 @@
 #!/usr/bin/env node
 /**
- * Command line of one broker: flags, globalState.csv, signals. Exit status 0 after SIGINT or SIGTERM, 1 with one line where it cannot run.
+ * Command line of one broker: flags and signals. Exit status 0 after SIGINT or SIGTERM, 1 with one line where it cannot run.
  */
 import { Command, Option } from 'commander';
-import { join } from 'node:path';
-import { ACK_LEVELS, type AckLevel, makeConfig } from './config.ts';
+import { ACK_LEVELS, type AckLevel } from './config.ts';
 import { messageOf } from './core/error.ts';
 import type { LogLevel } from './core/runtime.ts';
-import { Broker } from './host.ts';
-import { systemClock, systemRandom } from './io/clock.ts';
-import { readGlobalState, watchGlobalState } from './io/global-state.ts';
+import { startBroker } from './embed.ts';
 import { LOG_LEVELS, type LogFormat, makeLogger } from './io/logger.ts';
-import { openStore } from './io/store.ts';
-import { tcpTransport } from './io/transport.ts';
 
-const WATCH_MS = 500;
 const EXIT_MS = 4500; // a shutdown that takes longer is cut off
 
 const EXAMPLES = `
@@ -53,19 +47,7 @@ const program = new Command('rumormill-broker')
 
 async function run(flags: Flags): Promise<void> {
   const logger = makeLogger(flags.logLevel, flags.logFormat, (line) => process.stderr.write(line));
-  const config = makeConfig(flags);
-  const rows = await readGlobalState(flags.globalState);
-  const folder = join(flags.dataDir, folderName(flags.host, flags.port));
-  const broker = await Broker.start(flags, rows, {
-    clock: systemClock,
-    random: systemRandom,
-    transport: tcpTransport,
-    logger,
-    openStore: () => openStore(folder, config.address, systemRandom),
-  });
-  const unwatch = watchGlobalState(
-    flags.globalState, rows, WATCH_MS, (changed) => broker.configure(changed),
-    (error) => logger.error('globalState.csv not taken over, the last good list stays', { reason: error.message }));
+  const broker = await startBroker({ ...flags, brokers: flags.globalState, logger });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.on(signal, () => {
       logger.info('stopping', { signal });
@@ -73,16 +55,7 @@ async function run(flags: Flags): Promise<void> {
       void broker.stop();
     });
   }
-  try {
-    await broker.stopped;
-  } finally {
-    unwatch();
-  }
-}
-
-/** Characters of an IPv6 address that folders cannot have everywhere are replaced. */
-function folderName(host: string, port: string): string {
-  return `${host.toLowerCase().replaceAll(/[[\]]/g, '').replaceAll(':', '_')}-${port}`;
+  await broker.stopped;
 }
 
 try {

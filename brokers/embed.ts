@@ -1,0 +1,64 @@
+/**
+ * A broker inside a program of your own: `import { startBroker } from 'rumormill/broker'`. The real clock, network and disk around `Broker`; what
+ * the command line does, without flags and signals.
+ */
+import { join } from 'node:path';
+import { type ConfigOptions, makeConfig } from './config.ts';
+import { type Address, parseAddress } from './core/address.ts';
+import type { Logger } from './core/runtime.ts';
+import { Broker } from './host.ts';
+import { systemClock, systemRandom } from './io/clock.ts';
+import { readGlobalState, watchGlobalState } from './io/global-state.ts';
+import { makeLogger } from './io/logger.ts';
+import { openStore } from './io/store.ts';
+import { tcpTransport } from './io/transport.ts';
+
+export type { ConfigOptions, Limits } from './config.ts';
+export { RumormillError } from './core/error.ts';
+export type { Logger, LogFields, LogLevel } from './core/runtime.ts';
+export { Broker } from './host.ts';
+export { makeLogger } from './io/logger.ts';
+
+const WATCH_MS = 500;
+
+export interface EmbedOptions extends ConfigOptions {
+  /** The brokers of the mesh: a CSV file, which is read again when it changes, or a list of `host:port`. Default `globalState.csv`. */
+  readonly brokers?: string | readonly string[];
+  /** The log is `<dataDir>/<host>-<port>/broker.db`. Default `data`. */
+  readonly dataDir?: string;
+  /** Default: lines of level info on standard error. */
+  readonly logger?: Logger;
+}
+
+/**
+ * Starts a broker; `broker.stop()` stops it, `broker.stopped` settles when it has.
+ * @throws RumormillError CONFIG or STORE, in one line for a person
+ */
+export async function startBroker(options: EmbedOptions = {}): Promise<Broker> {
+  const { brokers = 'globalState.csv', dataDir = 'data' } = options;
+  const logger = options.logger ?? makeLogger('info', 'text', (line) => process.stderr.write(line));
+  const { address } = makeConfig(options);
+  const rows = typeof brokers === 'string' ? await readGlobalState(brokers) : brokers.map(parseAddress);
+  const broker = await Broker.start(options, rows, {
+    clock: systemClock,
+    random: systemRandom,
+    transport: tcpTransport,
+    logger,
+    openStore: () => openStore(join(dataDir, folderName(address)), address, systemRandom),
+  });
+  if (typeof brokers === 'string') watch(broker, brokers, rows, logger);
+  return broker;
+}
+
+function watch(broker: Broker, file: string, rows: readonly Address[], logger: Logger): void {
+  const unwatch = watchGlobalState(
+    file, rows, WATCH_MS, (changed) => broker.configure(changed),
+    (error) => logger.error('globalState.csv not taken over, the last good list stays', { reason: error.message }));
+  broker.stopped.then(unwatch, unwatch);
+}
+
+/** `<host>-<port>`, less the characters of an IPv6 address that folders cannot have everywhere. */
+function folderName(address: Address): string {
+  const colon = address.lastIndexOf(':');
+  return `${address.slice(0, colon).replaceAll(/[[\]]/g, '').replaceAll(':', '_')}-${address.slice(colon + 1)}`;
+}
