@@ -10,7 +10,7 @@ import { messageOf, RumormillError } from './core/error.ts';
 import { Membership, type MemberState } from './core/membership.ts';
 import type { Origin } from './core/record.ts';
 import type { Channel, Logger, Random, Transport } from './core/runtime.ts';
-import { countMissing, EMPTY_VECTOR } from './core/version-vector.ts';
+import { countMissing, EMPTY_VECTOR, type Vector } from './core/version-vector.ts';
 import { Gossip, type GossipRuntime } from './gossip.ts';
 import { Link } from './link.ts';
 import type { Args, CommandParser } from './wire/command-parser.ts';
@@ -41,6 +41,7 @@ export class Mesh {
   readonly #membership: Membership;
   readonly #gossip: Gossip;
   readonly #bully: Bully;
+  readonly #lastSeen = new Map<Address, Vector>(); // what peers had when their links were lost
   readonly #said = new Set<string>(); // what is logged once
   #effects: Promise<void> = Promise.resolve(); // of the election, one after another
   #joinBy: number; // the first election is held by then
@@ -89,7 +90,7 @@ export class Mesh {
     const peers = this.#membership.all().map((address): BrokerInfo => ({
       address,
       state: this.#membership.state(address, now),
-      behind: countMissing(mine, byAddress.get(address)?.vector.snapshot() ?? EMPTY_VECTOR),
+      behind: countMissing(mine, byAddress.get(address)?.vector.snapshot() ?? this.#lastSeen.get(address) ?? EMPTY_VECTOR),
     }));
     return [...peers, { address: config.address, state: 'self' as const, behind: 0 }].sort((a, b) => compareAddresses(a.address, b.address));
   }
@@ -234,6 +235,7 @@ export class Mesh {
     }
     this.#links.set(hello.origin, link);
     this.#membership.linkUp(hello.address, now);
+    this.#lastSeen.delete(hello.address);
     logger[other === undefined ? 'info' : 'debug']('peer connected', { lamport: lamport.time, peer: hello.address });
     for (const each of this.#links.values()) each.send({ type: 'MEMBERS', addresses: [...this.#links.values()].map(({ peer }) => peer.address) });
     this.#gossip.linkUp(link);
@@ -277,6 +279,7 @@ export class Mesh {
     if (this.#links.get(origin) !== link) return;
     this.#links.delete(origin);
     this.#membership.linkDown(address, link.leaving, now);
+    if (this.#lastSeen.size < this.#runtime.config.limits.membersMax) this.#lastSeen.set(address, link.vector.snapshot());
     if (this.#closing) return;
     logger[link.replaced ? 'debug' : 'info'](link.leaving ? 'peer left' : 'peer lost', { lamport: lamport.time, peer: address, reason });
     this.#gossip.linkDown(link);

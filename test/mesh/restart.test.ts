@@ -1,3 +1,5 @@
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import t from 'tap';
 import { type BrokerProcess as Broker, Cluster } from '../support/cluster.ts';
 import { waitFor } from '../support/wait.ts';
@@ -42,6 +44,27 @@ t.test('a broker that was away is brought up to date and is sent nothing twice',
   t.equal(payloads.length, 302);
   t.equal(new Set(payloads).size, 302);
   t.equal(payloads[0], 'a');
+});
+
+t.test('an old copy of a store stops, with one line, before it gives a name away twice; an empty folder gets everything back', async (t) => {
+  const cluster = await Cluster.start(t, 2);
+  const low = cluster.brokers[0]!;
+  await (await low.connect()).publish('news', 'before the backup', 'ACKS', 'all');
+  t.equal(await low.stop(), 0);
+  const backup = readFileSync(low.file);
+  await low.start();
+  await (await low.connect()).publish('news', 'after it', 'ACKS', 'all');
+  t.equal(await low.stop(), 0);
+
+  writeFileSync(low.file, backup);
+  low.spawn();
+  t.equal(await low.exit(10_000), 1);
+  t.match(low.logged('store failed, broker stops'), [{ reason: /holds 2 records of this store, which itself holds 1: it is an old copy/ }]);
+  t.ok(readFileSync(low.file).equals(backup), 'the file is left alone');
+
+  rmSync(dirname(low.file), { recursive: true });
+  await low.start();
+  await cluster.converged(2);
 });
 
 t.test('SIGTERM while publishing: exit 0 within 5 s, and everything acknowledged is on disk', async (t) => {
