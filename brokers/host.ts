@@ -74,7 +74,8 @@ export class Broker {
     const broker = new Broker(config, store, runtime);
     try {
       await broker.#restoreIds();
-      broker.#listener = await runtime.transport.listen(config.bind, (channel) => broker.#accept(channel));
+      broker.#listener = await runtime.transport.listen(
+        config.bind, (channel) => broker.#accept(channel), (reason) => runtime.logger.warn('connection not accepted', { reason }));
     } catch (error) {
       await store.close();
       throw error;

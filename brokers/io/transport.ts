@@ -10,13 +10,13 @@ import { messageOf, RumormillError } from '../core/error.ts';
 import type { Channel, ChannelHandler, Listener, Transport } from '../core/runtime.ts';
 
 export const tcpTransport: Transport = {
-  listen(address, accept) {
+  listen(address, accept, failed) {
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => accept(new SocketChannel(socket)));
     return new Promise((resolve, reject) => {
       server.once('error', (error) => reject(listenError(address, error)));
       server.listen({ ...splitAddress(address), backlog: 4096 }, () => {
         server.removeAllListeners('error');
-        server.on('error', () => server.close()); // accepting failed for good, for instance for want of file descriptors
+        server.on('error', (error) => failed(messageOf(error)));
         resolve(new TcpListener(server));
       });
     });

@@ -47,7 +47,7 @@ const portOf = (address: Address): number => Number(address.split(':')[1]);
 async function connection(t: Test): Promise<{ dialled: Channel; accepted: Channel }> {
   const address = await localAddress();
   const channels: Channel[] = [];
-  const listener = await tcpTransport.listen(address, (channel) => channels.push(channel));
+  const listener = await tcpTransport.listen(address, (channel) => channels.push(channel), (reason) => t.fail(reason));
   const dialled = await tcpTransport.dial(address, 1000);
   const accepted = await waitFor('it is accepted', () => channels[0]);
   t.teardown(async () => {
@@ -61,7 +61,7 @@ async function connection(t: Test): Promise<{ dialled: Channel; accepted: Channe
 /** A plain socket to a listener of ours. */
 async function plain(t: Test, accept: (channel: Channel) => void): Promise<Socket> {
   const address = await localAddress();
-  const listener = await tcpTransport.listen(address, accept);
+  const listener = await tcpTransport.listen(address, accept, (reason) => t.fail(reason));
   const socket = connect({ port: portOf(address), host: '127.0.0.1', allowHalfOpen: true });
   t.teardown(async () => {
     socket.destroy();
@@ -177,10 +177,10 @@ t.test('listening where it cannot be: one line that says why', async (t) => {
   await new Promise<void>((resolve) => server.listen(portOf(address), '127.0.0.1', resolve));
   t.teardown(() => server.close());
   const nothing = (): void => undefined;
-  await t.rejects(tcpTransport.listen(address, nothing), {
+  await t.rejects(tcpTransport.listen(address, nothing, nothing), {
     code: 'CONFIG', message: `port ${portOf(address)} on 127.0.0.1 is in use; is a broker running there already?`,
   });
-  await t.rejects(tcpTransport.listen(makeAddress('192.0.2.1', 3000), nothing), {
+  await t.rejects(tcpTransport.listen(makeAddress('192.0.2.1', 3000), nothing, nothing), {
     code: 'CONFIG', message: '192.0.2.1 is not an address of this machine; use --bind to listen on another',
   });
 });
@@ -188,7 +188,7 @@ t.test('listening where it cannot be: one line that says why', async (t) => {
 t.test('a listener that is closed accepts nothing more, and open channels stay open', async (t) => {
   const address = await localAddress();
   const channels: Channel[] = [];
-  const listener = await tcpTransport.listen(address, (channel) => channels.push(channel));
+  const listener = await tcpTransport.listen(address, (channel) => channels.push(channel), (reason) => t.fail(reason));
   const dialled = await tcpTransport.dial(address, 1000);
   const accepted = await waitFor('it is accepted', () => channels[0]);
   await listener.close();
