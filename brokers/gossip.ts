@@ -5,7 +5,6 @@
  * stored, hands it to its log, and after the commit tells everybody (announce), which is its acknowledgement too.
  */
 import type { Config } from './config.ts';
-import { RumormillError } from './core/error.ts';
 import { HoldBack } from './core/hold-back.ts';
 import type { LamportClock } from './core/lamport.ts';
 import type { Log } from './core/log.ts';
@@ -72,7 +71,6 @@ export class Gossip {
     const own = this.#runtime.log.origin;
     let acknowledged = false;
     for (const [origin, seq] of entries) {
-      if (origin === own && seq > this.#runtime.log.vector.get(own)) this.#refuseOldCopy(link, seq);
       if (!link.vector.advance(origin, seq)) continue;
       link.feed.acknowledged(origin, seq);
       if (origin === own) acknowledged = true;
@@ -80,14 +78,6 @@ export class Gossip {
     this.#perform(this.#plumtree.announced(link.peer.origin, entries, this.#runtime.clock.now()));
     void this.pump(link);
     return acknowledged;
-  }
-
-  /** Nothing leaves before it is on disk, so whoever has more of our records than we do shows that our file is older than it was. */
-  #refuseOldCopy(link: Link, seq: number): void {
-    const { log } = this.#runtime;
-    const text = `${link.peer.address} holds ${seq} records of this store, which itself holds ${log.vector.get(log.origin)}: it is an old copy, `
-      + 'and would give new messages the names of lost ones; start with an empty data folder, and everything comes back from the peers';
-    this.#runtime.storeFailed(new RumormillError('STORE', text));
   }
 
   /** A batch has come that we grafted. */

@@ -294,6 +294,7 @@ export class Mesh {
     switch (message.type) {
       case 'VECTOR':
         lamport.witness(message.lamport);
+        this.#checkOwnRecords(link, message.entries);
         if (this.#gossip.learnVector(link, message.entries)) this.#runtime.acknowledged();
         break;
       case 'RECORDS':
@@ -319,6 +320,22 @@ export class Mesh {
         break;
       case 'PEER':
         throw new RumormillError('PROTOCOL', 'PEER out of turn');
+    }
+  }
+
+  /**
+   * Nothing leaves before it is on disk, so a peer that has more of our records than we do shows that our file is an old copy, which would
+   * give new messages the names of lost ones; or it lies. Either way there is no link with it, and everything else goes on.
+   * @throws RumormillError REFUSED
+   */
+  #checkOwnRecords(link: Link, entries: readonly (readonly [Origin, number])[]): void {
+    const { log } = this.#runtime;
+    const held = log.vector.get(log.origin);
+    for (const [origin, seq] of entries) {
+      if (origin !== log.origin || seq <= held) continue;
+      const reason = 'it holds more records of this store than the store itself; if this is an old copy, start with an empty data folder';
+      this.#once('error', 'peer refused', { peer: link.peer.address, reason });
+      throw new RumormillError('REFUSED', reason);
     }
   }
 
