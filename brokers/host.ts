@@ -15,7 +15,7 @@ import { LongPoll, type Waiter } from './core/long-poll.ts';
 import { PubSub } from './core/pub-sub.ts';
 import { Quorum } from './core/quorum.ts';
 import { earliestCursor, latestCursor, readRange, type ReadResult, readTopics } from './core/reader.ts';
-import { type Draft, lastSeq, type Message, messagesOf, type Origin, parseMeta, type StoredBatch } from './core/record.ts';
+import { type Draft, lastSeq, type Message, messagesOf, parseMeta, type StoredBatch } from './core/record.ts';
 import type { Channel, Clock, Listener, Logger, Random, RangeQuery, Store, Timer, Transport } from './core/runtime.ts';
 import type { Vector } from './core/version-vector.ts';
 import type { Cancellation, Connection } from './commands/command.ts';
@@ -368,5 +368,3 @@ export class Broker {
     this.#settleStopped.reject(error);
   }
 }
-
-export type { Origin };

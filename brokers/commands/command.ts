@@ -73,11 +73,6 @@ export class OptionReader {
     return this.#args.text(this.#take());
   }
 
-  /** The next argument's index. @throws RumormillError ERR where it is missing */
-  index(): number {
-    return this.#take();
-  }
-
   /** The next argument as an integer, bounds inclusive. @throws RumormillError ERR */
   integer(min: number, max: number): number {
     return integerArgument(this.#args, this.#take(), this.#name, min, max);
