@@ -11,6 +11,8 @@ export interface Message {
   /** Where a name occurs more than once, its last value. */
   readonly headers: Readonly<Record<string, string>>;
   readonly payload: Buffer;
+  /** The dedupe id that it was published with. */
+  readonly dedupeId: string | null;
   /** The payload as UTF-8 text. */
   readonly text: string;
 }
@@ -21,12 +23,12 @@ export interface PollResult {
   readonly messages: readonly Message[];
 }
 
-export function toMessage({ id, topic, lamport, key, headers, payload }: WireMessage): Message {
+export function toMessage({ id, topic, lamport, key, headers, payload, dedupeId }: WireMessage): Message {
   const names: Record<string, string> = {};
   for (let index = 0; index + 1 < headers.length; index += 2) names[headers[index]!] = headers[index + 1]!;
   const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
   return {
-    id, topic, lamport, key, headers: names, payload: bytes,
+    id, topic, lamport, key, headers: names, payload: bytes, dedupeId,
     get text() {
       return bytes.toString('utf8');
     },

@@ -68,6 +68,7 @@ export interface Message {
   readonly key: string | null;
   readonly headers: HeaderList;
   readonly payload: Uint8Array;
+  readonly dedupeId: string | null; // what the publisher gave as ID
 }
 
 /** @throws RumormillError PROTOCOL for what is not an origin */
@@ -148,6 +149,7 @@ export function messagesOf(batch: RecordBatch, from = 0, to: number = batch.coun
         key: meta.keys?.[index] ?? null,
         headers: meta.headers?.[index] ?? [],
         payload: batch.body.subarray(offset, end),
+        dedupeId: meta.ids?.[index] ?? null,
       });
     }
     offset = end;
