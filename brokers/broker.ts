@@ -27,6 +27,7 @@ interface Flags {
   readonly dataDir: string;
   readonly mesh: string;
   readonly acks: AckLevel;
+  readonly fanout?: string;
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
 }
@@ -40,6 +41,7 @@ const program = new Command('rumormill-broker')
   .option('--data-dir <folder>', 'the log is <folder>/<host>-<port>/broker.db', 'data')
   .option('--mesh <name>', 'brokers of different meshes refuse each other', 'default')
   .addOption(new Option('--acks <level>', 'when a publish is acknowledged, unless it says so itself').choices(ACK_LEVELS).default('local'))
+  .option('--fanout <n>', 'how many links to keep with other brokers, the same on all of them (default: one with each)')
   .addOption(new Option('--log-level <level>').choices(LOG_LEVELS).default('info'))
   .addOption(new Option('--log-format <format>').choices(['text', 'json']).default('text'))
   .addHelpText('after', EXAMPLES)

@@ -3,7 +3,7 @@ import { type Address, compareAddresses, parseAddress } from '../../brokers/core
 import { Bully, type BullyEffect, type BullyMessage } from '../../brokers/core/bully.ts';
 import { SEED, SeededRandom } from '../support/random.ts';
 
-const OPTIONS = { okTimeoutMs: 500, coordinatorTimeoutMs: 1500, graceMs: 400 };
+const OPTIONS = { okTimeoutMs: 500, coordinatorTimeoutMs: 1500, graceMs: 400, takeoverAfterMs: 3000 };
 const [a, b, c, d, e] = ['10.0.0.9:1', '10.0.0.10:1', '10.0.0.11:1', '10.0.0.12:1', '10.0.0.13:1'].map(parseAddress) as [Address, Address, Address, Address, Address];
 const NAMES = new Map([[a, 'a'], [b, 'b'], [c, 'c'], [d, 'd'], [e, 'e']]);
 
@@ -28,9 +28,14 @@ const election = (term: number): BullyMessage => ({ type: 'ELECTION', term });
 const ok = (term: number): BullyMessage => ({ type: 'OK', term });
 const coordinator = (address: Address, term: number): BullyMessage => ({ type: 'COORDINATOR', address, term });
 
-/** A broker with links to these peers, its first effects taken. */
+/** A broker that has been up for long, with links to these peers, its first effects taken. */
 function bully(self: Address, term: number, ...peers: readonly Address[]): Bully {
-  const core = new Bully(self, term, OPTIONS);
+  return started(self, term, -OPTIONS.takeoverAfterMs, ...peers);
+}
+
+/** The same, up since a time. */
+function started(self: Address, term: number, upSince: number, ...peers: readonly Address[]): Bully {
+  const core = new Bully(self, term, OPTIONS, upSince);
   for (const peer of peers) core.linkUp(peer);
   return core;
 }
@@ -98,6 +103,38 @@ t.test('Garcia-Molina III: a node that comes up above the coordinator bullies it
   const old = bully(b, 6, a, c);
   old.receive(a, coordinator(b, 7), 0);
   t.strictSame(text(old.receive(c, coordinator(c, 8), 0)), ['persist 8', 'chosen c 8', 'a! COORDINATOR 8 c'], 'which gives way and passes it on');
+});
+
+t.test('a broker that starts above a live coordinator follows it, and bullies it only once it has been up for takeoverAfterMs', async (t) => {
+  const core = started(c, 0, 1000, a, b);
+  t.strictSame(text(core.receive(b, coordinator(b, 7), 1100)), ['persist 7', 'chosen b 7', 'a! COORDINATOR 7 b']);
+  t.strictSame(text(core.start(1200)), []);
+  t.strictSame(text(core.receive(a, election(7), 1300)), ['a! OK 7', 'a! COORDINATOR 7 b'], 'who asks it is told of the one that there is');
+  t.strictSame(text(core.tick(1000 + OPTIONS.takeoverAfterMs - 1)), []);
+  t.strictSame(text(core.tick(1000 + OPTIONS.takeoverAfterMs)), ['started 7', 'persist 8', 'chosen c 8', 'a! COORDINATOR 8 c', 'b! COORDINATOR 8 c']);
+  t.strictSame(text(core.tick(100_000)), []);
+  t.strictSame(text(core.receive(a, coordinator(b, 9), 100_000)).slice(0, 2), ['persist 9', 'started 9'], 'and from then on at once');
+});
+
+t.test('a broker that starts below nobody listens before its first election, for those below may know a coordinator', async (t) => {
+  const alone = started(c, 4, 0, a, b);
+  t.strictSame(text(alone.start(100)), []);
+  t.strictSame(text(alone.receive(a, election(4), 200)), ['a! OK 4'], 'nor does it elect because it is asked');
+  t.strictSame(text(alone.tick(100 + OPTIONS.okTimeoutMs - 1)), []);
+  t.strictSame(text(alone.tick(100 + OPTIONS.okTimeoutMs)), ['started 4', 'persist 5', 'chosen c 5', 'a! COORDINATOR 5 c', 'b! COORDINATOR 5 c']);
+  const asked = started(c, 4, 0, a, b);
+  t.strictSame(text(asked.receive(a, election(4), 100)), ['a! OK 4'], 'it may be asked before it would ask');
+  t.strictSame(text(asked.receive(b, coordinator(b, 4), 300)), ['chosen b 4', 'a! COORDINATOR 4 b'], 'one that it hears of meanwhile it follows');
+  t.strictSame(text(started(c, 4, 0).start(100)).slice(0, 1), ['started 4'], 'nobody to listen to');
+  t.strictSame(text(started(b, 4, 0, a, c).start(100)), ['started 4', 'c! ELECTION 4'], 'whoever is above knows');
+});
+
+t.test('a broker that has just started elects at once where the coordinator is lost, or its own', async (t) => {
+  const core = started(c, 0, 0, a, b);
+  core.receive(b, coordinator(b, 7), 100);
+  t.strictSame(text(core.linkDown(b, true, 200)), ['started 7', 'persist 8', 'chosen c 8', 'a! COORDINATOR 8 c']);
+  t.strictSame(text(core.receive(a, coordinator(b, 8), 300)), ['a! COORDINATOR 8 c'], 'it gives way to nobody below in its own term');
+  t.strictSame(text(core.receive(a, coordinator(b, 9), 400)), ['persist 9', 'chosen b 9'], 'but to one whom the others chose since');
 });
 
 t.test('a lower term changes nothing, and is answered with the higher one', async (t) => {
@@ -198,6 +235,7 @@ class Net {
   readonly cores = new Map<Address, Bully>();
   readonly ways = new Map<string, BullyMessage[]>(); // a FIFO for each direction of a link that is up
   readonly terms = new Map<Address, number>(); // what is on disk
+  readonly upSince = new Map<Address, number>();
   readonly wrong: string[] = [];
   now = 0;
   sent = 0;
@@ -209,7 +247,8 @@ class Net {
 
   restart(address: Address): void {
     for (const other of this.addresses) this.down(address, other, false);
-    this.cores.set(address, new Bully(address, this.terms.get(address) ?? 0, OPTIONS));
+    this.cores.set(address, new Bully(address, this.terms.get(address) ?? 0, OPTIONS, this.now));
+    this.upSince.set(address, this.now);
   }
 
   isUp(x: Address, y: Address): boolean {
@@ -302,7 +341,8 @@ class Net {
         this.ways.get(`${self} ${effect.to}`)?.push(effect.message);
       }
     }
-    if (core.coordinator !== undefined && compareAddresses(core.coordinator, self) < 0) this.wrong.push(`${self} follows ${core.coordinator}`);
+    const isNew = this.now < this.upSince.get(self)! + OPTIONS.takeoverAfterMs;
+    if (!isNew && core.coordinator !== undefined && compareAddresses(core.coordinator, self) < 0) this.wrong.push(`${self} follows ${core.coordinator}`);
   }
 }
 
