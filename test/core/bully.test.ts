@@ -290,6 +290,10 @@ class Net {
     this.perform(to, this.cores.get(to)!.receive(from, message, this.now));
   }
 
+  deliverAll(): void {
+    while (this.waiting().length > 0) this.deliver(this.waiting()[0]!);
+  }
+
   /** Lets everything arrive and time pass until nothing can change any more. */
   quiet(): void {
     for (let step = 0; step < 100; step += 1) {
@@ -345,6 +349,51 @@ class Net {
     if (!isNew && core.coordinator !== undefined && compareAddresses(core.coordinator, self) < 0) this.wrong.push(`${self} follows ${core.coordinator}`);
   }
 }
+
+t.test('a crash loop of the highest broker changes no coordinator, as long as it never stays up', async (t) => {
+  const net = new Net([a, b, c]);
+  net.up(a, b);
+  net.start(a);
+  net.start(b);
+  net.tick(OPTIONS.takeoverAfterMs);
+  net.quiet();
+  t.equal(net.cores.get(a)!.coordinator, b);
+  const { term } = net.cores.get(a)!;
+  for (let crash = 0; crash < 50; crash += 1) {
+    net.restart(c);
+    net.up(c, crash % 2 === 0 ? a : b);
+    if (crash % 3 === 0) net.start(c); // before it has heard of anybody
+    net.deliverAll();
+    net.up(c, crash % 2 === 0 ? b : a);
+    net.start(c);
+    for (let up = 0; up < OPTIONS.takeoverAfterMs - 100; up += 100) {
+      net.deliverAll();
+      net.tick(100);
+    }
+    for (const address of net.addresses) t.equal(net.cores.get(address)!.coordinator, b, `${crash}: ${address}`);
+  }
+  t.equal(net.cores.get(a)!.term, term);
+  net.quiet();
+  t.strictSame(net.disagreements(), [], 'once it stays, it leads');
+  t.equal(net.cores.get(a)!.coordinator, c);
+  t.strictSame(net.wrong, []);
+});
+
+t.test('who may not take over yet leaves it to one below that may', async (t) => {
+  const net = new Net([a, b, c]);
+  for (const address of [a, b]) net.cores.set(address, bully(address, 0)); // up for long
+  net.start(a);
+  net.up(a, c);
+  net.deliverAll();
+  net.up(b, c);
+  net.deliverAll();
+  net.tick(OPTIONS.okTimeoutMs);
+  net.deliverAll();
+  t.strictSame([a, b, c].map((address) => net.cores.get(address)!.coordinator), [b, b, b], 'a was it, b took over, c has just come');
+  net.quiet();
+  t.strictSame(net.disagreements(), []);
+  t.strictSame(net.wrong, []);
+});
 
 t.test('two partitions heal to one coordinator, whichever has the higher term', async (t) => {
   for (const [left, right] of [[5, 1], [1, 5], [3, 3]] as const) {

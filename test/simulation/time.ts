@@ -4,9 +4,11 @@
  */
 import { setImmediate } from 'node:timers/promises';
 import type { Timer } from '../../brokers/core/runtime.ts';
+import { Heap } from './heap.ts';
 
 interface Event {
   readonly at: number;
+  readonly number: number; // in the order of their making
   readonly task: () => void;
   cancelled: boolean;
 }
@@ -16,17 +18,12 @@ export class VirtualTime {
   now = 0;
   /** Events carried out so far. */
   steps = 0;
-  readonly #queue: Event[] = []; // the last one comes first
+  readonly #queue = new Heap<Event>((a, b) => a.at < b.at || (a.at === b.at && a.number < b.number));
+  #made = 0;
 
   after(delayMs: number, task: () => void): Timer {
-    const event: Event = { at: this.now + Math.max(0, delayMs), task, cancelled: false };
-    let [low, high] = [0, this.#queue.length];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (this.#queue[middle]!.at <= event.at) high = middle;
-      else low = middle + 1;
-    }
-    this.#queue.splice(low, 0, event);
+    const event: Event = { at: this.now + Math.max(0, delayMs), number: (this.#made += 1), task, cancelled: false };
+    this.#queue.push(event);
     return { cancel: () => (event.cancelled = true) };
   }
 
@@ -34,7 +31,7 @@ export class VirtualTime {
   async step(end: number): Promise<boolean> {
     let event: Event | undefined;
     do {
-      if ((this.#queue.at(-1)?.at ?? Infinity) > end) return false;
+      if ((this.#queue.first?.at ?? Infinity) > end) return false;
       event = this.#queue.pop()!;
     } while (event.cancelled);
     this.now = event.at;

@@ -4,6 +4,7 @@
  *
  * Nothing moves by itself: `run`, `until` and `await world.of(promise)` let time pass. One of them at a time.
  */
+import type { ConfigOptions } from '../../brokers/config.ts';
 import { type Address, parseAddress, splitAddress } from '../../brokers/core/address.ts';
 import type { Clock, LogFields, Logger, LogLevel } from '../../brokers/core/runtime.ts';
 import { Broker } from '../../brokers/host.ts';
@@ -20,6 +21,8 @@ const BOUND_MS = 60_000; // of virtual time, for what should come at once
 export class World {
   readonly seed: number;
   readonly random: SeededRandom;
+  /** Of every broker, beside its address. */
+  readonly options: ConfigOptions;
   readonly time = new VirtualTime();
   readonly network: VirtualNetwork;
   readonly machines: Machine[] = [];
@@ -28,16 +31,17 @@ export class World {
   #clients = 0;
 
   /** @param count machines, `10.0.0.1:3000` and up, none of them running; each knows all the others */
-  constructor(seed: number, count: number) {
+  constructor(seed: number, count: number, options: ConfigOptions = {}) {
     this.seed = seed;
+    this.options = options;
     this.random = new SeededRandom(seed);
     this.network = new VirtualNetwork(this.time, this.random);
-    for (let index = 1; index <= count; index += 1) this.machines.push(new Machine(this, parseAddress(`10.0.0.${index}:3000`)));
+    for (let index = 1; index <= count; index += 1) this.machines.push(new Machine(this, parseAddress(`10.0.${index >> 8}.${index & 255}:3000`)));
   }
 
   /** A world whose brokers run and agree on a coordinator. */
-  static async start(seed: number, count: number): Promise<World> {
-    const world = new World(seed, count);
+  static async start(seed: number, count: number, options: ConfigOptions = {}): Promise<World> {
+    const world = new World(seed, count, options);
     for (const machine of world.machines) await world.of(machine.start());
     await world.settled();
     return world;
@@ -112,7 +116,7 @@ export class World {
 /** A computer with one broker on it: a disk for good, a process while it runs. */
 export class Machine {
   readonly address: Address;
-  readonly disk: VirtualDisk;
+  disk: VirtualDisk;
   readonly #world: World;
   #life: Life | undefined;
   #broker: Broker | undefined;
@@ -133,8 +137,9 @@ export class Machine {
     return this.#broker;
   }
 
-  async start(): Promise<void> {
-    const { network, random, machines, time } = this.#world;
+  /** @param rows its globalState.csv; all machines by default */
+  async start(rows: readonly Address[] = this.#world.machines.map(({ address }) => address)): Promise<void> {
+    const { network, random, time } = this.#world;
     const life = new Life();
     this.#life = life;
     const clock: Clock = {
@@ -143,7 +148,7 @@ export class Machine {
       schedule: (delayMs, task) => time.after(delayMs, () => life.isOver || task()),
       defer: (task) => void time.after(0, () => life.isOver || task()),
     };
-    const broker = await Broker.start(splitAddress(this.address), machines.map(({ address }) => address), {
+    const broker = await Broker.start({ ...this.#world.options, ...splitAddress(this.address) }, rows, {
       clock, random: random.word, logger: this.#logger(life), transport: network.transport(this.address, life),
       openStore: () => Promise.resolve(this.disk.open(life)),
     });
@@ -158,6 +163,12 @@ export class Machine {
     if (life === undefined) return;
     life.isOver = true;
     this.#world.network.crashed(life);
+  }
+
+  /** The disk is replaced by an empty one, while no process runs. */
+  wipe(): void {
+    this.#world.note(this.address, 'wipe');
+    this.disk = new VirtualDisk(this.address, this.#world.time, this.#world.random);
   }
 
   /** The process ends in an orderly way. */
