@@ -114,7 +114,7 @@ export class Broker {
     });
     this.#mesh = new Mesh({
       config, clock, store, logger, random: runtime.random, transport: runtime.transport, log: this.#log, lamport: this.#lamport,
-      acknowledged: () => this.#quorum.update(this.#mesh.ownSeqs()),
+      acknowledged: () => this.#acknowledged(),
       storeFailed: (error) => this.#failed(error),
     });
     this.stopped = new Promise((resolve, reject) => (this.#settleStopped = { resolve, reject }));
@@ -133,6 +133,7 @@ export class Broker {
       stored: (batch) => {
         if (acks === 'local') return done({ lamport: batch.lamport });
         if (acks === 'none') return;
+        if (!this.#quorum.isAwaited) this.#quorum.update(this.#mesh.ownSeqs());
         this.#quorum.wait(acks, lastSeq(batch), this.clock.now(), (error) => done(error ? { error } : { lamport: batch.lamport }));
       },
       failed: (error) => this.#refuse(draft, error, acks === 'none' ? () => undefined : done),
@@ -305,8 +306,13 @@ export class Broker {
     for (const waiter of this.#waiters.woken(new Set(batches.map((batch) => batch.topic)))) waiter.wake();
     if (!this.pubSub.isEmpty) for (const batch of batches) this.#push(batch);
     // 3. Publishers: the log answers each batch when this returns; those who wait for more brokers are counted.
-    this.#quorum.update(this.#mesh.ownSeqs());
+    this.#acknowledged();
     this.#traffic.committed(batches);
+  }
+
+  /** Counting takes longer the more brokers there are, and mostly nobody waits for it. */
+  #acknowledged(): void {
+    if (this.#quorum.isAwaited) this.#quorum.update(this.#mesh.ownSeqs());
   }
 
   #push(batch: StoredBatch): void {

@@ -25,6 +25,11 @@ export class Quorum {
     this.#timeoutMs = timeoutMs;
   }
 
+  /** Whether anybody waits; if not, there is no need to `update`. */
+  get isAwaited(): boolean {
+    return this.#waiters.quorum.length + this.#waiters.all.length > 0;
+  }
+
   /** Calls `done` once enough brokers have the own record `seq`, or with NOQUORUM. Seqs must come in order. */
   wait(level: ReplicaLevel, seq: number, now: number, done: (error?: RumormillError) => void): void {
     if (seq <= this.#reached(level)) done();

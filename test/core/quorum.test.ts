@@ -34,6 +34,17 @@ t.test('a majority of the brokers, and all of them', async (t) => {
   }
 });
 
+t.test('whether anybody waits', async (t) => {
+  const { wait, quorum } = bench(1, 0, 0);
+  t.equal(quorum.isAwaited, false);
+  wait('one', 'quorum', 1);
+  t.equal(quorum.isAwaited, true);
+  quorum.update([1, 1, 0]);
+  t.equal(quorum.isAwaited, false);
+  wait('all', 'all', 1);
+  t.equal(quorum.isAwaited, true);
+});
+
 t.test('before anything is known nothing is reached', async (t) => {
   const { fates, wait, quorum } = bench();
   wait('one', 'quorum', 1);

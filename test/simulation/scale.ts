@@ -10,8 +10,9 @@ import { World } from './world.ts';
 const SEED = 1;
 const FANOUT = 6;
 const PUBLISHERS = 5;
-const MESSAGES = 300;
-const IDLE_MS = 10_000;
+const MESSAGES = 200;
+const SETTLE_MS = 5000; // until the last surplus link is gone
+const IDLE_MS = 5000;
 const INTERVAL_MS = 30; // between messages
 const PAYLOAD = 'x'.repeat(100);
 
@@ -42,12 +43,12 @@ async function measure(count: number): Promise<string[]> {
   const world = new World(SEED, count, { fanout: FANOUT });
   const meter = new Meter();
   world.network.watch = (from, to, bytes) => meter.written(from, to, bytes);
-  const lastOnDisk = watchDisks(world);
+  const disks = new Disks(world);
   for (const machine of world.machines) world.time.after(world.random.integer(0, 1000), () => void machine.start());
   await world.until('all run', () => world.running.length === count);
   await world.settled(120_000);
   const formedMs = world.time.now;
-  await world.run(20_000); // until the last surplus link is gone
+  await world.run(SETTLE_MS);
 
   meter.controlBytes = 0;
   await world.run(IDLE_MS);
@@ -55,8 +56,8 @@ async function measure(count: number): Promise<string[]> {
 
   const publishers = world.machines.filter((_, index) => index % Math.ceil(count / PUBLISHERS) === 0);
   for (const machine of publishers) await publish(world, machine);
-  await world.converged();
-  lastOnDisk.clear();
+  await disks.hold(publishers.length);
+  disks.lastAt.clear();
   meter.hops.clear();
   meter.controlBytes = 0;
   const before = received(world);
@@ -67,10 +68,10 @@ async function measure(count: number): Promise<string[]> {
     await publish(world, publishers[index % publishers.length]!);
     await world.run(INTERVAL_MS);
   }
-  await world.converged();
+  await disks.hold(publishers.length + MESSAGES);
   const replicas = MESSAGES * (count - 1);
   const control = meter.controlBytes - (idle * (world.time.now - start)) / 1000;
-  const delays = [...lastOnDisk.values()].map((at, index) => at - publishedAt[index]!);
+  const delays = [...disks.lastAt.values()].map((at, index) => at - publishedAt[index]!);
   const links = world.machines.map(({ broker }) => Number(broker.status()['links']));
   return [
     count.toLocaleString('en'),
@@ -84,17 +85,29 @@ async function measure(count: number): Promise<string[]> {
   ];
 }
 
-/** When each batch was on the last disk, in the order of their publishing. */
-function watchDisks(world: World): Map<string, number> {
-  const last = new Map<string, number>();
-  for (const { disk } of world.machines) {
-    const append = disk.data.append.bind(disk.data);
-    disk.data.append = async (batches) => {
-      await append(batches);
-      for (const { origin, seq } of batches) last.set(`${origin} ${seq}`, world.time.now);
-    };
+/** What is written to all the disks. */
+class Disks {
+  /** When each message was on the last disk, in the order of their publishing. */
+  readonly lastAt = new Map<string, number>();
+  readonly #world: World;
+  #stored = 0;
+
+  constructor(world: World) {
+    this.#world = world;
+    for (const { disk } of world.machines) {
+      const append = disk.data.append.bind(disk.data);
+      disk.data.append = async (batches) => {
+        await append(batches);
+        for (const { origin, seq } of batches) this.lastAt.set(`${origin} ${seq}`, world.time.now);
+        this.#stored += batches.length;
+      };
+    }
   }
-  return last;
+
+  /** Waits until each disk has so many messages. */
+  hold(messages: number): Promise<void> {
+    return this.#world.until(`${messages} messages are everywhere`, () => this.#stored === messages * this.#world.machines.length);
+  }
 }
 
 async function publish(world: World, machine: Machine): Promise<void> {

@@ -19,6 +19,7 @@ export class MemoryStore implements Store {
   readonly failures: RumormillError[] = [];
   reads = 0;
   #gate: Promise<void> | undefined;
+  #known: { readonly last: StoredBatch | undefined; readonly count: number; readonly vector: Map<Origin, number> } | undefined;
 
   constructor(origin: Origin) {
     this.origin = origin;
@@ -53,7 +54,7 @@ export class MemoryStore implements Store {
     await this.#gate;
     const failure = this.failures.shift();
     if (failure !== undefined) throw failure;
-    const vector = new Map(this.#vector());
+    const vector = new Map(this.#vector()); // unchanged if an assertion fails
     for (const [index, batch] of batches.entries()) {
       assert(batch.position === this.batches.length + index + 1, `position ${batch.position} does not follow on`);
       assert(batch.seq === (vector.get(batch.origin) ?? 0) + 1, `${batch.origin} ${batch.seq} does not follow on`);
@@ -63,6 +64,7 @@ export class MemoryStore implements Store {
       vector.set(batch.origin, lastSeq(batch));
     }
     this.batches.push(...batches);
+    this.#known = { last: this.batches.at(-1), count: this.batches.length, vector };
     this.transactions.push(batches.length);
   }
 
@@ -117,6 +119,7 @@ export class MemoryStore implements Store {
   async close(): Promise<void> {}
 
   #vector(): Vector {
+    if (this.#known?.count === this.batches.length && this.#known.last === this.batches.at(-1)) return this.#known.vector;
     return new Map(this.batches.map((batch) => [batch.origin, lastSeq(batch)]));
   }
 }
