@@ -183,7 +183,7 @@ export class Broker {
     const limits = { count, bytes: this.config.limits.replyBytesMax, readBytes: this.config.limits.readBytesMax };
     const source = { log: this.#log, store: this.#store, repeats: this.#repeats };
     for (let from = cursor; ; ) {
-      const result = await readTopics(source, topics, from, limits);
+      const result = await this.#reading(readTopics(source, topics, from, limits));
       if (result.messages.length > 0 || this.clock.now() >= deadline || cancellation.cancelled || this.#closing !== undefined) return result;
       if (result.cursor.position >= this.#log.position) await this.#wait([...topics], deadline, cancellation);
       from = result.cursor;
@@ -192,7 +192,7 @@ export class Broker {
 
   range(query: RangeQuery, count: number): Promise<Message[]> {
     const { replyBytesMax, readBytesMax } = this.config.limits;
-    return readRange(this.#store, query, { count, bytes: replyBytesMax, readBytes: readBytesMax });
+    return this.#reading(readRange(this.#store, query, { count, bytes: replyBytesMax, readBytes: readBytesMax }));
   }
 
   get coordinator(): Address | undefined {
@@ -319,6 +319,16 @@ export class Broker {
       if (copies.has(index)) continue;
       for (const subscriber of subscribers) subscriber.send(new Push(['message', channel, payload]));
       for (const [pattern, subscriber] of matching) subscriber.send(new Push(['pmessage', pattern, channel, payload]));
+    }
+  }
+
+  /** A store that cannot be read cannot be trusted either. */
+  async #reading<T>(result: Promise<T>): Promise<T> {
+    try {
+      return await result;
+    } catch (error) {
+      this.#failed(error);
+      throw error;
     }
   }
 
