@@ -76,23 +76,22 @@ export class Gossip {
     this.announce(false);
   }
 
-  /** A peer has these seqs on disk. Says whether that is more of our own records than before. */
+  /** A peer has these seqs on disk. Says whether that is more than before. */
   learnVector(link: Link, entries: readonly (readonly [Origin, number])[]): boolean {
-    const own = this.#runtime.log.origin;
-    let acknowledged = false;
+    let grew = false;
     for (const [origin, seq] of entries) {
       if (!link.vector.advance(origin, seq)) continue;
       link.feed.acknowledged(origin, seq);
-      if (origin === own) acknowledged = true;
-      else if (link.feed.has(origin)) this.#held.learn(origin, link.peer.origin, seq);
+      if (link.feed.has(origin)) this.#held.learn(origin, link.peer.origin, seq);
+      grew = true;
     }
     this.#tellHeld();
     this.#perform(this.#plumtree.announced(link.peer.origin, entries, this.#runtime.clock.now()));
     void this.pump(link);
-    return acknowledged;
+    return grew;
   }
 
-  /** Stores hold an origin's records up to these seqs, says a peer. Says whether that is more of our own than before. */
+  /** Stores hold an origin's records up to these seqs, says a peer. Says whether that is more than before. */
   learnHeld(link: Link, origin: Origin, claims: readonly Claim[]): boolean {
     const { log } = this.#runtime;
     const stored = log.vector.get(origin);
@@ -104,12 +103,12 @@ export class Gossip {
       if (this.#held.learn(origin, holder, seq)) grew = true;
     }
     this.#tellHeld();
-    return grew && origin === log.origin;
+    return grew;
   }
 
-  /** How far a store without a link holds our own records, as far as was told. */
-  heldBy(store: Origin): number {
-    return this.#held.get(this.#runtime.log.origin, store);
+  /** How far a store without a link holds an origin's records, as far as was told here. */
+  heldBy(origin: Origin, store: Origin): number {
+    return this.#held.get(origin, store);
   }
 
   /** A batch has come that we grafted. @throws RumormillError PROTOCOL for one of our own: nobody else may name those */

@@ -3,8 +3,8 @@
  * gives one history, and an hour passes as fast as its events can be carried out.
  */
 import { setImmediate } from 'node:timers/promises';
+import { Heap } from '../../brokers/core/heap.ts';
 import type { Timer } from '../../brokers/core/runtime.ts';
-import { Heap } from './heap.ts';
 
 interface Event {
   readonly at: number;
@@ -31,7 +31,7 @@ export class VirtualTime {
   async step(end: number): Promise<boolean> {
     let event: Event | undefined;
     do {
-      if ((this.#queue.first?.at ?? Infinity) > end) return false;
+      if ((this.#queue.top?.at ?? Infinity) > end) return false;
       event = this.#queue.pop()!;
     } while (event.cancelled);
     this.now = event.at;
