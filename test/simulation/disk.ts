@@ -3,7 +3,7 @@
  * the process crashes is on disk or it is not, as the dice fall.
  */
 import { type Address } from '../../brokers/core/address.ts';
-import { makeOrigin, type StoredBatch } from '../../brokers/core/record.ts';
+import { makeOrigin, type Origin, type StoredBatch } from '../../brokers/core/record.ts';
 import type { Page, RangeQuery, Store, StoreState } from '../../brokers/core/runtime.ts';
 import type { Vector } from '../../brokers/core/version-vector.ts';
 import { MemoryStore } from '../support/memory-store.ts';
@@ -62,15 +62,24 @@ export class VirtualDisk {
 }
 
 class DiskStore implements Store {
-  readonly state: StoreState;
   readonly #disk: VirtualDisk;
   readonly #life: Life;
+  #state: StoreState;
   #busyUntil = 0;
 
   constructor(disk: VirtualDisk, life: Life) {
     this.#disk = disk;
     this.#life = life;
-    this.state = disk.data.state;
+    this.#state = disk.data.state;
+  }
+
+  get state(): StoreState {
+    return this.#state;
+  }
+
+  async renew(origin: Origin): Promise<void> {
+    await this.#write(() => this.#disk.data.renew(origin));
+    this.#state = { ...this.#state, origin };
   }
 
   append(batches: readonly StoredBatch[]): Promise<void> {
