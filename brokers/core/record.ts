@@ -10,7 +10,8 @@
  *              headers  flat array of names and values, or null
  *              ids      the publisher's dedupe id, or null
  *   deps     '' or a JSON object, origin -> seq: what the origin had stored when it named this batch and had not yet said in an
- *            earlier batch of its own. With contiguity this adds up to everything the origin had stored (invariant 4)
+ *            earlier batch of its own; now and then (core/log.ts) all that it had stored. With contiguity this adds up to
+ *            everything the origin had stored (invariant 4)
  *
  * Invariants: (origin, seq) names one record for ever; the seqs of an origin are 1, 2, 3, ... without holes, and its batches
  * partition them, with the same borders on every broker.
@@ -48,6 +49,8 @@ export interface RecordBatch extends Draft {
 /** A batch with its place in one broker's own file: the local arrival order, 1, 2, 3, ... */
 export interface StoredBatch extends RecordBatch {
   readonly position: number;
+  /** '' or a JSON object, index -> [origin, seq]: messages of it that repeat one stored here before (core/repeats.ts). */
+  readonly repeats: string;
 }
 
 /** Flat array of names and values. A name may occur more than once. */
@@ -131,7 +134,13 @@ export function parseMeta(batch: Draft): BatchMeta {
   return batch.meta === '' ? {} : (JSON.parse(batch.meta) as BatchMeta);
 }
 
-export function parseDeps(batch: RecordBatch): [Origin, number][] {
+/** The messages of a batch that repeat another: index -> the record that has the first copy here. */
+export function parseRepeats(batch: StoredBatch): Map<number, readonly [Origin, number]> {
+  if (batch.repeats === '') return new Map();
+  return new Map(Object.entries(JSON.parse(batch.repeats) as Record<string, [Origin, number]>).map(([index, copy]) => [Number(index), copy]));
+}
+
+export function parseDeps(batch: Pick<RecordBatch, 'deps'>): [Origin, number][] {
   return batch.deps === '' ? [] : (Object.entries(JSON.parse(batch.deps) as object) as [Origin, number][]);
 }
 
