@@ -34,13 +34,15 @@ const ports = await freePorts(3);
 const csv = join(folder, 'globalState.csv');
 writeFileSync(csv, ports.map((port) => `127.0.0.1,${port}\n`).join(''));
 const brokers = ports.map((port) => new BrokerProcess(port, { 'global-state': csv, 'data-dir': join(folder, 'data'), 'log-level': 'warn' }));
-process.once('exit', () => brokers.forEach((broker) => broker.signal('SIGKILL')));
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
+process.once('exit', () => {
+  for (const broker of brokers) broker.signal('SIGKILL');
+  rmSync(folder, { recursive: true, force: true });
+});
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1));
 try {
   await measure(brokers as [BrokerProcess, BrokerProcess, BrokerProcess]);
 } finally {
   await Promise.all(brokers.map((broker) => broker.dispose()));
-  rmSync(folder, { recursive: true, force: true });
 }
 
 async function measure([first, second, late]: [BrokerProcess, BrokerProcess, BrokerProcess]): Promise<void> {

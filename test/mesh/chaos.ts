@@ -57,8 +57,11 @@ export async function runChaos(options: ChaosOptions): Promise<Report> {
   const brokers = addresses.map((address) => new BrokerProcess(Number(address.slice(HOST.length + 1)), {
     host: HOST, bind: BIND, 'global-state': csv, 'data-dir': join(folder, 'data'), 'log-level': 'info',
   }));
-  const killAll = (): void => brokers.forEach((broker) => broker.signal('SIGKILL')); // a stopped one too
-  process.once('exit', killAll);
+  const abandon = (): void => { // where the process ends in the middle of it
+    for (const broker of brokers) broker.signal('SIGKILL');
+    rmSync(folder, { recursive: true, force: true });
+  };
+  process.once('exit', abandon);
   const network = await FaultNetwork.start(addresses);
   try {
     await Promise.all(brokers.map((broker) => broker.start()));
@@ -66,7 +69,7 @@ export async function runChaos(options: ChaosOptions): Promise<Report> {
   } finally {
     await Promise.all(brokers.map((broker) => broker.dispose()));
     await network[Symbol.asyncDispose]();
-    process.off('exit', killAll);
+    process.off('exit', abandon);
     rmSync(folder, { recursive: true, force: true });
   }
 }
@@ -259,6 +262,6 @@ async function main(): Promise<void> {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1)); // which kills the brokers
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1)); // which kills the brokers
   await main();
 }
