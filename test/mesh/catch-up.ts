@@ -1,7 +1,7 @@
 /**
  * Catch-up: what a live publisher notices of a broker that comes back and has a million messages to fetch.
  *
- *     npm run catch-up -- --messages 1000000
+ *     npm run catch-up -- --messages 1000000 --ids
  *
  * Three brokers. One is stopped, messages are published on the other two, it is started again. Measured is the latency of one publisher with one
  * message on its way at a time, acknowledged locally, at a broker that feeds the late one: before, and while the late one fetches. It prints figures
@@ -24,10 +24,11 @@ const WINDOW = 20; // writes that have no answer yet
 const IDLE_SAMPLES = 2_000;
 const WAIT_MS = 600_000; // far beyond what fetching takes
 
-const { messages } = new Command('catch-up')
+const { messages, ids } = new Command('catch-up')
   .description('Measures publishing while a broker catches up.')
   .option('--messages <n>', 'how many the broker has to fetch', wholeNumber(1), 1_000_000)
-  .parse().opts<{ readonly messages: number }>();
+  .option('--ids', 'each with a dedupe id, as the client library publishes')
+  .parse().opts<{ readonly messages: number; readonly ids?: true }>();
 
 const folder = mkdtempSync(join(tmpdir(), 'rumormill-catch-up-'));
 const ports = await freePorts(3);
@@ -80,11 +81,14 @@ async function held(broker: BrokerProcess): Promise<number> {
 /** Publishes `count` messages on one connection, many on their way. */
 async function load(broker: BrokerProcess, count: number): Promise<void> {
   const client = await RespClient.open(broker.port);
-  const command = encodeCommand(['PUBLISH', 'load', PAYLOAD]);
-  const write = Buffer.concat(new Array<Buffer>(BATCH).fill(command));
+  const id = (number: number): string[] => (ids ? ['ID', `${broker.port}-${number}`] : []);
   let sent = 0;
   for (let answered = 0; answered < count; answered += 1) {
-    for (; sent < count && sent - answered < BATCH * WINDOW; sent += BATCH) client.raw(write.subarray(0, command.length * Math.min(BATCH, count - sent)));
+    while (sent < count && sent - answered < BATCH * WINDOW) {
+      const commands = Array.from({ length: Math.min(BATCH, count - sent) }, (_, index) => encodeCommand(['PUBLISH', 'load', PAYLOAD, ...id(sent + index)]));
+      sent += commands.length;
+      client.raw(Buffer.concat(commands));
+    }
     await client.next('PUBLISH', WAIT_MS);
   }
   client.close();
