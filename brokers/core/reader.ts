@@ -3,7 +3,7 @@
  */
 import type { Cursor } from './cursor.ts';
 import type { Log } from './log.ts';
-import { BATCH_MESSAGES_MAX, compareRecords, lastSeq, type Message, messagesOf, type Origin, parseRepeats, type StoredBatch } from './record.ts';
+import { BATCH_MESSAGES_MAX, compareRecords, isCovered, lastSeq, type Message, messagesOf, type Origin, parseRepeats, type StoredBatch } from './record.ts';
 import type { Repeats } from './repeats.ts';
 import type { RangeQuery, Store } from './runtime.ts';
 import { type Vector, VersionVector } from './version-vector.ts';
@@ -67,6 +67,10 @@ function takeMessages(
     const last = lastSeq(batch);
     const from = Math.max(0, read.get(batch.origin) + 1 - batch.seq);
     if (from >= batch.count) continue;
+    if (isCovered(batch)) {
+      read.advance(batch.origin, last);
+      continue;
+    }
     const room = limits.count - messages.length;
     if (room <= 0 || (bytes > 0 && bytes + batch.body.length > limits.bytes)) return batch.position - 1;
     const to = Math.min(batch.count, from + room);

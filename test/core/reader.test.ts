@@ -65,6 +65,18 @@ t.test('from the earliest all, from the latest what comes later', async (t) => {
   t.strictSame((await read(one, earliestCursor(one.log), {}, new Set(['other', 'none'])))[0], 'c1');
 });
 
+t.test('a covered range is passed over, and done with', async (t) => {
+  const one = shelf(a);
+  const covered = { ...batch(b, 2, 500), lengths: '[]', body: Buffer.alloc(0) };
+  await one.put(batch(b, 1), covered, batch(b, 502));
+  const [first, cursor] = await read(one, earliestCursor(one.log), { count: 1 });
+  t.equal(first, 'b1');
+  t.strictSame((await read(one, cursor, { count: 1 }))[0], 'b502');
+  t.strictSame((await read(one, { ...cursor, vector: new Map([[b, 501]]), position: 77 }))[0], 'b502');
+  const range = await readRange(one.store, { topic: 'news', from: 0, to: 1000, reverse: false }, NO_LIMITS);
+  t.equal(payloads(range), 'b1 b502');
+});
+
 t.test('limits: COUNT cuts inside a batch, bytes between batches, and at least one message comes', async (t) => {
   const one = shelf(a);
   await one.put(batch(b, 1, 5, 'news', 1, 10), batch(c, 1, 2, 'news', 1, 10), batch(b, 6, 1, 'news', 6, 10));

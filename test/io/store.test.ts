@@ -316,6 +316,7 @@ t.test('the view `messages` shows one row a message to any SQLite tool, while th
       ...specimenBatch({ seq: 4, count: 3, lamport: 50, meta: '', topic: 'plain', lengths: '[2,3,5]', body: Buffer.from('éxyztwice'), origin: A }),
       position: 2, repeats: JSON.stringify({ 2: [B, 1] }),
     },
+    { ...specimenBatch({ seq: 7, count: 9, lamport: 60, meta: '', lengths: '[]', body: Buffer.alloc(0), origin: A }), position: 3, repeats: '' },
   ]);
   const file = join(folder, 'broker.db');
   const sql = 'SELECT lamport, topic, key, headers, CAST(payload AS TEXT) AS payload, typeof(payload) AS type, origin, seq, time FROM messages ORDER BY lamport';
