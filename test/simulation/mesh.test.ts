@@ -1,6 +1,8 @@
 import t from 'tap';
 import { SEED, SeededRandom } from '../support/random.ts';
-import { type Machine, type VirtualClient, World } from './world.ts';
+import type { VirtualClient } from './client.ts';
+import type { Machine } from './machine.ts';
+import { World } from './world.ts';
 
 type Three = [Machine, Machine, Machine];
 
