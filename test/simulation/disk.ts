@@ -7,7 +7,7 @@
  */
 import { type Address } from '../../brokers/core/address.ts';
 import { RumormillError } from '../../brokers/core/error.ts';
-import { makeOrigin, type StoredBatch } from '../../brokers/core/record.ts';
+import { makeOrigin, type Origin, type StoredBatch } from '../../brokers/core/record.ts';
 import type { Page, RangeQuery, Store, StoreState } from '../../brokers/core/runtime.ts';
 import type { Vector } from '../../brokers/core/version-vector.ts';
 import { MemoryStore } from '../support/memory-store.ts';
@@ -21,6 +21,7 @@ const [READ_MIN_US, READ_MAX_US] = [20, 500];
 export interface DiskEvent {
   readonly kind: 'written' | 'replaced';
   readonly disk: Address;
+  readonly store: Origin; // which is on the disk
   readonly at: number;
   readonly batches: readonly StoredBatch[];
 }
@@ -33,6 +34,8 @@ export class VirtualDisk {
   /** ms that each write, or read, takes longer, at most. */
   slowWritesMs = 0;
   slowReadsMs = 0;
+  /** Called once, when the next write begins. */
+  onWrite: (() => void) | undefined;
   readonly #address: Address;
   readonly #time: VirtualTime;
   readonly #random: SeededRandom;
@@ -71,6 +74,8 @@ export class VirtualDisk {
   /** Writes, unless the disk is full. What is written is on disk when the promise resolves, or the process has died. */
   write(life: Life, write: () => Promise<void>): Promise<void> {
     this.#writing = { life, write };
+    this.onWrite?.();
+    this.onWrite = undefined;
     return new Promise((resolve, reject) => {
       this.#time.after(this.#ms(SYNC_MIN_US, SYNC_MAX_US, this.slowWritesMs), () => {
         if (life.isOver) return;
@@ -85,8 +90,9 @@ export class VirtualDisk {
   }
 
   async append(batches: readonly StoredBatch[]): Promise<void> {
-    await this.#data.append(batches);
-    this.#note('written', batches);
+    const data = this.#data;
+    await data.append(batches);
+    if (data === this.#data) this.#note('written', batches); // else it was replaced just after the crash that let this one through
   }
 
   read<T>(life: Life, read: () => Promise<T>): Promise<T> {
@@ -115,7 +121,7 @@ export class VirtualDisk {
   }
 
   #note(kind: DiskEvent['kind'], batches: readonly StoredBatch[]): void {
-    this.#log.push({ kind, disk: this.#address, at: this.#time.now, batches: [...batches] });
+    this.#log.push({ kind, disk: this.#address, store: this.#data.origin, at: this.#time.now, batches: [...batches] });
   }
 }
 

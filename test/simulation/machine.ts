@@ -74,7 +74,7 @@ export class Machine {
     this.#end();
   }
 
-  /** The process ends in an orderly way. The same promise while it does so. */
+  /** The process ends in an orderly way: a signal reaches it, once it is not paused any more. The same promise while it does so. */
   stop(): Promise<void> {
     return (this.#stopping ??= this.#stop());
   }
@@ -85,7 +85,7 @@ export class Machine {
     const life = this.#life;
     this.#broker = undefined;
     try {
-      await broker.stop();
+      await new Promise<void>((resolve, reject) => life?.run(() => broker.stop().then(resolve, reject)));
     } catch (error) {
       if (!(error instanceof RumormillError && error.code === 'DISKFULL')) throw error;
       this.#world.note(this.address, 'stopped without room to save its clock');
