@@ -5,6 +5,7 @@
  * stored, hands it to its log, and after the commit tells everybody (announce), which is its acknowledgement too.
  */
 import type { Config } from './config.ts';
+import { RumormillError } from './core/error.ts';
 import { HoldBack } from './core/hold-back.ts';
 import type { LamportClock } from './core/lamport.ts';
 import type { Log } from './core/log.ts';
@@ -34,7 +35,7 @@ export class Gossip {
   constructor(runtime: GossipRuntime) {
     const { log, config } = runtime;
     this.#runtime = runtime;
-    this.#plumtree = new Plumtree(log.origin, (origin) => log.nextSeq(origin) - 1, config.limits);
+    this.#plumtree = new Plumtree(() => log.origin, (origin) => log.nextSeq(origin) - 1, config.limits);
     this.#holdBack = new HoldBack((origin) => log.nextSeq(origin), (batch) => this.#accept(batch), config.limits.holdBackBytesMax);
   }
 
@@ -80,8 +81,9 @@ export class Gossip {
     return acknowledged;
   }
 
-  /** A batch has come that we grafted. */
+  /** A batch has come that we grafted. @throws RumormillError PROTOCOL for one of our own: nobody else may name those */
   takeIn(link: Link, batch: RecordBatch): void {
+    if (batch.origin === this.#runtime.log.origin) throw new RumormillError('PROTOCOL', 'it sends records of this very broker');
     const entry = [batch.origin, lastSeq(batch)] as const;
     this.#runtime.lamport.witness(lastLamport(batch));
     link.vector.advance(...entry);

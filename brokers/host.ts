@@ -15,11 +15,12 @@ import { LongPoll, type Waiter } from './core/long-poll.ts';
 import { PubSub } from './core/pub-sub.ts';
 import { Quorum } from './core/quorum.ts';
 import { earliestCursor, latestCursor, readRange, type ReadResult, readTopics } from './core/reader.ts';
-import { type Draft, lastSeq, type Message, messagesOf, parseMeta, type StoredBatch } from './core/record.ts';
+import { type Draft, lastSeq, makeTag, type Message, messagesOf, parseMeta, type StoredBatch } from './core/record.ts';
 import type { Channel, Clock, Listener, Logger, Random, RangeQuery, Store, Timer, Transport } from './core/runtime.ts';
 import type { Vector } from './core/version-vector.ts';
 import type { Cancellation, Connection } from './commands/command.ts';
 import { type BrokerInfo, Mesh } from './mesh.ts';
+import { openName } from './naming.ts';
 import { Session } from './session.ts';
 import { Traffic } from './traffic.ts';
 import type { Args, CommandParser } from './wire/command-parser.ts';
@@ -71,8 +72,10 @@ export class Broker {
   static async start(options: ConfigOptions, rows: readonly Address[], runtime: Runtime): Promise<Broker> {
     const config = makeConfig(options);
     const store = await runtime.openStore();
-    const broker = new Broker(config, store, runtime);
+    let broker: Broker;
     try {
+      await openName(store, config.address, runtime.random, runtime.logger);
+      broker = new Broker(config, store, runtime);
       await broker.#restoreIds();
       broker.#listener = await runtime.transport.listen(
         config.bind, (channel) => broker.#accept(channel), (reason) => runtime.logger.warn('connection not accepted', { reason }));
@@ -98,8 +101,8 @@ export class Broker {
     this.#lamport = new LamportClock(store.state.lamport);
     this.#quorum = new Quorum(limits.ackTimeoutMs);
     this.#dedupe = new Dedupe(limits.dedupeWindowMs, limits.dedupeIdsMax);
-    this.#traffic = new Traffic(clock, logger, store.state.origin);
-    this.#log = new Log(store, clock, this.#lamport, limits, {
+    this.#traffic = new Traffic(clock, logger, () => this.#log.origin);
+    this.#log = new Log(store, clock, this.#lamport, { instance: makeTag(runtime.random), ...limits }, {
       committed: (batches) => this.#committed(batches),
       failed: (error) => {
         this.#mesh.rolledBack();
@@ -251,6 +254,7 @@ export class Broker {
   async #stop(): Promise<void> {
     await this.#listener?.close();
     for (const waiter of [...this.#waiters.all()]) waiter.wake();
+    await this.#mesh.hurry();
     await this.#log.idle();
     await this.#sessionsDone();
     this.#timer?.cancel();

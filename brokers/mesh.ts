@@ -8,19 +8,18 @@ import { type Address, compareAddresses } from './core/address.ts';
 import { Bully, type BullyEffect } from './core/bully.ts';
 import { messageOf, RumormillError } from './core/error.ts';
 import { Membership, type MemberState } from './core/membership.ts';
-import type { Origin } from './core/record.ts';
-import type { Channel, Logger, Random, Transport } from './core/runtime.ts';
+import { type Origin, originAddress } from './core/record.ts';
+import type { Channel, Transport } from './core/runtime.ts';
 import { countMissing, EMPTY_VECTOR, type Vector } from './core/version-vector.ts';
 import { Gossip, type GossipRuntime } from './gossip.ts';
 import { Link } from './link.ts';
+import { Naming, type NamingRuntime } from './naming.ts';
 import type { Args, CommandParser } from './wire/command-parser.ts';
 import { decodePeerMessage, type Hello, PEER_PROTOCOL_VERSION, type PeerMessage } from './wire/peer-message.ts';
 import { encodeReply } from './wire/resp.ts';
 
-export interface MeshRuntime extends GossipRuntime {
-  readonly random: Random;
+export interface MeshRuntime extends GossipRuntime, NamingRuntime {
   readonly transport: Transport;
-  readonly logger: Logger;
   /** How far each configured broker holds our own records may have changed. */
   acknowledged(): void;
 }
@@ -34,13 +33,13 @@ export interface BrokerInfo {
 
 export class Mesh {
   readonly #runtime: MeshRuntime;
-  readonly #instance: string;
   readonly #links = new Map<Origin, Link>();
   readonly #opening = new Set<Link>();
   readonly #dialled = new Map<Link, Address>(); // which address an opening link was to reach
   readonly #membership: Membership;
   readonly #gossip: Gossip;
   readonly #bully: Bully;
+  readonly #naming: Naming;
   readonly #lastSeen = new Map<Address, Vector>(); // what peers had when their links were lost
   readonly #said = new Set<string>(); // what is logged once
   #effects: Promise<void> = Promise.resolve(); // of the election, one after another
@@ -54,9 +53,11 @@ export class Mesh {
     const { config, clock, random, store } = runtime;
     const { limits } = config;
     this.#runtime = runtime;
-    this.#instance = [random(), random()].map((word) => word.toString(16).padStart(8, '0')).join('');
     this.#membership = new Membership(config.address, limits, random);
     this.#gossip = new Gossip(runtime);
+    this.#naming = new Naming(runtime, () => {
+      for (const link of [...this.#links.values()]) link.close('this broker has a new name');
+    });
     this.#bully = new Bully(config.address, store.state.term, {
       okTimeoutMs: limits.electionOkTimeoutMs,
       coordinatorTimeoutMs: limits.electionCoordinatorTimeoutMs,
@@ -137,6 +138,7 @@ export class Mesh {
     for (const address of this.#membership.silent(now)) this.#linkTo(address)?.destroy(`silent for ${config.limits.deadAfterMs} ms`);
     this.#membership.forget(now);
     this.#gossip.tick();
+    this.#naming.settle(this.#membership.configured());
     if (!this.#joined && (this.#membership.settled || now >= this.#joinBy)) {
       this.#joined = true;
       this.#elect(this.#bully.start(now));
@@ -158,6 +160,11 @@ export class Mesh {
   /** Records of peers could not be stored. */
   rolledBack(): void {
     this.#gossip.rolledBack();
+  }
+
+  /** Local batches that still wait for this store's name get one. */
+  hurry(): Promise<void> {
+    return this.#naming.hurry();
   }
 
   /** Takes leave of every peer. */
@@ -204,7 +211,7 @@ export class Mesh {
   #hello(): Hello {
     const { config, log, lamport } = this.#runtime;
     return {
-      type: 'PEER', version: PEER_PROTOCOL_VERSION, mesh: config.mesh, address: config.address, origin: log.origin, instance: this.#instance,
+      type: 'PEER', version: PEER_PROTOCOL_VERSION, mesh: config.mesh, address: config.address, origin: log.origin, instance: log.instance,
       lamport: lamport.increment(),
     };
   }
@@ -226,6 +233,9 @@ export class Mesh {
     if (hello.address === config.address) throw new RumormillError('REFUSED', `${hello.address} is this broker's own address`);
     if (dialled !== undefined) this.#membership.alias(dialled, hello.address, now);
     const other = this.#links.get(hello.origin) ?? this.#linkTo(hello.address);
+    if (other !== undefined && other.peer.instance !== hello.instance && this.#membership.state(other.peer.address, now) === 'alive') {
+      throw new RumormillError('REFUSED', `another process runs as ${other.peer.address}`);
+    }
     if (other !== undefined && !this.#replaces(link, other)) return link.close('another link with this peer stays');
     this.#opening.delete(link);
     this.#dialled.delete(link);
@@ -243,20 +253,21 @@ export class Mesh {
   }
 
   #replaces(link: Link, other: Link): boolean {
-    if (other.peer.instance !== link.peer.instance || other.dialled === link.dialled) return true;
+    if (other.peer.instance !== link.peer.instance || other.peer.origin !== link.peer.origin || other.dialled === link.dialled) return true;
     const higher = compareAddresses(this.#runtime.config.address, link.peer.address) > 0;
     return link.dialled === higher;
   }
 
   /** A row is this very broker under another name, or somebody runs a copy of its data folder. */
   #refuseSelf(link: Link, hello: Hello, dialled: Address | undefined): void {
-    const { clock, config } = this.#runtime;
-    const copy = hello.instance !== this.#instance;
+    const { clock, config, log } = this.#runtime;
+    const copy = hello.instance !== log.instance;
     if (dialled !== undefined && !copy) {
       this.#membership.alias(dialled, config.address, clock.now());
       this.#once('info', 'a row of globalState.csv is this broker itself', { row: dialled, broker: config.address });
     }
-    if (copy) this.#once('error', 'another broker runs on a copy of this data folder; it is refused', { peer: hello.address });
+    if (copy && log.isHeld) this.#naming.copied(hello.address);
+    else if (copy) this.#once('error', 'another broker runs on a copy of this data folder; it is refused', { peer: hello.address });
     link.close(copy ? 'runs on a copy of this data folder' : 'is this broker itself');
   }
 
@@ -294,7 +305,7 @@ export class Mesh {
     switch (message.type) {
       case 'VECTOR':
         lamport.witness(message.lamport);
-        this.#checkOwnRecords(link, message.entries);
+        this.#hearOwnRecords(link, message.entries);
         if (this.#gossip.learnVector(link, message.entries)) this.#runtime.acknowledged();
         break;
       case 'RECORDS':
@@ -324,16 +335,22 @@ export class Mesh {
   }
 
   /**
-   * Nothing leaves before it is on disk, so a peer that has more of our records than we do shows that our file is an old copy, which would
-   * give new messages the names of lost ones; or it lies. Either way there is no link with it, and everything else goes on.
+   * Before this store's name is settled, this is what it depends on. Afterwards nobody can have more of our records than we do, since nothing
+   * leaves before it is on disk: whoever says so lies, or had none of it when it was asked, and there is no link with it.
    * @throws RumormillError REFUSED
    */
-  #checkOwnRecords(link: Link, entries: readonly (readonly [Origin, number])[]): void {
-    const { log } = this.#runtime;
-    const held = log.vector.get(log.origin);
-    for (const [origin, seq] of entries) {
-      if (origin !== log.origin || seq <= held) continue;
-      const reason = 'it holds more records of this store than the store itself; if this is an old copy, start with an empty data folder';
+  #hearOwnRecords(link: Link, entries: readonly (readonly [Origin, number])[]): void {
+    const { log, config } = this.#runtime;
+    const seq = entries.find(([origin]) => origin === log.origin)?.[1] ?? 0;
+    for (const [origin, records] of entries) {
+      if (originAddress(origin) !== config.address || origin === log.origin || log.vector.get(origin) > 0) continue;
+      this.#once('info', 'peers know an earlier store of this broker; its records are fetched', { origin, records: String(records) });
+    }
+    if (log.isHeld) {
+      this.#naming.heard(link.peer.address, seq);
+      this.#naming.settle(this.#membership.configured());
+    } else if (seq > log.vector.get(log.origin)) {
+      const reason = 'it claims to hold more records of this store than the store itself';
       this.#once('error', 'peer refused', { peer: link.peer.address, reason });
       throw new RumormillError('REFUSED', reason);
     }

@@ -10,12 +10,12 @@ const LINES_A_SECOND = 20;
 export class Traffic {
   readonly #clock: Clock;
   readonly #logger: Logger;
-  readonly #own: Origin;
+  readonly #own: () => Origin;
   #lines = 0; // written in this second
   #untold = { published: 0, received: 0, lamport: 0 };
   #counting = false; // a second runs
 
-  constructor(clock: Clock, logger: Logger, own: Origin) {
+  constructor(clock: Clock, logger: Logger, own: () => Origin) {
     this.#clock = clock;
     this.#logger = logger;
     this.#own = own;
@@ -34,7 +34,7 @@ export class Traffic {
   #tell(batch: StoredBatch): void {
     this.#lines += 1;
     const { topic, count } = batch;
-    const own = batch.origin === this.#own;
+    const own = batch.origin === this.#own();
     this.#logger.info(own ? 'message published' : 'gossip received', {
       lamport: lastLamport(batch),
       topic,
@@ -44,7 +44,7 @@ export class Traffic {
   }
 
   #count(batch: StoredBatch): void {
-    if (batch.origin === this.#own) this.#untold.published += batch.count;
+    if (batch.origin === this.#own()) this.#untold.published += batch.count;
     else this.#untold.received += batch.count;
     this.#untold.lamport = lastLamport(batch);
   }

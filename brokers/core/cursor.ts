@@ -6,31 +6,31 @@
  * Any broker can go on from it, by sending in its own order what the vector does not cover. A record that the vector covers and this
  * broker has not got yet is simply never sent. So a reader that moves misses nothing and is sent nothing twice (invariant 6).
  *
- * The token also remembers a position in one store, that of the broker that made it: everything up to there is covered.
- * That broker goes on from the position at once; another looks it up.
+ * The token also remembers a position in one store, as the process that made it saw it: everything up to there is covered.
+ * That process goes on from the position at once; another looks it up.
  *
- * Format: base64url of a version byte, the store's origin and position, the number of entries, for each an origin and a seq, then
+ * Format: base64url of a version byte, the process's tag and position, the number of entries, for each an origin and a seq, then
  * 32 bits of FNV-1a over all of it. An origin is its length, its address as text and its 6-byte tag; numbers are LEB128.
  */
 import { RumormillError } from './error.ts';
 import { type Origin, parseOrigin } from './record.ts';
 import type { Vector } from './version-vector.ts';
 
-const FORMAT = 1;
+const FORMAT = 2;
 const TAG_BYTES = 6;
 const CURSOR_CHARACTERS_MAX = 65_536;
 
 /** What a reader has read. */
 export interface Cursor {
   readonly vector: Vector;
-  /** The store that made the cursor, and the position there up to which `vector` covers every record of the topics read. */
-  readonly store: Origin;
+  /** The process that made the cursor (`Log.instance`), and the position there up to which `vector` covers every record of the topics read. */
+  readonly instance: string;
   readonly position: number;
 }
 
 export function encodeCursor(cursor: Cursor): string {
   const bytes: number[] = [FORMAT];
-  pushOrigin(bytes, cursor.store);
+  bytes.push(...Buffer.from(cursor.instance, 'hex'));
   pushNumber(bytes, cursor.position);
   pushNumber(bytes, cursor.vector.size);
   for (const [origin, seq] of cursor.vector) {
@@ -50,12 +50,12 @@ export function decodeCursor(text: string): Cursor {
   if (bytes.length < 6 || bytes.readUInt32LE(bytes.length - 4) !== fnv1a(bytes.subarray(0, -4))) throw notACursor(text);
   if (bytes[0] !== FORMAT) throw new RumormillError('ERR', `cursor of format ${bytes[0]}, this broker reads format ${FORMAT}`);
   const reader = new Reader(bytes.subarray(1, -4), text);
-  const store = reader.origin();
+  const instance = reader.tag();
   const position = reader.number();
   const vector = new Map<Origin, number>();
   for (let left = reader.number(); left > 0; left -= 1) vector.set(reader.origin(), reader.number());
   reader.end();
-  return { vector, store, position };
+  return { vector, instance, position };
 }
 
 class Reader {
@@ -82,10 +82,14 @@ class Reader {
   origin(): Origin {
     const address = this.#take(this.number()).toString('utf8');
     try {
-      return parseOrigin(`${address}/${this.#take(TAG_BYTES).toString('hex')}`);
+      return parseOrigin(`${address}/${this.tag()}`);
     } catch {
       return this.#fail(); // whatever part was wrong, to the reader it is the cursor that is
     }
+  }
+
+  tag(): string {
+    return this.#take(TAG_BYTES).toString('hex');
   }
 
   end(): void {

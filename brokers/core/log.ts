@@ -18,6 +18,8 @@ import type { Clock, Page, Store } from './runtime.ts';
 import { VersionVector } from './version-vector.ts';
 
 export interface LogOptions {
+  /** Drawn by each process when it starts: tells its positions from those of another life of the file. */
+  readonly instance: string;
   readonly tailBytesMax: number;
   readonly transactionBytesMax: number;
   readonly pendingBytesMax: number;
@@ -46,7 +48,7 @@ type Entry =
   | { readonly kind: 'remote'; readonly batch: RecordBatch };
 
 export class Log {
-  readonly origin: Origin;
+  readonly instance: string;
   /** What is on disk here. */
   readonly vector: VersionVector;
   readonly #store: Store;
@@ -55,6 +57,8 @@ export class Log {
   readonly #options: LogOptions;
   readonly #events: LogEvents;
   readonly #tail: Tail;
+  #origin: Origin;
+  #nameless: Entry[] | undefined; // local batches that came while the origin was not settled
   #position: number;
   #accepted: VersionVector; // what is on disk or waits to be written
   #undeclared: Map<Origin, number>; // what entered since the last local batch: the next one's deps
@@ -66,7 +70,8 @@ export class Log {
 
   constructor(store: Store, clock: Clock, lamport: LamportClock, options: LogOptions, events: LogEvents) {
     const { origin, vector, position } = store.state;
-    this.origin = origin;
+    this.instance = options.instance;
+    this.#origin = origin;
     this.vector = new VersionVector(vector);
     this.#accepted = new VersionVector(vector);
     this.#undeclared = new Map(vector);
@@ -78,6 +83,34 @@ export class Log {
     this.#options = options;
     this.#events = events;
     this.#tail = new Tail(position + 1, options.tailBytesMax);
+  }
+
+  /** Under which local batches are named. */
+  get origin(): Origin {
+    return this.#origin;
+  }
+
+  /** Makes local batches wait until `settle`: it is not certain yet that the origin may name one more. */
+  hold(): void {
+    this.#nameless ??= [];
+  }
+
+  get isHeld(): boolean {
+    return this.#nameless !== undefined;
+  }
+
+  /** Whether a local batch waits for `settle`. */
+  get isWanted(): boolean {
+    return (this.#nameless?.length ?? 0) > 0;
+  }
+
+  /** Local batches are named under this origin; those that waited enter now. */
+  settle(origin: Origin): void {
+    if (origin !== this.#origin && this.vector.get(this.#origin) > 0) this.#undeclared.set(this.#origin, this.vector.get(this.#origin));
+    this.#origin = origin;
+    const waiting = this.#nameless ?? [];
+    this.#nameless = undefined;
+    for (const entry of waiting) this.#enqueue(entry);
   }
 
   /** The newest position on disk; 0 in an empty log. */
@@ -97,7 +130,7 @@ export class Log {
 
   /** Takes in a local batch. */
   publish(draft: Draft, fate: DraftFate): void {
-    this.#enqueue({ kind: 'local', draft, fate }, batchBytes(draft));
+    this.#admit({ kind: 'local', draft, fate });
   }
 
   /** The next seq that `receive` takes of an origin. */
@@ -109,7 +142,7 @@ export class Log {
   receive(batch: RecordBatch): void {
     assert(batch.seq === this.nextSeq(batch.origin), `batch ${batch.origin} ${batch.seq} does not follow on`);
     this.#accepted.advance(batch.origin, lastSeq(batch));
-    this.#enqueue({ kind: 'remote', batch }, batchBytes(batch));
+    this.#admit({ kind: 'remote', batch });
   }
 
   /** Batches after a position, of these topics or of all, in position order: from memory where it reaches back so far. */
@@ -122,10 +155,15 @@ export class Log {
     while (this.#scheduled) await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
   }
 
-  #enqueue(entry: Entry, bytes: number): void {
-    this.#queue.push(entry);
-    this.#pendingBytes += bytes;
+  #admit(entry: Entry): void {
+    this.#pendingBytes += entryBytes(entry);
     if (this.#pendingBytes >= this.#options.pendingBytesMax) this.#full = true;
+    if (entry.kind === 'local' && this.#nameless !== undefined) this.#nameless.push(entry);
+    else this.#enqueue(entry);
+  }
+
+  #enqueue(entry: Entry): void {
+    this.#queue.push(entry);
     if (this.#scheduled) return;
     this.#scheduled = true;
     this.#clock.defer(() => void this.#commitAll());
@@ -170,7 +208,7 @@ export class Log {
 
   /** Gives every entry its position, and local ones their names. Changes `undeclared` as the transaction will. */
   #name(entries: readonly Entry[], undeclared: Map<Origin, number>): StoredBatch[] {
-    let seq = this.vector.get(this.origin) + 1;
+    let seq = this.vector.get(this.#origin) + 1;
     let position = this.#position;
     return entries.map((entry) => {
       position += 1;
@@ -181,11 +219,18 @@ export class Log {
       const { draft, fate } = entry;
       const deps = undeclared.size === 0 ? '' : JSON.stringify(Object.fromEntries(undeclared));
       undeclared.clear();
-      const batch = { ...draft, origin: this.origin, seq, lamport: this.#lamport.increment(draft.count), deps, position };
+      const batch = { ...draft, origin: this.#origin, seq, lamport: this.#lamport.increment(draft.count), deps, position };
       seq += draft.count;
       fate.named?.(batch);
       return batch;
     });
+  }
+
+  /** Refuses the local batches that wait for `settle`. */
+  refuseHeld(error: RumormillError): void {
+    const waiting = this.#nameless?.splice(0) ?? [];
+    this.#release(waiting);
+    for (const entry of waiting) if (entry.kind === 'local') entry.fate.failed(error);
   }
 
   #abandon(entries: readonly Entry[], error: RumormillError): void {

@@ -28,15 +28,18 @@ export interface PlumtreeOptions {
 }
 
 export class Plumtree {
-  readonly #self: Origin;
+  readonly #self: () => Origin;
   readonly #accepted: (origin: Origin) => number;
   readonly #options: PlumtreeOptions;
   readonly #announced = new Map<Neighbour, Map<Origin, number>>();
   readonly #parents = new Map<Origin, Neighbour>();
   readonly #behindSince = new Map<Origin, number>(); // since when behind without progress
 
-  /** @param accepted the highest seq of an origin that is stored or about to be */
-  constructor(self: Origin, accepted: (origin: Origin) => number, options: PlumtreeOptions) {
+  /**
+   * @param self the origin of this broker's own records, which nobody else can send
+   * @param accepted the highest seq of an origin that is stored or about to be
+   */
+  constructor(self: () => Origin, accepted: (origin: Origin) => number, options: PlumtreeOptions) {
     this.#self = self;
     this.#accepted = accepted;
     this.#options = options;
@@ -73,7 +76,7 @@ export class Plumtree {
     for (const [origin, seq] of entries) {
       if (seq <= (announced.get(origin) ?? 0)) continue;
       announced.set(origin, seq);
-      if (origin === this.#self || seq <= this.#accepted(origin)) continue;
+      if (origin === this.#self() || seq <= this.#accepted(origin)) continue;
       if (!this.#behindSince.has(origin)) this.#behindSince.set(origin, now);
       if (!this.#parents.has(origin)) effects.push(...this.#graft(neighbour, origin));
     }
@@ -91,7 +94,7 @@ export class Plumtree {
   rolledBack(now: number): void {
     for (const announced of this.#announced.values()) {
       for (const [origin, seq] of announced) {
-        if (origin !== this.#self && seq > this.#accepted(origin) && !this.#behindSince.has(origin)) this.#behindSince.set(origin, now);
+        if (origin !== this.#self() && seq > this.#accepted(origin) && !this.#behindSince.has(origin)) this.#behindSince.set(origin, now);
       }
     }
   }

@@ -22,12 +22,12 @@ export interface ReadResult {
 
 /** The cursor of a reader that has read everything stored here. */
 export function latestCursor(log: Log): Cursor {
-  return { vector: log.vector.snapshot(), store: log.origin, position: log.position };
+  return { vector: log.vector.snapshot(), instance: log.instance, position: log.position };
 }
 
 /** The cursor of a reader that has read nothing. */
 export function earliestCursor(log: Log): Cursor {
-  return { vector: new Map(), store: log.origin, position: 0 };
+  return { vector: new Map(), instance: log.instance, position: 0 };
 }
 
 /**
@@ -36,7 +36,7 @@ export function earliestCursor(log: Log): Cursor {
  */
 export async function readTopics(log: Log, store: Store, topics: ReadonlySet<string>, cursor: Cursor, limits: ReadLimits): Promise<ReadResult> {
   const read = new VersionVector(cursor.vector);
-  const known = cursor.store === log.origin && cursor.position <= log.position;
+  const known = cursor.instance === log.instance && cursor.position <= log.position;
   let position = known ? cursor.position : await store.positionCovered(cursor.vector);
   const messages: Message[] = [];
   while (messages.length === 0 && position < log.position) {
@@ -46,7 +46,7 @@ export async function readTopics(log: Log, store: Store, topics: ReadonlySet<str
     position = whole === undefined ? page.through : whole;
   }
   const atEnd = position >= log.position;
-  return { messages, cursor: { vector: atEnd ? mergedSnapshot(log, read) : read.snapshot(), store: log.origin, position: Math.min(position, log.position) } };
+  return { messages, cursor: { vector: atEnd ? mergedSnapshot(log, read) : read.snapshot(), instance: log.instance, position: Math.min(position, log.position) } };
 }
 
 /** Takes what is unread of the batches, in order. Returns the position before the batch at which a limit cut, or undefined. */

@@ -90,8 +90,12 @@ function isCanonical(address: string): boolean {
 }
 
 export function makeOrigin(address: Address, random: () => number): Origin {
-  const digits = [random(), random()].map((word) => word.toString(16).padStart(8, '0')).join('');
-  return `${address}/${digits.slice(0, 12)}` as Origin;
+  return `${address}/${makeTag(random)}` as Origin;
+}
+
+/** Twelve hexadecimal digits. */
+export function makeTag(random: () => number): string {
+  return [random(), random()].map((word) => word.toString(16).padStart(8, '0')).join('').slice(0, 12);
 }
 
 /** The address of the broker that an origin is an incarnation of. */

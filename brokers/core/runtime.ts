@@ -95,6 +95,8 @@ export interface RangeQuery {
 /** One broker's durable log. Reads may run beside an append and see at least what was committed before they were called. */
 export interface Store {
   readonly state: StoreState;
+  /** Durably takes another origin; `state` shows it. What is stored stays under the origins that it has. */
+  renew(origin: Origin): Promise<void>;
   /**
    * Writes the batches, whose positions follow on the newest one, in one transaction; resolves when it is on disk.
    * @throws RumormillError DISKFULL or STORE; then nothing of it is stored

@@ -78,6 +78,7 @@ const SQL = {
       substr(?2, 1 + (value ->> 10), value ->> 11)
     FROM json_each(?1)`,
   addOrigin: 'INSERT INTO origins (id, name) VALUES (?, ?)',
+  renew: 'UPDATE broker SET origin = ?',
   saveClock: 'UPDATE broker SET lamport = ?, term = ?',
   afterPosition: page('position > ?', 'position'),
   afterPositionOfTopic: page('position > ? AND topic = ?', 'position'),
@@ -153,7 +154,7 @@ async function prepareSchema(db: Handle, file: string, origin: Origin): Promise<
 }
 
 class SqliteStore implements Store {
-  readonly state: StoreState;
+  #state: StoreState;
   readonly #lock: Handle;
   readonly #writer: Handle;
   readonly #reader: Handle;
@@ -177,12 +178,21 @@ class SqliteStore implements Store {
   }
 
   private constructor(state: StoreState, lock: Handle, writer: Handle, reader: Handle, originIds: Map<Origin, number>) {
-    this.state = state;
+    this.#state = state;
     this.#head = state.position;
     this.#lock = lock;
     this.#writer = writer;
     this.#reader = reader;
     this.#originIds = originIds;
+  }
+
+  get state(): StoreState {
+    return this.#state;
+  }
+
+  async renew(origin: Origin): Promise<void> {
+    await this.#write(SQL.renew, origin);
+    this.#state = { ...this.#state, origin };
   }
 
   async append(batches: readonly StoredBatch[]): Promise<void> {

@@ -92,7 +92,7 @@ t.test('line writer: a disk that is full is an error', async (t) => {
 t.test('cursor file: absent, empty, junk, and whole again after each write', async (t) => {
   const folder = t.testdir({ empty: '\n', junk: 'junk', folder: { inside: '' } });
   const origin = parseOrigin('a:1/0123456789ab');
-  const [one, two] = [1, 2].map((seq) => encodeCursor({ vector: new Map([[origin, seq]]), store: origin, position: seq })) as [string, string];
+  const [one, two] = [1, 2].map((seq) => encodeCursor({ vector: new Map([[origin, seq]]), instance: '000000000001', position: seq })) as [string, string];
   const file = new CursorFile(join(folder, 'cursor'));
   t.equal(await file.read(), undefined);
   t.equal(await new CursorFile(join(folder, 'empty')).read(), undefined);

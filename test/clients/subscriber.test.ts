@@ -9,7 +9,7 @@ import { Command, lines, run } from './command.ts';
 import { deadAddress, DROP, FakeBroker, type Handler, message, option } from './fake-broker.ts';
 
 const ORIGIN: Origin = parseOrigin('a:1/0123456789ab');
-const cursorAt = (count: number): string => encodeCursor({ vector: new Map([[ORIGIN, count]]), store: ORIGIN, position: count });
+const cursorAt = (count: number): string => encodeCursor({ vector: new Map([[ORIGIN, count]]), instance: '000000000001', position: count });
 
 /** A log of messages with real cursors. A poll beyond its end waits for ever. */
 function logOf(messages: readonly Value[], atMost = Infinity): Handler {

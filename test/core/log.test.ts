@@ -11,7 +11,7 @@ import { draft, origin, specimenBatch } from '../support/record.ts';
 
 const [a, b, c] = [origin('a:1'), origin('b:1'), origin('c:1')];
 const DISKFULL = new RumormillError('DISKFULL', 'no room');
-const OPTIONS: LogOptions = { tailBytesMax: 1_000_000, transactionBytesMax: 1_000_000, pendingBytesMax: 1_000_000 };
+const OPTIONS: LogOptions = { instance: 'aaaaaaaaaaaa', tailBytesMax: 1_000_000, transactionBytesMax: 1_000_000, pendingBytesMax: 1_000_000 };
 
 /** A log on a store, and everything that happened to it, in order, as text. */
 class Bench {
@@ -315,4 +315,51 @@ t.test(`random publishes, receipts and full disks (seed ${SEED})`, async (t) => 
   t.equal(bench.store.batches.filter((batch) => batch.origin === a).length, [...fates.values()].filter(([fate]) => fate === 'stored').length);
   t.strictSame(new Map(bench.log.vector.entries()), new Map(bench.store.state.vector), 'the vector is what is on disk');
   t.ok(published > 1000 && received > 1000 && failed > 50 && read > 1000, `${published} published, ${received} received, ${failed} failed, ${read} read`);
+});
+
+t.test('while its origin is not settled, local batches wait and those of peers enter', async (t) => {
+  const bench = new Bench();
+  bench.publish('old');
+  await bench.clock.settle();
+  const next = new Bench({}, bench.store);
+  next.log.hold();
+  next.publish('one');
+  next.publish('two');
+  next.receive(remote(b, 1));
+  await next.clock.settle();
+  t.strictSame(next.take(), ['committed b1 at 2']);
+  t.ok(next.log.isWanted);
+  next.log.settle(a);
+  t.notOk(next.log.isHeld);
+  await next.clock.settle();
+  t.strictSame(next.take(), ['one named 2 @102', 'two named 3 @103', 'committed a2 a3 at 4', 'one stored 2 at 4', 'two stored 3 at 4']);
+  t.strictSame(depsOf(next).slice(2), [{ b: 1 }, {}]);
+  t.equal(next.log.pendingBytes, 0);
+});
+
+t.test('under a new origin seqs begin anew, and the first record depends on all of the old origin', async (t) => {
+  const bench = new Bench();
+  bench.publish('old', { count: 3, lengths: '[1,1,1]' });
+  await bench.clock.settle();
+  const next = new Bench({}, bench.store);
+  next.log.hold();
+  next.publish('one');
+  const renewed = origin('a:1', 1);
+  next.log.settle(renewed);
+  await next.clock.settle();
+  t.strictSame(next.take(), ['one named 1 @4', 'committed a1 at 2', 'one stored 1 at 2']);
+  t.equal(next.store.batches[1]!.origin, renewed);
+  t.strictSame(parseDeps(next.store.batches[1]!), [[a, 3]]);
+  t.strictSame([...next.log.vector.entries()], [[a, 3], [renewed, 1]]);
+});
+
+t.test('what waits for an origin that cannot be saved is refused', async (t) => {
+  const bench = new Bench({ pendingBytesMax: 1 });
+  bench.log.hold();
+  bench.publish('one');
+  t.ok(bench.log.full);
+  bench.log.refuseHeld(DISKFULL);
+  t.strictSame(bench.take(), ['drained', 'one failed DISKFULL']);
+  t.notOk(bench.log.isWanted);
+  t.equal(bench.log.pendingBytes, 0);
 });

@@ -9,7 +9,7 @@ const STALL_MS = 1000;
 /** A tree whose accepted seqs the test sets, and effects as text: `b<c 5` grafts c's records after 5 at b, `b|c` prunes c there. */
 class Bench {
   readonly accepted = new Map<Origin, number>();
-  readonly tree = new Plumtree(self, (from) => this.accepted.get(from) ?? 0, { stallMs: STALL_MS });
+  readonly tree = new Plumtree(() => self, (from) => this.accepted.get(from) ?? 0, { stallMs: STALL_MS });
 
   constructor(...neighbours: readonly Origin[]) {
     for (const neighbour of neighbours) this.tree.linkUp(neighbour);

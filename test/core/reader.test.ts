@@ -30,7 +30,7 @@ function shelf(name: Origin, tailBytesMax = 1e6): Shelf {
   const store = new MemoryStore(name);
   const clock = new ManualClock();
   const events = { committed: () => undefined, failed: () => undefined, drained: () => undefined };
-  const log = new Log(store, clock, new LamportClock(), { tailBytesMax, transactionBytesMax: 1e6, pendingBytesMax: 1e9 }, events);
+  const log = new Log(store, clock, new LamportClock(), { instance: Buffer.from(name).toString('hex').slice(0, 12), tailBytesMax, transactionBytesMax: 1e6, pendingBytesMax: 1e9 }, events);
   return {
     log,
     store,
@@ -114,7 +114,7 @@ t.test('a cursor ahead of this broker waits for it to catch up, and is sent only
 t.test('a cursor of this store from a position that it does not have is looked up', async (t) => {
   const one = shelf(a);
   await one.put(batch(b, 1), batch(b, 2));
-  t.strictSame((await read(one, { vector: new Map([[b, 1]]), store: a, position: 77 }))[0], 'b2');
+  t.strictSame((await read(one, { vector: new Map([[b, 1]]), instance: one.log.instance, position: 77 }))[0], 'b2');
 });
 
 t.test('messages that others find between two pages are not passed over', async (t) => {

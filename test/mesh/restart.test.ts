@@ -1,5 +1,3 @@
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
 import t from 'tap';
 import { type BrokerProcess as Broker, Cluster } from '../support/cluster.ts';
 import { waitFor } from '../support/wait.ts';
@@ -44,31 +42,6 @@ t.test('a broker that was away is brought up to date and is sent nothing twice',
   t.equal(payloads.length, 302);
   t.equal(new Set(payloads).size, 302);
   t.equal(payloads[0], 'a');
-});
-
-t.test('an old copy of a store has no link with a peer that holds more of it; an empty folder gets everything back', async (t) => {
-  const cluster = await Cluster.start(t, 2);
-  const low = cluster.brokers[0]!;
-  await (await low.connect()).publish('news', 'before the backup', 'ACKS', 'all');
-  t.equal(await low.stop(), 0);
-  const backup = readFileSync(low.file);
-  await low.start();
-  await (await low.connect()).publish('news', 'after it', 'ACKS', 'all');
-  t.equal(await low.stop(), 0);
-
-  writeFileSync(low.file, backup);
-  await low.start();
-  const refusals = (): unknown[] => low.logged('peer refused');
-  await waitFor('it says so', () => refusals().length > 0);
-  const { payloads } = await (await low.connect()).poll(['news'], 'earliest');
-  t.strictSame(payloads, ['before the backup'], 'it lives on, by itself');
-  await waitFor('it was linked and refused again', () => low.logged('peer lost').length > 1);
-  t.match(refusals(), [{ level: 'error', reason: /holds more records of this store than the store itself/ }], 'said once');
-
-  t.equal(await low.stop(), 0);
-  rmSync(dirname(low.file), { recursive: true });
-  await low.start();
-  await cluster.converged(2);
 });
 
 t.test('SIGTERM while publishing: exit 0 within 5 s, and everything acknowledged is on disk', async (t) => {

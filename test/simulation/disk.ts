@@ -126,15 +126,24 @@ export class VirtualDisk {
 }
 
 class DiskStore implements Store {
-  readonly state: StoreState;
   readonly #disk: VirtualDisk;
   readonly #life: Life;
+  #state: StoreState;
   #lastWrite: Promise<unknown> = Promise.resolve();
 
   constructor(disk: VirtualDisk, life: Life) {
     this.#disk = disk;
     this.#life = life;
-    this.state = disk.data.state;
+    this.#state = disk.data.state;
+  }
+
+  get state(): StoreState {
+    return this.#state;
+  }
+
+  async renew(origin: Origin): Promise<void> {
+    await this.#write(() => this.#disk.data.renew(origin));
+    this.#state = { ...this.#state, origin };
   }
 
   append(batches: readonly StoredBatch[]): Promise<void> {

@@ -25,7 +25,7 @@ export class GossipBroker {
   constructor(store: MemoryStore, clock: ManualClock, limits: Partial<Limits>) {
     const lamport = new LamportClock(store.state.lamport);
     const config = makeConfig({ limits });
-    this.log = new Log(store, clock, lamport, config.limits, {
+    this.log = new Log(store, clock, lamport, { instance: 'aaaaaaaaaaaa', ...config.limits }, {
       committed: () => this.gossip.committed(),
       failed: () => this.gossip.rolledBack(),
       drained: () => undefined,

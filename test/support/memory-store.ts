@@ -10,7 +10,7 @@ import type { Page, RangeQuery, Store, StoreState } from '../../brokers/core/run
 import type { Vector } from '../../brokers/core/version-vector.ts';
 
 export class MemoryStore implements Store {
-  readonly origin: Origin;
+  origin: Origin;
   readonly batches: StoredBatch[] = [];
   /** How many batches each transaction had. */
   readonly transactions: number[] = [];
@@ -43,6 +43,10 @@ export class MemoryStore implements Store {
       term,
       position: this.batches.length,
     };
+  }
+
+  async renew(origin: Origin): Promise<void> {
+    this.origin = origin;
   }
 
   /** Makes appends wait until the function that it returns is called. */
