@@ -16,7 +16,7 @@ export const FAULT_KINDS = [
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
 /** Kinds that need what the brokers cannot do yet. */
-export const FAULTS_OFF: readonly FaultKind[] = ['restore'];
+export const FAULTS_OFF: readonly FaultKind[] = [];
 
 const STORM_MS = [2000, 14_000] as const;
 const FAULT_MIN_MS = 50;

@@ -11,6 +11,7 @@ import { Life } from './time.ts';
 import type { World } from './world.ts';
 
 const BEGINNING = 1_700_000_000_000; // wall clock, ms since 1970
+const RESTART_MS = 500;
 
 export class Machine {
   readonly address: Address;
@@ -43,8 +44,20 @@ export class Machine {
     return this.#broker;
   }
 
-  /** Only while it is down. Never resolves where the process dies meanwhile. */
+  /** Only while it is down. Where the disk is full it tries again, as a supervisor does. Never resolves where the process dies meanwhile. */
   async start(): Promise<void> {
+    for (;;) {
+      try {
+        return await this.#start();
+      } catch (error) {
+        if (!(error instanceof RumormillError && error.code === 'DISKFULL')) throw error;
+        this.#end();
+        await this.#world.time.sleep(RESTART_MS);
+      }
+    }
+  }
+
+  async #start(): Promise<void> {
     const { network, random, machines, time } = this.#world;
     this.#world.note(this.address, 'start');
     const life = new Life(time);
