@@ -9,6 +9,7 @@ import type { AckLevel } from '../../brokers/config.ts';
 import type { Address } from '../../brokers/core/address.ts';
 import type { Attempt, Delivery, History, Publication, Subscription } from './history.ts';
 import { type Entry, Ledger } from './ledger.ts';
+import { HOLDS } from './limits.ts';
 
 export interface Violation {
   readonly kind: string;
@@ -131,7 +132,7 @@ class Checker {
   /** A second copy of a dedupe id may be sent by a broker that cannot know that the subscriber has had the first one, because it lacks it. */
   #checkRepeated(name: string, { payload, broker, askedAt }: Delivery, entry: Entry, first: Entry | undefined): void {
     if (first === undefined) return;
-    const known = [entry, first].every(({ isOn }) => (isOn.get(broker) ?? Infinity) < askedAt);
+    const known = HOLDS.oneCopyDelivered && [entry, first].every(({ isOn }) => (isOn.get(broker) ?? Infinity) < askedAt);
     if (entry === first || entry.dedupeId === null || known) this.#violated('delivered twice', `${payload} to ${name} by ${broker}`);
     else this.counts.dropped += 1;
   }
@@ -179,9 +180,9 @@ class Checker {
   }
 }
 
-/** What an acknowledgement of this attempt promises. A repeated id is answered as with `local`, whatever was asked for. */
+/** What an acknowledgement of this attempt promises. */
 function promise({ acks, attempts }: Publication, attempt: Attempt): AckLevel {
-  return acks !== 'none' && attempt !== attempts[0] ? 'local' : acks;
+  return acks !== 'none' && attempt !== attempts[0] && !HOLDS.repeatKeepsLevel ? 'local' : acks;
 }
 
 /** Up to which seq of the cause's origin the entry's origin had stored everything before it. */

@@ -12,6 +12,7 @@ import type { Page, RangeQuery, Store, StoreState } from '../../brokers/core/run
 import type { Vector } from '../../brokers/core/version-vector.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import type { SeededRandom } from '../support/random.ts';
+import { HOLDS } from './limits.ts';
 import type { Life, VirtualTime } from './time.ts';
 
 const [SYNC_MIN_US, SYNC_MAX_US] = [300, 5000];
@@ -72,7 +73,7 @@ export class VirtualDisk {
   }
 
   /** Writes, unless the disk is full. What is written is on disk when the promise resolves, or the process has died. */
-  write(life: Life, write: () => Promise<void>): Promise<void> {
+  write(life: Life, write: () => Promise<void>, needsRoom = true): Promise<void> {
     this.#writing = { life, write };
     this.onWrite?.();
     this.onWrite = undefined;
@@ -80,7 +81,7 @@ export class VirtualDisk {
       this.#time.after(this.#ms(SYNC_MIN_US, SYNC_MAX_US, this.slowWritesMs), () => {
         if (life.isOver) return;
         this.#writing = undefined;
-        if (this.isFull) {
+        if (this.isFull && needsRoom) {
           this.counts.refused += 1;
           return life.run(() => reject(new RumormillError('DISKFULL', 'the disk is full; nothing was stored')));
         }
@@ -151,7 +152,7 @@ class DiskStore implements Store {
   }
 
   saveClock(lamport: number, term: number): Promise<void> {
-    return this.#write(() => this.#disk.data.saveClock(lamport, term));
+    return this.#write(() => this.#disk.data.saveClock(lamport, term), HOLDS.termOnFullDisk);
   }
 
   readAfter(position: number, topics: readonly string[] | undefined, bytesMax: number): Promise<Page> {
@@ -175,8 +176,8 @@ class DiskStore implements Store {
     await this.#lastWrite.catch(() => undefined); // whoever wrote it has the error
   }
 
-  #write(write: () => Promise<void>): Promise<void> {
-    const next = (): Promise<void> => this.#disk.write(this.#life, write);
+  #write(write: () => Promise<void>, needsRoom?: boolean): Promise<void> {
+    const next = (): Promise<void> => this.#disk.write(this.#life, write, needsRoom);
     const writing = this.#lastWrite.then(next, next);
     this.#lastWrite = writing;
     return writing;

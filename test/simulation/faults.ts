@@ -15,9 +15,6 @@ export const FAULT_KINDS = [
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
-/** Kinds that need what the brokers cannot do yet. */
-export const FAULTS_OFF: readonly FaultKind[] = [];
-
 const STORM_MS = [2000, 14_000] as const;
 const FAULT_MIN_MS = 50;
 const WRITE_WITHIN_MS = 500; // or it crashes while nothing is written
@@ -37,14 +34,14 @@ export class Faults {
   readonly #down = new Set<Machine>(); // taken down by a fault that is not over
 
   /** @param clients hosts of clients, which can be cut off as well */
-  constructor(world: World, clients: readonly string[], kinds: readonly FaultKind[]) {
+  constructor(world: World, clients: readonly string[]) {
     this.#world = world;
     this.#dice = new SeededRandom(world.seed ^ 0x5eed);
     this.#hosts = [...world.machines.map(({ address }) => address), ...clients];
     const first = this.#dice.integer(0, world.machines.length - 1);
     const minority = Math.floor((world.machines.length - 1) / 2);
     this.#victims = Array.from({ length: minority }, (_, index) => world.machines[(first + index) % world.machines.length]!);
-    this.#kinds = minority > 0 ? kinds : kinds.filter((kind) => kind !== 'wipe' && kind !== 'restore');
+    this.#kinds = minority > 0 ? FAULT_KINDS : FAULT_KINDS.filter((kind) => kind !== 'wipe' && kind !== 'restore');
   }
 
   /** Storms and calms for about this long. Everything works again at the end. */

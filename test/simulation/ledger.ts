@@ -9,6 +9,7 @@ import type { Address } from '../../brokers/core/address.ts';
 import { messagesOf, type Origin, originAddress, type StoredBatch } from '../../brokers/core/record.ts';
 import { covers, type Vector } from '../../brokers/core/version-vector.ts';
 import type { DiskEvent } from './disk.ts';
+import { HOLDS } from './limits.ts';
 
 /** One message of the log. */
 export interface Entry {
@@ -92,7 +93,7 @@ export class Ledger {
       this.entries.set(name, (known = entry));
       this.byPayload.set(entry.payload, [...(this.byPayload.get(entry.payload) ?? []), entry]);
       const other = this.#byId.get(entry.id);
-      if (other !== undefined) this.#violated('reused name', `${entry.id} is ${other.payload} of ${other.origin} and ${entry.payload} of ${entry.origin}`);
+      if (other !== undefined && HOLDS.uniqueIds) this.#violated('reused name', `${entry.id} is ${other.payload} of ${other.origin} and ${entry.payload} of ${entry.origin}`);
       this.#byId.set(entry.id, entry);
       if (!isOwn) this.#violated('not durable', `${name} is on ${disk} and was never on its origin's disk`);
     } else if (contentOf(known) !== contentOf(entry)) {

@@ -3,7 +3,7 @@
  */
 import { SeededRandom } from '../support/random.ts';
 import { check, type Verdict } from './checker.ts';
-import { FAULT_KINDS, type FaultKind, Faults, FAULTS_OFF } from './faults.ts';
+import { Faults } from './faults.ts';
 import type { History } from './history.ts';
 import { Workload } from './workload.ts';
 import { World } from './world.ts';
@@ -17,8 +17,6 @@ export interface RunOptions {
   readonly seed: number;
   /** 3 to 5 as the seed says, mostly 3, where it is not given. */
   readonly brokers?: number | undefined;
-  readonly faults?: readonly FaultKind[];
-  readonly retryElsewhere?: boolean;
 }
 
 export interface Report extends Verdict {
@@ -41,8 +39,8 @@ export async function runSeed(options: RunOptions): Promise<Report> {
   const dice = new SeededRandom(seed + 1_000_000);
   const brokers = options.brokers ?? dice.pick([3, 3, 3, 3, 4, 5]);
   const world = new World(seed, brokers);
-  const workload = new Workload(world, { retryElsewhere: options.retryElsewhere ?? false });
-  const faults = new Faults(world, workload.hosts, options.faults ?? FAULT_KINDS.filter((kind) => !FAULTS_OFF.includes(kind)));
+  const workload = new Workload(world);
+  const faults = new Faults(world, workload.hosts);
   const onRejection = (reason: unknown): void => world.time.fail(reason);
   process.on('unhandledRejection', onRejection);
   let peaceAt = 0;

@@ -13,6 +13,7 @@ import type { Reply } from '../../brokers/wire/reply-parser.ts';
 import { SeededRandom } from '../support/random.ts';
 import { VirtualClient } from './client.ts';
 import type { Delivery, Publication, Subscription } from './history.ts';
+import { HOLDS } from './limits.ts';
 import type { Machine } from './machine.ts';
 import type { World } from './world.ts';
 
@@ -20,11 +21,6 @@ const TOPICS = ['news', 'sport', 'weather'];
 const [PUBLISHERS, SUBSCRIBERS] = [3, 4];
 const ATTEMPTS_MAX = 6; // with one dedupe id; well within the window in which brokers remember it
 const CATCH_UP_TRIES_MAX = 100;
-
-export interface WorkloadOptions {
-  /** Whether a publisher tries the same dedupe id on another broker, or only on the same one again. */
-  readonly retryElsewhere: boolean;
-}
 
 /** A client process: a connection with one broker at a time, chosen by its dice. */
 class Caller {
@@ -78,18 +74,16 @@ export class Workload {
   /** Hosts of all clients. */
   readonly hosts: string[] = [];
   readonly #world: World;
-  readonly #options: WorkloadOptions;
   readonly #publishers: Caller[] = [];
   readonly #subscribers: Subscriber[] = [];
   #isOver = false;
 
-  constructor(world: World, options: WorkloadOptions) {
+  constructor(world: World) {
     this.#world = world;
-    this.#options = options;
     for (let number = 1; number <= PUBLISHERS; number += 1) this.#publishers.push(this.#caller(`publisher-${number}`));
     for (let number = 1; number <= SUBSCRIBERS; number += 1) {
       const topics = number === 1 ? TOPICS : TOPICS.slice(0, 2);
-      const answers = number <= 2 ? new Publisher(this.#caller(`answerer-${number}`), `a${number}`, this.publications, options) : undefined;
+      const answers = number <= 2 ? new Publisher(this.#caller(`answerer-${number}`), `a${number}`, this.publications) : undefined;
       const subscriber = new Subscriber(this.#caller(`subscriber-${number}`), topics, number === 4 ? 'latest' : 'earliest', answers);
       this.#subscribers.push(subscriber);
       this.subscriptions.push(subscriber.subscription);
@@ -98,7 +92,7 @@ export class Workload {
 
   /** Runs until `end` is called. */
   async run(): Promise<void> {
-    const publishing = this.#publishers.map((caller, index) => this.#publishAll(new Publisher(caller, `p${index + 1}`, this.publications, this.#options)));
+    const publishing = this.#publishers.map((caller, index) => this.#publishAll(new Publisher(caller, `p${index + 1}`, this.publications)));
     await Promise.all([...publishing, ...this.#subscribers.map((subscriber) => this.#subscribe(subscriber))]);
   }
 
@@ -135,14 +129,12 @@ class Publisher {
   readonly caller: Caller;
   readonly #name: string;
   readonly #publications: Publication[];
-  readonly #options: WorkloadOptions;
   #count = 0;
 
-  constructor(caller: Caller, name: string, publications: Publication[], options: WorkloadOptions) {
+  constructor(caller: Caller, name: string, publications: Publication[]) {
     this.caller = caller;
     this.#name = name;
     this.#publications = publications;
-    this.#options = options;
   }
 
   /** Publishes some messages together, and again what bears an id and got no answer, until it does or patience ends. */
@@ -159,7 +151,7 @@ class Publisher {
     for (let tries = 1; waiting.length > 0; tries += 1) {
       await this.#attempt(waiting, acks);
       waiting = waiting.filter(({ attempts }) => typeof attempts.at(-1)!.outcome === 'string');
-      if (waiting.length > 0 && (!hasId || this.#options.retryElsewhere)) this.caller.hop();
+      if (waiting.length > 0 && (!hasId || HOLDS.oneCopyDelivered)) this.caller.hop();
       if (!hasId || tries === ATTEMPTS_MAX) return;
       if (waiting.length > 0) await this.caller.rest(500);
     }

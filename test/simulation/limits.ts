@@ -1,0 +1,14 @@
+/**
+ * What the brokers cannot do yet, and the simulation therefore does not ask of them. A flag is turned on together with the change that makes it hold;
+ * when all are on, this file goes.
+ */
+export const HOLDS = {
+  /** A message whose dedupe id was taken by two brokers is delivered once by whoever holds both copies; publishers try an id on another broker. */
+  oneCopyDelivered: false,
+  /** A repeated dedupe id is answered with the acknowledgement level that was asked for; it is answered as with `local`. */
+  repeatKeepsLevel: false,
+  /** Nothing that bears a term is sent before the term is on disk, on a full disk either. */
+  termOnFullDisk: false,
+  /** A message id, <lamport>@<host:port>, is unique: a broker whose disk was wiped, and that meets nobody, begins to count anew. */
+  uniqueIds: false,
+} as const;
