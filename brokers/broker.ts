@@ -2,7 +2,7 @@
 /**
  * Command line of one broker: flags and signals. Exit status 0 after SIGINT or SIGTERM, 1 with one line where it cannot run.
  */
-import { Command, Option } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { ACK_LEVELS, type AckLevel } from './config.ts';
 import { messageOf } from './core/error.ts';
 import type { LogLevel } from './core/runtime.ts';
@@ -27,8 +27,22 @@ interface Flags {
   readonly dataDir: string;
   readonly mesh: string;
   readonly acks: AckLevel;
+  readonly ackTimeout: number; // s
+  readonly dedupeWindow: number; // s
+  readonly dedupeIds: number;
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
+}
+
+function wholeNumber(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('It is a whole number from 1.');
+  return Number(text);
+}
+
+function seconds(text: string): number {
+  const value = Number(text);
+  if (!/^\d{1,6}(\.\d{1,3})?$/.test(text) || value === 0) throw new InvalidArgumentError('It is a number of seconds, above 0.');
+  return value;
 }
 
 const program = new Command('rumormill-broker')
@@ -40,6 +54,9 @@ const program = new Command('rumormill-broker')
   .option('--data-dir <folder>', 'the log is <folder>/<host>-<port>/broker.db', 'data')
   .option('--mesh <name>', 'brokers of different meshes refuse each other', 'default')
   .addOption(new Option('--acks <level>', 'when a publish is acknowledged, unless it says so itself').choices(ACK_LEVELS).default('local'))
+  .option('--ack-timeout <s>', 'how long a publish waits for the brokers that it needs', seconds, 5)
+  .option('--dedupe-window <s>', 'for how long a dedupe id is remembered', seconds, 120)
+  .option('--dedupe-ids <n>', 'how many dedupe ids of a topic are remembered', wholeNumber, 100_000)
   .addOption(new Option('--log-level <level>').choices(LOG_LEVELS).default('info'))
   .addOption(new Option('--log-format <format>').choices(['text', 'json']).default('text'))
   .addHelpText('after', EXAMPLES)
@@ -47,7 +64,12 @@ const program = new Command('rumormill-broker')
 
 async function run(flags: Flags): Promise<void> {
   const logger = makeLogger(flags.logLevel, flags.logFormat, (line) => process.stderr.write(line));
-  const broker = await startBroker({ ...flags, brokers: flags.globalState, logger });
+  const broker = await startBroker({
+    ...flags,
+    brokers: flags.globalState,
+    logger,
+    limits: { ackTimeoutMs: flags.ackTimeout * 1000, dedupeWindowMs: flags.dedupeWindow * 1000, dedupeIdsMax: flags.dedupeIds },
+  });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.on(signal, () => {
       logger.info('stopping', { signal });

@@ -43,6 +43,7 @@ export const DEFAULT_LIMITS = {
   readBytesMax: 1024 * 1024, // read from the disk at a time
   dedupeWindowMs: 120_000, // for how long a dedupe id is remembered
   dedupeIdsMax: 100_000, // a topic; the oldest leave
+  repeatsMax: 100_000, // messages stored twice, remembered for readers that come from other brokers; the oldest leave
 
   // Peers
   membersMax: 1000, // known brokers; more are not learned

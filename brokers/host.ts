@@ -7,7 +7,7 @@
 import { type AckLevel, type Config, type ConfigOptions, makeConfig } from './config.ts';
 import type { Address } from './core/address.ts';
 import type { Cursor } from './core/cursor.ts';
-import { Dedupe, type Outcome } from './core/dedupe.ts';
+import type { Outcome } from './core/dedupe.ts';
 import { messageOf, RumormillError } from './core/error.ts';
 import { LAMPORT_MAX, LamportClock } from './core/lamport.ts';
 import { Log } from './core/log.ts';
@@ -15,7 +15,8 @@ import { LongPoll, type Waiter } from './core/long-poll.ts';
 import { PubSub } from './core/pub-sub.ts';
 import { Quorum } from './core/quorum.ts';
 import { earliestCursor, latestCursor, readRange, type ReadResult, readTopics } from './core/reader.ts';
-import { type Draft, lastSeq, makeTag, type Message, messagesOf, parseMeta, type StoredBatch } from './core/record.ts';
+import { type Draft, lastSeq, makeTag, type Message, messagesOf, parseRepeats, type StoredBatch } from './core/record.ts';
+import { Repeats } from './core/repeats.ts';
 import type { Channel, Clock, Listener, Logger, Random, RangeQuery, Store, Timer, Transport } from './core/runtime.ts';
 import type { Vector } from './core/version-vector.ts';
 import type { Cancellation, Connection } from './commands/command.ts';
@@ -52,7 +53,7 @@ export class Broker {
   readonly #mesh: Mesh;
   readonly #waiters = new LongPoll<PollWaiter>();
   readonly #quorum: Quorum;
-  readonly #dedupe: Dedupe;
+  readonly #repeats: Repeats;
   readonly #traffic: Traffic;
   readonly #sessions = new Set<Session>();
   readonly #paused = new Set<Session>();
@@ -76,7 +77,7 @@ export class Broker {
     try {
       await openName(store, config.address, runtime.random, runtime.logger);
       broker = new Broker(config, store, runtime);
-      await broker.#restoreIds();
+      await broker.#repeats.restore(runtime.clock.now());
       broker.#listener = await runtime.transport.listen(
         config.bind, (channel) => broker.#accept(channel), (reason) => runtime.logger.warn('connection not accepted', { reason }));
     } catch (error) {
@@ -100,9 +101,10 @@ export class Broker {
     this.#startedAt = clock.now();
     this.#lamport = new LamportClock(store.state.lamport);
     this.#quorum = new Quorum(limits.ackTimeoutMs);
-    this.#dedupe = new Dedupe(limits.dedupeWindowMs, limits.dedupeIdsMax);
+    this.#repeats = new Repeats(store, () => this.#log.origin, limits);
     this.#traffic = new Traffic(clock, logger, () => this.#log.origin);
     this.#log = new Log(store, clock, this.#lamport, { instance: makeTag(runtime.random), ...limits }, {
+      mark: (batches) => this.#repeats.mark(batches),
       committed: (batches) => this.#committed(batches),
       failed: (error) => {
         this.#mesh.rolledBack();
@@ -143,11 +145,11 @@ export class Broker {
   }
 
   claimId(topic: string, id: string): boolean {
-    return this.#dedupe.claim(topic, id, this.clock.now());
+    return this.#repeats.claim(topic, id, this.clock.now());
   }
 
   outcomeOfId(topic: string, id: string, settled: (outcome: Outcome) => void): void {
-    this.#dedupe.outcome(topic, id, settled);
+    this.#repeats.outcome(topic, id, settled);
   }
 
   /**
@@ -179,8 +181,9 @@ export class Broker {
   async poll(topics: ReadonlySet<string>, cursor: Cursor, count: number, blockMs: number, cancellation: Cancellation): Promise<ReadResult> {
     const deadline = this.clock.now() + blockMs;
     const limits = { count, bytes: this.config.limits.replyBytesMax, readBytes: this.config.limits.readBytesMax };
+    const source = { log: this.#log, store: this.#store, repeats: this.#repeats };
     for (let from = cursor; ; ) {
-      const result = await readTopics(this.#log, this.#store, topics, from, limits);
+      const result = await this.#reading(readTopics(source, topics, from, limits));
       if (result.messages.length > 0 || this.clock.now() >= deadline || cancellation.cancelled || this.#closing !== undefined) return result;
       if (result.cursor.position >= this.#log.position) await this.#wait([...topics], deadline, cancellation);
       from = result.cursor;
@@ -189,7 +192,7 @@ export class Broker {
 
   range(query: RangeQuery, count: number): Promise<Message[]> {
     const { replyBytesMax, readBytesMax } = this.config.limits;
-    return readRange(this.#store, query, { count, bytes: replyBytesMax, readBytes: readBytesMax });
+    return this.#reading(readRange(this.#store, query, { count, bytes: replyBytesMax, readBytes: readBytesMax }));
   }
 
   get coordinator(): Address | undefined {
@@ -286,7 +289,7 @@ export class Broker {
     const now = this.clock.now();
     this.#mesh.tick();
     this.#quorum.expire(now);
-    this.#dedupe.expire(now);
+    this.#repeats.expire(now);
     for (const waiter of this.#waiters.expire(now)) waiter.wake();
     this.#timer = this.clock.schedule(this.config.limits.tickMs, () => this.#tick());
   }
@@ -298,7 +301,7 @@ export class Broker {
     // 1. Peers: those that grafted an origin get its batches, everybody learns what is here.
     this.#mesh.committed();
     // 2. Readers: who waits for one of the topics reads on; who subscribed gets the messages pushed.
-    for (const batch of batches) this.#remember(batch);
+    this.#repeats.stored(batches, this.clock.now());
     for (const waiter of this.#waiters.woken(new Set(batches.map((batch) => batch.topic)))) waiter.wake();
     if (!this.pubSub.isEmpty) for (const batch of batches) this.#push(batch);
     // 3. Publishers: the log answers each batch when this returns; those who wait for more brokers are counted.
@@ -306,25 +309,26 @@ export class Broker {
     this.#traffic.committed(batches);
   }
 
-  #remember(batch: StoredBatch): void {
-    for (const [index, id] of (parseMeta(batch).ids ?? []).entries()) {
-      if (id !== null) this.#dedupe.stored(batch.topic, id, batch.lamport + index, this.clock.now());
-    }
-  }
-
-  async #restoreIds(): Promise<void> {
-    const { dedupeWindowMs, dedupeIdsMax } = this.config.limits;
-    for (const batch of await this.#store.readWithIds(this.wallTime() - dedupeWindowMs, dedupeIdsMax)) this.#remember(batch);
-  }
-
   #push(batch: StoredBatch): void {
     const channel = batch.topic;
     const matching = [...this.pubSub.matching(channel)];
     const subscribers = [...this.pubSub.subscribers(channel)];
     if (matching.length + subscribers.length === 0) return;
-    for (const { payload } of messagesOf(batch)) {
+    const copies = parseRepeats(batch);
+    for (const [index, { payload }] of messagesOf(batch).entries()) {
+      if (copies.has(index)) continue;
       for (const subscriber of subscribers) subscriber.send(new Push(['message', channel, payload]));
       for (const [pattern, subscriber] of matching) subscriber.send(new Push(['pmessage', pattern, channel, payload]));
+    }
+  }
+
+  /** A store that cannot be read cannot be trusted either. */
+  async #reading<T>(result: Promise<T>): Promise<T> {
+    try {
+      return await result;
+    } catch (error) {
+      this.#failed(error);
+      throw error;
     }
   }
 
@@ -342,7 +346,7 @@ export class Broker {
   }
 
   #refuse(draft: Draft, error: RumormillError, done: (outcome: Outcome) => void): void {
-    for (const id of parseMeta(draft).ids ?? []) if (id !== null) this.#dedupe.failed(draft.topic, id, error);
+    this.#repeats.failed(draft, error);
     done({ error });
   }
 

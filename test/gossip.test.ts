@@ -3,7 +3,9 @@ import { RumormillError } from '../brokers/core/error.ts';
 import { lastSeq, type Origin, parseDeps, type StoredBatch } from '../brokers/core/record.ts';
 import { covers } from '../brokers/core/version-vector.ts';
 import { GossipMesh } from './support/gossip-mesh.ts';
+import type { MemoryStore } from './support/memory-store.ts';
 import { SEED, SeededRandom } from './support/random.ts';
+import { specimenBatch } from './support/record.ts';
 
 function fullMesh(mesh: GossipMesh): void {
   for (let left = 0; left < mesh.brokers.length; left += 1) for (let right = 0; right < left; right += 1) mesh.connect(left, right);
@@ -106,6 +108,22 @@ t.test('a chain: everything reaches everybody, once', async (t) => {
   t.equal(new Set(contents(mesh)).size, 1);
   t.equal(mesh.stores[0]!.batches.length, 100);
   t.strictSame(mesh.brokers.map(({ gossip }) => gossip.received.duplicates), [0, 0, 0, 0, 0]);
+});
+
+t.test('a covered range is passed on, and what depends on it is stored behind it', async (t) => {
+  const mesh = new GossipMesh(3);
+  const [first, second] = mesh.stores as [MemoryStore, MemoryStore];
+  const covered = { ...specimenBatch({ origin: first.origin, seq: 1, count: 700, deps: '', meta: '', lengths: '[]', body: Buffer.alloc(0) }), position: 1, repeats: '' };
+  await first.append([covered]);
+  mesh.restart(0);
+  mesh.connect(0, 1);
+  await mesh.flow();
+  mesh.brokers[1]!.publish(['answer']);
+  await mesh.flow();
+  mesh.connect(1, 2);
+  await mesh.flow();
+  for (const { log } of mesh.brokers) t.strictSame(log.vector.snapshot(), new Map([[first.origin, 700], [second.origin, 1]]));
+  t.strictSame(mesh.stores[2]!.batches.map(({ count, lengths }) => [count, lengths]), [[700, '[]'], [1, '[6]']]);
 });
 
 t.test('what a full disk refused is fetched again, though nobody publishes any more', async (t) => {

@@ -2,14 +2,25 @@
  * Dedupe ids: the same id on the same topic within the window is the same message, published once.
  *
  * Remembered are the newest `idsMax` ids of each topic for `windowMs`, from every message stored here, whichever broker took it. An id whose
- * message is not on disk yet is pending: a second publish with it waits for the first one's fate.
+ * message is not on disk yet is pending: a second publish with it waits for the first one's fate. `forgotten` says which records may have had ids
+ * that are not remembered any more.
  */
 import { assert, type RumormillError } from './error.ts';
+import type { Origin } from './record.ts';
+import { type Vector, VersionVector } from './version-vector.ts';
 
 export type Outcome = { readonly lamport: number } | { readonly error: RumormillError };
 
+/** The message that an id stands for: the name of its record, its Lamport timestamp and its batch's wall-clock time. */
+export interface Known {
+  readonly origin: Origin;
+  readonly seq: number;
+  readonly lamport: number;
+  readonly time: number;
+}
+
 interface Entry {
-  lamport: number | undefined; // undefined while pending
+  known: Known | undefined; // undefined while pending
   readonly since: number;
   waiters: ((outcome: Outcome) => void)[];
 }
@@ -17,6 +28,7 @@ interface Entry {
 export class Dedupe {
   readonly #windowMs: number;
   readonly #idsMax: number;
+  readonly #forgotten = new VersionVector();
   readonly #topics = new Map<string, Map<string, Entry>>(); // ids in the order in which they came
 
   constructor(windowMs: number, idsMax: number) {
@@ -24,10 +36,25 @@ export class Dedupe {
     this.#idsMax = idsMax;
   }
 
+  /** Every record with an id that is not remembered is covered by it. */
+  get forgotten(): Vector {
+    return this.#forgotten.snapshot();
+  }
+
+  /** The records up to here may have had ids, of which nothing is known. */
+  forget(vector: Vector): void {
+    this.#forgotten.merge(vector);
+  }
+
+  /** The first message stored with this id, as long as it is remembered. */
+  first(topic: string, id: string): Known | undefined {
+    return this.#topics.get(topic)?.get(id)?.known;
+  }
+
   /** Claims an id for a message about to be published. False where it is known: `outcome` tells what becomes of that one. */
   claim(topic: string, id: string, now: number): boolean {
     if (this.#fresh(topic, id, now) !== undefined) return false;
-    this.#put(topic, id, { lamport: undefined, since: now, waiters: [] }, now);
+    this.#put(topic, id, { known: undefined, since: now, waiters: [] }, now);
     return true;
   }
 
@@ -35,24 +62,24 @@ export class Dedupe {
   outcome(topic: string, id: string, settled: (outcome: Outcome) => void): void {
     const entry = this.#topics.get(topic)?.get(id);
     assert(entry !== undefined, 'outcome of an id that was never claimed');
-    if (entry.lamport === undefined) entry.waiters.push(settled);
-    else settled({ lamport: entry.lamport });
+    if (entry.known === undefined) entry.waiters.push(settled);
+    else settled({ lamport: entry.known.lamport });
   }
 
   /** The message with this id is stored. */
-  stored(topic: string, id: string, lamport: number, now: number): void {
+  stored(topic: string, id: string, known: Known, now: number): void {
     const entry = this.#fresh(topic, id, now);
-    if (entry === undefined) return this.#put(topic, id, { lamport, since: now, waiters: [] }, now);
-    if (entry.lamport !== undefined) return; // the first one counts
-    entry.lamport = lamport;
-    for (const settled of entry.waiters.splice(0)) settled({ lamport });
+    if (entry === undefined) return this.#put(topic, id, { known, since: now, waiters: [] }, now);
+    if (entry.known !== undefined) return; // the first one counts
+    entry.known = known;
+    for (const settled of entry.waiters.splice(0)) settled({ lamport: known.lamport });
   }
 
   /** The message that claimed the id could not be stored: the id is free again. */
   failed(topic: string, id: string, error: RumormillError): void {
     const ids = this.#topics.get(topic);
     const entry = ids?.get(id);
-    if (entry === undefined || entry.lamport !== undefined) return;
+    if (entry === undefined || entry.known !== undefined) return;
     ids?.delete(id);
     for (const settled of entry.waiters) settled({ error });
   }
@@ -67,13 +94,13 @@ export class Dedupe {
 
   #fresh(topic: string, id: string, now: number): Entry | undefined {
     const entry = this.#topics.get(topic)?.get(id);
-    return entry !== undefined && (entry.lamport === undefined || now - entry.since < this.#windowMs) ? entry : undefined;
+    return entry !== undefined && (entry.known === undefined || now - entry.since < this.#windowMs) ? entry : undefined;
   }
 
   #put(topic: string, id: string, entry: Entry, now: number): void {
     let ids = this.#topics.get(topic);
     if (ids === undefined) this.#topics.set(topic, (ids = new Map()));
-    ids.delete(id); // an expired one, which would keep its old place
+    this.#drop(ids, id); // an expired one, which would keep its old place
     ids.set(id, entry);
     this.#trim(ids, now);
   }
@@ -81,8 +108,14 @@ export class Dedupe {
   #trim(ids: Map<string, Entry>, now: number): void {
     for (const [id, entry] of ids) {
       if (ids.size <= this.#idsMax && now - entry.since < this.#windowMs) break;
-      if (entry.lamport === undefined) break; // pending ones are settled soon, and bounded by what may be pending
-      ids.delete(id);
+      if (entry.known === undefined) break; // pending ones are settled soon, and bounded by what may be pending
+      this.#drop(ids, id);
     }
+  }
+
+  #drop(ids: Map<string, Entry>, id: string): void {
+    const known = ids.get(id)?.known;
+    ids.delete(id);
+    if (known !== undefined) this.#forgotten.advance(known.origin, known.seq);
   }
 }

@@ -17,6 +17,9 @@ import { batchBytes, type Draft, lastSeq, type Origin, type RecordBatch, type St
 import type { Clock, Page, Store } from './runtime.ts';
 import { VersionVector } from './version-vector.ts';
 
+/** Each batch of so many declares in its deps all that is stored, not only what is new: so the deps of an origin's last ones add up to all of it. */
+export const DECLARE_EVERY = 256;
+
 export interface LogOptions {
   /** Drawn by each process when it starts: tells its positions from those of another life of the file. */
   readonly instance: string;
@@ -35,12 +38,20 @@ export interface DraftFate {
 }
 
 export interface LogEvents {
+  /** What is about to be stored, in position order: the same batches, with `repeats` filled in. @throws RumormillError STORE */
+  mark(batches: readonly StoredBatch[]): readonly StoredBatch[] | Promise<readonly StoredBatch[]>;
   /** Batches are on disk, in position order. Comes before the `stored` of each. */
   committed(batches: readonly StoredBatch[]): void;
   /** A transaction failed; `error.code` is DISKFULL or STORE. Batches of peers that waited were dropped, to be fetched again. */
   failed(error: RumormillError): void;
   /** The log is not `full` any more. */
   drained(): void;
+}
+
+/** What the next local batch has to declare in its deps. */
+interface Causes {
+  readonly undeclared: Map<Origin, number>; // what entered since the last local batch
+  sinceAll: number; // local batches since one declared everything
 }
 
 type Entry =
@@ -61,7 +72,7 @@ export class Log {
   #nameless: Entry[] | undefined; // local batches that came while the origin was not settled
   #position: number;
   #accepted: VersionVector; // what is on disk or waits to be written
-  #undeclared: Map<Origin, number>; // what entered since the last local batch: the next one's deps
+  #causes: Causes;
   #queue: Entry[] = [];
   #pendingBytes = 0;
   #full = false;
@@ -74,8 +85,8 @@ export class Log {
     this.#origin = origin;
     this.vector = new VersionVector(vector);
     this.#accepted = new VersionVector(vector);
-    this.#undeclared = new Map(vector);
-    this.#undeclared.delete(origin);
+    this.#causes = { undeclared: new Map(vector), sinceAll: 0 };
+    this.#causes.undeclared.delete(origin);
     this.#position = position;
     this.#store = store;
     this.#clock = clock;
@@ -106,7 +117,7 @@ export class Log {
 
   /** Local batches are named under this origin; those that waited enter now. */
   settle(origin: Origin): void {
-    if (origin !== this.#origin && this.vector.get(this.#origin) > 0) this.#undeclared.set(this.#origin, this.vector.get(this.#origin));
+    if (origin !== this.#origin && this.vector.get(this.#origin) > 0) this.#causes.undeclared.set(this.#origin, this.vector.get(this.#origin));
     this.#origin = origin;
     const waiting = this.#nameless ?? [];
     this.#nameless = undefined;
@@ -178,16 +189,18 @@ export class Log {
   /** One transaction: name, write, and only then show. */
   async #commitSome(): Promise<void> {
     const entries = this.#takeTransaction();
-    const undeclared = new Map(this.#undeclared);
-    const batches = this.#name(entries, undeclared);
+    const causes = { ...this.#causes, undeclared: new Map(this.#causes.undeclared) };
+    let batches: readonly StoredBatch[] = this.#name(entries, causes);
     try {
+      const marking = this.#events.mark(batches);
+      batches = marking instanceof Promise ? await marking : marking;
       await this.#store.append(batches);
     } catch (error) {
       if (!(error instanceof RumormillError)) throw error;
       this.#abandon(entries, error);
       return;
     }
-    this.#undeclared = undeclared;
+    this.#causes = causes;
     this.#position += batches.length;
     for (const batch of batches) {
       this.vector.advance(batch.origin, lastSeq(batch));
@@ -206,24 +219,35 @@ export class Log {
     return this.#queue.splice(0, count);
   }
 
-  /** Gives every entry its position, and local ones their names. Changes `undeclared` as the transaction will. */
-  #name(entries: readonly Entry[], undeclared: Map<Origin, number>): StoredBatch[] {
+  /** Gives every entry its position, and local ones their names. Changes `causes` as the transaction will. */
+  #name(entries: readonly Entry[], causes: Causes): StoredBatch[] {
     let seq = this.vector.get(this.#origin) + 1;
     let position = this.#position;
     return entries.map((entry) => {
       position += 1;
       if (entry.kind === 'remote') {
-        undeclared.set(entry.batch.origin, lastSeq(entry.batch));
-        return { ...entry.batch, position };
+        causes.undeclared.set(entry.batch.origin, lastSeq(entry.batch));
+        return { ...entry.batch, position, repeats: '' };
       }
       const { draft, fate } = entry;
-      const deps = undeclared.size === 0 ? '' : JSON.stringify(Object.fromEntries(undeclared));
-      undeclared.clear();
-      const batch = { ...draft, origin: this.#origin, seq, lamport: this.#lamport.increment(draft.count), deps, position };
+      const deps = this.#declare(causes);
+      const batch = { ...draft, origin: this.#origin, seq, lamport: this.#lamport.increment(draft.count), deps, position, repeats: '' };
       seq += draft.count;
       fate.named?.(batch);
       return batch;
     });
+  }
+
+  /** The deps of the next local batch. */
+  #declare(causes: Causes): string {
+    const { undeclared } = causes;
+    if (causes.sinceAll >= DECLARE_EVERY - 1) {
+      for (const [origin, seq] of this.vector.entries()) if (origin !== this.#origin && !undeclared.has(origin)) undeclared.set(origin, seq);
+      causes.sinceAll = 0;
+    } else causes.sinceAll += 1;
+    const deps = undeclared.size === 0 ? '' : JSON.stringify(Object.fromEntries(undeclared));
+    undeclared.clear();
+    return deps;
   }
 
   /** Refuses the local batches that wait for `settle`. */

@@ -3,7 +3,8 @@
  */
 import type { Cursor } from './cursor.ts';
 import type { Log } from './log.ts';
-import { BATCH_MESSAGES_MAX, compareRecords, lastSeq, type Message, messagesOf, type Origin, type StoredBatch } from './record.ts';
+import { BATCH_MESSAGES_MAX, compareRecords, isCovered, lastSeq, type Message, messagesOf, type Origin, parseRepeats, type StoredBatch } from './record.ts';
+import type { Repeats } from './repeats.ts';
 import type { RangeQuery, Store } from './runtime.ts';
 import { type Vector, VersionVector } from './version-vector.ts';
 
@@ -13,6 +14,13 @@ export interface ReadLimits {
   readonly bytes: number;
   /** Read from the disk at a time. */
   readonly readBytes: number;
+}
+
+/** What is read. */
+export interface ReadSource {
+  readonly log: Log;
+  readonly store: Store;
+  readonly repeats: Repeats;
 }
 
 export interface ReadResult {
@@ -34,7 +42,8 @@ export function earliestCursor(log: Log): Cursor {
  * The next messages of some topics after a cursor, whichever broker made it. Stops at the first page that brings some, at the limits, or
  * at the end of the log; there the cursor returned covers the whole log, so that an idle reader's cursor stays fresh.
  */
-export async function readTopics(log: Log, store: Store, topics: ReadonlySet<string>, cursor: Cursor, limits: ReadLimits): Promise<ReadResult> {
+export async function readTopics(source: ReadSource, topics: ReadonlySet<string>, cursor: Cursor, limits: ReadLimits): Promise<ReadResult> {
+  const { log, store, repeats } = source;
   const read = new VersionVector(cursor.vector);
   const known = cursor.instance === log.instance && cursor.position <= log.position;
   let position = known ? cursor.position : await store.positionCovered(cursor.vector);
@@ -42,7 +51,7 @@ export async function readTopics(log: Log, store: Store, topics: ReadonlySet<str
   while (messages.length === 0 && position < log.position) {
     const reading = log.readAfter(position, topics, limits.readBytes);
     const page = reading instanceof Promise ? await reading : reading;
-    const whole = takeMessages(page.batches, read, messages, limits);
+    const whole = takeMessages(page.batches, read, repeats, messages, limits);
     position = whole === undefined ? page.through : whole;
   }
   const atEnd = position >= log.position;
@@ -50,16 +59,22 @@ export async function readTopics(log: Log, store: Store, topics: ReadonlySet<str
 }
 
 /** Takes what is unread of the batches, in order. Returns the position before the batch at which a limit cut, or undefined. */
-function takeMessages(batches: readonly StoredBatch[], read: VersionVector, messages: Message[], limits: ReadLimits): number | undefined {
+function takeMessages(
+  batches: readonly StoredBatch[], read: VersionVector, repeats: Repeats, messages: Message[], limits: ReadLimits,
+): number | undefined {
   let bytes = 0;
   for (const batch of batches) {
     const last = lastSeq(batch);
     const from = Math.max(0, read.get(batch.origin) + 1 - batch.seq);
     if (from >= batch.count) continue;
+    if (isCovered(batch)) {
+      read.advance(batch.origin, last);
+      continue;
+    }
     const room = limits.count - messages.length;
     if (room <= 0 || (bytes > 0 && bytes + batch.body.length > limits.bytes)) return batch.position - 1;
     const to = Math.min(batch.count, from + room);
-    messages.push(...messagesOf(batch, from, to));
+    messages.push(...messagesOf(batch, from, to).filter((_, index) => !repeats.isRepeat(batch, from + index, read)));
     bytes += batch.body.length;
     read.advance(batch.origin, batch.seq + to - 1);
     if (batch.seq + to - 1 < last) return batch.position - 1;
@@ -92,7 +107,9 @@ export async function readRange(store: Store, query: RangeQuery, limits: ReadLim
   for (;;) {
     const page = await store.readRange(query, previous, limits.readBytes);
     for (const batch of page) {
-      for (const message of messagesOf(batch)) {
+      const copies = parseRepeats(batch);
+      for (const [index, message] of messagesOf(batch).entries()) {
+        if (copies.has(index)) continue;
         const next = { lamport: message.lamport, origin: batch.origin, message };
         if (message.lamport < query.from || message.lamport > query.to) continue;
         if (end === undefined || sign * compareRecords(next, end) < 0) found.push(next);

@@ -10,7 +10,11 @@
  *              headers  flat array of names and values, or null
  *              ids      the publisher's dedupe id, or null
  *   deps     '' or a JSON object, origin -> seq: what the origin had stored when it named this batch and had not yet said in an
- *            earlier batch of its own. With contiguity this adds up to everything the origin had stored (invariant 4)
+ *            earlier batch of its own; now and then (core/log.ts) all that it had stored. With contiguity this adds up to
+ *            everything the origin had stored (invariant 4)
+ *
+ * A covered batch has `lengths` '[]', no body and no meta: its messages are not here any more, or were never to be, but its seqs and its deps stand, so that what
+ * comes after it may be stored. It is gossiped, stored and passed by readers like any other, and has nothing to deliver.
  *
  * Invariants: (origin, seq) names one record for ever; the seqs of an origin are 1, 2, 3, ... without holes, and its batches
  * partition them, with the same borders on every broker.
@@ -48,6 +52,8 @@ export interface RecordBatch extends Draft {
 /** A batch with its place in one broker's own file: the local arrival order, 1, 2, 3, ... */
 export interface StoredBatch extends RecordBatch {
   readonly position: number;
+  /** '' or a JSON object, index -> [origin, seq]: messages of it that repeat one stored here before (core/repeats.ts). */
+  readonly repeats: string;
 }
 
 /** Flat array of names and values. A name may occur more than once. */
@@ -131,7 +137,18 @@ export function parseMeta(batch: Draft): BatchMeta {
   return batch.meta === '' ? {} : (JSON.parse(batch.meta) as BatchMeta);
 }
 
-export function parseDeps(batch: RecordBatch): [Origin, number][] {
+/** Whether a batch's messages are not here, though its seqs count as held. */
+export function isCovered(batch: Draft): boolean {
+  return batch.lengths === '[]';
+}
+
+/** The messages of a batch that repeat another: index -> the record that has the first copy here. */
+export function parseRepeats(batch: StoredBatch): Map<number, readonly [Origin, number]> {
+  if (batch.repeats === '') return new Map();
+  return new Map(Object.entries(JSON.parse(batch.repeats) as Record<string, [Origin, number]>).map(([index, copy]) => [Number(index), copy]));
+}
+
+export function parseDeps(batch: Pick<RecordBatch, 'deps'>): [Origin, number][] {
   return batch.deps === '' ? [] : (Object.entries(JSON.parse(batch.deps) as object) as [Origin, number][]);
 }
 
@@ -142,8 +159,8 @@ export function messagesOf(batch: RecordBatch, from = 0, to: number = batch.coun
   const address = originAddress(batch.origin);
   const messages: Message[] = [];
   let offset = 0;
-  for (let index = 0; index < to; index += 1) {
-    const end = offset + (lengths[index] ?? 0);
+  for (let index = 0; index < Math.min(to, lengths.length); index += 1) {
+    const end = offset + lengths[index]!;
     if (index >= from) {
       const lamport = batch.lamport + index;
       messages.push({
@@ -175,7 +192,7 @@ export function validateBatch(batch: RecordBatch): void {
   if (!isCount(batch.seq) || batch.seq < 1) fail(`seq ${batch.seq} is not a number from 1`);
   if (!isCount(batch.lamport) || batch.lamport < 1 || lastLamport(batch) > LAMPORT_MAX) fail(`Lamport timestamp ${batch.lamport} is out of range`);
   const lengths = parseColumn(batch.lengths, 'lengths', fail);
-  if (!isColumn(lengths, batch.count, isCount)) fail('lengths is not an array of one length a message');
+  if (!(isCovered(batch) && batch.meta === '') && !isColumn(lengths, batch.count, isCount)) fail('lengths is not an array of one length a message');
   if ((lengths as number[]).reduce((sum, length) => sum + length, 0) !== batch.body.length) fail('lengths do not add up to the body');
   if (batch.meta !== '') {
     const { keys, headers, ids } = parseObject(batch.meta, 'meta', fail) as Record<string, unknown>;

@@ -92,6 +92,14 @@ export interface RangeQuery {
   readonly reverse: boolean;
 }
 
+/** Where a dedupe id was found: the name of the record, and its batch's wall-clock time. */
+export interface FoundId {
+  readonly id: string;
+  readonly origin: Origin;
+  readonly seq: number;
+  readonly time: number;
+}
+
 /** One broker's durable log. Reads may run beside an append and see at least what was committed before they were called. */
 export interface Store {
   readonly state: StoreState;
@@ -113,8 +121,14 @@ export interface Store {
    * `previous` in that order; about `bytesMax`, at least one if there is one.
    */
   readRange(query: RangeQuery, previous: StoredBatch | undefined, bytesMax: number): Promise<StoredBatch[]>;
-  /** Batches that carry dedupe ids and were published since a wall-clock time: the newest `limit`, in position order. */
-  readWithIds(since: number, limit: number): Promise<StoredBatch[]>;
+  /** Batches that carry dedupe ids, published at most `windowMs` before the newest of them, in position order: the newest with `limit` messages. */
+  readWithIds(windowMs: number, limit: number): Promise<StoredBatch[]>;
+  /** Messages of a topic with one of these dedupe ids in batches published from one wall-clock time to another, in position order. */
+  findIds(topic: string, ids: readonly string[], from: number, to: number): Promise<FoundId[]>;
+  /** The deps of an origin's newest `limit` batches. */
+  lastDeps(origin: Origin, limit: number): Promise<(readonly (readonly [Origin, number])[])[]>;
+  /** The newest `limit` batches that repeat messages, in position order. */
+  readRepeats(limit: number): Promise<StoredBatch[]>;
   close(): Promise<void>;
 }
 

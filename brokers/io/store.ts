@@ -1,7 +1,7 @@
 /**
  * One broker's log in one SQLite file, through the `sqlite3` package; the only file that knows that package.
  *
- * One row a batch. `UNIQUE (origin, seq)` dedupes, `position` is the local arrival order. The view `messages` shows one row a message, so that
+ * One row a batch (see schema.ts). `UNIQUE (origin, seq)` dedupes, `position` is the local arrival order. The view `messages` shows one row a message, so that
  * anybody with an SQLite tool can read the file. WAL with `synchronous=FULL`: when `append` resolves, the batches are on disk.
  * A transaction is one INSERT statement, however many batches it writes: one JSON parameter that holds the columns, one BLOB that
  * holds the bodies. Writing and reading go through a handle each, so that a long read does not hold up a commit.
@@ -15,52 +15,14 @@ import { join } from 'node:path';
 import sqlite3 from 'sqlite3';
 import type { Address } from '../core/address.ts';
 import { messageOf, RumormillError } from '../core/error.ts';
-import { makeOrigin, type Origin, type StoredBatch } from '../core/record.ts';
-import type { Page, Random, RangeQuery, Store, StoreState } from '../core/runtime.ts';
+import { BATCH_MESSAGES_MAX, makeOrigin, type Origin, parseDeps, type StoredBatch } from '../core/record.ts';
+import type { FoundId, Page, Random, RangeQuery, Store, StoreState } from '../core/runtime.ts';
 import type { Vector } from '../core/version-vector.ts';
-import { BATCH_MESSAGES_MAX } from '../core/record.ts';
+import { APPLICATION_ID, MIGRATIONS, SCHEMA, SCHEMA_VERSION } from './schema.ts';
 
-const SCHEMA_VERSION = 1;
-const APPLICATION_ID = 0x52554d52; // 'RUMR', in the file's header
 const PAGE_ROWS_MAX = 1024;
 
-const SCHEMA = `
-  CREATE TABLE broker (
-    id INTEGER PRIMARY KEY CHECK (id = 1),
-    origin TEXT NOT NULL,      -- this store's name in the mesh
-    lamport INTEGER NOT NULL,  -- the Lamport clock, saved at each beat where it moved
-    term INTEGER NOT NULL      -- of the newest election known
-  );
-  CREATE TABLE origins (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-  CREATE TABLE batches (
-    position INTEGER PRIMARY KEY,               -- local arrival order
-    origin INTEGER NOT NULL REFERENCES origins,
-    seq INTEGER NOT NULL,                       -- of the first message; the others follow
-    count INTEGER NOT NULL,                     -- messages
-    lamport INTEGER NOT NULL,                   -- of the first message; the others follow
-    time INTEGER NOT NULL,                      -- wall clock at the origin, ms since 1970
-    topic TEXT NOT NULL,
-    deps TEXT NOT NULL,                         -- '' or JSON: origin -> seq stored before at the origin
-    lengths TEXT NOT NULL,                      -- JSON: payload lengths
-    meta TEXT NOT NULL,                         -- '' or JSON: keys, headers, ids
-    body BLOB NOT NULL,                         -- the payloads one after another
-    UNIQUE (origin, seq)
-  );
-  CREATE INDEX batches_by_topic ON batches (topic);
-  CREATE INDEX batches_by_lamport ON batches (topic, lamport, count);
-  CREATE INDEX batches_with_ids ON batches (time) WHERE meta LIKE '%"ids":%';
-  CREATE VIEW messages AS
-    SELECT b.lamport + l.key AS lamport, b.topic AS topic,
-      CASE WHEN b.meta <> '' THEN b.meta ->> ('$.keys[' || l.key || ']') END AS key,
-      CASE WHEN b.meta <> '' THEN nullif(b.meta -> ('$.headers[' || l.key || ']'), 'null') END AS headers,
-      substr(b.body, 1 + coalesce((SELECT sum(p.value) FROM json_each(b.lengths) p WHERE p.key < l.key), 0), l.value) AS payload,
-      o.name AS origin, b.seq + l.key AS seq, datetime(b.time / 1000, 'unixepoch') AS time
-    FROM batches b JOIN origins o ON o.id = b.origin, json_each(b.lengths) l;
-  PRAGMA application_id = ${APPLICATION_ID};
-  PRAGMA user_version = ${SCHEMA_VERSION};
-`;
-
-const COLUMNS = `b.position, o.name AS origin, b.seq, b.count, b.lamport, b.time, b.topic, b.deps, b.lengths, b.meta, b.body`;
+const COLUMNS = `b.position, o.name AS origin, b.seq, b.count, b.lamport, b.time, b.topic, b.deps, b.lengths, b.meta, b.body, b.repeats`;
 const FROM = `FROM batches b JOIN origins o ON o.id = b.origin`;
 
 /** Rows whose sizes add up to about the last parameter, at least one. Sizes are read from row headers, bodies only for these rows. */
@@ -73,9 +35,9 @@ const page = (where: string, order: string): string => `
 
 const SQL = {
   append: `
-    INSERT INTO batches (position, origin, seq, count, lamport, time, topic, deps, lengths, meta, body)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9,
-      substr(?2, 1 + (value ->> 10), value ->> 11)
+    INSERT INTO batches (position, origin, seq, count, lamport, time, topic, deps, lengths, meta, repeats, body)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10,
+      substr(?2, 1 + (value ->> 11), value ->> 12)
     FROM json_each(?1)`,
   addOrigin: 'INSERT INTO origins (id, name) VALUES (?, ?)',
   renew: 'UPDATE broker SET origin = ?',
@@ -85,7 +47,17 @@ const SQL = {
   rangeForward: page('topic = ? AND lamport BETWEEN ? AND ? AND lamport + count > ? AND (lamport, position) > (?, ?)', 'lamport, position'),
   rangeReverse: page(
     'topic = ? AND lamport BETWEEN ? AND ? AND lamport + count > ? AND (lamport, position) < (?, ?)', 'lamport DESC, position DESC'),
-  withIds: `SELECT * FROM (SELECT ${COLUMNS} ${FROM} WHERE b.meta LIKE '%"ids":%' AND b.time >= ? ORDER BY b.position DESC LIMIT ?) ORDER BY position`,
+  withIds: `
+    SELECT ${COLUMNS} ${FROM} WHERE b.position IN (
+      SELECT position FROM (
+        SELECT position, sum(count) OVER (ORDER BY position DESC ROWS UNBOUNDED PRECEDING) - count AS before
+        FROM batches WHERE meta LIKE '%"ids":%' AND time >= (SELECT max(time) FROM batches WHERE meta LIKE '%"ids":%') - ?)
+      WHERE before < ?) ORDER BY b.position`,
+  findIds: `
+    SELECT i.value AS id, o.name AS origin, b.seq + i.key AS seq, b.time AS time ${FROM}, json_each(b.meta, '$.ids') i
+    WHERE b.meta LIKE '%"ids":%' AND b.time BETWEEN ? AND ? AND b.topic = ? AND i.value IN (SELECT value FROM json_each(?)) ORDER BY b.position, i.key`,
+  withRepeats: `SELECT * FROM (SELECT ${COLUMNS} ${FROM} WHERE b.repeats <> '' ORDER BY b.position DESC LIMIT ?) ORDER BY position`,
+  lastDeps: 'SELECT deps FROM batches WHERE origin = ? ORDER BY seq DESC LIMIT ?',
   positionCovered: `
     SELECT min((SELECT CASE WHEN b.seq + b.count > coalesce(v.value, 0) + 1 THEN b.position END
       FROM batches b WHERE b.origin = o.id AND b.seq <= coalesce(v.value, 0) + 1 ORDER BY b.seq DESC LIMIT 1)) - 1 AS position
@@ -149,7 +121,12 @@ async function prepareSchema(db: Handle, file: string, origin: Origin): Promise<
     throw new RumormillError('STORE', `${file} has version ${version}, this broker reads up to ${SCHEMA_VERSION}; use a newer broker`);
   }
   await db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
-  if (tables > 0) return;
+  if (tables > 0) {
+    for (const [index, migration] of MIGRATIONS.slice(version - 1).entries()) {
+      await db.exec(`BEGIN IMMEDIATE; ${migration} PRAGMA user_version = ${version + index + 1}; COMMIT`);
+    }
+    return;
+  }
   await db.exec(`BEGIN IMMEDIATE; ${SCHEMA} INSERT INTO broker VALUES (1, '${origin.replaceAll("'", "''")}', 0, 0); COMMIT`);
 }
 
@@ -199,9 +176,9 @@ class SqliteStore implements Store {
     const rows: unknown[] = [];
     let offset = 0;
     for (const batch of batches) {
-      const { position, seq, count, lamport, time, topic, deps, lengths, meta, body } = batch;
+      const { position, seq, count, lamport, time, topic, deps, lengths, meta, repeats, body } = batch;
       const origin = this.#originIds.get(batch.origin) ?? (await this.#addOrigin(batch.origin));
-      rows.push([position, origin, seq, count, lamport, time, topic, deps, lengths, meta, offset, body.length]);
+      rows.push([position, origin, seq, count, lamport, time, topic, deps, lengths, meta, repeats, offset, body.length]);
       offset += body.length;
     }
     const bodies = batches.length === 1 ? batches[0]!.body : Buffer.concat(batches.map((batch) => batch.body), offset);
@@ -238,8 +215,22 @@ class SqliteStore implements Store {
       topic, from - BATCH_MESSAGES_MAX, to, from, previous?.lamport ?? farthest, previous?.position ?? farthest, bytesMax);
   }
 
-  async readWithIds(since: number, limit: number): Promise<StoredBatch[]> {
-    return this.#read(SQL.withIds, since, limit);
+  async readWithIds(windowMs: number, limit: number): Promise<StoredBatch[]> {
+    return this.#read(SQL.withIds, windowMs, limit);
+  }
+
+  async findIds(topic: string, ids: readonly string[], from: number, to: number): Promise<FoundId[]> {
+    return (await this.#all(SQL.findIds, from, to, topic, JSON.stringify(ids))) as unknown as FoundId[];
+  }
+
+  async readRepeats(limit: number): Promise<StoredBatch[]> {
+    return this.#read(SQL.withRepeats, limit);
+  }
+
+  async lastDeps(origin: Origin, limit: number): Promise<[Origin, number][][]> {
+    const id = this.#originIds.get(origin);
+    const rows = id === undefined ? [] : await this.#all(SQL.lastDeps, id, limit);
+    return rows.map((row) => parseDeps({ deps: String(row['deps']) }));
   }
 
   async close(): Promise<void> {

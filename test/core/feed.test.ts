@@ -6,7 +6,7 @@ import { origin, specimenBatch } from '../support/record.ts';
 const [a, b] = [origin('a:1'), origin('b:1')];
 
 function stored(position: number, from: Origin, seq: number, count = 1): StoredBatch {
-  return { ...specimenBatch({ origin: from, seq, count }), position };
+  return { ...specimenBatch({ origin: from, seq, count }), position, repeats: '' };
 }
 
 const BYTES = batchBytes(specimenBatch());

@@ -25,6 +25,7 @@ class Bench {
     this.store = store;
     this.lamport = new LamportClock(store.state.lamport);
     this.log = new Log(store, this.clock, this.lamport, { ...OPTIONS, ...options }, {
+      mark: (batches) => batches,
       committed: (batches) => this.events.push(`committed ${names(batches)} at ${this.log.position}`),
       failed: (error) => this.events.push(`failed ${error.code}`),
       drained: () => this.events.push('drained'),

@@ -1,8 +1,9 @@
 import t from 'tap';
 import { type Cursor, decodeCursor, encodeCursor } from '../../brokers/core/cursor.ts';
 import { LamportClock } from '../../brokers/core/lamport.ts';
-import { Log } from '../../brokers/core/log.ts';
-import { earliestCursor, latestCursor, type ReadLimits, readRange, readTopics } from '../../brokers/core/reader.ts';
+import { Log, type LogEvents } from '../../brokers/core/log.ts';
+import { earliestCursor, latestCursor, type ReadLimits, type ReadSource, readRange, readTopics } from '../../brokers/core/reader.ts';
+import { Repeats } from '../../brokers/core/repeats.ts';
 import { BATCH_MESSAGES_MAX, compareRecords, lastSeq, type Message, messagesOf, type Origin, type RecordBatch } from '../../brokers/core/record.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { MemoryStore } from '../support/memory-store.ts';
@@ -19,8 +20,7 @@ function batch(from: Origin, seq: number, count = 1, topic = 'news', lamport = s
   return { ...draft(payloads, { topic }), origin: from, seq, lamport, deps: '' };
 }
 
-interface Shelf {
-  readonly log: Log;
+interface Shelf extends ReadSource {
   readonly store: MemoryStore;
   put(...batches: readonly RecordBatch[]): Promise<void>;
 }
@@ -29,11 +29,13 @@ interface Shelf {
 function shelf(name: Origin, tailBytesMax = 1e6): Shelf {
   const store = new MemoryStore(name);
   const clock = new ManualClock();
-  const events = { committed: () => undefined, failed: () => undefined, drained: () => undefined };
+  const repeats = new Repeats(store, () => name, { dedupeWindowMs: 1000, dedupeIdsMax: 1000, repeatsMax: 1000 });
+  const events: LogEvents = { mark: (batches) => repeats.mark(batches), committed: (batches) => repeats.stored(batches, 0), failed: () => undefined, drained: () => undefined };
   const log = new Log(store, clock, new LamportClock(), { instance: Buffer.from(name).toString('hex').slice(0, 12), tailBytesMax, transactionBytesMax: 1e6, pendingBytesMax: 1e9 }, events);
   return {
     log,
     store,
+    repeats,
     async put(...batches) {
       for (const each of batches) log.receive(each);
       await clock.settle();
@@ -45,8 +47,8 @@ function payloads(messages: readonly Message[]): string {
   return messages.map(({ payload }) => String(payload).replace(/\.+$/, '')).join(' ');
 }
 
-async function read({ log, store }: Shelf, cursor: Cursor, limits: Partial<ReadLimits> = {}, topics = NEWS): Promise<[string, Cursor]> {
-  const { messages, cursor: next } = await readTopics(log, store, topics, cursor, { ...NO_LIMITS, ...limits });
+async function read(shelf: Shelf, cursor: Cursor, limits: Partial<ReadLimits> = {}, topics = NEWS): Promise<[string, Cursor]> {
+  const { messages, cursor: next } = await readTopics(shelf, topics, cursor, { ...NO_LIMITS, ...limits });
   return [payloads(messages), decodeCursor(encodeCursor(next))];
 }
 
@@ -61,6 +63,18 @@ t.test('from the earliest all, from the latest what comes later', async (t) => {
   await one.put(batch(c, 2));
   t.strictSame((await read(one, latest))[0], 'c2');
   t.strictSame((await read(one, earliestCursor(one.log), {}, new Set(['other', 'none'])))[0], 'c1');
+});
+
+t.test('a covered range is passed over, and done with', async (t) => {
+  const one = shelf(a);
+  const covered = { ...batch(b, 2, 500), lengths: '[]', body: Buffer.alloc(0) };
+  await one.put(batch(b, 1), covered, batch(b, 502));
+  const [first, cursor] = await read(one, earliestCursor(one.log), { count: 1 });
+  t.equal(first, 'b1');
+  t.strictSame((await read(one, cursor, { count: 1 }))[0], 'b502');
+  t.strictSame((await read(one, { ...cursor, vector: new Map([[b, 501]]), position: 77 }))[0], 'b502');
+  const range = await readRange(one.store, { topic: 'news', from: 0, to: 1000, reverse: false }, NO_LIMITS);
+  t.equal(payloads(range), 'b1 b502');
 });
 
 t.test('limits: COUNT cuts inside a batch, bytes between batches, and at least one message comes', async (t) => {
@@ -120,11 +134,11 @@ t.test('a cursor of this store from a position that it does not have is looked u
 t.test('messages that others find between two pages are not passed over', async (t) => {
   const one = shelf(a, 1); // everything from the store, asynchronously
   await one.put(batch(b, 1, 1, 'other'), batch(b, 2));
-  const reading = readTopics(one.log, one.store, NEWS, earliestCursor(one.log), { ...NO_LIMITS, readBytes: 1 });
+  const reading = readTopics(one, NEWS, earliestCursor(one.log), { ...NO_LIMITS, readBytes: 1 });
   await one.put(batch(c, 1), batch(b, 3));
   const first = await reading;
   t.equal(payloads(first.messages), 'b2');
-  const second = await readTopics(one.log, one.store, NEWS, first.cursor, NO_LIMITS);
+  const second = await readTopics(one, NEWS, first.cursor, NO_LIMITS);
   t.equal(payloads(second.messages), 'c1 b3');
 });
 
@@ -147,9 +161,8 @@ t.test(`a reader that moves about misses nothing and gets nothing twice (seed ${
     let cursor = earliestCursor(shelves[0]!.log);
     const seen: string[] = [];
     const readSome = async (at: number): Promise<number> => {
-      const { log, store } = shelves[at]!;
       const limits = { count: random.integer(1, 8), bytes: random.pick([1, 100, 1e9]), readBytes: random.pick([1, 1000, 1e9]) };
-      const result = await readTopics(log, store, topics, cursor, limits);
+      const result = await readTopics(shelves[at]!, topics, cursor, limits);
       if (result.messages.length > limits.count) t.fail(`${result.messages.length} messages, not ${limits.count}`);
       if (result.messages.length === limits.count) cuts += 1;
       cursor = decodeCursor(encodeCursor(result.cursor));
@@ -172,7 +185,7 @@ t.test(`a reader that moves about misses nothing and gets nothing twice (seed ${
       const seqs = seen.filter((payload) => payload.startsWith(from)).map((payload) => parseInt(payload.slice(1), 10));
       if (seqs.some((seq, index) => index > 0 && seq < seqs[index - 1]!)) t.fail(`round ${round}: ${from} out of order`);
     }
-    t.strictSame((await readTopics(shelves[1]!.log, shelves[1]!.store, topics, cursor, NO_LIMITS)).messages, [], 'elsewhere too there is nothing left');
+    t.strictSame((await readTopics(shelves[1]!, topics, cursor, NO_LIMITS)).messages, [], 'elsewhere too there is nothing left');
   }
   t.ok(moves > 5000 && cuts > 1000 && total > 5000, `${moves} reads, ${cuts} of them cut, ${total} messages`);
 });
@@ -304,6 +317,6 @@ t.test('the latest cursor covers all, and is shared', async (t) => {
   await one.put(batch(b, 1, 3));
   const cursor = latestCursor(one.log);
   t.equal(cursor.vector, latestCursor(one.log).vector, 'thousands of waiters hold one vector');
-  t.equal((await readTopics(one.log, one.store, NEWS, cursor, NO_LIMITS)).cursor.vector, cursor.vector);
+  t.equal((await readTopics(one, NEWS, cursor, NO_LIMITS)).cursor.vector, cursor.vector);
   t.equal(cursor.vector.get(b), lastSeq(batch(b, 1, 3)));
 });

@@ -71,6 +71,7 @@ t.test('messagesOf', async (t) => {
     }
   }
   t.strictSame(messagesOf(specimenBatch(), 1), all.slice(1));
+  t.strictSame(messagesOf(specimenBatch({ lengths: '[]', meta: '', body: Buffer.alloc(0) })), [], 'a covered batch has none');
   const batch = specimenBatch({ meta: '' });
   t.strictSame(messagesOf(batch).map(({ key, headers }) => [key, headers]), [[null, []], [null, []], [null, []]]);
   t.equal(messagesOf(batch)[2]!.payload.buffer, batch.body.buffer, 'a payload is a view, not a copy');
@@ -86,6 +87,7 @@ t.test('validateBatch lets a batch through that is right', async (t) => {
     { time: 0, seq: 1, lamport: 1 },
     { lamport: LAMPORT_MAX - 2 },
     { lengths: '[0,0,0]', body: Buffer.alloc(0) },
+    { lengths: '[]', body: Buffer.alloc(0), meta: '' },
     { count: BATCH_MESSAGES_MAX, lengths: JSON.stringify(new Array(BATCH_MESSAGES_MAX).fill(0)), body: Buffer.alloc(0), meta: '' },
   ];
   for (const changes of cases) {
@@ -118,6 +120,8 @@ t.test('validateBatch refuses a batch with a wrong field, and names it', async (
     [{ lengths: 'null' }, /lengths is not an array of one length a message/],
     [{ lengths: '{"length":3}' }, /lengths is not an array/],
     [{ lengths: '[3,0]' }, /lengths is not an array/],
+    [{ lengths: '[]', body: Buffer.alloc(0) }, /lengths is not an array/],
+    [{ lengths: '[]', meta: '' }, /lengths do not add up to the body/],
     [{ lengths: '[3,0,5,0]' }, /lengths is not an array/],
     [{ lengths: '[3,-1,6]' }, /lengths is not an array/],
     [{ lengths: '[3,0.5,4.5]' }, /lengths is not an array/],

@@ -33,7 +33,7 @@ function batches(rows: readonly (readonly [Origin, string, ...string[]])[], afte
   let lamport = 1;
   return rows.map(([from, topic, ...payloads], index) => {
     const seq = seqs.get(from) ?? 1;
-    const batch = { ...draft(payloads, { topic }), origin: from, seq, lamport, deps: '', position: after + index + 1 };
+    const batch = { ...draft(payloads, { topic }), origin: from, seq, lamport, deps: '', position: after + index + 1, repeats: '' };
     seqs.set(from, lastSeq(batch) + 1);
     lamport += payloads.length;
     return batch;
@@ -88,9 +88,9 @@ t.test('every field comes back as it went in', async (t) => {
   const store = await open(t, temporaryFolder(t));
   const bytes = Buffer.from(Array.from({ length: 256 }, (_, index) => index));
   const written: StoredBatch[] = [
-    { ...specimenBatch({ seq: 1 }), position: 1 },
-    { ...specimenBatch({ seq: 4, count: 1, lamport: 2 ** 45, time: 2 ** 41, topic: `dé'"; \u{1f600}`, lengths: '[256]', body: bytes }), position: 2 },
-    { ...specimenBatch({ seq: 5, count: 2, meta: '', deps: '', lengths: '[0,0]', body: Buffer.alloc(0) }), position: 3 },
+    { ...specimenBatch({ seq: 1 }), position: 1, repeats: JSON.stringify({ 1: [B, 7] }) },
+    { ...specimenBatch({ seq: 4, count: 1, lamport: 2 ** 45, time: 2 ** 41, topic: `dé'"; \u{1f600}`, lengths: '[256]', body: bytes }), position: 2, repeats: '' },
+    { ...specimenBatch({ seq: 5, count: 2, meta: '', deps: '', lengths: '[0,0]', body: Buffer.alloc(0) }), position: 3, repeats: '' },
   ];
   await store.append(written);
   const { batches: found } = await store.readAfter(0, undefined, ALL);
@@ -215,7 +215,7 @@ t.test('readRange goes by Lamport timestamp and not by arrival; equal ones by ar
   const store = await open(t, temporaryFolder(t));
   const stamps = [50, 10, 30, 10, 20];
   await store.append(stamps.map((lamport, index) => ({
-    ...draft(['x']), origin: origin('10.0.0.9:1', index), seq: 1, lamport, deps: '', position: index + 1,
+    ...draft(['x']), origin: origin('10.0.0.9:1', index), seq: 1, lamport, deps: '', position: index + 1, repeats: '',
   })));
   const query = { topic: 'news', from: 0, to: 100, reverse: false };
   t.strictSame(positions(await store.readRange(query, undefined, ALL)), [2, 4, 5, 3, 1]);
@@ -229,10 +229,50 @@ t.test('readWithIds: the newest that have dedupe ids, since a time', async (t) =
   const written = batches(Array.from({ length: 6 }, () => [A, 'news', 'x']))
     .map((batch, index) => ({ ...batch, time: 100 + index, meta: index % 2 === 0 ? meta : index === 1 ? plain : '' }));
   await store.append(written);
-  t.strictSame(positions(await store.readWithIds(0, 10)), [1, 3, 5]);
-  t.strictSame(positions(await store.readWithIds(102, 10)), [3, 5], 'the time is inclusive');
-  t.strictSame(positions(await store.readWithIds(0, 2)), [3, 5], 'the newest');
-  t.strictSame(positions(await store.readWithIds(1000, 2)), []);
+  t.strictSame(positions(await store.readWithIds(1000, 10)), [1, 3, 5]);
+  t.strictSame(positions(await store.readWithIds(2, 10)), [3, 5], 'the time before the newest is inclusive');
+  t.strictSame(positions(await store.readWithIds(1000, 2)), [3, 5], 'the newest');
+  t.strictSame(positions(await (await open(t, temporaryFolder(t))).readWithIds(1000, 2)), []);
+});
+
+t.test('findIds: by topic, id and time, in position order', async (t) => {
+  const store = await open(t, temporaryFolder(t));
+  const rows = [['one', 'two'], [null, 'one'], ['three', 'one']] as const;
+  const written = batches([[A, 'news', 'x', 'y'], [B, 'news', 'x', 'y'], [A, 'sport', 'x', 'y']]);
+  await store.append(written.map((batch, index) => ({ ...batch, time: 100 + index, meta: JSON.stringify({ ids: rows[index] }) })));
+  t.strictSame(await store.findIds('news', ['one', 'three', `it's "odd"`], 0, 1000), [
+    { id: 'one', origin: A, seq: 1, time: 100 },
+    { id: 'one', origin: B, seq: 2, time: 101 },
+  ]);
+  t.strictSame(await store.findIds('news', ['one'], 101, 101), [{ id: 'one', origin: B, seq: 2, time: 101 }], 'bounds are inclusive');
+  t.strictSame(await store.findIds('sport', ['three'], 0, 1000), [{ id: 'three', origin: A, seq: 3, time: 102 }]);
+  t.strictSame(await store.findIds('news', ['nobody'], 0, 1000), []);
+});
+
+t.test('readRepeats and lastDeps: the newest', async (t) => {
+  const store = await open(t, temporaryFolder(t));
+  const written = batches(Array.from({ length: 6 }, () => [A, 'news', 'x']))
+    .map((batch, index) => ({ ...batch, deps: index < 3 ? '' : JSON.stringify({ [B]: index }), repeats: index % 2 === 0 ? '' : '{"0":["h:1/000000000000",1]}' }));
+  await store.append(written);
+  t.strictSame(positions(await store.readRepeats(2)), [4, 6]);
+  t.strictSame(positions(await store.readRepeats(10)), [2, 4, 6]);
+  t.strictSame(await store.lastDeps(A, 2), [[[B, 5]], [[B, 4]]]);
+  t.strictSame((await store.lastDeps(A, 9)).length, 6);
+  t.strictSame(await store.lastDeps(B, 9), []);
+});
+
+t.test('a file of the first version is taken over', async (t) => {
+  const folder = temporaryFolder(t);
+  const store = await open(t, folder);
+  await store.append(SPECIMENS);
+  await store.close();
+  const file = join(folder, 'broker.db');
+  await execute(file, 'DROP VIEW messages; DROP INDEX batches_with_repeats; ALTER TABLE batches DROP COLUMN repeats;'
+    + ' CREATE VIEW messages AS SELECT 1; PRAGMA user_version = 1');
+  const again = await open(t, folder);
+  t.strictSame((await again.readAfter(0, undefined, ALL)).batches.map(({ repeats }) => repeats), ['', '', '', '', '']);
+  t.equal((await read(file, 'SELECT payload FROM messages')).length, 9);
+  t.strictSame(await read(file, 'PRAGMA user_version'), [{ user_version: 2 }]);
 });
 
 t.test('an append that cannot be stores nothing of itself, and the store goes on', async (t) => {
@@ -271,8 +311,12 @@ t.test('the view `messages` shows one row a message to any SQLite tool, while th
   const folder = temporaryFolder(t);
   const store = await open(t, folder);
   await store.append([
-    { ...specimenBatch({ seq: 1, origin: A }), position: 1 },
-    { ...specimenBatch({ seq: 4, count: 2, lamport: 50, meta: '', topic: 'plain', lengths: '[2,3]', body: Buffer.from('éxyz'), origin: A }), position: 2 },
+    { ...specimenBatch({ seq: 1, origin: A }), position: 1, repeats: '' },
+    {
+      ...specimenBatch({ seq: 4, count: 3, lamport: 50, meta: '', topic: 'plain', lengths: '[2,3,5]', body: Buffer.from('éxyztwice'), origin: A }),
+      position: 2, repeats: JSON.stringify({ 2: [B, 1] }),
+    },
+    { ...specimenBatch({ seq: 7, count: 9, lamport: 60, meta: '', lengths: '[]', body: Buffer.alloc(0), origin: A }), position: 3, repeats: '' },
   ]);
   const file = join(folder, 'broker.db');
   const sql = 'SELECT lamport, topic, key, headers, CAST(payload AS TEXT) AS payload, typeof(payload) AS type, origin, seq, time FROM messages ORDER BY lamport';
@@ -297,9 +341,9 @@ t.test('a file that cannot be used is refused and left as it is, byte for byte',
   const mine = join(made, 'broker.db');
   const foreign = join(temporaryFolder(t), 'foreign.db');
   await execute(foreign, "CREATE TABLE recipes (name TEXT); INSERT INTO recipes VALUES ('soup')");
-  await execute(mine, 'PRAGMA user_version = 2');
+  await execute(mine, 'PRAGMA user_version = 3');
   const cases: [name: string, bytes: Buffer, message: RegExp][] = [
-    ['newer version', readFileSync(mine), /broker\.db has version 2, this broker reads up to 1; use a newer broker$/],
+    ['newer version', readFileSync(mine), /broker\.db has version 3, this broker reads up to 2; use a newer broker$/],
     ['no database', Buffer.alloc(8192, 'Dear diary. '), /broker\.db is not an SQLite database$/],
     ['a few bytes', Buffer.from('xy'), /broker\.db is not an SQLite database$/],
     ['of another program', readFileSync(foreign), /broker\.db is an SQLite file of another program$/],

@@ -8,7 +8,7 @@
 import { type Address } from '../../brokers/core/address.ts';
 import { RumormillError } from '../../brokers/core/error.ts';
 import { makeOrigin, type Origin, type StoredBatch } from '../../brokers/core/record.ts';
-import type { Page, RangeQuery, Store, StoreState } from '../../brokers/core/runtime.ts';
+import type { FoundId, Page, RangeQuery, Store, StoreState } from '../../brokers/core/runtime.ts';
 import type { Vector } from '../../brokers/core/version-vector.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import type { SeededRandom } from '../support/random.ts';
@@ -167,8 +167,20 @@ class DiskStore implements Store {
     return this.#read(() => this.#disk.data.readRange(query, previous, bytesMax));
   }
 
-  readWithIds(since: number, limit: number): Promise<StoredBatch[]> {
-    return this.#read(() => this.#disk.data.readWithIds(since, limit));
+  readWithIds(windowMs: number, limit: number): Promise<StoredBatch[]> {
+    return this.#read(() => this.#disk.data.readWithIds(windowMs, limit));
+  }
+
+  findIds(topic: string, ids: readonly string[], from: number, to: number): Promise<FoundId[]> {
+    return this.#read(() => this.#disk.data.findIds(topic, ids, from, to));
+  }
+
+  lastDeps(origin: Origin, limit: number): Promise<[Origin, number][][]> {
+    return this.#read(() => this.#disk.data.lastDeps(origin, limit));
+  }
+
+  readRepeats(limit: number): Promise<StoredBatch[]> {
+    return this.#read(() => this.#disk.data.readRepeats(limit));
   }
 
   /** Waits for what is being written. */

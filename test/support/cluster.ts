@@ -38,18 +38,25 @@ export class BrokerProcess {
   /** Every line it ever logged, over all its lives. */
   readonly log: LogLine[] = [];
   readonly #args: Args;
+  readonly #wrapper: readonly string[];
   readonly #clients = new Set<RespClient>();
   #child: ChildProcessByStdio<null, null, Readable> | undefined;
   #exited: Promise<Exit> | undefined;
 
-  constructor(port: number, args: Args) {
+  /** @param wrapper a command that runs the one behind it */
+  constructor(port: number, args: Args, wrapper: readonly string[] = []) {
     this.port = port;
+    this.#wrapper = wrapper;
     this.#args = { host: HOST, port: String(port), 'log-format': 'json', 'log-level': 'debug', ...args };
     this.address = `${this.#args['host']}:${port}`;
   }
 
   get file(): string {
     return join(this.#args['data-dir']!, `${this.#args['host']}-${this.port}`, 'broker.db');
+  }
+
+  get pid(): number {
+    return this.#child!.pid!;
   }
 
   get isRunning(): boolean {
@@ -60,7 +67,8 @@ export class BrokerProcess {
   spawn(): void {
     const { NODE_OPTIONS: _, ...env } = process.env; // tap's loaders are none of the broker's business
     const flags = Object.entries(this.#args).flatMap(([name, value]) => [`--${name}`, value]);
-    const child = spawn(process.execPath, [join(DIST, 'brokers/broker.js'), ...flags], { stdio: ['ignore', 'ignore', 'pipe'], env });
+    const [command, ...args] = [...this.#wrapper, process.execPath, join(DIST, 'brokers/broker.js'), ...flags] as [string, ...string[]];
+    const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'], env });
     this.#child = child;
     createInterface({ input: child.stderr }).on('line', (line) => this.log.push(parseLine(line)));
     this.#exited = new Promise((resolve) => child.once('close', (code, signal) => {
@@ -172,8 +180,8 @@ export class Cluster {
   }
 
   /** Another broker, which is not started yet. */
-  add(port: number, args: Args = {}): BrokerProcess {
-    const broker = new BrokerProcess(port, { 'global-state': this.csv, 'data-dir': join(this.folder, 'data'), ...args });
+  add(port: number, args: Args = {}, wrapper: readonly string[] = []): BrokerProcess {
+    const broker = new BrokerProcess(port, { 'global-state': this.csv, 'data-dir': join(this.folder, 'data'), ...args }, wrapper);
     this.brokers.push(broker);
     return broker;
   }

@@ -26,6 +26,7 @@ export class GossipBroker {
     const lamport = new LamportClock(store.state.lamport);
     const config = makeConfig({ limits });
     this.log = new Log(store, clock, lamport, { instance: 'aaaaaaaaaaaa', ...config.limits }, {
+      mark: (batches) => batches,
       committed: () => this.gossip.committed(),
       failed: () => this.gossip.rolledBack(),
       drained: () => undefined,

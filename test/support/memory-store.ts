@@ -6,7 +6,7 @@ import { assert, type RumormillError } from '../../brokers/core/error.ts';
 import {
   BATCH_MESSAGES_MAX, batchBytes, lastLamport, lastSeq, type Origin, parseDeps, parseMeta, type StoredBatch,
 } from '../../brokers/core/record.ts';
-import type { Page, RangeQuery, Store, StoreState } from '../../brokers/core/runtime.ts';
+import type { FoundId, Page, RangeQuery, Store, StoreState } from '../../brokers/core/runtime.ts';
 import type { Vector } from '../../brokers/core/version-vector.ts';
 
 export class MemoryStore implements Store {
@@ -102,8 +102,26 @@ export class MemoryStore implements Store {
     return cutPage(found.sort(order), bytesMax);
   }
 
-  async readWithIds(since: number, limit: number): Promise<StoredBatch[]> {
-    return this.batches.filter((batch) => parseMeta(batch).ids !== undefined && batch.time >= since).slice(-limit);
+  async readWithIds(windowMs: number, limit: number): Promise<StoredBatch[]> {
+    const all = this.batches.filter((batch) => parseMeta(batch).ids !== undefined);
+    const since = Math.max(...all.map(({ time }) => time)) - windowMs;
+    let messages = 0;
+    const found = all.filter(({ time }) => time >= since).toReversed().filter(({ count }) => (messages += count) - count < limit);
+    return found.reverse();
+  }
+
+  async findIds(topic: string, ids: readonly string[], from: number, to: number): Promise<FoundId[]> {
+    return this.batches.filter((batch) => batch.topic === topic && batch.time >= from && batch.time <= to).flatMap((batch) =>
+      (parseMeta(batch).ids ?? []).flatMap((id, index) =>
+        (id !== null && ids.includes(id) ? [{ id, origin: batch.origin, seq: batch.seq + index, time: batch.time }] : [])));
+  }
+
+  async lastDeps(origin: Origin, limit: number): Promise<[Origin, number][][]> {
+    return this.batches.filter((batch) => batch.origin === origin).slice(-limit).map(parseDeps);
+  }
+
+  async readRepeats(limit: number): Promise<StoredBatch[]> {
+    return this.batches.filter(({ repeats }) => repeats !== '').slice(-limit);
   }
 
   async close(): Promise<void> {}
