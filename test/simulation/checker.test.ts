@@ -109,7 +109,7 @@ function also(...payloads: string[]): Partial<History> {
 }
 
 function stored(payload: string, changes: Partial<StoredBatch>): StoredBatch {
-  return { ...draft([payload]), origin: AT_A, seq: 1, lamport: 1, deps: '', position: 1, ...changes };
+  return { ...draft([payload]), origin: AT_A, seq: 1, lamport: 1, deps: '', position: 1, repeats: '', ...changes };
 }
 
 function written(disk: Address, at: number, batch: StoredBatch): DiskEvent {
