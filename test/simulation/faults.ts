@@ -104,8 +104,10 @@ export class Faults {
       }
       case 'restore': {
         const victim = this.#dice.pick(this.#victims);
-        const backup = this.#backups.get(victim);
-        return backup !== undefined && this.#takeDown(victim, lastsMs, () => this.#crashSoon(victim), () => victim.restore(backup));
+        const old = this.#backups.get(victim);
+        const backup = old === undefined || this.#dice.integer(0, 1) === 0 ? victim.disk.data.copy() : old;
+        await this.#world.time.sleep(this.#dice.integer(0, Math.floor(lastsMs / 2)));
+        return this.#takeDown(victim, lastsMs / 2, () => this.#crashSoon(victim), () => victim.restore(backup));
       }
       case 'clock':
         machine.wallOffsetMs = this.#dice.integer(-WALL_OFFSET_MAX_MS, WALL_OFFSET_MAX_MS);

@@ -1,6 +1,6 @@
 /**
- * What the brokers cannot do yet, and the simulation therefore does not ask of them. A flag is turned on together with the change that makes it hold;
- * when all are on, this file goes.
+ * What the brokers cannot do yet, and the simulation therefore does not ask of them, unless it is told to (`--strict`). A flag is turned on together
+ * with the change that makes it hold; when all are on, this file goes.
  */
 export const HOLDS = {
   /** A message whose dedupe id was taken by two brokers is delivered once by whoever holds both copies; publishers try an id on another broker. */
@@ -11,4 +11,9 @@ export const HOLDS = {
   termOnFullDisk: false,
   /** A message id, <lamport>@<host:port>, is unique: a broker whose disk was wiped, and that meets nobody, begins to count anew. */
   uniqueIds: false,
-} as const;
+};
+
+/** From now on all of it is asked. */
+export function askEverything(): void {
+  for (const name of Object.keys(HOLDS) as (keyof typeof HOLDS)[]) HOLDS[name] = true;
+}

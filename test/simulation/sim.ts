@@ -2,6 +2,7 @@
  * Command line of the simulation: `npm run sim -- --seed 1 --runs 1000`. A failing run prints one line that replays it. Exit status 1 if one failed.
  */
 import { Command, InvalidArgumentError } from 'commander';
+import { askEverything } from './limits.ts';
 import { type Report, runSeed } from './run.ts';
 import { Summary } from './summary.ts';
 
@@ -9,6 +10,7 @@ interface Options {
   readonly seed: number;
   readonly runs: number;
   readonly brokers?: number;
+  readonly strict?: boolean;
   readonly verbose?: boolean;
   readonly untilFailure?: boolean;
 }
@@ -19,6 +21,7 @@ const options = new Command('sim')
   .option('--runs <n>', 'how many', count(1), 100)
   .option('--brokers <n>', 'in each run (default: 3 to 5, as the seed says)', count(3))
   .option('--until-failure', 'stop at the first run that fails')
+  .option('--strict', 'ask also what the brokers are known not to do yet')
   .option('--verbose', 'print what happened in each run')
   .parse()
   .opts<Options>();
@@ -33,10 +36,11 @@ function count(min: number): (text: string) => number {
 
 function failureLine({ seed, violations }: Report): string {
   const kinds = [...new Set(violations.map(({ kind }) => kind))].join(', ');
-  const brokers = options.brokers === undefined ? '' : ` --brokers ${options.brokers}`;
-  return `FAILED npm run sim -- --seed ${seed} --runs 1${brokers}: ${kinds}: ${violations[0]!.what.split('\n')[0]}`;
+  const more = `${options.brokers === undefined ? '' : ` --brokers ${options.brokers}`}${options.strict === true ? ' --strict' : ''}`;
+  return `FAILED npm run sim -- --seed ${seed} --runs 1${more}: ${kinds}: ${violations[0]!.what.split('\n')[0]}`;
 }
 
+if (options.strict === true) askEverything();
 const summary = new Summary();
 const startedAt = performance.now();
 for (let seed = options.seed; seed < options.seed + options.runs; seed += 1) {
