@@ -12,7 +12,6 @@ import type { FoundId, Page, RangeQuery, Store, StoreState } from '../../brokers
 import type { Vector } from '../../brokers/core/version-vector.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import type { SeededRandom } from '../support/random.ts';
-import { HOLDS } from './limits.ts';
 import type { Life, VirtualTime } from './time.ts';
 
 const [SYNC_MIN_US, SYNC_MAX_US] = [300, 5000];
@@ -30,8 +29,10 @@ export interface DiskEvent {
 export class VirtualDisk {
   /** Writes that a crash cut off, and how many of them were on disk; writes refused because the disk was full; slow reads and writes. */
   readonly counts = { cutOff: 0, survived: 0, refused: 0, slowed: 0 };
-  /** Nothing more can be written. */
+  /** No more batches can be written. */
   isFull = false;
+  /** Not even the clock can be. */
+  isFullForClock = false;
   /** ms that each write, or read, takes longer, at most. */
   slowWritesMs = 0;
   slowReadsMs = 0;
@@ -73,7 +74,7 @@ export class VirtualDisk {
   }
 
   /** Writes, unless the disk is full. What is written is on disk when the promise resolves, or the process has died. */
-  write(life: Life, write: () => Promise<void>, needsRoom = true): Promise<void> {
+  write(life: Life, write: () => Promise<void>, isFull = (): boolean => this.isFull): Promise<void> {
     this.#writing = { life, write };
     this.onWrite?.();
     this.onWrite = undefined;
@@ -81,7 +82,7 @@ export class VirtualDisk {
       this.#time.after(this.#ms(SYNC_MIN_US, SYNC_MAX_US, this.slowWritesMs), () => {
         if (life.isOver) return;
         this.#writing = undefined;
-        if (this.isFull && needsRoom) {
+        if (isFull()) {
           this.counts.refused += 1;
           return life.run(() => reject(new RumormillError('DISKFULL', 'the disk is full; nothing was stored')));
         }
@@ -152,7 +153,7 @@ class DiskStore implements Store {
   }
 
   saveClock(lamport: number, term: number): Promise<void> {
-    return this.#write(() => this.#disk.data.saveClock(lamport, term), HOLDS.termOnFullDisk);
+    return this.#write(() => this.#disk.data.saveClock(lamport, term), () => this.#disk.isFullForClock);
   }
 
   readAfter(position: number, topics: readonly string[] | undefined, bytesMax: number): Promise<Page> {
@@ -188,8 +189,8 @@ class DiskStore implements Store {
     await this.#lastWrite.catch(() => undefined); // whoever wrote it has the error
   }
 
-  #write(write: () => Promise<void>, needsRoom?: boolean): Promise<void> {
-    const next = (): Promise<void> => this.#disk.write(this.#life, write, needsRoom);
+  #write(write: () => Promise<void>, isFull?: () => boolean): Promise<void> {
+    const next = (): Promise<void> => this.#disk.write(this.#life, write, isFull);
     const writing = this.#lastWrite.then(next, next);
     this.#lastWrite = writing;
     return writing;

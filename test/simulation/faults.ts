@@ -7,6 +7,7 @@
  */
 import type { MemoryStore } from '../support/memory-store.ts';
 import { SeededRandom } from '../support/random.ts';
+import { HOLDS } from './limits.ts';
 import type { Machine } from './machine.ts';
 import type { World } from './world.ts';
 
@@ -209,8 +210,9 @@ export class Faults {
   async #fullDisk({ address, disk }: Machine, lastsMs: number): Promise<true> {
     this.#world.note(address, 'disk full');
     disk.isFull = true;
+    disk.isFullForClock = HOLDS.termOnFullDisk;
     await this.#world.time.sleep(lastsMs);
-    disk.isFull = false;
+    disk.isFull = disk.isFullForClock = false;
     return true;
   }
 

@@ -11,6 +11,10 @@ export const HOLDS = {
   termOnFullDisk: false,
   /** A message id, <lamport>@<host:port>, is unique: a broker whose disk was wiped, and that meets nobody, begins to count anew. */
   uniqueIds: false,
+  /** A restored store goes on under its name only if nobody at all, subscribers included, has seen what it has lost. */
+  nameOfRestored: false,
+  /** An answer comes after its question, even where it was published on a broker that had not got the question: nothing tells the broker of it. */
+  causalAcrossBrokers: false,
 };
 
 /** From now on all of it is asked. */

@@ -18,13 +18,13 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'gossips and delivers before the commit',
     patches: [
-      ['core/log.js', `        const batches = this.#name(entries, undeclared);`, `        const batches = this.#name(entries, undeclared);
-        this.#position += batches.length;
-        for (const batch of batches) {
-            this.vector.advance(batch.origin, lastSeq(batch));
-            this.#tail.push(batch);
-        }
-        this.#events.committed(batches);`],
+      ['core/log.js', `            batches = marking instanceof Promise ? await marking : marking;`, `            batches = marking instanceof Promise ? await marking : marking;
+            this.#position += batches.length;
+            for (const batch of batches) {
+                this.vector.advance(batch.origin, lastSeq(batch));
+                this.#tail.push(batch);
+            }
+            this.#events.committed(batches);`],
       ['core/log.js', `        this.#position += batches.length;
         for (const batch of batches) {
             this.vector.advance(batch.origin, lastSeq(batch));
@@ -75,6 +75,7 @@ export const MUTANTS: readonly Mutant[] = [
   { name: 'trusts the position in a cursor of another process', patches: [['core/reader.js', `cursor.instance === log.instance && `, ``]] },
   { name: 'a cursor covers the log although the reply was cut', patches: [['core/reader.js', `const atEnd = position >= log.position;`, `const atEnd = true;`]] },
   { name: 'what is left of a batch that was cut is not sent', patches: [['core/reader.js', `if (batch.seq + to - 1 < last)\n            return batch.position - 1;`, `if (batch.seq + to - 1 < last)\n            return batch.position;`]] },
-  { name: 'forgets dedupe ids that are pending', patches: [['core/dedupe.js', `(entry.lamport === undefined || now - entry.since < this.#windowMs)`, `(entry.lamport !== undefined && now - entry.since < this.#windowMs)`]] },
-  { name: 'forgets dedupe ids at a restart', patches: [['host.js', `await broker.#restoreIds();`, ``]] },
+  { name: 'forgets dedupe ids that are pending', patches: [['core/dedupe.js', `(entry.known === undefined || now - entry.since < this.#windowMs)`, `(entry.known !== undefined && now - entry.since < this.#windowMs)`]] },
+  { name: 'delivers second copies of a dedupe id', patches: [['core/reader.js', `.filter((_, index) => !repeats.isRepeat(batch, from + index, read))`, ``]] },
+  { name: 'forgets dedupe ids at a restart', patches: [['host.js', `await broker.#repeats.restore(runtime.clock.now());`, ``]] },
 ];
