@@ -67,18 +67,17 @@ export class Gossip {
     this.announce(false);
   }
 
-  /** A peer has these seqs on disk. Says whether that is more of our own records than before. */
+  /** A peer has these seqs on disk. Says whether that is more than before. */
   learnVector(link: Link, entries: readonly (readonly [Origin, number])[]): boolean {
-    const own = this.#runtime.log.origin;
-    let acknowledged = false;
+    let grew = false;
     for (const [origin, seq] of entries) {
       if (!link.vector.advance(origin, seq)) continue;
       link.feed.acknowledged(origin, seq);
-      if (origin === own) acknowledged = true;
+      grew = true;
     }
     this.#perform(this.#plumtree.announced(link.peer.origin, entries, this.#runtime.clock.now()));
     void this.pump(link);
-    return acknowledged;
+    return grew;
   }
 
   /** A batch has come that we grafted. @throws RumormillError PROTOCOL for one of our own: nobody else may name those */

@@ -7,7 +7,6 @@
 import { type AckLevel, type Config, type ConfigOptions, makeConfig } from './config.ts';
 import type { Address } from './core/address.ts';
 import type { Cursor } from './core/cursor.ts';
-import type { Outcome } from './core/dedupe.ts';
 import { messageOf, RumormillError } from './core/error.ts';
 import { LAMPORT_MAX, LamportClock } from './core/lamport.ts';
 import { Log } from './core/log.ts';
@@ -15,7 +14,7 @@ import { LongPoll, type Waiter } from './core/long-poll.ts';
 import { PubSub } from './core/pub-sub.ts';
 import { Quorum } from './core/quorum.ts';
 import { earliestCursor, latestCursor, readRange, type ReadResult, readTopics } from './core/reader.ts';
-import { type Draft, lastSeq, makeTag, type Message, messagesOf, parseRepeats, type StoredBatch } from './core/record.ts';
+import { type Draft, lastSeq, makeTag, type Message, messagesOf, type Origin, parseRepeats, type StoredBatch } from './core/record.ts';
 import { Repeats } from './core/repeats.ts';
 import type { Channel, Clock, Listener, Logger, Random, RangeQuery, Store, Timer, Transport } from './core/runtime.ts';
 import type { Vector } from './core/version-vector.ts';
@@ -35,6 +34,9 @@ export interface Runtime {
   readonly logger: Logger;
   openStore(): Promise<Store>;
 }
+
+/** What a publisher is answered. */
+export type Outcome = { readonly lamport: number } | { readonly error: RumormillError };
 
 interface PollWaiter extends Waiter {
   wake(): void;
@@ -100,7 +102,7 @@ export class Broker {
     this.#store = store;
     this.#startedAt = clock.now();
     this.#lamport = new LamportClock(store.state.lamport);
-    this.#quorum = new Quorum(limits.ackTimeoutMs);
+    this.#quorum = new Quorum(limits.ackTimeoutMs, (origin) => this.#mesh.seqs(origin));
     this.#repeats = new Repeats(store, () => this.#log.origin, limits);
     this.#traffic = new Traffic(clock, logger, () => this.#log.origin);
     this.#log = new Log(store, clock, this.#lamport, { instance: makeTag(runtime.random), ...limits }, {
@@ -114,7 +116,7 @@ export class Broker {
     });
     this.#mesh = new Mesh({
       config, clock, store, logger, random: runtime.random, transport: runtime.transport, log: this.#log, lamport: this.#lamport,
-      acknowledged: () => this.#quorum.update(this.#mesh.ownSeqs()),
+      acknowledged: () => this.#quorum.update(),
       storeFailed: (error) => this.#failed(error),
     });
     this.stopped = new Promise((resolve, reject) => (this.#settleStopped = { resolve, reject }));
@@ -131,9 +133,7 @@ export class Broker {
         if (acks === 'none') done({ lamport: batch.lamport });
       },
       stored: (batch) => {
-        if (acks === 'local') return done({ lamport: batch.lamport });
-        if (acks === 'none') return;
-        this.#quorum.wait(acks, lastSeq(batch), this.clock.now(), (error) => done(error ? { error } : { lamport: batch.lamport }));
+        if (acks !== 'none') this.#acknowledge(acks, batch.origin, lastSeq(batch), batch.lamport, done);
       },
       failed: (error) => this.#refuse(draft, error, acks === 'none' ? () => undefined : done),
     });
@@ -148,8 +148,18 @@ export class Broker {
     return this.#repeats.claim(topic, id, this.clock.now());
   }
 
-  outcomeOfId(topic: string, id: string, settled: (outcome: Outcome) => void): void {
-    this.#repeats.outcome(topic, id, settled);
+  /** A publish repeats a known id: its first message is what is to be acknowledged. */
+  repeat(topic: string, id: string, acks: AckLevel, done: (outcome: Outcome) => void): void {
+    this.#repeats.fate(topic, id, (fate) => {
+      if ('error' in fate) return done(fate);
+      this.#acknowledge(acks, fate.known.origin, fate.known.seq, fate.known.lamport, done);
+    });
+  }
+
+  /** A record is on disk here: answers as soon as that is enough. */
+  #acknowledge(acks: AckLevel, origin: Origin, seq: number, lamport: number, done: (outcome: Outcome) => void): void {
+    if (acks === 'none' || acks === 'local') done({ lamport });
+    else this.#quorum.wait(acks, origin, seq, this.clock.now(), (error) => done(error ? { error } : { lamport }));
   }
 
   /**
@@ -305,7 +315,7 @@ export class Broker {
     for (const waiter of this.#waiters.woken(new Set(batches.map((batch) => batch.topic)))) waiter.wake();
     if (!this.pubSub.isEmpty) for (const batch of batches) this.#push(batch);
     // 3. Publishers: the log answers each batch when this returns; those who wait for more brokers are counted.
-    this.#quorum.update(this.#mesh.ownSeqs());
+    this.#quorum.update();
     this.#traffic.committed(batches);
   }
 

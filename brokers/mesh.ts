@@ -20,7 +20,7 @@ import { encodeReply } from './wire/resp.ts';
 
 export interface MeshRuntime extends GossipRuntime, NamingRuntime {
   readonly transport: Transport;
-  /** How far each configured broker holds our own records may have changed. */
+  /** How far each configured broker holds an origin's records may have changed. */
   acknowledged(): void;
 }
 
@@ -96,11 +96,11 @@ export class Mesh {
     return [...peers, { address: config.address, state: 'self' as const, behind: 0 }].sort((a, b) => compareAddresses(a.address, b.address));
   }
 
-  /** How far each configured broker, and this one, holds this broker's own records. */
-  ownSeqs(): number[] {
+  /** How far this broker, and each configured one, holds an origin's records. */
+  seqs(origin: Origin): number[] {
     const { log } = this.#runtime;
     const byAddress = new Map([...this.#links.values()].map((link) => [link.peer.address, link]));
-    return [log.vector.get(log.origin), ...this.#membership.configured().map((address) => byAddress.get(address)?.vector.get(log.origin) ?? 0)];
+    return [log.vector.get(origin), ...this.#membership.configured().map((address) => byAddress.get(address)?.vector.get(origin) ?? 0)];
   }
 
   /** Takes over the rows of globalState.csv: new ones are dialled, those taken out are hung up. */

@@ -13,6 +13,7 @@ import { type Command, type Connection } from './commands/command.ts';
 import { PublishBatcher, type SealedBatch } from './commands/publish.ts';
 import { SUBSCRIBED_COMMANDS } from './commands/pub-sub.ts';
 import { commands } from './commands/table.ts';
+import type { AckLevel } from './config.ts';
 import { RumormillError } from './core/error.ts';
 import type { Channel, ChannelHandler } from './core/runtime.ts';
 import type { Broker } from './host.ts';
@@ -233,7 +234,7 @@ export class Session implements ChannelHandler, Connection {
       publish: (batch) => this.#publish(batch),
       refuse: (error) => this.#fill(this.#reserve(1), encodeReply(error, this.version)),
       claimId: (topic, id) => broker.claimId(topic, id),
-      repeat: (topic, id) => this.#repeat(topic, id),
+      repeat: (topic, id, acks) => this.#repeat(topic, id, acks),
       witness: (lamport) => broker.witnessPublisher(lamport),
       wallTime: () => broker.wallTime(),
     });
@@ -249,9 +250,9 @@ export class Session implements ChannelHandler, Connection {
     });
   }
 
-  #repeat(topic: string, id: string): void {
+  #repeat(topic: string, id: string, acks: AckLevel): void {
     const slot = this.#reserve(1);
-    this.broker.outcomeOfId(topic, id, (outcome) => {
+    this.broker.repeat(topic, id, acks, (outcome) => {
       this.#fill(slot, 'error' in outcome ? encodeReply(outcome.error, this.version) : encodeIntegers(outcome.lamport, 1));
     });
   }

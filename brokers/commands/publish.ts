@@ -31,8 +31,8 @@ export interface BatcherTarget {
   refuse(error: RumormillError): void;
   /** Claims a dedupe id. False where it is known, so that the message is published already. */
   claimId(topic: string, id: string): boolean;
-  /** Replies with the Lamport timestamp of the message that has the id, after everything before it. */
-  repeat(topic: string, id: string): void;
+  /** Replies with the Lamport timestamp of the message that has the id, once it is acknowledged, after everything before it. */
+  repeat(topic: string, id: string, acks: AckLevel): void;
   /** The clock that the publisher's message carries. @throws RumormillError ERR */
   witness(lamport: number): void;
   wallTime(): number;
@@ -123,12 +123,12 @@ export class PublishBatcher {
   }
 
   /** Column entries for what stands beside the payload. False where the message is a known one. */
-  #addOptions({ key, headers, id, lamport }: Options): boolean {
+  #addOptions({ key, headers, id, acks, lamport }: Options): boolean {
     this.#target.witness(lamport);
     if (id !== null && !this.#target.claimId(this.#topic, id)) {
       this.seal();
       if (!this.#target.claimId(this.#topic, id)) { // it may be free by now: a broker that shuts down refuses what is sealed at once
-        this.#target.repeat(this.#topic, id);
+        this.#target.repeat(this.#topic, id, acks);
         return false;
       }
     }

@@ -9,7 +9,8 @@ import { assert, type RumormillError } from './error.ts';
 import type { Origin } from './record.ts';
 import { type Vector, VersionVector } from './version-vector.ts';
 
-export type Outcome = { readonly lamport: number } | { readonly error: RumormillError };
+/** What became of a message that claimed an id. */
+export type Fate = { readonly known: Known } | { readonly error: RumormillError };
 
 /** The message that an id stands for: the name of its record, its Lamport timestamp and its batch's wall-clock time. */
 export interface Known {
@@ -22,7 +23,7 @@ export interface Known {
 interface Entry {
   known: Known | undefined; // undefined while pending
   readonly since: number;
-  waiters: ((outcome: Outcome) => void)[];
+  waiters: ((fate: Fate) => void)[];
 }
 
 export class Dedupe {
@@ -51,7 +52,7 @@ export class Dedupe {
     return this.#topics.get(topic)?.get(id)?.known;
   }
 
-  /** Claims an id for a message about to be published. False where it is known: `outcome` tells what becomes of that one. */
+  /** Claims an id for a message about to be published. False where it is known: `fate` tells what becomes of that one. */
   claim(topic: string, id: string, now: number): boolean {
     if (this.#fresh(topic, id, now) !== undefined) return false;
     this.#put(topic, id, { known: undefined, since: now, waiters: [] }, now);
@@ -59,11 +60,11 @@ export class Dedupe {
   }
 
   /** Tells, at once or later, what became of the message that claimed an id. */
-  outcome(topic: string, id: string, settled: (outcome: Outcome) => void): void {
+  fate(topic: string, id: string, settled: (fate: Fate) => void): void {
     const entry = this.#topics.get(topic)?.get(id);
-    assert(entry !== undefined, 'outcome of an id that was never claimed');
+    assert(entry !== undefined, 'fate of an id that was never claimed');
     if (entry.known === undefined) entry.waiters.push(settled);
-    else settled({ lamport: entry.known.lamport });
+    else settled({ known: entry.known });
   }
 
   /** The message with this id is stored. */
@@ -72,7 +73,7 @@ export class Dedupe {
     if (entry === undefined) return this.#put(topic, id, { known, since: now, waiters: [] }, now);
     if (entry.known !== undefined) return; // the first one counts
     entry.known = known;
-    for (const settled of entry.waiters.splice(0)) settled({ lamport: known.lamport });
+    for (const settled of entry.waiters.splice(0)) settled({ known });
   }
 
   /** The message that claimed the id could not be stored: the id is free again. */

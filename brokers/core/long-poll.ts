@@ -10,6 +10,8 @@
  * rebuilt when more than half of it is cancelled, so that it stays proportional to who waits.
  */
 
+import { Heap } from './heap.ts';
+
 /** Somebody who waits. `deadline` is on the monotonic clock, ms. */
 export interface Waiter {
   readonly topics: readonly string[];
@@ -19,7 +21,7 @@ export interface Waiter {
 export class LongPoll<W extends Waiter> {
   readonly #byTopic = new Map<string, Set<W>>();
   readonly #waiting = new Set<W>();
-  #heap: W[] = [];
+  readonly #heap = new Heap<W>((a, b) => a.deadline < b.deadline);
 
   /** How many wait. */
   get size(): number {
@@ -33,7 +35,7 @@ export class LongPoll<W extends Waiter> {
       if (waiters) waiters.add(waiter);
       else this.#byTopic.set(topic, new Set([waiter]));
     }
-    this.#push(waiter);
+    this.#heap.push(waiter);
   }
 
   /** Takes a waiter out. False where it had left before. */
@@ -44,7 +46,7 @@ export class LongPoll<W extends Waiter> {
       waiters?.delete(waiter);
       if (waiters?.size === 0) this.#byTopic.delete(topic);
     }
-    if (this.#heap.length > 64 && this.#heap.length > 2 * this.#waiting.size) this.#rebuild();
+    if (this.#heap.size > 64 && this.#heap.size > 2 * this.#waiting.size) this.#heap.filter((each) => this.#waiting.has(each));
     return true;
   }
 
@@ -59,7 +61,7 @@ export class LongPoll<W extends Waiter> {
   expire(now: number): W[] {
     const expired: W[] = [];
     for (let top = this.#top(); top !== undefined && top.deadline <= now; top = this.#top()) {
-      this.#pop();
+      this.#heap.pop();
       this.remove(top);
       expired.push(top);
     }
@@ -77,39 +79,7 @@ export class LongPoll<W extends Waiter> {
   }
 
   #top(): W | undefined {
-    while (this.#heap.length > 0 && !this.#waiting.has(this.#heap[0]!)) this.#pop();
-    return this.#heap[0];
-  }
-
-  #rebuild(): void {
-    this.#heap = [...this.#waiting].sort((a, b) => a.deadline - b.deadline); // a sorted array is a heap
-  }
-
-  #push(waiter: W): void {
-    const heap = this.#heap;
-    let at = heap.push(waiter) - 1;
-    while (at > 0) {
-      const parent = (at - 1) >> 1;
-      if (heap[parent]!.deadline <= waiter.deadline) break;
-      heap[at] = heap[parent]!;
-      at = parent;
-    }
-    heap[at] = waiter;
-  }
-
-  #pop(): void {
-    const heap = this.#heap;
-    const last = heap.pop()!;
-    if (heap.length === 0) return;
-    let at = 0;
-    for (;;) {
-      let child = 2 * at + 1;
-      if (child >= heap.length) break;
-      if (child + 1 < heap.length && heap[child + 1]!.deadline < heap[child]!.deadline) child += 1;
-      if (heap[child]!.deadline >= last.deadline) break;
-      heap[at] = heap[child]!;
-      at = child;
-    }
-    heap[at] = last;
+    while (this.#heap.top !== undefined && !this.#waiting.has(this.#heap.top)) this.#heap.pop();
+    return this.#heap.top;
   }
 }

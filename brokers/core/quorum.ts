@@ -4,69 +4,116 @@
  * Counted of the configured brokers and oneself, whoever is alive (invariant 5). As in Raft (section 5.3 of the paper), the seq
  * that a majority has is the middle one of the sorted seqs of all; all of them have the lowest.
  *
- * Waiters come in seq order with one timeout for all, so each level is a queue whose front is served, or expires, first.
+ * Most waiters want the newest record of one's own. A publish that repeats a dedupe id wants whichever record has it, an older one or one of
+ * another origin; so each origin has its waiters, by seq. Timeouts are the same for all, so those go by arrival.
  */
 import { RumormillError } from './error.ts';
+import { Heap } from './heap.ts';
+import type { Origin } from './record.ts';
 
 export type ReplicaLevel = 'quorum' | 'all';
+export const REPLICA_LEVELS: readonly ReplicaLevel[] = ['quorum', 'all'];
 
 interface Waiter {
+  readonly origin: Origin;
   readonly seq: number;
   readonly since: number;
-  readonly done: (error?: RumormillError) => void;
+  done: ((error?: RumormillError) => void) | undefined; // undefined once it is answered
+}
+
+/** Who waits for an origin's records. */
+interface Queue {
+  seqs: readonly number[]; // descending
+  readonly waiters: Readonly<Record<ReplicaLevel, Heap<Waiter>>>;
 }
 
 export class Quorum {
   readonly #timeoutMs: number;
-  readonly #waiters: Record<ReplicaLevel, Waiter[]> = { quorum: [], all: [] };
-  #seqs: readonly number[] = []; // descending
+  readonly #seqs: (origin: Origin) => readonly number[];
+  readonly #queues = new Map<Origin, Queue>();
+  #arrivals: Waiter[] = [];
+  #first = 0; // index of the first arrival that may not be answered
 
-  constructor(timeoutMs: number) {
+  /** @param seqs how far each configured broker, and oneself, holds an origin's records */
+  constructor(timeoutMs: number, seqs: (origin: Origin) => readonly number[]) {
     this.#timeoutMs = timeoutMs;
+    this.#seqs = seqs;
   }
 
-  /** Calls `done` once enough brokers have the own record `seq`, or with NOQUORUM. Seqs must come in order. */
-  wait(level: ReplicaLevel, seq: number, now: number, done: (error?: RumormillError) => void): void {
-    if (seq <= this.#reached(level)) done();
-    else this.#waiters[level].push({ seq, since: now, done });
+  /** Calls `done` once enough brokers have the record, or with NOQUORUM. */
+  wait(level: ReplicaLevel, origin: Origin, seq: number, now: number, done: (error?: RumormillError) => void): void {
+    const queue = this.#queues.get(origin);
+    if (seq <= reached(level, queue?.seqs ?? this.#sorted(origin))) return done();
+    const waiter = { origin, seq, since: now, done };
+    (queue ?? this.#open(origin)).waiters[level].push(waiter);
+    this.#arrivals.push(waiter);
   }
 
-  /** How far each configured broker, with oneself, holds one's own records. */
-  update(seqs: readonly number[]): void {
-    this.#seqs = [...seqs].sort((a, b) => b - a);
-    for (const level of ['quorum', 'all'] as const) {
-      const reached = this.#reached(level);
-      this.#release(level, (waiter) => waiter.seq <= reached, () => undefined);
+  /** Brokers may hold more than before. */
+  update(): void {
+    for (const [origin, queue] of this.#queues) {
+      queue.seqs = this.#sorted(origin);
+      for (const level of REPLICA_LEVELS) this.#release(queue.waiters[level], reached(level, queue.seqs));
+      if (REPLICA_LEVELS.every((level) => queue.waiters[level].size === 0)) this.#queues.delete(origin);
     }
+    this.#forgetAnswered();
   }
 
   /** Answers those whose time is up. */
   expire(now: number): void {
-    for (const level of ['quorum', 'all'] as const) {
-      this.#release(level, (waiter) => now - waiter.since >= this.#timeoutMs, (waiter) => this.#timeout(waiter, now));
-    }
+    this.#giveUp(now, (waiter) => now - waiter.since >= this.#timeoutMs);
   }
 
   /** Answers everybody, for a shutdown. */
   abandon(now: number): void {
-    for (const level of ['quorum', 'all'] as const) this.#release(level, () => true, (waiter) => this.#timeout(waiter, now));
+    this.#giveUp(now, () => true);
   }
 
-  #release(level: ReplicaLevel, ripe: (waiter: Waiter) => boolean, outcome: (waiter: Waiter) => RumormillError | undefined): void {
-    const waiters = this.#waiters[level];
-    const end = waiters.findIndex((waiter) => !ripe(waiter));
-    for (const waiter of waiters.splice(0, end < 0 ? waiters.length : end)) waiter.done(outcome(waiter));
+  #open(origin: Origin): Queue {
+    const heap = (): Heap<Waiter> => new Heap((a, b) => a.seq < b.seq);
+    const queue = { seqs: this.#sorted(origin), waiters: { quorum: heap(), all: heap() } };
+    this.#queues.set(origin, queue);
+    return queue;
   }
 
-  #reached(level: ReplicaLevel): number {
-    const index = level === 'all' ? this.#seqs.length - 1 : Math.floor(this.#seqs.length / 2);
-    return this.#seqs[index] ?? 0;
+  #sorted(origin: Origin): number[] {
+    return [...this.#seqs(origin)].sort((a, b) => b - a);
+  }
+
+  #release(waiters: Heap<Waiter>, seq: number): void {
+    while (waiters.top !== undefined && (waiters.top.done === undefined || waiters.top.seq <= seq)) answer(waiters.pop()!);
+  }
+
+  #giveUp(now: number, isDue: (waiter: Waiter) => boolean): void {
+    for (; this.#first < this.#arrivals.length; this.#first += 1) {
+      const waiter = this.#arrivals[this.#first]!;
+      if (waiter.done !== undefined && !isDue(waiter)) break;
+      if (waiter.done !== undefined) answer(waiter, this.#timeout(waiter, now));
+    }
+    this.#forgetAnswered();
+  }
+
+  #forgetAnswered(): void {
+    while (this.#first < this.#arrivals.length && this.#arrivals[this.#first]!.done === undefined) this.#first += 1;
+    if (this.#first < 1024 && this.#first < this.#arrivals.length) return;
+    this.#arrivals = this.#arrivals.slice(this.#first);
+    this.#first = 0;
   }
 
   #timeout(waiter: Waiter, now: number): RumormillError {
-    const stored = this.#seqs.filter((seq) => seq >= waiter.seq).length;
+    const seqs = this.#seqs(waiter.origin);
+    const stored = seqs.filter((seq) => seq >= waiter.seq).length;
     const waitedMs = Math.round(Math.min(now - waiter.since, this.#timeoutMs));
-    const text = `stored on ${stored} of ${this.#seqs.length} brokers after ${waitedMs} ms; it may still be delivered`;
-    return new RumormillError('NOQUORUM', text);
+    return new RumormillError('NOQUORUM', `stored on ${stored} of ${seqs.length} brokers after ${waitedMs} ms; it may still be delivered`);
   }
+}
+
+function reached(level: ReplicaLevel, seqs: readonly number[]): number {
+  return seqs[level === 'all' ? seqs.length - 1 : Math.floor(seqs.length / 2)] ?? 0;
+}
+
+function answer(waiter: Waiter, error?: RumormillError): void {
+  const { done } = waiter;
+  waiter.done = undefined;
+  done?.(error);
 }

@@ -13,7 +13,7 @@
  * Memory holds the ids of the window (core/dedupe.ts). What may be a copy of something older, because it comes from a broker that was away or from
  * the other side of a partition, is looked up on disk.
  */
-import { Dedupe, type Outcome } from './dedupe.ts';
+import { Dedupe, type Fate } from './dedupe.ts';
 import type { RumormillError } from './error.ts';
 import { type Draft, lastSeq, type Origin, parseDeps, parseMeta, parseRepeats, type StoredBatch } from './record.ts';
 import { DECLARE_EVERY } from './log.ts';
@@ -74,13 +74,13 @@ export class Repeats {
     }
   }
 
-  /** Claims an id for a message about to be published. False where it is known: `outcome` tells what becomes of that one. */
+  /** Claims an id for a message about to be published. False where it is known: `fate` tells what becomes of that one. */
   claim(topic: string, id: string, now: number): boolean {
     return this.#dedupe.claim(topic, id, now);
   }
 
-  outcome(topic: string, id: string, settled: (outcome: Outcome) => void): void {
-    this.#dedupe.outcome(topic, id, settled);
+  fate(topic: string, id: string, settled: (fate: Fate) => void): void {
+    this.#dedupe.fate(topic, id, settled);
   }
 
   /** A draft could not be stored: its ids are free again. */

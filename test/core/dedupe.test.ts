@@ -1,5 +1,5 @@
 import t from 'tap';
-import { Dedupe, type Known, type Outcome } from '../../brokers/core/dedupe.ts';
+import { Dedupe, type Known, type Fate } from '../../brokers/core/dedupe.ts';
 import { RumormillError } from '../../brokers/core/error.ts';
 import { origin } from '../support/record.ts';
 
@@ -8,10 +8,10 @@ const FULL = new RumormillError('DISKFULL', 'no room');
 
 const known = (lamport: number): Known => ({ origin: origin('h:1'), seq: lamport, lamport, time: 0 });
 
-/** What `outcome` told so far. */
-function outcomes(dedupe: Dedupe, topic: string, id: string): Outcome[] {
-  const told: Outcome[] = [];
-  dedupe.outcome(topic, id, (outcome) => told.push(outcome));
+/** What `fate` told so far. */
+function fates(dedupe: Dedupe, topic: string, id: string): Fate[] {
+  const told: Fate[] = [];
+  dedupe.fate(topic, id, (fate) => told.push(fate));
   return told;
 }
 
@@ -26,13 +26,13 @@ t.test('an id is claimed once in a topic', async (t) => {
 t.test('who comes second learns what became of the first: later while it is pending, at once when it is stored', async (t) => {
   const dedupe = new Dedupe(WINDOW_MS, 10);
   dedupe.claim('a', 'x', 0);
-  const [early, too] = [outcomes(dedupe, 'a', 'x'), outcomes(dedupe, 'a', 'x')];
+  const [early, too] = [fates(dedupe, 'a', 'x'), fates(dedupe, 'a', 'x')];
   t.strictSame([early, too], [[], []]);
   dedupe.stored('a', 'x', known(42), 5);
-  t.strictSame([early, too], [[{ lamport: 42 }], [{ lamport: 42 }]]);
-  t.strictSame(outcomes(dedupe, 'a', 'x'), [{ lamport: 42 }]);
+  t.strictSame([early, too], [[{ known: known(42) }], [{ known: known(42) }]]);
+  t.strictSame(fates(dedupe, 'a', 'x'), [{ known: known(42) }]);
   dedupe.stored('a', 'x', known(43), 6);
-  t.strictSame(outcomes(dedupe, 'a', 'x'), [{ lamport: 42 }], 'the first one counts');
+  t.strictSame(fates(dedupe, 'a', 'x'), [{ known: known(42) }], 'the first one counts');
   dedupe.failed('a', 'x', FULL);
   t.equal(dedupe.claim('a', 'x', 7), false, 'what is stored does not fail');
 });
@@ -40,7 +40,7 @@ t.test('who comes second learns what became of the first: later while it is pend
 t.test('a failure frees the id, and tells who waited', async (t) => {
   const dedupe = new Dedupe(WINDOW_MS, 10);
   dedupe.claim('a', 'x', 0);
-  const told = outcomes(dedupe, 'a', 'x');
+  const told = fates(dedupe, 'a', 'x');
   dedupe.failed('a', 'x', FULL);
   t.strictSame(told, [{ error: FULL }]);
   t.equal(dedupe.claim('a', 'x', 1), true);
@@ -54,7 +54,7 @@ t.test('what another broker stored is known here', async (t) => {
   const dedupe = new Dedupe(WINDOW_MS, 10);
   dedupe.stored('a', 'x', known(9), 0);
   t.equal(dedupe.claim('a', 'x', WINDOW_MS - 1), false);
-  t.strictSame(outcomes(dedupe, 'a', 'x'), [{ lamport: 9 }]);
+  t.strictSame(fates(dedupe, 'a', 'x'), [{ known: known(9) }]);
 });
 
 t.test('the window: known for so long from when it was claimed, pending ones as long as it takes', async (t) => {
@@ -91,12 +91,12 @@ t.test('what was renewed is not the oldest', async (t) => {
   dedupe.stored('a', 'x', known(3), WINDOW_MS); // its first one is out of the window
   dedupe.stored('a', 'z', known(4), WINDOW_MS);
   t.equal(dedupe.claim('a', 'x', WINDOW_MS + 1), false);
-  t.strictSame(outcomes(dedupe, 'a', 'x'), [{ lamport: 3 }]);
+  t.strictSame(fates(dedupe, 'a', 'x'), [{ known: known(3) }]);
   t.equal(dedupe.claim('a', 'y', WINDOW_MS + 1), true);
 });
 
 t.test('to ask for an id that nobody claimed is a bug', async (t) => {
-  t.throws(() => outcomes(new Dedupe(WINDOW_MS, 2), 'a', 'x'), /^bug: outcome of an id/);
+  t.throws(() => fates(new Dedupe(WINDOW_MS, 2), 'a', 'x'), /^bug: fate of an id/);
 });
 
 t.test('what is forgotten is covered by `forgotten`', async (t) => {

@@ -20,11 +20,17 @@ t.test('quorum and all count the configured brokers, alive or not', async (t) =>
   t.notOk(answered, 'nobody else is held up');
   await t.rejects(pending, { code: 'NOQUORUM', message: 'stored on 1 of 3 brokers after 1500 ms; it may still be delivered' });
 
+  const first = await local.publish('news', 'with an id', 'ID', 'x', 'ACKS', 'local');
+  await t.rejects(local.publish('news', 'again', 'ID', 'x', 'ACKS', 'quorum'), { code: 'NOQUORUM' }, 'a repeat is acknowledged no sooner than a publish');
+  t.equal(await local.publish('news', 'again', 'ID', 'x', 'ACKS', 'local'), first);
+
   await Promise.all([second.start(), third.start()]);
   await cluster.settled();
-  await cluster.converged(8);
+  await cluster.converged(9);
   const reader = await third.connect();
   const { payloads } = await reader.poll(['news'], 'earliest');
-  t.strictSame([...payloads].sort(), ['all', 'all but one', 'alone', 'local', 'meanwhile', 'none', 'quorum', 'two of three'], 'it was delivered');
+  t.strictSame([...payloads].sort(), ['all', 'all but one', 'alone', 'local', 'meanwhile', 'none', 'quorum', 'two of three', 'with an id'], 'it was delivered');
+  const other = await second.connect();
+  t.equal(await other.publish('news', 'again', 'ID', 'x', 'ACKS', 'all'), first, 'elsewhere too');
   t.ok(await quorum.publish('news', 'together again', 'ACKS', 'all') > 0);
 });
