@@ -5,7 +5,6 @@
  * An acknowledgement covers what its level promises. `local` is one disk: where that disk was wiped or rolled back before any other held the
  * message, its loss is excused. `quorum` and `all` are never excused, since only a minority of the disks is ever touched.
  */
-import type { AckLevel } from '../../brokers/config.ts';
 import type { Address } from '../../brokers/core/address.ts';
 import type { Attempt, Delivery, History, Publication, Subscription } from './history.ts';
 import { type Entry, Ledger } from './ledger.ts';
@@ -70,21 +69,20 @@ class Checker {
     const origins = new Set(copies.map(({ origin }) => origin));
     if (copies.length > 1) this.counts.twice += 1;
     if (origins.size < copies.length || (copies.length > 1 && dedupeId === null)) this.#violated('stored twice', `${payload} at ${[...origins].join()}`);
-    for (const attempt of attempts) this.#checkAttempt(publication, attempt, promise(publication, attempt), copies);
+    for (const attempt of attempts) this.#checkAttempt(publication, attempt, copies);
     if (attempts.every(({ outcome }) => NOTHING_STORED.includes(String(outcome))) && copies.length > 0) {
       this.#violated('refused and stored', `${payload}: ${attempts.map(({ outcome }) => outcome).join()}`);
     }
     if (question !== null && copies.some(({ lamport }) => lamport <= question.lamport)) {
       this.#violated('clock', `answer ${payload} has no greater Lamport timestamp than its question`);
     }
-    const promises = attempts.filter(({ outcome }) => typeof outcome === 'number').map((attempt) => promise(publication, attempt));
-    if (acks === 'none' || promises.length === 0 || copies.some(({ isOn }) => isOn.size > 0)) return;
-    if (promises.every((level) => level === 'local') && copies.length > 0) this.counts.excused += 1;
-    else this.#violated('lost', `${payload}, acknowledged with ${promises.join()}`);
+    if (acks === 'none' || !attempts.some(({ outcome }) => typeof outcome === 'number') || copies.some(({ isOn }) => isOn.size > 0)) return;
+    if (acks === 'local' && copies.length > 0) this.counts.excused += 1;
+    else this.#violated('lost', `${payload}, acknowledged with ${acks}`);
   }
 
   /** Whether the disks held what the acknowledgement says when it came. */
-  #checkAttempt({ payload }: Publication, { broker, outcome, endedAt }: Attempt, acks: AckLevel, copies: readonly Entry[]): void {
+  #checkAttempt({ payload, acks }: Publication, { broker, outcome, endedAt }: Attempt, copies: readonly Entry[]): void {
     if (typeof outcome !== 'number') {
       if (outcome !== undefined && !ERRORS.includes(outcome)) this.#violated('error', `${payload} at ${broker}: ${outcome}`);
       return;
@@ -178,11 +176,6 @@ class Checker {
   #violated(kind: string, what: string): void {
     this.violations.push({ kind, what });
   }
-}
-
-/** What an acknowledgement of this attempt promises. */
-function promise({ acks, attempts }: Publication, attempt: Attempt): AckLevel {
-  return acks !== 'none' && attempt !== attempts[0] && !HOLDS.repeatKeepsLevel ? 'local' : acks;
 }
 
 /** Up to which seq of the cause's origin the entry's origin had stored everything before it. */

@@ -62,15 +62,14 @@ t.test('what a subscriber has read of a store is not named again after the store
 
 t.test('a term is on disk before anything is sent that bears it, on a full disk too', async (t) => {
   const { world, low, middle, high } = await three();
-  const term = (machine: Machine): number => Number(machine.broker.status()['term']);
-  const before = term(low);
-  for (const { disk } of [low, middle]) disk.isFull = disk.isFullForClock = true;
+  await world.run(1000);
+  Object.assign(middle.disk, { isFull: true, isFullForClock: true });
   high.crash();
   await world.run(5000);
-  const sent = Math.max(0, ...world.terms.filter(({ broker }) => broker === middle.address).map((event) => event.term));
+  const told = Number(low.broker.status()['term']);
   middle.crash();
-  await world.of(middle.start());
-  t.ok(term(middle) >= sent && sent >= before, `started in term ${term(middle)} after ${sent}`, known(HOLDS.termOnFullDisk));
+  const [, saved] = middle.disk.data.clocks.at(-1) ?? [0, 0];
+  t.ok(saved >= told, `the lower broker was told of term ${told}, the winner has term ${saved} on disk`, known(HOLDS.termOnFullDisk));
 });
 
 t.test('a repeated dedupe id is acknowledged with the level that was asked for', async (t) => {
@@ -78,7 +77,7 @@ t.test('a repeated dedupe id is acknowledged with the level that was asked for',
   const client = await world.client(low);
   world.partition([low], [middle, high]);
   t.match(await world.of(client.command('PUBLISH', 'news', 'x', 'ID', 'x', 'ACKS', 'quorum')), { code: 'NOQUORUM' });
-  t.match(await world.of(client.command('PUBLISH', 'news', 'x', 'ID', 'x', 'ACKS', 'quorum')), { code: 'NOQUORUM' }, known(HOLDS.repeatKeepsLevel));
+  t.match(await world.of(client.command('PUBLISH', 'news', 'x', 'ID', 'x', 'ACKS', 'quorum')), { code: 'NOQUORUM' });
 });
 
 t.test('a message id is never given again, though the disk was wiped', async (t) => {

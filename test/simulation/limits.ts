@@ -5,8 +5,6 @@
 export const HOLDS = {
   /** A message whose dedupe id was taken by two brokers is delivered once by whoever holds both copies; publishers try an id on another broker. */
   oneCopyDelivered: true,
-  /** A repeated dedupe id is answered with the acknowledgement level that was asked for; it is answered as with `local`. */
-  repeatKeepsLevel: false,
   /** Nothing that bears a term is sent before the term is on disk, on a full disk either. */
   termOnFullDisk: false,
   /** A message id, <lamport>@<host:port>, is unique: a broker whose disk was wiped, and that meets nobody, begins to count anew. */
