@@ -8,6 +8,7 @@
  * another origin; so each origin has its waiters, by seq. Timeouts are the same for all, so those go by arrival.
  */
 import { RumormillError } from './error.ts';
+import { Fifo } from './fifo.ts';
 import { Heap } from './heap.ts';
 import type { Origin } from './record.ts';
 
@@ -31,8 +32,7 @@ export class Quorum {
   readonly #timeoutMs: number;
   readonly #seqs: (origin: Origin) => readonly number[];
   readonly #queues = new Map<Origin, Queue>();
-  #arrivals: Waiter[] = [];
-  #first = 0; // index of the first arrival that may not be answered
+  readonly #arrivals = new Fifo<Waiter>();
 
   /** @param seqs how far each configured broker, and oneself, holds an origin's records */
   constructor(timeoutMs: number, seqs: (origin: Origin) => readonly number[]) {
@@ -85,19 +85,15 @@ export class Quorum {
   }
 
   #giveUp(now: number, isDue: (waiter: Waiter) => boolean): void {
-    for (; this.#first < this.#arrivals.length; this.#first += 1) {
-      const waiter = this.#arrivals[this.#first]!;
+    for (let waiter = this.#arrivals.first; waiter !== undefined; waiter = this.#arrivals.first) {
       if (waiter.done !== undefined && !isDue(waiter)) break;
+      this.#arrivals.shift();
       if (waiter.done !== undefined) answer(waiter, this.#timeout(waiter, now));
     }
-    this.#forgetAnswered();
   }
 
   #forgetAnswered(): void {
-    while (this.#first < this.#arrivals.length && this.#arrivals[this.#first]!.done === undefined) this.#first += 1;
-    if (this.#first < 1024 && this.#first < this.#arrivals.length) return;
-    this.#arrivals = this.#arrivals.slice(this.#first);
-    this.#first = 0;
+    while (this.#arrivals.size > 0 && this.#arrivals.first!.done === undefined) this.#arrivals.shift();
   }
 
   #timeout(waiter: Waiter, now: number): RumormillError {
