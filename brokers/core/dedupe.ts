@@ -6,6 +6,7 @@
  * that are not remembered any more.
  */
 import { assert, type RumormillError } from './error.ts';
+import { Fifo } from './fifo.ts';
 import type { Origin } from './record.ts';
 import { type Vector, VersionVector } from './version-vector.ts';
 
@@ -21,16 +22,23 @@ export interface Known {
 }
 
 interface Entry {
+  readonly id: string;
   known: Known | undefined; // undefined while pending
   readonly since: number;
   waiters: ((fate: Fate) => void)[];
+}
+
+/** Of one topic. */
+interface Ids {
+  readonly entries: Map<string, Entry>;
+  readonly order: Fifo<Entry>; // in which they came; an entry that was taken out or replaced may still stand here
 }
 
 export class Dedupe {
   readonly #windowMs: number;
   readonly #idsMax: number;
   readonly #forgotten = new VersionVector();
-  readonly #topics = new Map<string, Map<string, Entry>>(); // ids in the order in which they came
+  readonly #topics = new Map<string, Ids>();
 
   constructor(windowMs: number, idsMax: number) {
     this.#windowMs = windowMs;
@@ -49,19 +57,19 @@ export class Dedupe {
 
   /** The first message stored with this id, as long as it is remembered. */
   first(topic: string, id: string): Known | undefined {
-    return this.#topics.get(topic)?.get(id)?.known;
+    return this.#entry(topic, id)?.known;
   }
 
   /** Claims an id for a message about to be published. False where it is known: `fate` tells what becomes of that one. */
   claim(topic: string, id: string, now: number): boolean {
     if (this.#fresh(topic, id, now) !== undefined) return false;
-    this.#put(topic, id, { known: undefined, since: now, waiters: [] }, now);
+    this.#put(topic, { id, known: undefined, since: now, waiters: [] }, now);
     return true;
   }
 
   /** Tells, at once or later, what became of the message that claimed an id. */
   fate(topic: string, id: string, settled: (fate: Fate) => void): void {
-    const entry = this.#topics.get(topic)?.get(id);
+    const entry = this.#entry(topic, id);
     assert(entry !== undefined, 'fate of an id that was never claimed');
     if (entry.known === undefined) entry.waiters.push(settled);
     else settled({ known: entry.known });
@@ -70,7 +78,7 @@ export class Dedupe {
   /** The message with this id is stored. */
   stored(topic: string, id: string, known: Known, now: number): void {
     const entry = this.#fresh(topic, id, now);
-    if (entry === undefined) return this.#put(topic, id, { known, since: now, waiters: [] }, now);
+    if (entry === undefined) return this.#put(topic, { id, known, since: now, waiters: [] }, now);
     if (entry.known !== undefined) return; // the first one counts
     entry.known = known;
     for (const settled of entry.waiters.splice(0)) settled({ known });
@@ -78,10 +86,9 @@ export class Dedupe {
 
   /** The message that claimed the id could not be stored: the id is free again. */
   failed(topic: string, id: string, error: RumormillError): void {
-    const ids = this.#topics.get(topic);
-    const entry = ids?.get(id);
+    const entry = this.#entry(topic, id);
     if (entry === undefined || entry.known !== undefined) return;
-    ids?.delete(id);
+    this.#topics.get(topic)?.entries.delete(id);
     for (const settled of entry.waiters) settled({ error });
   }
 
@@ -89,34 +96,41 @@ export class Dedupe {
   expire(now: number): void {
     for (const [topic, ids] of this.#topics) {
       this.#trim(ids, now);
-      if (ids.size === 0) this.#topics.delete(topic);
+      if (ids.entries.size === 0) this.#topics.delete(topic);
     }
   }
 
   #fresh(topic: string, id: string, now: number): Entry | undefined {
-    const entry = this.#topics.get(topic)?.get(id);
+    const entry = this.#entry(topic, id);
     return entry !== undefined && (entry.known === undefined || now - entry.since < this.#windowMs) ? entry : undefined;
   }
 
-  #put(topic: string, id: string, entry: Entry, now: number): void {
+  #entry(topic: string, id: string): Entry | undefined {
+    return this.#topics.get(topic)?.entries.get(id);
+  }
+
+  #put(topic: string, entry: Entry, now: number): void {
     let ids = this.#topics.get(topic);
-    if (ids === undefined) this.#topics.set(topic, (ids = new Map()));
-    this.#drop(ids, id); // an expired one, which would keep its old place
-    ids.set(id, entry);
+    if (ids === undefined) this.#topics.set(topic, (ids = { entries: new Map(), order: new Fifo() }));
+    this.#drop(ids, ids.entries.get(entry.id)); // an expired one
+    ids.entries.set(entry.id, entry);
+    ids.order.push(entry);
     this.#trim(ids, now);
   }
 
-  #trim(ids: Map<string, Entry>, now: number): void {
-    for (const [id, entry] of ids) {
-      if (ids.size <= this.#idsMax && now - entry.since < this.#windowMs) break;
-      if (entry.known === undefined) break; // pending ones are settled soon, and bounded by what may be pending
-      this.#drop(ids, id);
+  #trim(ids: Ids, now: number): void {
+    for (let entry = ids.order.first; entry !== undefined; entry = ids.order.first) {
+      const isOut = ids.entries.get(entry.id) !== entry;
+      if (!isOut && ids.entries.size <= this.#idsMax && now - entry.since < this.#windowMs) break;
+      if (!isOut && entry.known === undefined) break; // pending ones are settled soon, and bounded by what may be pending
+      ids.order.shift();
+      if (!isOut) this.#drop(ids, entry);
     }
   }
 
-  #drop(ids: Map<string, Entry>, id: string): void {
-    const known = ids.get(id)?.known;
-    ids.delete(id);
-    if (known !== undefined) this.#forgotten.advance(known.origin, known.seq);
+  #drop(ids: Ids, entry: Entry | undefined): void {
+    if (entry === undefined) return;
+    ids.entries.delete(entry.id);
+    if (entry.known !== undefined) this.#forgotten.advance(entry.known.origin, entry.known.seq);
   }
 }

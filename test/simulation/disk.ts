@@ -1,8 +1,12 @@
 /**
  * A virtual disk: one broker's store, which outlives its process. Writes take virtual time, one after another. A write that is under way when
- * the process crashes is on disk or it is not, as the dice fall.
+ * the process crashes is on disk or it is not, as the dice fall; those that wait behind it are lost with the process.
+ *
+ * Every batch that it ever held, and every time when it was replaced by an empty disk or an older copy, stands in `log`: what a checker needs in
+ * order to say who held what when.
  */
 import { type Address } from '../../brokers/core/address.ts';
+import { RumormillError } from '../../brokers/core/error.ts';
 import { makeOrigin, type Origin, type StoredBatch } from '../../brokers/core/record.ts';
 import type { FoundId, Page, RangeQuery, Store, StoreState } from '../../brokers/core/runtime.ts';
 import type { Vector } from '../../brokers/core/version-vector.ts';
@@ -13,17 +17,44 @@ import type { Life, VirtualTime } from './time.ts';
 const [SYNC_MIN_US, SYNC_MAX_US] = [300, 5000];
 const [READ_MIN_US, READ_MAX_US] = [20, 500];
 
+/** What happened to a disk: batches were written, or its content was replaced by a copy that held `batches`. */
+export interface DiskEvent {
+  readonly kind: 'written' | 'replaced';
+  readonly disk: Address;
+  readonly store: Origin; // which is on the disk
+  readonly at: number;
+  readonly batches: readonly StoredBatch[];
+}
+
 export class VirtualDisk {
-  readonly data: MemoryStore;
-  /** Writes that a crash cut off, and how many of them were on disk. */
-  readonly counts = { cutOff: 0, survived: 0 };
+  /** Writes that a crash cut off, and how many of them were on disk; writes refused because the disk was full; slow reads and writes. */
+  readonly counts = { cutOff: 0, survived: 0, refused: 0, slowed: 0 };
+  /** No more batches can be written. */
+  isFull = false;
+  /** Not even the clock can be. */
+  isFullForClock = false;
+  /** ms that each write, or read, takes longer, at most. */
+  slowWritesMs = 0;
+  slowReadsMs = 0;
+  /** Called once, when the next write begins. */
+  onWrite: (() => void) | undefined;
+  readonly #address: Address;
   readonly #time: VirtualTime;
   readonly #random: SeededRandom;
+  readonly #log: DiskEvent[];
+  #data: MemoryStore;
+  #writing: { readonly life: Life; readonly write: () => Promise<void> } | undefined;
 
-  constructor(address: Address, time: VirtualTime, random: SeededRandom) {
-    this.data = new MemoryStore(makeOrigin(address, random.word));
+  constructor(address: Address, time: VirtualTime, random: SeededRandom, log: DiskEvent[]) {
+    this.#address = address;
     this.#time = time;
     this.#random = random;
+    this.#log = log;
+    this.#data = new MemoryStore(makeOrigin(address, random.word));
+  }
+
+  get data(): MemoryStore {
+    return this.#data;
   }
 
   /** The store for one life of the broker. */
@@ -31,33 +62,68 @@ export class VirtualDisk {
     return new DiskStore(this, life);
   }
 
-  get now(): number {
-    return this.#time.now;
+  /** Puts an empty disk in the place of this one. Only while the broker is down, as `restore`. */
+  wipe(): void {
+    this.restore(new MemoryStore(makeOrigin(this.#address, this.#random.word)));
   }
 
-  syncMs(): number {
-    return this.#random.integer(SYNC_MIN_US, SYNC_MAX_US) / 1000;
+  /** Puts an earlier copy in the place of the disk. */
+  restore(backup: MemoryStore): void {
+    this.#data = backup.copy();
+    this.#note('replaced', this.#data.batches);
   }
 
-  /** Does something at a virtual time. If the process is gone by then, its promise never settles, and a write happens only by chance. */
-  at<T>(time: number, life: Life, action: () => Promise<T>, isWrite: boolean): Promise<T> {
+  /** Writes, unless the disk is full. What is written is on disk when the promise resolves, or the process has died. */
+  write(life: Life, write: () => Promise<void>, isFull = (): boolean => this.isFull): Promise<void> {
+    this.#writing = { life, write };
+    this.onWrite?.();
+    this.onWrite = undefined;
     return new Promise((resolve, reject) => {
-      this.#time.after(time - this.#time.now, () => {
-        if (!life.isOver) return void action().then(resolve, reject);
-        if (isWrite) this.#afterCrash(action);
+      this.#time.after(this.#ms(SYNC_MIN_US, SYNC_MAX_US, this.slowWritesMs), () => {
+        if (life.isOver) return;
+        this.#writing = undefined;
+        if (isFull()) {
+          this.counts.refused += 1;
+          return life.run(() => reject(new RumormillError('DISKFULL', 'the disk is full; nothing was stored')));
+        }
+        write().then(() => life.run(resolve), (error: unknown) => life.run(() => reject(error)));
       });
     });
   }
 
-  readMs(): number {
-    return this.#random.integer(READ_MIN_US, READ_MAX_US) / 1000;
+  async append(batches: readonly StoredBatch[]): Promise<void> {
+    const data = this.#data;
+    await data.append(batches);
+    if (data === this.#data) this.#note('written', batches); // else it was replaced just after the crash that let this one through
   }
 
-  #afterCrash(action: () => Promise<unknown>): void {
+  read<T>(life: Life, read: () => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#time.after(this.#ms(READ_MIN_US, READ_MAX_US, this.slowReadsMs), () => {
+        if (!life.isOver) read().then((value) => life.run(() => resolve(value)), (error: unknown) => life.run(() => reject(error)));
+      });
+    });
+  }
+
+  /** The process has died. */
+  crashed(life: Life): void {
+    const writing = this.#writing;
+    if (writing?.life !== life) return;
+    this.#writing = undefined;
     this.counts.cutOff += 1;
-    if (this.#random.integer(0, 1) === 0) return;
+    if (this.isFull || this.#random.integer(0, 1) === 0) return;
     this.counts.survived += 1;
-    void action();
+    writing.write().catch((error: unknown) => this.#time.fail(error));
+  }
+
+  #ms(minUs: number, maxUs: number, slowMs: number): number {
+    if (slowMs > 0) this.counts.slowed += 1;
+    const extraMs = slowMs > 0 ? this.#random.integer(Math.min(100, slowMs), slowMs) : 0;
+    return extraMs + this.#random.integer(minUs, maxUs) / 1000;
+  }
+
+  #note(kind: DiskEvent['kind'], batches: readonly StoredBatch[]): void {
+    this.#log.push({ kind, disk: this.#address, store: this.#data.origin, at: this.#time.now, batches: [...batches] });
   }
 }
 
@@ -65,7 +131,7 @@ class DiskStore implements Store {
   readonly #disk: VirtualDisk;
   readonly #life: Life;
   #state: StoreState;
-  #busyUntil = 0;
+  #lastWrite: Promise<unknown> = Promise.resolve();
 
   constructor(disk: VirtualDisk, life: Life) {
     this.#disk = disk;
@@ -83,11 +149,11 @@ class DiskStore implements Store {
   }
 
   append(batches: readonly StoredBatch[]): Promise<void> {
-    return this.#write(() => this.#disk.data.append(batches));
+    return this.#write(() => this.#disk.append(batches));
   }
 
   saveClock(lamport: number, term: number): Promise<void> {
-    return this.#write(() => this.#disk.data.saveClock(lamport, term));
+    return this.#write(() => this.#disk.data.saveClock(lamport, term), () => this.#disk.isFullForClock);
   }
 
   readAfter(position: number, topics: readonly string[] | undefined, bytesMax: number): Promise<Page> {
@@ -118,16 +184,19 @@ class DiskStore implements Store {
     return this.#read(() => this.#disk.data.readRepeats(limit));
   }
 
-  close(): Promise<void> {
-    return this.#write(() => Promise.resolve());
+  /** Waits for what is being written. */
+  async close(): Promise<void> {
+    await this.#lastWrite.catch(() => undefined); // whoever wrote it has the error
   }
 
-  #write(action: () => Promise<void>): Promise<void> {
-    this.#busyUntil = Math.max(this.#busyUntil, this.#disk.now) + this.#disk.syncMs();
-    return this.#disk.at(this.#busyUntil, this.#life, action, true);
+  #write(write: () => Promise<void>, isFull?: () => boolean): Promise<void> {
+    const next = (): Promise<void> => this.#disk.write(this.#life, write, isFull);
+    const writing = this.#lastWrite.then(next, next);
+    this.#lastWrite = writing;
+    return writing;
   }
 
-  #read<T>(action: () => Promise<T>): Promise<T> {
-    return this.#disk.at(this.#disk.now + this.#disk.readMs(), this.#life, action, false);
+  #read<T>(read: () => Promise<T>): Promise<T> {
+    return this.#disk.read(this.#life, read);
   }
 }

@@ -1,8 +1,8 @@
 /**
- * A virtual network of byte streams between named hosts, in the manner of TCP: in order, delayed, and where a link is cut, kept until it heals.
+ * A virtual network of byte streams between named hosts, in the manner of TCP: in order, delayed, and where the way is cut, kept until it heals.
  *
  * So a cut is felt as it is in the world: nothing arrives, nothing is refused, a dial times out, and who does not listen for silence never
- * learns of it. A process that crashes resets its streams.
+ * learns of it. A way leads from one host to another, so a cut can be one-way. A process that crashes resets its streams.
  */
 import type { Address } from '../../brokers/core/address.ts';
 import { RumormillError } from '../../brokers/core/error.ts';
@@ -30,7 +30,8 @@ export class VirtualNetwork {
   readonly #time: VirtualTime;
   readonly #random: SeededRandom;
   readonly #listeners = new Map<Address, Acceptor>();
-  readonly #cuts = new Set<string>();
+  readonly #cuts = new Map<string, number>(); // how many faults cut a way
+  readonly #delays = new Map<string, number>(); // ms more than usual, at most
   readonly #ends = new Set<End>();
   #dials = 0;
 
@@ -39,23 +40,36 @@ export class VirtualNetwork {
     this.#random = random;
   }
 
-  /** Nothing goes between the two hosts, either way, until `heal`. */
-  cut(a: string, b: string): void {
-    this.#cuts.add(pair(a, b));
+  /** Nothing goes from one host to the other until as many `heal`s, or until `healAll`. */
+  cut(from: string, to: string): void {
+    this.#cuts.set(way(from, to), (this.#cuts.get(way(from, to)) ?? 0) + 1);
   }
 
-  heal(a: string, b: string): void {
-    this.#cuts.delete(pair(a, b));
-    for (const end of this.#ends) end.pump();
+  heal(from: string, to: string): void {
+    const left = (this.#cuts.get(way(from, to)) ?? 0) - 1;
+    if (left > 0) this.#cuts.set(way(from, to), left);
+    else this.#cuts.delete(way(from, to));
+    this.#pumpAll();
   }
 
   healAll(): void {
     this.#cuts.clear();
-    for (const end of this.#ends) end.pump();
+    this.#delays.clear();
+    this.#pumpAll();
   }
 
-  isCut(a: string, b: string): boolean {
-    return this.#cuts.has(pair(a, b));
+  isCut(from: string, to: string): boolean {
+    return this.#cuts.has(way(from, to));
+  }
+
+  /** What goes from one host to the other takes up to `ms` longer; 0 for as long as usual. */
+  slow(from: string, to: string, ms: number): void {
+    this.#delays.set(way(from, to), ms);
+  }
+
+  /** Every stream between the two hosts breaks, and what is on the way is lost. */
+  reset(a: string, b: string): void {
+    for (const end of [...this.#ends]) if (end.party.host === a && end.other.party.host === b) end.break();
   }
 
   /** The network as one process sees it. */
@@ -72,12 +86,17 @@ export class VirtualNetwork {
     for (const end of [...this.#ends]) if (end.party.life === life) end.reset();
   }
 
-  delayMs(): number {
-    return this.#random.integer(DELAY_MIN_US, DELAY_MAX_US) / 1000;
+  delayMs(from: string, to: string): number {
+    const extra = this.#delays.get(way(from, to)) ?? 0;
+    return this.#random.integer(DELAY_MIN_US, DELAY_MAX_US + 1000 * extra) / 1000;
   }
 
   closed(end: End): void {
     this.#ends.delete(end);
+  }
+
+  #pumpAll(): void {
+    for (const end of this.#ends) end.pump();
   }
 
   #listen(address: Address, acceptor: Acceptor): Listener {
@@ -91,23 +110,30 @@ export class VirtualNetwork {
     };
   }
 
+  /** A request and an answer go over the two ways; if one is lost, or both take too long, the dial fails in time. */
   #dial(from: Party, address: Address, timeoutMs: number): Promise<Channel> {
+    const start = this.#time.now;
     return new Promise((resolve, reject) => {
-      const fail = (what: string) => (): void => {
-        if (!from.life.isOver) reject(new RumormillError('UNREACHABLE', `${address}: ${what}`));
+      const fail = (afterMs: number, what: string): void => {
+        this.#time.after(afterMs, () => from.life.run(() => reject(new RumormillError('UNREACHABLE', `${address}: ${what}`))));
       };
-      if (this.isCut(from.host, address)) {
+      const isLost = (): boolean => this.isCut(from.host, address) || this.isCut(address, from.host);
+      const lose = (): void => {
         this.counts.dialsLost += 1;
-        this.#time.after(timeoutMs, fail(`no connection within ${timeoutMs} ms`));
-        return;
-      }
-      this.#time.after(this.delayMs(), () => {
+        fail(start + timeoutMs - this.#time.now, `no connection within ${timeoutMs} ms`);
+      };
+      const delayMs = this.delayMs(from.host, address);
+      if (isLost() || delayMs > timeoutMs) return lose();
+      this.#time.after(delayMs, () => {
+        if (isLost()) return lose();
         const acceptor = this.#listeners.get(address);
-        if (acceptor === undefined) return void this.#time.after(this.delayMs(), fail('connection refused'));
+        const backMs = this.delayMs(address, from.host);
+        if (delayMs + backMs > timeoutMs) return lose();
+        if (acceptor === undefined) return fail(backMs, 'connection refused');
         if (from.life.isOver) return;
         const [here, there] = this.#connect(from, acceptor, address);
-        acceptor.accept(there);
-        this.#time.after(this.delayMs(), () => resolve(here));
+        acceptor.life.run(() => acceptor.accept(there));
+        this.#time.after(backMs, () => from.life.run(() => resolve(here)));
       });
     });
   }
@@ -139,6 +165,7 @@ class End implements Channel {
   #sentEnd = false;
   #gotEnd = false;
   #isClosed = false;
+  #isTold = false; // the process knows that it is closed
 
   constructor(network: VirtualNetwork, time: VirtualTime, party: Party, remote: string) {
     this.#network = network;
@@ -174,9 +201,8 @@ class End implements Channel {
   }
 
   destroy(): void {
-    if (this.#isClosed) return;
-    this.reset();
-    this.#tell((handler) => handler.closed(undefined));
+    if (!this.#isClosed) this.reset();
+    this.#tellClosed(undefined);
   }
 
   attach(handler: ChannelHandler): void {
@@ -192,25 +218,39 @@ class End implements Channel {
     this.#send({ kind: 'reset', at: this.#arrival() });
   }
 
+  /** Breaks the stream at both ends. */
+  break(): void {
+    for (const end of [this, this.other]) {
+      end.#way.length = 0;
+      if (end.#isClosed) continue;
+      this.#network.counts.resets += 1;
+      end.#close();
+      end.#tellClosed('connection reset');
+    }
+  }
+
   /** Sees to it that what is on the way arrives, if it can. */
   pump(): void {
     const item = this.#way[0];
     if (item === undefined || this.#pumping || !this.other.#takes(item)) return;
-    if (this.#network.isCut(this.party.host, this.other.party.host)) {
+    if (this.#isCut()) {
       this.#network.counts.held += 1;
       return;
     }
     this.#pumping = true;
     this.#time.after(item.at - this.#time.now, () => {
       this.#pumping = false;
-      const cut = this.#network.isCut(this.party.host, this.other.party.host);
-      if (!cut && this.#way[0] === item && this.other.#takes(item)) this.#arrive(item);
+      if (!this.#isCut() && this.#way[0] === item && this.other.#takes(item)) this.#arrive(item);
       this.pump();
     });
   }
 
+  #isCut(): boolean {
+    return this.#network.isCut(this.party.host, this.other.party.host);
+  }
+
   #flush(): void {
-    const bytes = Buffer.concat(this.#written);
+    const bytes = this.#written.length === 1 ? this.#written[0]! : Buffer.concat(this.#written);
     this.#written = [];
     if (bytes.length > 0 && !this.#isClosed) this.#send({ kind: 'data', bytes, at: this.#arrival() });
   }
@@ -221,7 +261,7 @@ class End implements Channel {
   }
 
   #arrival(): number {
-    return Math.max(this.#time.now + this.#network.delayMs(), this.#way.at(-1)?.at ?? 0);
+    return Math.max(this.#time.now + this.#network.delayMs(this.party.host, this.other.party.host), this.#way.at(-1)?.at ?? 0);
   }
 
   #takes(item: Item): boolean {
@@ -243,8 +283,10 @@ class End implements Channel {
       return;
     }
     switch (item.kind) {
-      case 'data':
-        return this.#tell((handler) => handler.data(Buffer.from(item.bytes)));
+      case 'data': {
+        const bytes = Buffer.from(item.bytes);
+        return this.#tell((handler) => handler.data(bytes));
+      }
       case 'end':
         this.#gotEnd = true;
         this.#tell((handler) => handler.ended());
@@ -252,14 +294,14 @@ class End implements Channel {
       case 'reset':
         this.#network.counts.resets += 1;
         this.#close();
-        return this.#tell((handler) => handler.closed('connection reset'));
+        return this.#tellClosed('connection reset');
     }
   }
 
   #closeIfDone(): void {
     if (!this.#sentEnd || !this.#gotEnd || this.#isClosed) return;
     this.#close(this.#way.length > 0);
-    this.#tell((handler) => handler.closed(undefined));
+    this.#tellClosed(undefined);
   }
 
   /** What is still on the way arrives all the same, unless it is a reset. */
@@ -270,10 +312,20 @@ class End implements Channel {
   }
 
   #tell(call: (handler: ChannelHandler) => void): void {
-    if (!this.party.life.isOver && this.#handler !== undefined) call(this.#handler);
+    this.party.life.run(() => {
+      if (this.#handler !== undefined && !this.#isTold) call(this.#handler);
+    });
+  }
+
+  #tellClosed(reason: string | undefined): void {
+    this.party.life.run(() => {
+      if (this.#handler === undefined || this.#isTold) return;
+      this.#isTold = true;
+      this.#handler.closed(reason);
+    });
   }
 }
 
-function pair(a: string, b: string): string {
-  return a < b ? `${a} ${b}` : `${b} ${a}`;
+function way(from: string, to: string): string {
+  return `${from} ${to}`;
 }

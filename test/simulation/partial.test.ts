@@ -147,8 +147,10 @@ t.test('a broker that no row names and that knows one other is learned by all', 
   const joiner = world.machines.pop()!;
   for (const machine of world.machines) await world.of(machine.start());
   await world.settled();
+  await world.run(1000);
   world.machines.push(joiner);
-  await world.of(joiner.start([world.machines[3]!.address]));
+  joiner.rows = [world.machines[3]!.address];
+  await world.of(joiner.start());
   await world.until('all have heard of it, and it of all', () => world.machines.every((machine) =>
     states(machine).size === COUNT && [...states(machine).values()].every((state) => state === 'alive' || state === 'self')), 10_000);
   await publish(world, joiner, 'hello');

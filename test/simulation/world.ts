@@ -5,18 +5,31 @@
  * Nothing moves by itself: `run`, `until` and `await world.of(promise)` let time pass. One of them at a time.
  */
 import type { ConfigOptions } from '../../brokers/config.ts';
-import { type Address, parseAddress, splitAddress } from '../../brokers/core/address.ts';
-import type { Clock, LogFields, Logger, LogLevel } from '../../brokers/core/runtime.ts';
-import { Broker } from '../../brokers/host.ts';
-import { type Reply, ReplyParser } from '../../brokers/wire/reply-parser.ts';
-import { encodeCommand } from '../../brokers/wire/resp.ts';
+import { type Address, parseAddress } from '../../brokers/core/address.ts';
+import type { LogFields, LogLevel } from '../../brokers/core/runtime.ts';
 import { SeededRandom } from '../support/random.ts';
-import { VirtualDisk } from './disk.ts';
+import { VirtualClient } from './client.ts';
+import type { DiskEvent } from './disk.ts';
+import { Machine } from './machine.ts';
 import { VirtualNetwork } from './network.ts';
-import { Life, VirtualTime } from './time.ts';
+import { VirtualTime } from './time.ts';
 
-const BEGINNING = 1_700_000_000_000; // wall clock, ms since 1970
 const BOUND_MS = 60_000; // of virtual time, for what should come at once
+
+/** The election as it is seen from outside: a broker starts with a term, chooses a coordinator in one, or loses its disk and with it its term. */
+export interface TermEvent {
+  readonly kind: 'started' | 'chosen' | 'replaced';
+  readonly broker: Address;
+  readonly at: number;
+  readonly term: number;
+}
+
+/** What a broker should never do, whatever happens to it. */
+export interface Incident {
+  readonly at: number;
+  readonly who: string;
+  readonly what: string;
+}
 
 export class World {
   readonly seed: number;
@@ -28,6 +41,9 @@ export class World {
   readonly machines: Machine[] = [];
   /** Every log line of every broker, and every act of the test. */
   readonly history: string[] = [];
+  readonly diskLog: DiskEvent[] = [];
+  readonly terms: TermEvent[] = [];
+  readonly incidents: Incident[] = [];
   #clients = 0;
 
   /** @param count machines, `10.0.0.1:3000` and up, none of them running; each knows all the others */
@@ -55,6 +71,26 @@ export class World {
     this.history.push(`${this.time.now.toFixed(3)} ${who} ${what}`);
   }
 
+  incident(who: string, what: string): void {
+    this.note(who, `incident: ${what}`);
+    this.incidents.push({ at: this.time.now, who, what });
+  }
+
+  /** A broker has written a log line. */
+  logged(broker: Address, level: LogLevel, event: string, fields: LogFields): void {
+    this.note(broker, `${level} ${event} ${JSON.stringify(fields)}`);
+    if (event === 'coordinator chosen') this.terms.push({ kind: 'chosen', broker, at: this.time.now, term: Number(fields['term']) });
+    if (level === 'error' && !event.startsWith('disk full')) this.incident(broker, `${event} ${JSON.stringify(fields)}`);
+  }
+
+  started(broker: Address, term: number): void {
+    this.terms.push({ kind: 'started', broker, at: this.time.now, term });
+  }
+
+  diskReplaced(broker: Address): void {
+    this.terms.push({ kind: 'replaced', broker, at: this.time.now, term: 0 });
+  }
+
   /** Lets virtual time pass. */
   run(ms: number): Promise<void> {
     return this.time.run(ms);
@@ -71,30 +107,39 @@ export class World {
 
   /** Lets time pass until the condition holds. @throws Error that says `what` did not come and how to replay it, after `boundMs` */
   async until(what: string, condition: () => boolean, boundMs = BOUND_MS): Promise<void> {
-    const end = this.time.now + boundMs;
-    await this.run(0);
-    while (!condition()) {
-      if (!(await this.time.step(end))) throw new Error(`seed ${this.seed}: not within ${boundMs} virtual ms: ${what}`);
-    }
+    if (!(await this.time.until(condition, this.time.now + boundMs))) throw new Error(`seed ${this.seed}: not within ${boundMs} virtual ms: ${what}`);
   }
 
   /** Everybody that runs agrees that the highest of them leads, in one term. */
   settled(boundMs?: number): Promise<void> {
+    return this.until(`${this.running.at(-1)!.address} leads`, () => this.isSettled, boundMs);
+  }
+
+  get isSettled(): boolean {
     const { running } = this;
     const leader = running.at(-1)!.address;
-    return this.until(`${leader} leads`, () => running.every(({ broker }) =>
-      broker.coordinator === leader && broker.status()['term'] === running[0]!.broker.status()['term']), boundMs);
+    const term = running[0]!.broker.status()['term'];
+    return running.every(({ broker }) => broker.coordinator === leader && broker.status()['term'] === term);
   }
 
   /** Everybody that runs has the same records. */
   converged(boundMs?: number): Promise<void> {
-    return this.until('all brokers hold the same', () => new Set(this.running.map((machine) => machine.vector())).size === 1, boundMs);
+    return this.until('all brokers hold the same', () => this.isConverged, boundMs);
+  }
+
+  get isConverged(): boolean {
+    return new Set(this.running.map((machine) => machine.vector())).size === 1;
   }
 
   /** Hosts of the two groups cannot reach each other. */
   partition(left: readonly Machine[], right: readonly Machine[]): void {
     this.note('test', `partition ${left.map(({ address }) => address).join()} | ${right.map(({ address }) => address).join()}`);
-    for (const { address: a } of left) for (const { address: b } of right) this.network.cut(a, b);
+    for (const { address: a } of left) {
+      for (const { address: b } of right) {
+        this.network.cut(a, b);
+        this.network.cut(b, a);
+      }
+    }
   }
 
   heal(): void {
@@ -103,128 +148,7 @@ export class World {
   }
 
   /** A client of one broker, on a host of its own. */
-  async client(machine: Machine): Promise<VirtualClient> {
-    const name = `client-${(this.#clients += 1)}`;
-    const client = new VirtualClient();
-    const channel = await this.of(this.network.transport(name, new Life()).dial(machine.address, 1000));
-    client.send = (bytes) => channel.write(bytes);
-    channel.attach(client);
-    return client;
-  }
-}
-
-/** A computer with one broker on it: a disk for good, a process while it runs. */
-export class Machine {
-  readonly address: Address;
-  disk: VirtualDisk;
-  readonly #world: World;
-  #life: Life | undefined;
-  #broker: Broker | undefined;
-
-  constructor(world: World, address: Address) {
-    this.#world = world;
-    this.address = address;
-    this.disk = new VirtualDisk(address, world.time, world.random);
-  }
-
-  get isRunning(): boolean {
-    return this.#broker !== undefined;
-  }
-
-  /** Only while it runs. */
-  get broker(): Broker {
-    if (this.#broker === undefined) throw new Error(`${this.address} does not run`);
-    return this.#broker;
-  }
-
-  /** @param rows its globalState.csv; all machines by default */
-  async start(rows: readonly Address[] = this.#world.machines.map(({ address }) => address)): Promise<void> {
-    const { network, random, time } = this.#world;
-    const life = new Life();
-    this.#life = life;
-    const clock: Clock = {
-      now: () => time.now,
-      wallTime: () => BEGINNING + time.now,
-      schedule: (delayMs, task) => time.after(delayMs, () => life.isOver || task()),
-      defer: (task) => void time.after(0, () => life.isOver || task()),
-    };
-    const broker = await Broker.start({ ...this.#world.options, ...splitAddress(this.address) }, rows, {
-      clock, random: random.word, logger: this.#logger(life), transport: network.transport(this.address, life),
-      openStore: () => Promise.resolve(this.disk.open(life)),
-    });
-    if (!life.isOver) this.#broker = broker;
-  }
-
-  /** The process dies at once; its disk keeps what was written. */
-  crash(): void {
-    this.#world.note(this.address, 'crash');
-    const life = this.#life;
-    this.#broker = undefined;
-    if (life === undefined) return;
-    life.isOver = true;
-    this.#world.network.crashed(life);
-  }
-
-  /** The disk is replaced by an empty one, while no process runs. */
-  wipe(): void {
-    this.#world.note(this.address, 'wipe');
-    this.disk = new VirtualDisk(this.address, this.#world.time, this.#world.random);
-  }
-
-  /** The process ends in an orderly way. */
-  async stop(): Promise<void> {
-    const { broker } = this;
-    this.#broker = undefined;
-    await broker.stop();
-  }
-
-  /** What the broker holds, as text that is the same wherever the same is held. */
-  vector(): string {
-    return JSON.stringify([...this.broker.vector()].sort());
-  }
-
-  /** Every record on disk, in an order that does not depend on the machine. */
-  records(): string[] {
-    return this.disk.data.batches.map(({ origin, seq, count, lamport, time, topic, deps, lengths, meta, body }) =>
-      JSON.stringify([origin, seq, count, lamport, time, topic, deps, lengths, meta, Buffer.from(body).toString('latin1')])).sort();
-  }
-
-  #logger(life: Life): Logger {
-    const at = (level: LogLevel) => (event: string, fields: LogFields = {}): void => {
-      if (!life.isOver) this.#world.note(this.address, `${level} ${event} ${JSON.stringify(fields)}`);
-    };
-    return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
-  }
-}
-
-/** A client that sends commands and gets replies in order. */
-export class VirtualClient {
-  send: (bytes: Uint8Array) => void = () => undefined;
-  isClosed = false;
-  readonly #parser = new ReplyParser();
-  readonly #waiting: { resolve: (reply: Reply) => void; reject: (error: Error) => void }[] = [];
-
-  command(...args: (string | number)[]): Promise<Reply> {
-    return new Promise((resolve, reject) => {
-      if (this.isClosed) return reject(new Error('connection closed'));
-      this.#waiting.push({ resolve, reject });
-      this.send(encodeCommand(args));
-    });
-  }
-
-  data(chunk: Buffer): void {
-    this.#parser.push(chunk);
-    for (let reply = this.#parser.next(); reply !== undefined; reply = this.#parser.next()) this.#waiting.shift()?.resolve(reply);
-  }
-
-  drain(): void {}
-
-  ended(): void {
-    this.closed();
-  }
-
-  closed(): void {
-    this.isClosed = true;
-    for (const { reject } of this.#waiting.splice(0)) reject(new Error('connection closed'));
+  client(machine: Machine): Promise<VirtualClient> {
+    return this.of(VirtualClient.connect(this, `client-${(this.#clients += 1)}`, machine));
   }
 }

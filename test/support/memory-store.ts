@@ -19,18 +19,27 @@ export class MemoryStore implements Store {
   readonly failures: RumormillError[] = [];
   reads = 0;
   #gate: Promise<void> | undefined;
-  #known: { readonly last: StoredBatch | undefined; readonly count: number; readonly vector: Map<Origin, number> } | undefined;
+  #lamport = 0; // of the newest record
+  readonly #vector = new Map<Origin, number>();
 
   constructor(origin: Origin) {
     this.origin = origin;
+  }
+
+  /** What the store holds now, as a store of its own: a backup. */
+  copy(): MemoryStore {
+    const copy = new MemoryStore(this.origin);
+    copy.#insert(this.batches);
+    copy.clocks.push(...this.clocks.slice(-1));
+    return copy;
   }
 
   get state(): StoreState {
     const [lamport, term] = this.clocks.at(-1) ?? [0, 0];
     return {
       origin: this.origin,
-      vector: this.#vector(),
-      lamport: Math.max(lamport, ...this.batches.map(lastLamport)),
+      vector: new Map(this.#vector),
+      lamport: Math.max(lamport, this.#lamport),
       term,
       position: this.batches.length,
     };
@@ -54,7 +63,7 @@ export class MemoryStore implements Store {
     await this.#gate;
     const failure = this.failures.shift();
     if (failure !== undefined) throw failure;
-    const vector = new Map(this.#vector()); // unchanged if an assertion fails
+    const vector = new Map(this.#vector);
     for (const [index, batch] of batches.entries()) {
       assert(batch.position === this.batches.length + index + 1, `position ${batch.position} does not follow on`);
       assert(batch.seq === (vector.get(batch.origin) ?? 0) + 1, `${batch.origin} ${batch.seq} does not follow on`);
@@ -63,8 +72,7 @@ export class MemoryStore implements Store {
       }
       vector.set(batch.origin, lastSeq(batch));
     }
-    this.batches.push(...batches);
-    this.#known = { last: this.batches.at(-1), count: this.batches.length, vector };
+    this.#insert(batches);
     this.transactions.push(batches.length);
   }
 
@@ -118,9 +126,12 @@ export class MemoryStore implements Store {
 
   async close(): Promise<void> {}
 
-  #vector(): Vector {
-    if (this.#known?.count === this.batches.length && this.#known.last === this.batches.at(-1)) return this.#known.vector;
-    return new Map(this.batches.map((batch) => [batch.origin, lastSeq(batch)]));
+  #insert(batches: readonly StoredBatch[]): void {
+    for (const batch of batches) {
+      this.batches.push(batch);
+      this.#vector.set(batch.origin, lastSeq(batch));
+      this.#lamport = Math.max(this.#lamport, lastLamport(batch));
+    }
   }
 }
 

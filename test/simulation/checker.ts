@@ -1,0 +1,189 @@
+/**
+ * The checker: what of the promises was broken in a run. In the manner of Jepsen's checkers for queues, sets and logs: everything is compared with what
+ * was asked for and answered, and nothing with what a broker says of itself.
+ *
+ * An acknowledgement covers what its level promises. `local` is one disk: where that disk was wiped or rolled back before any other held the
+ * message, its loss is excused. `quorum` and `all` are never excused, since only a minority of the disks is ever touched.
+ */
+import type { Address } from '../../brokers/core/address.ts';
+import type { Attempt, Delivery, History, Publication, Subscription } from './history.ts';
+import { type Entry, Ledger } from './ledger.ts';
+import { HOLDS } from './limits.ts';
+
+export interface Violation {
+  readonly kind: string;
+  readonly what: string;
+}
+
+export interface Verdict {
+  readonly violations: Violation[];
+  readonly counts: {
+    /** Acknowledged messages that were lost with the only disk that they were promised to be on. */
+    excused: number;
+    /** Second copies of a dedupe id that subscribers had to drop, sent by brokers that could not know. */
+    dropped: number;
+    /** Messages that were stored more than once, by brokers that did not know of each other. */
+    twice: number;
+    /** Answers that a subscriber got before their questions, because the broker that took the answer had not got the question yet. */
+    answeredAhead: number;
+  };
+}
+
+/** What a publisher may be told, beside an acknowledgement. The last three it tells itself. */
+const ERRORS = ['NOQUORUM', 'DISKFULL', 'CLOSING', 'DISCONNECTED', 'TIMEOUT', 'UNREACHABLE'];
+const NOTHING_STORED = ['DISKFULL', 'CLOSING', 'UNREACHABLE'];
+
+export function check(history: History): Verdict {
+  const checker = new Checker(history);
+  checker.run();
+  return { violations: checker.violations, counts: checker.counts };
+}
+
+class Checker {
+  readonly violations: Violation[] = [];
+  readonly counts = { excused: 0, dropped: 0, twice: 0, answeredAhead: 0 };
+  readonly #history: History;
+  readonly #ledger: Ledger;
+  readonly #questions: ReadonlyMap<string, string>; // by answer, payloads both
+
+  constructor(history: History) {
+    this.#history = history;
+    this.#ledger = new Ledger(history.disks);
+    this.#questions = new Map(history.publications.flatMap(({ payload, question }) => (question === null ? [] : [[payload, question.payload]])));
+  }
+
+  run(): void {
+    const { publications, subscriptions, incidents } = this.#history;
+    for (const { who, what } of incidents) this.#violated('incident', `${who}: ${what}`);
+    this.violations.push(...this.#ledger.violations);
+    for (const publication of publications) this.#checkPublication(publication);
+    this.#checkUnexpected();
+    for (const subscription of subscriptions) this.#checkSubscription(subscription);
+    this.#checkConvergence();
+    this.#checkTerms();
+  }
+
+  #checkPublication(publication: Publication): void {
+    const { payload, dedupeId, acks, attempts, question } = publication;
+    const copies = this.#ledger.byPayload.get(payload) ?? [];
+    const origins = new Set(copies.map(({ origin }) => origin));
+    if (copies.length > 1) this.counts.twice += 1;
+    if (origins.size < copies.length || (copies.length > 1 && dedupeId === null)) this.#violated('stored twice', `${payload} at ${[...origins].join()}`);
+    for (const attempt of attempts) this.#checkAttempt(publication, attempt, copies);
+    if (attempts.every(({ outcome }) => NOTHING_STORED.includes(String(outcome))) && copies.length > 0) {
+      this.#violated('refused and stored', `${payload}: ${attempts.map(({ outcome }) => outcome).join()}`);
+    }
+    if (question !== null && copies.some(({ lamport }) => lamport <= question.lamport)) {
+      this.#violated('clock', `answer ${payload} has no greater Lamport timestamp than its question`);
+    }
+    if (acks === 'none' || !attempts.some(({ outcome }) => typeof outcome === 'number') || copies.some(({ isOn }) => isOn.size > 0)) return;
+    if (acks === 'local' && copies.length > 0) this.counts.excused += 1;
+    else this.#violated('lost', `${payload}, acknowledged with ${acks}`);
+  }
+
+  /** Whether the disks held what the acknowledgement says when it came. */
+  #checkAttempt({ payload, acks }: Publication, { broker, outcome, endedAt }: Attempt, copies: readonly Entry[]): void {
+    if (typeof outcome !== 'number') {
+      if (outcome !== undefined && !ERRORS.includes(outcome)) this.#violated('error', `${payload} at ${broker}: ${outcome}`);
+      return;
+    }
+    if (acks === 'none') return;
+    const holders = new Set(copies.flatMap(({ heldBy }) => [...heldBy].filter(([, since]) => since <= endedAt).map(([disk]) => disk)));
+    const { length } = this.#history.brokers;
+    const needed = { local: 1, quorum: Math.floor(length / 2) + 1, all: length }[acks];
+    if (holders.size < needed || !holders.has(broker)) {
+      this.#violated('acknowledged', `${payload} with ${acks} by ${broker}, when it was on ${holders.size} disks: ${[...holders].join()}`);
+    } else if (!copies.some(({ lamport }) => lamport === outcome)) this.#violated('acknowledged', `${payload} with a Lamport timestamp that it has not`);
+  }
+
+  #checkUnexpected(): void {
+    const expected = new Set(this.#history.publications.map(({ topic, payload }) => `${topic} ${payload}`));
+    for (const { topic, payload } of this.#ledger.entries.values()) {
+      if (!expected.has(`${topic} ${payload}`)) this.#violated('unexpected', `${payload} in ${topic}, which nobody published`);
+    }
+  }
+
+  #checkSubscription(subscription: Subscription): void {
+    const { name, topics, start, deliveries, isComplete } = subscription;
+    const had = new Map<string, Entry>(); // by payload, the first copy
+    const newest = new Map<string, number>(); // by origin
+    for (const delivery of deliveries) {
+      const entry = this.#ledger.find(delivery.id, delivery.payload);
+      if (entry === undefined || (entry.heldBy.get(delivery.broker) ?? Infinity) > delivery.at) {
+        this.#violated('not durable', `${delivery.payload} was sent to ${name} by ${delivery.broker}, which had it not on disk`);
+        if (entry === undefined) continue;
+      }
+      if (!topics.includes(delivery.topic)) this.#violated('unexpected', `${delivery.payload} in ${delivery.topic}, to which ${name} did not subscribe`);
+      const last = newest.get(entry.origin) ?? 0;
+      if (entry.seq < last) this.#violated('order', `${name} got ${delivery.payload}, ${entry.origin} ${entry.seq}, after ${last}`);
+      newest.set(entry.origin, Math.max(last, entry.seq));
+      this.#checkRepeated(name, delivery, entry, had.get(delivery.payload));
+      this.#checkCauses(subscription, entry, had);
+      if (!had.has(delivery.payload)) had.set(delivery.payload, entry);
+    }
+    if (!isComplete) return this.#violated('stuck', `${name} could not read to the end`);
+    const missed = [...this.#ledger.entries.values()].filter((entry) => entry.isOn.size > 0 && topics.includes(entry.topic)
+      && !had.has(entry.payload) && !this.#isBefore(entry.payload, start));
+    if (missed.length > 0) this.#violated('missed', `${name} did not get ${missed.map(({ payload, origin, seq }) => `${payload} (${origin} ${seq})`).join()}`);
+  }
+
+  /** A second copy of a dedupe id may be sent by a broker that cannot know that the subscriber has had the first one, because it lacks it. */
+  #checkRepeated(name: string, { payload, broker, askedAt }: Delivery, entry: Entry, first: Entry | undefined): void {
+    if (first === undefined) return;
+    const known = HOLDS.oneCopyDelivered && [entry, first].every(({ isOn }) => (isOn.get(broker) ?? Infinity) < askedAt);
+    if (entry === first || entry.dedupeId === null || known) this.#violated('delivered twice', `${payload} to ${name} by ${broker}`);
+    else this.counts.dropped += 1;
+  }
+
+  /** An answer whose origin had stored the question comes after it. */
+  #checkCauses({ name, topics, start }: Subscription, entry: Entry, had: ReadonlyMap<string, Entry>): void {
+    const question = this.#questions.get(entry.payload);
+    if (question === undefined || had.has(question) || this.#isBefore(question, start)) return;
+    const causes = (this.#ledger.byPayload.get(question) ?? []).filter((cause) => topics.includes(cause.topic));
+    if (causes.some((cause) => seqBefore(entry, cause) >= cause.seq)) this.#violated('causality', `${name} got ${entry.payload} before its question`);
+    else if (causes.length > 0) this.counts.answeredAhead += 1;
+  }
+
+  /** Whether it was there before the subscription began. */
+  #isBefore(payload: string, start: Subscription['start']): boolean {
+    return this.#ledger.byPayload.get(payload)?.some(({ origin, seq }) => (start?.get(origin) ?? 0) >= seq) ?? false;
+  }
+
+  #checkConvergence(): void {
+    const { records, coordinators, brokers } = this.#history;
+    const [[first, expected] = [undefined, []], ...others] = [...records];
+    for (const [broker, found] of others) {
+      const difference = [...differing(expected, found), ...differing(found, expected)];
+      if (difference.length > 0) this.#violated('divergence', `${first} and ${broker} differ in ${difference.length} batches, as ${difference[0]}`);
+    }
+    const highest = brokers.at(-1);
+    const term = coordinators[0]?.term;
+    for (const { broker, coordinator, term: its } of coordinators) {
+      if (coordinator !== highest || its !== term) this.#violated('coordinator', `${broker} follows ${coordinator ?? 'nobody'} in term ${its}, not ${highest} in ${term}`);
+    }
+  }
+
+  /** What a broker has announced in one term it never takes back to a lower one, in no later life either, unless its disk was lost. */
+  #checkTerms(): void {
+    const highest = new Map<Address, number>();
+    for (const { kind, broker, term } of this.#history.terms) {
+      const before = kind === 'replaced' ? 0 : (highest.get(broker) ?? 0);
+      if (kind !== 'replaced' && term < before) this.#violated('term', `${broker} ${kind} in term ${term} after ${before}`);
+      highest.set(broker, kind === 'replaced' ? 0 : Math.max(before, term));
+    }
+  }
+
+  #violated(kind: string, what: string): void {
+    this.violations.push({ kind, what });
+  }
+}
+
+/** Up to which seq of the cause's origin the entry's origin had stored everything before it. */
+function seqBefore(entry: Entry, cause: Entry): number {
+  return entry.origin === cause.origin ? entry.seq - 1 : (entry.causes.get(cause.origin) ?? 0);
+}
+
+function differing(left: readonly string[], right: readonly string[]): string[] {
+  const others = new Set(right);
+  return left.filter((each) => !others.has(each));
+}

@@ -1,0 +1,225 @@
+/**
+ * What goes wrong in a run: storms of several faults at once, and calms between them in which everything works. A calm is at least half as long
+ * as the storm before it, so that at least a third of the time is free of faults: a system that is never left in peace may fail for good reasons.
+ *
+ * Disks are wiped or rolled back on a fixed minority of the machines only, so that what a majority has on disk must always survive.
+ * Each fault ends by its own hand, and at the end of a storm everybody is up again.
+ */
+import type { MemoryStore } from '../support/memory-store.ts';
+import { SeededRandom } from '../support/random.ts';
+import { HOLDS } from './limits.ts';
+import type { Machine } from './machine.ts';
+import type { World } from './world.ts';
+
+export const FAULT_KINDS = [
+  'delay', 'reset', 'partition', 'one-way', 'pause', 'crash', 'blackout', 'stop', 'wipe', 'restore', 'clock', 'slow-disk', 'full-disk',
+] as const;
+export type FaultKind = (typeof FAULT_KINDS)[number];
+
+const STORM_MS = [2000, 14_000] as const;
+const FAULT_MIN_MS = 50;
+const WRITE_WITHIN_MS = 500; // or it crashes while nothing is written
+const WALL_OFFSET_MAX_MS = 30_000; // to either side, so that a jump is up to a minute
+
+export class Faults {
+  /** How often each kind happened. */
+  readonly counts = Object.fromEntries(FAULT_KINDS.map((kind) => [kind, 0])) as Record<FaultKind, number>;
+  /** Virtual time without any fault. */
+  calmMs = 0;
+  readonly #world: World;
+  readonly #dice: SeededRandom;
+  readonly #kinds: readonly FaultKind[];
+  readonly #hosts: readonly string[]; // of brokers and clients
+  readonly #victims: readonly Machine[]; // whose disks may be lost
+  readonly #backups = new Map<Machine, MemoryStore>();
+  readonly #down = new Set<Machine>(); // taken down by a fault that is not over
+
+  /** @param clients hosts of clients, which can be cut off as well */
+  constructor(world: World, clients: readonly string[]) {
+    this.#world = world;
+    this.#dice = new SeededRandom(world.seed ^ 0x5eed);
+    this.#hosts = [...world.machines.map(({ address }) => address), ...clients];
+    const first = this.#dice.integer(0, world.machines.length - 1);
+    const minority = Math.floor((world.machines.length - 1) / 2);
+    this.#victims = Array.from({ length: minority }, (_, index) => world.machines[(first + index) % world.machines.length]!);
+    this.#kinds = minority > 0 ? FAULT_KINDS : FAULT_KINDS.filter((kind) => kind !== 'wipe' && kind !== 'restore');
+  }
+
+  /** Storms and calms for about this long. Everything works again at the end. */
+  async rage(durationMs: number): Promise<void> {
+    const { time } = this.#world;
+    for (const end = time.now + durationMs; time.now < end; ) {
+      const stormMs = this.#dice.integer(...STORM_MS);
+      await this.#storm(stormMs);
+      const calmMs = this.#dice.integer(stormMs / 2, stormMs);
+      this.calmMs += calmMs;
+      await time.sleep(calmMs / 2);
+      this.#backUp();
+      await time.sleep(calmMs / 2);
+    }
+  }
+
+  async #storm(durationMs: number): Promise<void> {
+    const { time } = this.#world;
+    const end = time.now + durationMs;
+    const faults = Array.from({ length: this.#dice.integer(1, 7) }, () => this.#fault(this.#dice.pick(this.#kinds), end));
+    await Promise.all(faults);
+    this.#world.note('storm', 'is over');
+  }
+
+  /** One fault, somewhere within the storm. */
+  async #fault(kind: FaultKind, end: number): Promise<void> {
+    const { time } = this.#world;
+    await time.sleep(this.#dice.integer(0, Math.max(0, end - time.now - FAULT_MIN_MS)));
+    const lastsMs = Math.min(end - time.now, this.#dice.integer(FAULT_MIN_MS, this.#dice.pick([500, 3000, 14_000])));
+    if (!(await this.#inflict(kind, lastsMs))) return;
+    this.counts[kind] += 1;
+  }
+
+  /** False where it could not happen, because the broker was down already. */
+  async #inflict(kind: FaultKind, lastsMs: number): Promise<boolean> {
+    const [from, to] = this.#pair();
+    const machine = this.#dice.pick(this.#world.machines);
+    switch (kind) {
+      case 'delay':
+        return this.#delay(from, to, this.#dice.pick([20, 300, 3000]), lastsMs);
+      case 'reset':
+        this.#world.note('storm', `reset ${from} - ${to}`);
+        this.#world.network.reset(from, to);
+        return true;
+      case 'partition':
+        return this.#partition(lastsMs);
+      case 'one-way':
+        return this.#cut([[from, to]], lastsMs);
+      case 'pause':
+        return this.#pause(machine, lastsMs);
+      case 'crash':
+        return this.#crash(machine, lastsMs);
+      case 'blackout':
+        return (await Promise.all(this.#world.machines.map((each) => this.#crash(each, lastsMs)))).some((happened) => happened);
+      case 'stop':
+        return this.#takeDown(machine, lastsMs, () => machine.stop(), () => undefined);
+      case 'wipe': {
+        const victim = this.#dice.pick(this.#victims);
+        return this.#takeDown(victim, lastsMs, () => this.#crashSoon(victim), () => victim.wipe());
+      }
+      case 'restore': {
+        const victim = this.#dice.pick(this.#victims);
+        const old = this.#backups.get(victim);
+        const fresh = HOLDS.nameOfRestored && (old === undefined || this.#dice.integer(0, 1) === 0);
+        const backup = fresh ? victim.disk.data.copy() : old;
+        if (backup === undefined) return false;
+        await this.#world.time.sleep(this.#dice.integer(0, Math.floor(lastsMs / 2)));
+        return this.#takeDown(victim, lastsMs / 2, () => this.#crashSoon(victim), () => victim.restore(backup));
+      }
+      case 'clock':
+        machine.wallOffsetMs = this.#dice.integer(-WALL_OFFSET_MAX_MS, WALL_OFFSET_MAX_MS);
+        this.#world.note(machine.address, `wall clock is off by ${machine.wallOffsetMs} ms`);
+        return true;
+      case 'slow-disk':
+        return this.#slowDisk(machine, lastsMs);
+      case 'full-disk':
+        return this.#fullDisk(machine, lastsMs);
+    }
+  }
+
+  /** Two different hosts, one of them a broker's. */
+  #pair(): [from: string, to: string] {
+    const a = this.#dice.pick(this.#world.machines).address;
+    const b = this.#dice.pick(this.#hosts.filter((host) => host !== a));
+    return this.#dice.integer(0, 1) === 0 ? [a, b] : [b, a];
+  }
+
+  async #delay(from: string, to: string, ms: number, lastsMs: number): Promise<true> {
+    this.#world.note('storm', `up to ${ms} ms more from ${from} to ${to}`);
+    this.#world.network.slow(from, to, ms);
+    await this.#world.time.sleep(lastsMs);
+    this.#world.network.slow(from, to, 0);
+    return true;
+  }
+
+  /** Splits all hosts in two; each side keeps at least one broker. */
+  async #partition(lastsMs: number): Promise<true> {
+    const { machines } = this.#world;
+    const [left, right]: [string[], string[]] = [[], []];
+    const border = this.#dice.integer(1, machines.length - 1);
+    const turn = this.#dice.integer(0, machines.length - 1);
+    for (const [index, { address }] of machines.entries()) ((index + turn) % machines.length < border ? left : right).push(address);
+    for (const host of this.#hosts.slice(machines.length)) this.#dice.pick([left, right]).push(host);
+    return this.#cut(left.flatMap((a) => right.flatMap((b): [string, string][] => [[a, b], [b, a]])), lastsMs);
+  }
+
+  async #cut(ways: readonly (readonly [from: string, to: string])[], lastsMs: number): Promise<true> {
+    const { network, time } = this.#world;
+    this.#world.note('storm', `cut ${ways.map((way) => way.join('>')).join()}`);
+    for (const way of ways) network.cut(...way);
+    await time.sleep(lastsMs);
+    for (const way of ways) network.heal(...way);
+    return true;
+  }
+
+  async #pause(machine: Machine, lastsMs: number): Promise<boolean> {
+    if (!machine.isRunning || this.#down.has(machine)) return false;
+    machine.pause();
+    await this.#world.time.sleep(lastsMs);
+    machine.resume();
+    return true;
+  }
+
+  #crash(machine: Machine, lastsMs: number): Promise<boolean> {
+    return this.#takeDown(machine, lastsMs, () => this.#crashSoon(machine), () => undefined);
+  }
+
+  /** Every other time while something is being written, which is when it hurts. */
+  async #crashSoon(machine: Machine): Promise<void> {
+    const { time } = this.#world;
+    if (this.#dice.integer(0, 1) === 0) {
+      await new Promise<void>((resolve) => {
+        machine.disk.onWrite = resolve;
+        time.after(WRITE_WITHIN_MS, resolve);
+      });
+      machine.disk.onWrite = undefined;
+      await time.sleep(this.#dice.integer(0, 4));
+    }
+    machine.crash();
+  }
+
+  /** Takes a broker down, does something to its machine, and starts it again. */
+  async #takeDown(machine: Machine, lastsMs: number, takeDown: () => void | Promise<void>, meanwhile: () => void): Promise<boolean> {
+    if (!machine.isRunning || this.#down.has(machine)) return false;
+    this.#down.add(machine);
+    const { time } = this.#world;
+    const end = time.now + lastsMs;
+    await takeDown();
+    meanwhile();
+    await time.sleep(Math.max(0, end - time.now));
+    this.#down.delete(machine);
+    void machine.start().catch((error: unknown) => this.#world.incident(machine.address, `did not start: ${String(error)}`));
+    return true;
+  }
+
+  async #slowDisk({ address, disk }: Machine, lastsMs: number): Promise<true> {
+    this.#world.note(address, 'slow disk');
+    const ms = this.#dice.pick([100, 500, 2000]);
+    const which = this.#dice.integer(0, 2);
+    if (which !== 0) disk.slowWritesMs = ms;
+    if (which !== 1) disk.slowReadsMs = ms;
+    await this.#world.time.sleep(lastsMs);
+    disk.slowWritesMs = disk.slowReadsMs = 0;
+    return true;
+  }
+
+  async #fullDisk({ address, disk }: Machine, lastsMs: number): Promise<true> {
+    this.#world.note(address, 'disk full');
+    disk.isFull = true;
+    disk.isFullForClock = HOLDS.termOnFullDisk;
+    await this.#world.time.sleep(lastsMs);
+    disk.isFull = disk.isFullForClock = false;
+    return true;
+  }
+
+  /** Copies some disks as they are now, running or not, as a snapshot of a volume does. */
+  #backUp(): void {
+    for (const machine of this.#victims) if (this.#dice.integer(0, 1) === 0) this.#backups.set(machine, machine.disk.data.copy());
+  }
+}

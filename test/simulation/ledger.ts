@@ -1,0 +1,124 @@
+/**
+ * The ledger: goes through everything that ever happened to the disks, and knows which record each disk held when.
+ *
+ * On the way it checks what can be seen at each write: a name means one record for ever (invariant 1), nothing is at a peer before it is on its
+ * origin's disk (2), an origin's records have no hole (3), nothing is stored before its causes, which are all that its origin had stored
+ * before it (4), and a record's Lamport timestamp is above those of its causes.
+ */
+import type { Address } from '../../brokers/core/address.ts';
+import { messagesOf, type Origin, originAddress, type StoredBatch } from '../../brokers/core/record.ts';
+import { covers, type Vector } from '../../brokers/core/version-vector.ts';
+import type { DiskEvent } from './disk.ts';
+import { HOLDS } from './limits.ts';
+
+/** One message of the log. */
+export interface Entry {
+  readonly origin: Origin;
+  readonly seq: number;
+  readonly id: string; // <lamport>@<host:port>
+  readonly lamport: number;
+  readonly topic: string;
+  readonly payload: string;
+  readonly dedupeId: string | null;
+  /** What its origin had stored before it. */
+  readonly causes: Vector;
+  /** The disks that ever held it, and since when. */
+  readonly heldBy: Map<Address, number>;
+  /** The disks that hold it, and since when. None: wipes and rollbacks have destroyed it. */
+  readonly isOn: Map<Address, number>;
+}
+
+interface Disk {
+  readonly vector: Map<Origin, number>;
+  lamport: number;
+}
+
+export class Ledger {
+  readonly entries = new Map<string, Entry>(); // by `nameOf`
+  readonly byPayload = new Map<string, Entry[]>();
+  readonly violations: { readonly kind: 'reused name' | 'not durable' | 'hole' | 'causality' | 'clock'; readonly what: string }[] = [];
+  readonly #byId = new Map<string, Entry>();
+  readonly #disks = new Map<Address, Disk>();
+
+  constructor(events: readonly DiskEvent[]) {
+    for (const event of events) {
+      if (event.kind === 'replaced') this.#replace(event);
+      else for (const batch of event.batches) this.#write(event, batch);
+    }
+  }
+
+  /** What a subscriber was sent, by what it can see of it. */
+  find(id: string, payload: string): Entry | undefined {
+    return this.byPayload.get(payload)?.find((entry) => entry.id === id);
+  }
+
+  #disk(address: Address): Disk {
+    let disk = this.#disks.get(address);
+    if (disk === undefined) this.#disks.set(address, (disk = { vector: new Map(), lamport: 0 }));
+    return disk;
+  }
+
+  #replace({ disk, at, batches }: DiskEvent): void {
+    const kept = new Set(batches.flatMap((batch) => Array.from({ length: batch.count }, (_, index) => nameOf(batch.origin, batch.seq + index))));
+    for (const [name, entry] of this.entries) {
+      if (!kept.has(name)) entry.isOn.delete(disk);
+      else if (!entry.isOn.has(disk)) entry.isOn.set(disk, at);
+    }
+    const state: Disk = { vector: new Map(), lamport: 0 };
+    this.#disks.set(disk, state);
+    for (const batch of batches) this.#advance(state, batch);
+  }
+
+  #write({ disk, store, at }: DiskEvent, batch: StoredBatch): void {
+    const state = this.#disk(disk);
+    const isOwn = batch.origin === store;
+    const causes: Vector = isOwn ? new Map(state.vector) : new Map();
+    const name = nameOf(batch.origin, batch.seq);
+    if (batch.seq !== (state.vector.get(batch.origin) ?? 0) + 1) this.#violated('hole', `${disk} stored ${name} after ${state.vector.get(batch.origin) ?? 0}`);
+    if (isOwn && batch.lamport <= state.lamport) this.#violated('clock', `${name} has Lamport timestamp ${batch.lamport}, its causes have ${state.lamport}`);
+    for (const [index, message] of messagesOf(batch).entries()) {
+      const entry: Entry = {
+        origin: batch.origin, seq: batch.seq + index, id: message.id, lamport: message.lamport, topic: batch.topic,
+        payload: Buffer.from(message.payload).toString(), dedupeId: message.dedupeId, causes, heldBy: new Map(), isOn: new Map(),
+      };
+      this.#note(entry, disk, at, isOwn);
+    }
+    this.#advance(state, batch);
+  }
+
+  #note(entry: Entry, disk: Address, at: number, isOwn: boolean): void {
+    const name = nameOf(entry.origin, entry.seq);
+    let known = this.entries.get(name);
+    if (known === undefined) {
+      this.entries.set(name, (known = entry));
+      this.byPayload.set(entry.payload, [...(this.byPayload.get(entry.payload) ?? []), entry]);
+      const other = this.#byId.get(entry.id);
+      if (other !== undefined && HOLDS.uniqueIds) this.#violated('reused name', `${entry.id} is ${other.payload} of ${other.origin} and ${entry.payload} of ${entry.origin}`);
+      this.#byId.set(entry.id, entry);
+      if (!isOwn) this.#violated('not durable', `${name} is on ${disk} and was never on its origin's disk`);
+    } else if (contentOf(known) !== contentOf(entry)) {
+      this.#violated('reused name', `${name} is ${contentOf(known)} and, on ${disk}, ${contentOf(entry)}`);
+    } else if (!isOwn && !covers(this.#disk(disk).vector, known.causes)) {
+      this.#violated('causality', `${disk} stored ${name} before what ${originAddress(entry.origin)} had stored before it`);
+    }
+    if (!known.heldBy.has(disk)) known.heldBy.set(disk, at);
+    known.isOn.set(disk, at);
+  }
+
+  #advance(disk: Disk, batch: StoredBatch): void {
+    disk.vector.set(batch.origin, batch.seq + batch.count - 1);
+    disk.lamport = Math.max(disk.lamport, batch.lamport + batch.count - 1);
+  }
+
+  #violated(kind: Ledger['violations'][number]['kind'], what: string): void {
+    this.violations.push({ kind, what });
+  }
+}
+
+function nameOf(origin: Origin, seq: number): string {
+  return `${origin} ${seq}`;
+}
+
+function contentOf({ lamport, topic, payload, dedupeId }: Entry): string {
+  return JSON.stringify([lamport, topic, payload, dedupeId]);
+}

@@ -1,0 +1,162 @@
+/**
+ * A computer with one broker on it: a disk and a wall clock for good, a process while it runs.
+ */
+import { type Address, splitAddress } from '../../brokers/core/address.ts';
+import { RumormillError } from '../../brokers/core/error.ts';
+import type { LogFields, Logger, LogLevel } from '../../brokers/core/runtime.ts';
+import { Broker } from '../../brokers/host.ts';
+import type { MemoryStore } from '../support/memory-store.ts';
+import { VirtualDisk } from './disk.ts';
+import { Life } from './time.ts';
+import type { World } from './world.ts';
+
+const BEGINNING = 1_700_000_000_000; // wall clock, ms since 1970
+const RESTART_MS = 500;
+
+export class Machine {
+  readonly address: Address;
+  readonly disk: VirtualDisk;
+  /** How far the wall clock is off, ms. */
+  wallOffsetMs = 0;
+  /** Its globalState.csv; every machine where that is undefined. */
+  rows: readonly Address[] | undefined;
+  readonly #world: World;
+  #life: Life | undefined;
+  #broker: Broker | undefined;
+  #stopping: Promise<void> | undefined;
+
+  constructor(world: World, address: Address) {
+    this.#world = world;
+    this.address = address;
+    this.disk = new VirtualDisk(address, world.time, world.random, world.diskLog);
+  }
+
+  get isRunning(): boolean {
+    return this.#broker !== undefined;
+  }
+
+  /** Nothing of the broker is left in memory, so that it may be started or its disk be exchanged. */
+  get isDown(): boolean {
+    return this.#life === undefined;
+  }
+
+  /** Only while it runs. */
+  get broker(): Broker {
+    if (this.#broker === undefined) throw new Error(`${this.address} does not run`);
+    return this.#broker;
+  }
+
+  /** Only while it is down. Where the disk is full it tries again, as a supervisor does. Never resolves where the process dies meanwhile. */
+  async start(): Promise<void> {
+    for (;;) {
+      try {
+        return await this.#start();
+      } catch (error) {
+        if (!(error instanceof RumormillError && error.code === 'DISKFULL')) throw error;
+        this.#end();
+        await this.#world.time.sleep(RESTART_MS);
+      }
+    }
+  }
+
+  async #start(): Promise<void> {
+    const { network, random, machines, time, options } = this.#world;
+    this.#world.note(this.address, 'start');
+    const life = new Life(time);
+    this.#life = life;
+    const broker = await Broker.start({ ...options, ...splitAddress(this.address) }, this.rows ?? machines.map(({ address }) => address), {
+      clock: {
+        now: () => time.now,
+        wallTime: () => BEGINNING + time.now + this.wallOffsetMs,
+        schedule: (delayMs, task) => life.schedule(delayMs, task),
+        defer: (task) => void life.schedule(0, task),
+      },
+      random: random.word, logger: this.#logger(life), transport: network.transport(this.address, life),
+      openStore: () => Promise.resolve(this.disk.open(life)),
+    });
+    if (life.isOver) return;
+    this.#broker = broker;
+    this.#world.started(this.address, Number(broker.status()['term']));
+    broker.stopped.catch((error: unknown) => {
+      const full = error instanceof RumormillError && error.code === 'DISKFULL'; // it could not save its clock when it was told to stop
+      if (!full && this.#life === life) this.#world.incident(this.address, `stopped: ${String(error)}`);
+    });
+  }
+
+  /** The process dies at once; its disk keeps what was written. */
+  crash(): void {
+    this.#world.note(this.address, 'crash');
+    this.#end();
+  }
+
+  /** The process ends in an orderly way: a signal reaches it, once it is not paused any more. The same promise while it does so. */
+  stop(): Promise<void> {
+    return (this.#stopping ??= this.#stop());
+  }
+
+  async #stop(): Promise<void> {
+    this.#world.note(this.address, 'stop');
+    const { broker } = this;
+    const life = this.#life;
+    this.#broker = undefined;
+    try {
+      await new Promise<void>((resolve, reject) => life?.run(() => broker.stop().then(resolve, reject)));
+    } catch (error) {
+      if (!(error instanceof RumormillError && error.code === 'DISKFULL')) throw error;
+      this.#world.note(this.address, 'stopped without room to save its clock');
+    }
+    if (this.#life === life) this.#end();
+  }
+
+  /** The process does nothing until `resume`. */
+  pause(): void {
+    this.#world.note(this.address, 'pause');
+    this.#life?.pause();
+  }
+
+  resume(): void {
+    this.#world.note(this.address, 'resume');
+    this.#life?.resume();
+  }
+
+  /** Only while it is down. */
+  wipe(): void {
+    this.#world.note(this.address, 'disk wiped');
+    this.disk.wipe();
+    this.#world.diskReplaced(this.address);
+  }
+
+  /** Only while it is down. */
+  restore(backup: MemoryStore): void {
+    this.#world.note(this.address, `disk restored from a copy with ${backup.batches.length} batches`);
+    this.disk.restore(backup);
+    this.#world.diskReplaced(this.address);
+  }
+
+  /** What the broker holds, as text that is the same wherever the same is held. */
+  vector(): string {
+    return JSON.stringify([...this.broker.vector()].sort());
+  }
+
+  /** Every record on disk, in an order that does not depend on the machine. */
+  records(): string[] {
+    return this.disk.data.batches.map(({ origin, seq, count, lamport, time, topic, deps, lengths, meta, body }) =>
+      JSON.stringify([origin, seq, count, lamport, time, topic, deps, lengths, meta, Buffer.from(body).toString('latin1')])).sort();
+  }
+
+  #end(): void {
+    const life = this.#life;
+    this.#life = this.#broker = this.#stopping = undefined;
+    if (life === undefined) return;
+    life.end();
+    this.disk.crashed(life);
+    this.#world.network.crashed(life);
+  }
+
+  #logger(life: Life): Logger {
+    const at = (level: LogLevel) => (event: string, fields: LogFields = {}): void => {
+      if (!life.isOver) this.#world.logged(this.address, level, event, fields);
+    };
+    return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * Deliberate bugs, each a textual patch of the compiled brokers that must match exactly once. A checker that does not find one of them proves
+ * nothing where it finds none.
+ */
+export interface Mutant {
+  readonly name: string;
+  readonly patches: readonly (readonly [file: string, from: string, to: string])[];
+}
+
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: 'acknowledges before the commit',
+    patches: [
+      ['host.js', `named: (batch) => {\n                if (acks === 'none')`, `named: (batch) => {\n                if (acks === 'none' || acks === 'local')`],
+      ['host.js', `if (acks === 'local')\n                    return done({ lamport: batch.lamport });`, `if (acks === 'local')\n                    return;`],
+    ],
+  },
+  {
+    name: 'gossips and delivers before the commit',
+    patches: [
+      ['core/log.js', `            batches = marking instanceof Promise ? await marking : marking;`, `            batches = marking instanceof Promise ? await marking : marking;
+            this.#position += batches.length;
+            for (const batch of batches) {
+                this.vector.advance(batch.origin, lastSeq(batch));
+                this.#tail.push(batch);
+            }
+            this.#events.committed(batches);`],
+      ['core/log.js', `        this.#position += batches.length;
+        for (const batch of batches) {
+            this.vector.advance(batch.origin, lastSeq(batch));
+            this.#accepted`, `        for (const batch of batches) {
+            this.#accepted`],
+      ['core/log.js', `            this.#tail.push(batch);\n        }\n        this.#release(entries);\n        this.#events.committed(batches);`, `        }\n        this.#release(entries);`],
+    ],
+  },
+  { name: 'stores a batch before its causes', patches: [['core/hold-back.js', ` && deps.every(([origin, seq]) => this.#nextSeq(origin) > seq)`, ``]] },
+  { name: 'a batch does not say what its causes are', patches: [['core/log.js', `const deps = undeclared.size === 0 ? ''`, `const deps = true ? ''`]] },
+  {
+    name: 'accepts a batch with a hole before it',
+    patches: [
+      ['core/hold-back.js', `return batch.seq === this.#nextSeq(batch.origin) && deps`, `return deps`],
+      ['core/log.js', `assert(batch.seq === this.nextSeq(batch.origin)`, `assert(batch.seq >= this.nextSeq(batch.origin)`],
+    ],
+  },
+  { name: 'uses seqs again after a restart', patches: [['core/log.js', `let seq = this.vector.get(this.#origin) + 1;`, `let seq = Math.max(1, this.vector.get(this.#origin));`]] },
+  { name: 'a new store takes the name of the one that was wiped', patches: [['core/record.js', 'return `${address}/${makeTag(random)}`;', 'return `${address}/000000000001`;']] },
+  { name: 'a restored store goes on under its name', patches: [['core/incarnation.js', `verdict(configured, held, urgent) {`, `verdict(configured, held, urgent) {\n        return { keep: true };`]] },
+  { name: 'the Lamport clock begins anew at a restart', patches: [['host.js', `new LamportClock(store.state.lamport)`, `new LamportClock(0)`]] },
+  { name: 'ignores the term of an announcement', patches: [['core/bully.js', `const stale = term < this.#term || (`, `const stale = (`]] },
+  { name: 'announces itself in the term that it knows', patches: [['core/bully.js', `this.#choose(this.#self, this.#term + 1, undefined)`, `this.#choose(this.#self, this.#term, undefined)`]] },
+  {
+    name: 'the term is not saved',
+    patches: [
+      ['mesh.js', `return store.saveClock(lamport.time, effect.term);`, `return;`],
+      ['mesh.js', `store.saveClock(lamport.time, this.term)`, `store.saveClock(lamport.time, store.state.term)`],
+    ],
+  },
+  {
+    name: 'counts the brokers alive for a quorum',
+    patches: [['mesh.js', `...this.#membership.configured().map((address) => byAddress.get(address)?.vector.get(log.origin) ?? 0)]`,
+      `...this.#membership.configured().filter((address) => byAddress.has(address)).map((address) => byAddress.get(address).vector.get(log.origin))]`]],
+  },
+  { name: 'a quorum is one broker too few', patches: [['core/quorum.js', `Math.floor(this.#seqs.length / 2)`, `Math.floor(this.#seqs.length / 2) - 1`]] },
+  { name: 'a record counts as held once it is sent', patches: [['gossip.js', `link.told.advance(batch.origin, lastSeq(batch));`, `link.told.advance(batch.origin, lastSeq(batch));\n            link.vector.advance(batch.origin, lastSeq(batch));`]] },
+  {
+    name: 'asks nobody else when a link is lost or a stream stalls',
+    patches: [
+      ['core/plumtree.js', `if (parent !== neighbour)\n                continue;`, `if (parent !== undefined)\n                continue;`],
+      ['core/plumtree.js', `if (first === undefined)\n            return [];`, `return [];`],
+    ],
+  },
+  { name: 'a feed does not go back for what is grafted', patches: [['core/feed.js', `if (position >= this.position)\n            return;`, `return;`]] },
+  { name: 'keeps what it held back when a transaction fails', patches: [['gossip.js', `        this.#holdBack.clear();\n        this.#plumtree.rolledBack(this.#runtime.clock.now());`, ``]] },
+  { name: 'a full disk drops a batch and it is acknowledged', patches: [['host.js', `failed: (error) => this.#refuse(draft, error, acks === 'none' ? () => undefined : done),`, `failed: () => done({ lamport: this.#lamport.time }),`]] },
+  { name: 'trusts the position in a cursor of another process', patches: [['core/reader.js', `cursor.instance === log.instance && `, ``]] },
+  { name: 'a cursor covers the log although the reply was cut', patches: [['core/reader.js', `const atEnd = position >= log.position;`, `const atEnd = true;`]] },
+  { name: 'what is left of a batch that was cut is not sent', patches: [['core/reader.js', `if (batch.seq + to - 1 < last)\n            return batch.position - 1;`, `if (batch.seq + to - 1 < last)\n            return batch.position;`]] },
+  { name: 'forgets dedupe ids that are pending', patches: [['core/dedupe.js', `(entry.known === undefined || now - entry.since < this.#windowMs)`, `(entry.known !== undefined && now - entry.since < this.#windowMs)`]] },
+  { name: 'delivers second copies of a dedupe id', patches: [['core/reader.js', `.filter((_, index) => !repeats.isRepeat(batch, from + index, read))`, ``]] },
+  { name: 'forgets dedupe ids at a restart', patches: [['host.js', `await broker.#repeats.restore(runtime.clock.now());`, ``]] },
+];
