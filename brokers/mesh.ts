@@ -329,6 +329,7 @@ export class Mesh {
         break;
       case 'MEMBERS':
         this.#overlay.heardOf(link, message.beats);
+        this.#runtime.acknowledged(); // a store of which there are claims may be a broker's current one only now
         break;
       case 'SURPLUS':
         this.#overlay.surplus(link);

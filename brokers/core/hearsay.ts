@@ -15,16 +15,16 @@ import { type Origin, originAddress } from './record.ts';
 /** A broker, by its store, and its beat, 1 or more. */
 export type Beat = readonly [origin: Origin, beat: number];
 
-interface Heard {
-  readonly origin: Origin;
-  readonly beat: number;
+/** Of two stores with one beat, the greater name counts as later: any rule will do that is the same everywhere. */
+function isLater([origin, beat]: Beat, than: Beat | undefined): boolean {
+  return than === undefined || beat > than[1] || (beat === than[1] && origin > than[0]);
 }
 
 export class Hearsay {
   readonly #self: () => Origin;
   readonly #membersMax: number;
-  readonly #heard = new Map<Address, Heard>(); // oneself too
-  readonly #told = new Map<Address, Map<Address, number>>(); // neighbour -> broker -> beat
+  readonly #heard = new Map<Address, Beat>(); // oneself too
+  readonly #told = new Map<Address, Map<Address, Beat>>(); // neighbour -> broker -> beat
   #hasNews = false;
 
   /**
@@ -46,14 +46,14 @@ export class Hearsay {
 
   /** The store that an address runs now, as far as is known. */
   origin(address: Address): Origin | undefined {
-    return this.#heard.get(address)?.origin;
+    return this.#heard.get(address)?.[0];
   }
 
   /** This broker lives. */
   beat(): void {
     const self = this.#self();
     const address = originAddress(self);
-    this.#set(address, { origin: self, beat: (this.#heard.get(address)?.beat ?? 0) + 1 });
+    this.#set(address, [self, (this.#heard.get(address)?.[1] ?? 0) + 1]);
   }
 
   linkUp(neighbour: Address): void {
@@ -68,15 +68,15 @@ export class Hearsay {
   learn(from: Address, beats: readonly Beat[]): Address[] {
     const self = originAddress(this.#self());
     const told = this.#told.get(from);
-    return beats.flatMap(([origin, beat]) => {
-      const address = originAddress(origin);
-      told?.set(address, Math.max(beat, told.get(address) ?? 0));
+    return beats.flatMap((beat) => {
+      const address = originAddress(beat[0]);
       const known = this.#heard.get(address);
-      if (address === self) this.#refute(origin, beat);
-      if (address === self || beat <= (known?.beat ?? 0)) return [];
       if (known === undefined && this.#heard.size > this.#membersMax) return [];
-      this.#set(address, { origin, beat });
-      return [address];
+      if (isLater(beat, told?.get(address))) told?.set(address, beat);
+      if (!isLater(beat, known)) return [];
+      // The mesh remembers an earlier life of ours: we are later than that.
+      this.#set(address, address === self ? [this.#self(), beat[1] + 1] : beat);
+      return address === self ? [] : [address];
     });
   }
 
@@ -85,10 +85,10 @@ export class Hearsay {
     const told = this.#told.get(to);
     if (told === undefined) return [];
     const news: Beat[] = [];
-    for (const [address, { origin, beat }] of this.#heard) {
-      if (beat <= (told.get(address) ?? 0) || !isWorthTelling(address)) continue;
+    for (const [address, beat] of this.#heard) {
+      if (!isLater(beat, told.get(address)) || !isWorthTelling(address)) continue;
       told.set(address, beat);
-      news.push([origin, beat]);
+      news.push(beat);
     }
     return news;
   }
@@ -98,15 +98,8 @@ export class Hearsay {
     for (const told of this.#told.values()) told.delete(address);
   }
 
-  /** The mesh remembers an earlier life of ours: we are later than that. */
-  #refute(origin: Origin, beat: number): void {
-    const { beat: own } = this.#heard.get(originAddress(origin))!;
-    if (beat < own || (beat === own && origin === this.#self())) return;
-    this.#set(originAddress(origin), { origin: this.#self(), beat: beat + 1 });
-  }
-
-  #set(address: Address, heard: Heard): void {
-    if (this.#heard.get(address)?.origin !== heard.origin) this.#hasNews = true;
-    this.#heard.set(address, heard);
+  #set(address: Address, beat: Beat): void {
+    if (this.#heard.get(address)?.[0] !== beat[0]) this.#hasNews = true;
+    this.#heard.set(address, beat);
   }
 }

@@ -1,7 +1,8 @@
 import t from 'tap';
 import type { Address } from '../../brokers/core/address.ts';
 import { SEED, SeededRandom } from '../support/random.ts';
-import { type Machine, World } from './world.ts';
+import type { Machine } from './machine.ts';
+import { World } from './world.ts';
 
 const FANOUT = 3;
 const COUNT = 16;

@@ -4,7 +4,7 @@
  * All start within a second and know all addresses. Publishers on a few of them publish a message each, so that the trees stand, then a few hundred
  * among them, one after another. Prints a table in Markdown; the same seed gives the same table.
  */
-import type { Machine } from './world.ts';
+import type { Machine } from './machine.ts';
 import { World } from './world.ts';
 
 const SEED = 1;
