@@ -137,13 +137,13 @@ export class Mesh {
 
   /** Everything that time brings: dials, beats, stalled gossip, elections. To be called every `tickMs`. */
   tick(): void {
-    const { clock, config, store, lamport } = this.#runtime;
+    const { clock, config, store, lamport, log } = this.#runtime;
     const now = clock.now();
     for (const address of this.#membership.takeDials(now)) void this.#dial(address);
     for (const address of this.#membership.silent(now)) this.#linkTo(address)?.destroy(`silent for ${config.limits.deadAfterMs} ms`);
     this.#overlay.tick(now);
     this.#gossip.tick();
-    this.#naming.settle(this.#membership.configured());
+    if (log.isHeld) this.#naming.settle(this.#membership.configured());
     if (!this.#joined && (this.#membership.settled(now) || now >= this.#joinBy)) {
       this.#joined = true;
       this.#election.perform(this.#bully.start(now));

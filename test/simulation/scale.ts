@@ -11,9 +11,9 @@ const SEED = 1;
 const FANOUT = 6;
 const PUBLISHERS = 5;
 const MESSAGES = 200;
-const SETTLE_MS = 5000; // until the last surplus link is gone
+const SETTLE_MS = 3000; // until the last surplus link is gone
 const IDLE_MS = 5000;
-const INTERVAL_MS = 30; // between messages
+const INTERVAL_MS = 10; // between messages
 const PAYLOAD = 'x'.repeat(100);
 
 const COLUMNS = [
@@ -46,7 +46,8 @@ async function measure(count: number): Promise<string[]> {
   const disks = new Disks(world);
   for (const machine of world.machines) world.time.after(world.random.integer(0, 1000), () => void machine.start());
   await world.until('all run', () => world.running.length === count);
-  await world.settled(120_000);
+  const leader = world.machines.at(-1)!.address;
+  await world.until('one leads', () => world.machines.every(({ broker }) => broker.coordinator === leader), 120_000);
   const formedMs = world.time.now;
   await world.run(SETTLE_MS);
 
