@@ -133,8 +133,8 @@ class Chaos {
 
   async #converged(): Promise<void> {
     await waitFor('all brokers hold the same records', async () => {
-      const vectors = await Promise.all(this.#brokers.map((broker) => broker.vector()));
-      return new Set(vectors.map((vector) => JSON.stringify(Object.entries(vector).sort()))).size === 1;
+      const vectors = await Promise.all(this.#brokers.map((broker) => broker.vector().catch(() => undefined))); // busy: asked again
+      return !vectors.includes(undefined) && new Set(vectors.map((vector) => JSON.stringify(Object.entries(vector!).sort()))).size === 1;
     }, HEAL_MS);
   }
 
