@@ -147,6 +147,60 @@ t.test('a lower term changes nothing, and is answered with the higher one', asyn
   t.equal(electing.coordinator, undefined);
 });
 
+t.test('an announcement or an election of an old term changes nothing, in whatever phase it comes', async (t) => {
+  const phases: [string, () => Bully][] = [
+    ['following', () => following(b, d, 5, a, c, e)],
+    ['leading', () => {
+      const core = bully(e, 4, a, b, c, d);
+      core.start(0);
+      return core;
+    }],
+    ['listening', () => {
+      const core = started(e, 5, 0, a, b, c, d);
+      core.start(0);
+      return core;
+    }],
+    ['asking', () => {
+      const core = bully(b, 5, a, c, d, e);
+      core.start(0);
+      return core;
+    }],
+    ['yielding', () => {
+      const core = bully(b, 5, a, c, d, e);
+      core.start(0);
+      core.receive(d, ok(5), 0);
+      return core;
+    }],
+    ['in grace', () => {
+      const core = following(b, d, 5, a, c, e);
+      core.linkDown(d, false, 0);
+      return core;
+    }],
+    ['new, below itself', () => {
+      const core = started(e, 5, 0, a, b, c, d);
+      core.receive(c, coordinator(c, 5), 0);
+      return core;
+    }],
+  ];
+  for (const [phase, make] of phases) {
+    for (const term of [0, 1, 4]) {
+      const [core, twin] = [make(), make()];
+      const state = [core.coordinator, core.term];
+      for (const from of [a, b, c, d, e]) {
+        for (const named of [a, b, c, d, e]) {
+          const answers = text(core.receive(from, coordinator(named, term), 10));
+          t.ok(answers.every((answer) => answer.includes('COORDINATOR 5')), `${phase}: ${answers.join()}`);
+        }
+        if (phase === 'in grace') continue; // who asks has lost it too
+        const answers = text(core.receive(from, election(term), 10));
+        t.ok(answers.every((answer) => / (OK|COORDINATOR) 5/.test(answer)), `${phase}: ${answers.join()}`);
+      }
+      t.strictSame([core.coordinator, core.term], state, phase);
+      for (const now of [399, 400, 500, 1500, 3000, 10_000]) t.strictSame(text(core.tick(now)), text(twin.tick(now)), `${phase}: nor what comes next, at ${now}`);
+    }
+  }
+});
+
 t.test('of two with equal terms the higher address is coordinator', async (t) => {
   const core = following(a, c, 5, b, d);
   t.strictSame(text(core.receive(b, coordinator(b, 5), 0)), ['b! COORDINATOR 5 c']);

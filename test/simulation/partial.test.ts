@@ -158,3 +158,53 @@ t.test('a broker that no row names and that knows one other is learned by all', 
   await world.converged();
   t.ok(links(joiner) >= FANOUT);
 });
+
+for (const fanout of [undefined, FANOUT]) {
+  const mesh = fanout === undefined ? 'a full mesh' : `fan-out ${fanout}`;
+  const begin = (): Promise<World> => World.start(SEED, 8, fanout === undefined ? {} : { fanout });
+
+  t.test(`a broker that is silent for a while is suspected, and whatever is heard of it refutes that: ${mesh}`, async (t) => {
+    const world = await begin();
+    await world.run(5000);
+    const paused = world.machines[2]!;
+    const neighbours = world.machines.filter((machine) => isLinked(world, machine, paused));
+    const term = paused.broker.status()['term'];
+    const before = world.history.length;
+    paused.pause();
+    await world.run(4500);
+    for (const machine of neighbours) t.equal(states(machine).get(paused.address), 'suspect', machine.address);
+    paused.resume();
+    await world.run(1100);
+    for (const machine of neighbours) t.equal(states(machine).get(paused.address), 'alive', machine.address);
+    t.notOk(world.history.slice(before).some((line) => line.includes('peer lost')), 'no link was given up');
+    t.equal(paused.broker.status()['term'], term);
+    t.ok(neighbours.length >= 2);
+  });
+
+  t.test(`the coordinator is paused for 15 s: its links are found dead, another one leads, and it comes back without harm: ${mesh}`, async (t) => {
+    const world = await begin();
+    await world.run(5000);
+    const paused = world.machines.at(-1)!;
+    const others = world.machines.filter((machine) => machine !== paused);
+    t.type(await publish(world, paused, 'before'), 'number');
+    paused.pause();
+    const next = others.at(-1)!.address;
+    await world.until('the next one leads', () => others.every(({ broker }) => broker.coordinator === next), 15_000);
+    t.ok(world.history.some((line) => line.includes('peer lost') && line.includes('silent for 10000 ms')), 'half-open links are found');
+    t.type(await publish(world, others[0]!, 'meanwhile'), 'number');
+    await world.run(1000);
+    paused.resume();
+    await world.settled(20_000);
+    await world.converged();
+    t.equal(paused.broker.coordinator, paused.address);
+    t.equal(paused.records().length, 2);
+    t.strictSame(world.incidents, []);
+  });
+}
+
+function isLinked(world: World, a: Machine, b: Machine): boolean {
+  return [a, b].some((one) => {
+    const other = one === a ? b : a;
+    return world.history.some((line) => line.includes(`${one.address} info peer connected`) && line.includes(`"peer":"${other.address}"`));
+  });
+}
