@@ -148,7 +148,7 @@ export class Gossip {
       const position = atEnd ? log.position : await store.positionCovered(new Map([...log.vector.snapshot(), [origin, after]]));
       if (!link.isOpen || link.grafts.get(origin) !== count) return;
       link.feed.graft(origin, after, position);
-      this.#held.learn(origin, link.peer.origin, link.vector.get(origin));
+      this.#held.learn(origin, link.peer.origin, link.vector.get(origin)); // which may have come while the disk was searched
       this.#tellHeld();
     } catch (error) {
       return storeFailed(error);

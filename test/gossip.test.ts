@@ -185,6 +185,74 @@ t.test('what is missing first comes first, though the window is full of what wai
   }
 });
 
+t.test('how far brokers hold an origin is told to it along the tree, and in a full mesh not at all', async (t) => {
+  const mesh = new GossipMesh(5);
+  chain(mesh);
+  await mesh.flow();
+  mesh.brokers[0]!.publish(['one', 'two']);
+  await mesh.flow();
+  const origins = mesh.stores.map((store) => store.origin);
+  t.strictSame(origins.map((holder) => mesh.brokers[0]!.gossip.heldBy(origins[0]!, holder)), [0, 2, 2, 2, 2]);
+  const full = new GossipMesh(4);
+  fullMesh(full);
+  await full.flow();
+  let claims = 0;
+  full.brokers[0]!.publish(['one']);
+  do {
+    for (const way of full.waysInUse()) {
+      claims += way.onTheWay.filter((bytes) => Buffer.from(bytes).includes('HELD')).length;
+      while (way.deliver());
+    }
+    await full.clock.settle();
+  } while (full.waysInUse().length > 0);
+  t.equal(claims, 0);
+});
+
+/** 0 has the neighbours 1 and 2; 3 gets 0's records from 1 and could get them from 2; 4 gets them from 3. The claims of 4 have come as far as 3. */
+async function diamond(): Promise<{ mesh: GossipMesh; held: () => number }> {
+  const mesh = new GossipMesh(5);
+  for (const [left, right] of [[0, 1], [1, 3], [3, 4]] as const) mesh.connect(left, right);
+  await mesh.flow();
+  mesh.brokers[0]!.publish(['one']);
+  await mesh.flow();
+  for (const [left, right] of [[0, 2], [2, 3]] as const) mesh.connect(left, right);
+  await mesh.flow();
+  const [origin, holder] = [mesh.stores[0]!.origin, mesh.stores[4]!.origin];
+  mesh.brokers[0]!.publish(['two']);
+  await mesh.clock.settle();
+  const toOne = (): ReturnType<GossipMesh['waysInUse']> => mesh.waysInUse().filter(({ remote, onTheWay }) => remote === '1' && onTheWay.some((bytes) => Buffer.from(bytes).includes('HELD')));
+  for (let rest = mesh.waysInUse(); rest.length > 0; rest = mesh.waysInUse().filter((way) => !toOne().includes(way))) {
+    for (const way of rest) if (!toOne().includes(way)) way.deliver();
+    await mesh.clock.settle();
+  }
+  return { mesh, held: () => mesh.brokers[0]!.gossip.heldBy(origin, holder) };
+}
+
+t.test('a claim that is lost with the way that it took takes another one', async (t) => {
+  const { mesh, held } = await diamond();
+  t.equal(held(), 1, 'it is on its way from 3 to 1');
+  t.strictSame(mesh.stores.map(({ batches }) => batches.length), [2, 2, 2, 2, 2], 'everybody has both');
+  mesh.cut(1, 3);
+  await mesh.flow();
+  t.equal(held(), 2, 'nothing was missing, so 3 has no parent now');
+});
+
+t.test('a claim that is stuck on its way to a silent parent is told to the next parent', async (t) => {
+  const { mesh, held } = await diamond();
+  mesh.cut(3, 4); // 4 will say nothing more
+  mesh.brokers[0]!.publish(['three']);
+  for (let passed = 0; passed < 3000; passed += 100) {
+    await mesh.clock.advance(100);
+    for (const { gossip } of mesh.brokers) gossip.tick();
+    const others = (): ReturnType<GossipMesh['waysInUse']> => mesh.waysInUse().filter((way) => way !== mesh.way(3, 1) && way !== mesh.way(1, 3));
+    while (others().length > 0) {
+      for (const way of others()) way.deliver();
+      await mesh.clock.settle();
+    }
+  }
+  t.equal(held(), 2);
+});
+
 for (const heal of [fullMesh, chain]) {
   t.test(`random faults, then a ${heal.name} that stands: all converge (seed ${SEED})`, async (t) => {
     const random = new SeededRandom();

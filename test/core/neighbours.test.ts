@@ -141,6 +141,18 @@ t.test('the walk past those that are not reached doubles, and goes on trying the
   t.strictSame(retried(), before.slice(0, 1), 'those behind the successor are left alone');
 });
 
+t.test('nobody next to us on the ring is asked to hang up, for we would dial it again', async (t) => {
+  const all = addresses(20);
+  const { neighbours, members } = view(all[0]!, all, 2);
+  for (const member of [...members.values()].slice(0, 4)) member.linked = true;
+  t.equal(neighbours.surplus().count, 0);
+  for (const member of [...members.values()].slice(0, 7)) member.linked = true;
+  const { count, among } = neighbours.surplus();
+  t.equal(count, 3);
+  t.equal(among.length, 5);
+  t.notOk(among.some(({ address }) => neighbours.isNext(address)));
+});
+
 t.test('who refused is chosen for nothing but the ring, until it is heard of; who has links enough not for a while', async (t) => {
   const all = addresses(20);
   const { neighbours } = view(all[0]!, all, 4);

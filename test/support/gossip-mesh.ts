@@ -125,6 +125,11 @@ export class GossipMesh {
     this.brokers[index] = new GossipBroker(this.stores[index]!, this.clock, this.#limits);
   }
 
+  /** The way from one broker to another; undefined where they have no link. */
+  way(from: number, to: number): VirtualChannel | undefined {
+    return this.#channels.get(key(from, to))?.[from < to ? 0 : 1];
+  }
+
   /** The ways, each in one direction, on which something is. */
   waysInUse(): VirtualChannel[] {
     return [...this.#channels.values()].flat().filter((end) => end.onTheWay.length > 0);
