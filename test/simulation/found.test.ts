@@ -66,7 +66,7 @@ t.test('a term is on disk before anything is sent that bears it, on a full disk 
   Object.assign(middle.disk, { isFull: true, isFullForClock: true });
   high.crash();
   await world.run(5000);
-  const told = Number(low.broker.status()['term']);
+  const told = low.broker.coordinator === middle.address ? Number(low.broker.status()['term']) : 0;
   middle.crash();
   const [, saved] = middle.disk.data.clocks.at(-1) ?? [0, 0];
   t.ok(saved >= told, `the lower broker was told of term ${told}, the winner has term ${saved} on disk`, known(HOLDS.termOnFullDisk));
