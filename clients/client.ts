@@ -11,13 +11,13 @@
 import { setMaxListeners } from 'node:events';
 import type { Address } from '../brokers/core/address.ts';
 import { RumormillError } from '../brokers/core/error.ts';
-import { LAMPORT_MAX, LamportClock } from '../brokers/core/lamport.ts';
+import { LamportClock } from '../brokers/core/lamport.ts';
 import { decodeMessage, text } from '../brokers/wire/message.ts';
-import { encodeCommand } from '../brokers/wire/resp.ts';
 import { type BrokerInfo, decodeBrokers, Dialer } from './dialer.ts';
 import { type Message, type PollResult, toMessage } from './message.ts';
 import { type ConnectOptions, type Settings, settingsOf } from './options.ts';
 import { decodePoll, pollArgs, Poller, type PollRequest } from './poller.ts';
+import { DedupeIds, publishCall, type Published, type PublishOptions } from './publish.ts';
 import { type Answer, requestOf, withResolvers } from './request.ts';
 import { Requests } from './requests.ts';
 import { type SubscribeOptions, Subscription } from './subscription.ts';
@@ -26,22 +26,8 @@ export { RumormillError } from '../brokers/core/error.ts';
 export type { BrokerInfo } from './dialer.ts';
 export type { Message, PollResult } from './message.ts';
 export type { ClientEvent, ConnectOptions } from './options.ts';
+export type { Published, PublishOptions } from './publish.ts';
 export type { SubscribeOptions, Subscription } from './subscription.ts';
-
-export interface PublishOptions {
-  readonly key?: string;
-  readonly headers?: Readonly<Record<string, string>>;
-  /** Dedupe id: the same one on the same topic is published once. It makes a retry on another broker safe, so it is made. */
-  readonly id?: string;
-  /** When the broker answers; its own default if absent. */
-  readonly acks?: 'none' | 'local' | 'quorum' | 'all';
-}
-
-export interface Published {
-  /** `<lamport>@<host:port>` of the broker that answered. */
-  readonly id: string;
-  readonly lamport: number;
-}
 
 export interface PollOptions {
   /** `latest` (the default), `earliest`, or a cursor. */
@@ -74,6 +60,7 @@ export class Client implements AsyncDisposable {
   readonly #requests: Requests;
   readonly #closing = new AbortController();
   readonly #lamport = new LamportClock();
+  readonly #ids = new DedupeIds();
   #polls = 0;
 
   /** What `connect` calls, once the options are checked. */
@@ -86,7 +73,7 @@ export class Client implements AsyncDisposable {
   private constructor(settings: Settings) {
     this.#settings = settings;
     setMaxListeners(0, this.#closing.signal); // every poll that waits listens; `pollsMax` bounds them
-    this.#dialer = new Dialer(settings);
+    this.#dialer = new Dialer(settings, this.#closing.signal);
     this.#requests = new Requests(settings, this.#dialer, this.#closing.signal);
   }
 
@@ -96,32 +83,32 @@ export class Client implements AsyncDisposable {
   }
 
   /**
-   * Publishes a message. Those published in one turn of the event loop travel together, and are answered in order.
-   * @throws RumormillError of the broker (TOOBIG, NOQUORUM, DISKFULL, ...); DISCONNECTED where the broker was lost before it answered, so that the
-   *   message may or may not be stored; UNREACHABLE, BUSY (too many unanswered), CLOSED: then it is not stored
+   * Publishes a message. Those published in one turn of the event loop travel together, and are answered in order. Where its broker is lost it is
+   * published on another, once.
+   * @throws RumormillError of the broker (TOOBIG, DISKFULL, ...), UNREACHABLE, BUSY (too many unanswered), CLOSED: it is not stored. NOQUORUM,
+   *   DISCONNECTED where there was no answer in time, and any error after a broker was lost: it may or may not be stored, and the error says
+   *   with which id it can be published again
    */
   publish(topic: string, payload: string | Uint8Array, options: PublishOptions = {}): Promise<Published> {
     const { promise, resolve, reject } = withResolvers<Published>();
-    const args: (string | number | Uint8Array)[] = ['PUBLISH', topic, payload, 'LAMPORT', this.#lamport.increment()];
-    if (options.key !== undefined) args.push('KEY', options.key);
-    for (const [name, value] of Object.entries(options.headers ?? {})) args.push('HEADER', name, value);
-    if (options.id !== undefined) args.push('ID', options.id);
-    if (options.acks !== undefined) args.push('ACKS', options.acks);
-    this.#requests.submit({
-      frame: encodeCommand(args),
-      repeatable: options.id !== undefined,
+    const makesId = this.#settings.idempotent && options.acks !== 'none';
+    this.#requests.submit(publishCall({
+      topic, payload, options,
+      dedupeId: options.id ?? (makesId ? this.#ids.next() : null),
+      lamport: this.#lamport.increment(),
       deadline: this.#requests.deadline,
-      settle: (reply, broker) => {
-        if (reply instanceof RumormillError) return reject(reply);
-        if (typeof reply !== 'number' || reply < 0 || reply > LAMPORT_MAX) {
-          return reject(new RumormillError('PROTOCOL', 'PUBLISH did not answer a Lamport timestamp'));
-        }
-        this.#lamport.witness(reply);
-        resolve({ id: `${reply}@${broker}`, lamport: reply });
+      resolve: (published) => {
+        this.#lamport.witness(published.lamport);
+        resolve(published);
       },
-      fail: reject,
-    });
+      reject,
+    }));
     return promise;
+  }
+
+  /** A new dedupe id, for a caller that retries by itself: publish with it as often as it takes. */
+  dedupeId(): string {
+    return this.#ids.next();
   }
 
   /** @throws RumormillError; the signal's reason */
@@ -196,7 +183,7 @@ export class Client implements AsyncDisposable {
 
   #read(args: readonly (string | number)[]): Promise<Answer> {
     const { command, reply } = requestOf(args);
-    this.#requests.submit({ ...command, repeatable: true, deadline: this.#requests.deadline });
+    this.#requests.submit({ ...command, repeatable: true, attempts: 0, deadline: this.#requests.deadline });
     return reply;
   }
 

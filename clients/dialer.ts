@@ -1,8 +1,10 @@
 /**
  * Finding a broker: the addresses that were given, those that the mesh told of, and a connection to the first that answers.
  *
- * Brokers are tried in order, the last good one first; when none answers, all are tried again after a growing wait, until time is up.
- * A connection counts as good once the broker has said who it is and which brokers it knows (MESH STATUS, MESH BROKERS).
+ * Brokers are tried in order, the last good one first. One that refuses gives way to the next at once; one that is silent gets company after
+ * `STAGGER_MS`, and the first to answer wins (RFC 8305, "Happy Eyeballs", does so with the addresses of a host). When none answers, all are tried
+ * again after a growing wait, until time is up. A connection counts as good once the broker has said who it is and which brokers it knows
+ * (MESH STATUS, MESH BROKERS).
  */
 import { performance } from 'node:perf_hooks';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -15,13 +17,18 @@ import type { Settings } from './options.ts';
 import { type Answer, request } from './request.ts';
 
 const KNOWN_MAX = 1024;
+const STAGGER_MS = 200;
 
 export class Dialer {
   readonly #settings: Settings;
+  readonly #closing: AbortSignal;
+  readonly #probes = new Map<Address, Promise<boolean>>(); // that have no answer yet
   #known: Address[];
 
-  constructor(settings: Settings) {
+  /** @param closing aborted when the client closes */
+  constructor(settings: Settings, closing: AbortSignal) {
     this.#settings = settings;
+    this.#closing = closing;
     this.#known = [...settings.brokers];
   }
 
@@ -42,25 +49,25 @@ export class Dialer {
       const pause = backoffMs(round, Math.random);
       if (round > 0 && pause >= rest) throw unreachable(reasons);
       if (round > 0) await wait(pause, undefined, { signal }).catch(() => signal.throwIfAborted());
-      for (const address of [...this.#known]) {
-        try {
-          return await this.#try<C>(address, signal);
-        } catch (error) {
-          signal.throwIfAborted();
-          reasons.set(address, messageOf(error).replace(`${address}: `, ''));
-        }
-      }
+      const connection = await this.#first<C>([...this.#known], reasons, signal);
+      if (connection !== undefined) return connection;
+      signal.throwIfAborted();
     }
   }
 
-  /** Whether a broker answers at all. */
-  async isAlive(address: Address, signal: AbortSignal): Promise<boolean> {
-    try {
-      (await this.#try(address, signal)).destroy('was a probe');
-      return true;
-    } catch {
-      return false; // the answer, not a fault: a probe asks just this
-    }
+  /** Whether a broker answers at all. Those who ask at the same time share one connection. */
+  isAlive(address: Address): Promise<boolean> {
+    const known = this.#probes.get(address);
+    if (known !== undefined) return known;
+    const probe = this.#try(address, this.#closing).then(
+      (connection) => {
+        connection.destroy('was a probe');
+        return true;
+      },
+      () => false, // the answer, not a fault: a probe asks just this
+    ).finally(() => this.#probes.delete(address));
+    this.#probes.set(address, probe);
+    return probe;
   }
 
   /** Takes in what MESH BROKERS answered: living brokers stand before dead ones. */
@@ -69,6 +76,34 @@ export class Dialer {
     const living = rows.filter(({ state }) => state === 'alive' || state === 'self').map(({ address }) => address);
     const others = rows.filter(({ state }) => state !== 'alive' && state !== 'self').map(({ address }) => address);
     this.#known = [...new Set([...this.#known, ...living, ...others])].slice(0, KNOWN_MAX);
+  }
+
+  /** A connection to the first of the brokers that answers, undefined where none does. */
+  async #first<C extends Command>(
+    addresses: readonly Address[], reasons: Map<Address, string>, signal: AbortSignal,
+  ): Promise<Connection<C> | undefined> {
+    const found = new AbortController();
+    const until = AbortSignal.any([signal, found.signal]);
+    let winner: Connection<C> | undefined;
+    const attempt = async (address: Address): Promise<void> => {
+      try {
+        const connection = await this.#try<C>(address, until);
+        if (winner === undefined && !signal.aborted) winner = connection;
+        else connection.destroy('another broker was faster');
+        found.abort();
+      } catch (error) {
+        reasons.set(address, messageOf(error).replace(`${address}: `, ''));
+      }
+    };
+    const attempts: Promise<void>[] = [];
+    for (const address of addresses) {
+      if (until.aborted) break;
+      attempts.push(attempt(address));
+      await Promise.race([attempts.at(-1), wait(STAGGER_MS, undefined, { signal: until, ref: false }).catch(() => undefined)]); // aborted: somebody answered
+    }
+    await Promise.all(attempts);
+    if (winner !== undefined) this.#known = [winner.address, ...this.#known.filter((each) => each !== winner!.address)];
+    return winner;
   }
 
   async #try<C extends Command>(address: Address, signal: AbortSignal): Promise<Connection<C>> {
@@ -83,7 +118,6 @@ export class Dialer {
       connection.destroy('handshake failed');
       throw error;
     }
-    this.#known = [address, ...this.#known.filter((each) => each !== address)];
     return connection as unknown as Connection<C>; // commands of the handshake are answered; from here on it carries its owner's
   }
 }

@@ -1,6 +1,9 @@
 /**
  * Polls on a connection of their own, since a POLL that waits holds its connection up. A poll may always be made again, so a lost
  * broker costs nothing but the time to find another: the cursor goes on there.
+ *
+ * A broker that is stopped, or behind a cut cable, closes no connection. So a long wait is made of short POLLs, whose answers are a heartbeat; when one is
+ * overdue by `silenceMs` the broker is probed on a second connection, and given up if it does not answer there either.
  */
 import { performance } from 'node:perf_hooks';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -14,6 +17,7 @@ import { type PollResult, toMessage } from './message.ts';
 import type { Settings } from './options.ts';
 import { type Answer, request } from './request.ts';
 
+const BEAT_MS = 1_000; // how long one POLL waits at the broker
 const HEALTHY_MS = 1_000; // a connection that served for so long does not count as one that fails at once
 
 export interface PollRequest {
@@ -37,7 +41,18 @@ export class Poller {
 
   /** @throws RumormillError of an error reply; UNREACHABLE; the signal's reason */
   async poll(wanted: PollRequest, signal: AbortSignal): Promise<PollResult> {
-    const { timeoutMs, pollGraceMs } = this.#settings;
+    const until = performance.now() + wanted.blockMs;
+    for (let { cursor } = wanted; ; ) {
+      const restMs = Math.max(0, Math.ceil(until - performance.now()));
+      const result = await this.#beat({ ...wanted, cursor, blockMs: Math.min(restMs, BEAT_MS) }, signal);
+      if (result.messages.length > 0 || performance.now() >= until) return result;
+      cursor = result.cursor;
+    }
+  }
+
+  /** One POLL, made again elsewhere until it is answered. */
+  async #beat(wanted: PollRequest, signal: AbortSignal): Promise<PollResult> {
+    const { timeoutMs } = this.#settings;
     let deadline = performance.now() + timeoutMs;
     let losses = 0; // one after another, each soon after connecting
     for (;;) {
@@ -45,8 +60,7 @@ export class Poller {
       const since = performance.now();
       try {
         await this.#learn(connection, signal);
-        const reply = await request(connection, pollArgs(wanted), wanted.blockMs + pollGraceMs, signal);
-        return decodePoll(reply);
+        return decodePoll(await this.#ask(connection, pollArgs(wanted), wanted.blockMs, signal));
       } catch (error) {
         signal.throwIfAborted();
         if (!(error instanceof RumormillError) || (error.code !== 'DISCONNECTED' && error.code !== 'CLOSING')) throw error;
@@ -79,11 +93,30 @@ export class Poller {
     return this.#connection;
   }
 
+  /** The answer to a command, which is due after `dueMs`. The connection of a broker that does not answer at all is closed. */
+  async #ask(connection: Connection, args: readonly (string | number)[], dueMs: number, signal: AbortSignal): Promise<Answer> {
+    const { silenceMs, timeoutMs } = this.#settings;
+    let answered = false;
+    const look = async (): Promise<void> => {
+      const isAlive = await this.#dialer.isAlive(connection.address);
+      if (answered) return;
+      if (isAlive) timer = setTimeout(look, silenceMs);
+      else connection.destroy('the broker does not answer');
+    };
+    let timer = setTimeout(look, dueMs + silenceMs);
+    try {
+      return await request(connection, args, dueMs + timeoutMs, signal);
+    } finally {
+      answered = true;
+      clearTimeout(timer);
+    }
+  }
+
   /** Asks now and then which brokers there are, so that a long subscription knows where to go. */
   async #learn(connection: Connection, signal: AbortSignal): Promise<void> {
     if (performance.now() - this.#learnedAt < this.#settings.refreshMs) return;
     this.#learnedAt = performance.now();
-    this.#dialer.learn(await request(connection, ['MESH', 'BROKERS'], this.#settings.pollGraceMs, signal));
+    this.#dialer.learn(await this.#ask(connection, ['MESH', 'BROKERS'], 0, signal));
   }
 }
 

@@ -3,7 +3,7 @@
  *
  * Calls made in one turn of the event loop leave in one write; replies settle them in order. When the connection is lost, calls that
  * were never written, those that the broker refused because it is shutting down, and those that may safely be made twice, are made
- * again on another broker, in their order; the rest fail with DISCONNECTED, because a publish without an answer may have been stored.
+ * again on another broker, in their order; the rest, publishes without a dedupe id, fail with DISCONNECTED, because they may have been stored.
  * A call has `timeoutMs` from when it was made.
  */
 import { performance } from 'node:perf_hooks';
@@ -21,6 +21,8 @@ const WATCH_MS = 100;
 export interface Call extends Command {
   /** Whether it may be carried out twice: a read, or a publish with an id. */
   readonly repeatable: boolean;
+  /** How many brokers it was sent to; those that refused it because they shut down do not count. */
+  attempts: number;
   readonly deadline: number;
 }
 
@@ -75,8 +77,10 @@ export class Requests implements Owner<Call> {
   }
 
   answered(call: Call, reply: Reply): void {
-    if (reply instanceof RumormillError && reply.code === 'CLOSING') this.#refused.push(call);
-    else {
+    if (reply instanceof RumormillError && reply.code === 'CLOSING') {
+      call.attempts -= 1;
+      this.#refused.push(call);
+    } else {
       this.#done(call);
       call.settle(reply, this.#connection!.broker);
     }
@@ -101,8 +105,7 @@ export class Requests implements Owner<Call> {
     this.#unsent.prepend([...refused, ...unanswered.filter((call) => call.repeatable && now < call.deadline)]);
     for (const call of unanswered) {
       if (call.repeatable && now < call.deadline) continue;
-      const text = `connection with ${address} lost: ${reason}${call.repeatable ? '' : '; the message may still be delivered'}`;
-      this.#fail(call, new RumormillError('DISCONNECTED', text));
+      this.#fail(call, new RumormillError('DISCONNECTED', `connection with ${address} lost: ${reason}`));
     }
     this.#flush();
   }
@@ -117,7 +120,10 @@ export class Requests implements Owner<Call> {
   #flush(): void {
     if (this.#unsent.length === 0 || this.#signal.aborted) return;
     if (this.#connection === undefined) return void this.#connect();
-    if (this.#connection.writable) this.#connection.write(this.#unsent.clear());
+    if (!this.#connection.writable) return;
+    const calls = this.#unsent.clear();
+    for (const call of calls) call.attempts += 1;
+    this.#connection.write(calls);
   }
 
   async #connect(): Promise<void> {
@@ -162,7 +168,7 @@ export class Requests implements Owner<Call> {
 
   async #probe(connection: Connection<Call>): Promise<void> {
     this.#probing = true;
-    const alive = await this.#dialer.isAlive(connection.address, this.#signal);
+    const alive = await this.#dialer.isAlive(connection.address);
     this.#probing = false;
     if (alive) connection.quietSince = performance.now();
     else connection.destroy('the broker does not answer');

@@ -13,8 +13,6 @@ import { CursorFile } from './cursor-file.ts';
 import { LineWriter } from './line-writer.ts';
 import { type LineFormat, messageLine } from './message-line.ts';
 
-const BLOCK_MS = 5_000; // how long one poll waits: a broker gone without a word is noticed little later
-
 interface Flags extends BrokerFlags {
   readonly from: string;
   readonly count?: number;
@@ -80,7 +78,7 @@ async function print(client: Client, topics: readonly string[], place: string, f
   if (from !== place) await file?.write(from); // a run that is killed before its first message has its place too
   const format: LineFormat = flags.json ? 'json' : flags.raw ? 'raw' : 'text';
   const limit = flags.count === undefined ? {} : { limit: flags.count };
-  const subscription = client.subscribe(topics, { from, signal, blockMs: BLOCK_MS, ...limit });
+  const subscription = client.subscribe(topics, { from, signal, ...limit });
   for await (const { cursor, messages } of subscription.batches()) {
     await printBatch(messages, format, sinks);
     if (signal.aborted) return; // nobody may have read it

@@ -1,11 +1,14 @@
 /**
  * A subscription: long-polls without end, as an async iterable of messages or of batches.
  *
- * It goes on from its cursor on whichever broker answers, so it misses nothing and repeats nothing when a broker dies. `latest` is turned into a
- * cursor at once, so that what is published from then on is not lost either when the first broker dies before it has anything.
+ * It goes on from its cursor on whichever broker answers, so it misses nothing and repeats nothing when a broker dies; what two brokers took of one
+ * retried publish comes once (repeats.ts). `latest` is turned into a cursor at once, so that what is published from then on is not lost either when
+ * the first broker dies before it has anything.
  */
+import { performance } from 'node:perf_hooks';
 import type { Message, PollResult } from './message.ts';
 import type { PollRequest } from './poller.ts';
+import { Repeats } from './repeats.ts';
 
 export interface SubscribeOptions {
   /** `latest` (the default), `earliest`, or a cursor. */
@@ -15,8 +18,6 @@ export interface SubscribeOptions {
   readonly count?: number;
   /** End after this many messages in all; no batch goes beyond. Default: never. */
   readonly limit?: number;
-  /** How long one poll waits at the broker, ms. Default 25,000. */
-  readonly blockMs?: number;
 }
 
 const COUNT = 1_000;
@@ -27,6 +28,7 @@ export class Subscription implements AsyncIterable<Message> {
   readonly #options: SubscribeOptions;
   readonly #poll: (request: PollRequest) => Promise<PollResult>;
   readonly #close: () => void;
+  readonly #repeats = new Repeats(() => performance.now());
   #cursor: string;
 
   /** @param poll rejects with the signal's reason once the subscription's signal is aborted */
@@ -53,14 +55,15 @@ export class Subscription implements AsyncIterable<Message> {
 
   /** What each poll brought, never empty. When the consumer asks for the next batch, `cursor` stands behind this one. */
   async *batches(): AsyncGenerator<PollResult, void, undefined> {
-    const { signal, count = COUNT, limit = Infinity, blockMs = BLOCK_MS } = this.#options;
+    const { signal, count = COUNT, limit = Infinity } = this.#options;
     try {
       if (this.#cursor === 'latest') this.#cursor = (await this.#poll(this.#request(1, 0))).cursor;
       for (let left = limit; left > 0; ) {
-        const result = await this.#poll(this.#request(Math.min(count, left), blockMs));
-        left -= result.messages.length;
-        if (result.messages.length > 0) yield result;
-        this.#cursor = result.cursor;
+        const { cursor, messages: polled } = await this.#poll(this.#request(Math.min(count, left), BLOCK_MS));
+        const messages = this.#repeats.without(polled);
+        left -= messages.length;
+        if (messages.length > 0) yield { cursor, messages };
+        this.#cursor = cursor;
       }
     } catch (error) {
       if (signal?.aborted !== true) throw error; // an aborted subscription ends as a loop that is left does

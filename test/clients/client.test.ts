@@ -74,20 +74,43 @@ t.test('an answer that makes no sense is a PROTOCOL error', async (t) => {
   t.equal((await failure(client.range('news'))).code, 'PROTOCOL');
 });
 
-t.test('when the connection is lost, what was written and has no id may have been delivered, and fails', async (t) => {
+t.test('when the connection is lost, a publish is made again on another broker, with the same id', async (t) => {
   const second = await FakeBroker.start(t);
   const first = await FakeBroker.start(t, () => DROP);
   const client = await open(t, [first.address, second.address]);
-  const error = await failure(client.publish('news', 'x'));
-  t.equal(error.code, 'DISCONNECTED');
-  t.match(error.message, /may still be delivered/);
-  t.match(await client.publish('news', 'y'), { id: `1@${second.address}` }, 'the next goes to another broker');
+  const published = await client.publish('news', 'x');
+  t.match(published, { id: `1@${second.address}`, lamport: 1, attempts: 2 });
+  const ids = [first, second].map(({ commands }) => commands.map((args) => option(args, 'ID')));
+  t.strictSame(ids, [[published.dedupeId], [published.dedupeId]]);
 });
 
-t.test('publishes with an id, and reads, are made again on another broker, in order', async (t) => {
+t.test('each publish has a short id of its own, whichever client it is from', async (t) => {
+  const broker = await FakeBroker.start(t);
+  const clients = await Promise.all([1, 2, 3].map(() => open(t, broker)));
+  const published = await Promise.all(clients.flatMap((client) => Array.from({ length: 100 }, () => client.publish('news', 'x'))));
+  const ids = [...published.map(({ dedupeId }) => dedupeId!), clients[0]!.dedupeId()];
+  t.equal(new Set(ids).size, 301);
+  t.strictSame(new Set(published.map(({ attempts }) => attempts)), new Set([1]));
+  t.strictSame(new Set(broker.commands.map((args) => option(args, 'ID'))), new Set(ids.slice(0, 300)));
+  t.strictSame(ids.filter((id) => !/^[\w-]{13,29}$/.test(id)), []);
+});
+
+t.test('without an id, a publish whose connection is lost fails, since it may have been delivered', async (t) => {
+  const cases = [[{ idempotent: false }, {}], [{}, { acks: 'none' }]] as const;
+  for (const [options, publish] of cases) {
+    const second = await FakeBroker.start(t);
+    const first = await FakeBroker.start(t, () => DROP);
+    const client = await open(t, [first.address, second.address], options);
+    t.match(await failure(client.publish('news', 'x', publish)), { code: 'DISCONNECTED', message: /may still be delivered$/ });
+    t.match(await client.publish('news', 'y', publish), { id: `1@${second.address}`, dedupeId: null }, 'the next goes to another broker');
+    t.ok([...first.commands, ...second.commands].every((args) => option(args, 'ID') === undefined));
+  }
+});
+
+t.test('publishes and reads are made again on another broker, in order', async (t) => {
   const second = await FakeBroker.start(t, ([name]) => (name === 'LATEST' ? message(3, 'from the second') : 9));
   const first = await FakeBroker.start(t, () => DROP);
-  const client = await open(t, [first.address, second.address]);
+  const client = await open(t, [first.address, second.address], { idempotent: false });
   const [a, latest, b] = await Promise.all([
     client.publish('news', 'a', { id: 'a' }), client.latest('news'), client.publish('news', 'b', { id: 'b' }),
   ]);
@@ -95,16 +118,41 @@ t.test('publishes with an id, and reads, are made again on another broker, in or
   t.strictSame(second.commands.map(([name, , payload]) => [name, payload]), [['PUBLISH', 'a'], ['LATEST', undefined], ['PUBLISH', 'b']]);
 });
 
+t.test('an error after which the message may be stored tells with which id to publish it again', async (t) => {
+  const errors: Record<string, RumormillError> = {
+    'no quorum': new RumormillError('NOQUORUM', 'on disk on 1 of 2'), 'disk full': new RumormillError('DISKFULL', 'no room; nothing was stored'),
+  };
+  const second = await FakeBroker.start(t, ([, , payload]) => errors[payload!]!);
+  const first = await FakeBroker.start(t, ([, , payload]) => (payload === 'no quorum' ? errors[payload]! : DROP));
+  const client = await open(t, [first.address, second.address]);
+  t.match(await failure(client.publish('news', 'no quorum', { id: 'a' })), { code: 'NOQUORUM', message: 'on disk on 1 of 2; published again with id "a" it is not doubled' });
+  const twice = await failure(client.publish('news', 'disk full', { id: 'b' }));
+  t.match(twice, { code: 'DISKFULL', message: /may still be delivered; published again with id "b"/ }, 'the first broker may have stored it');
+  t.equal((await failure(client.publish('news', 'disk full', { id: 'c' }))).message, 'no room; nothing was stored', 'asked once, it is not stored');
+});
+
+t.test('no broker any more: a publish that was written says that it may be stored', async (t) => {
+  const broker = await FakeBroker.start(t, () => {
+    void broker.stop();
+    return undefined;
+  });
+  const client = await open(t, broker, { timeoutMs: 300 });
+  const [written, never] = [await failure(client.publish('news', 'x', { id: 'x' })), await failure(client.publish('news', 'y'))];
+  t.match(written, { code: 'UNREACHABLE', message: /may still be delivered; published again with id "x"/ });
+  t.match(never, { code: 'UNREACHABLE', message: /connection refused\)$/ });
+});
+
 t.test('what a broker refuses because it is shutting down goes to another', async (t) => {
   const second = await FakeBroker.start(t);
   const first = await FakeBroker.start(t, ([, , payload]) => (payload === 'a' ? 1 : new RumormillError('CLOSING', 'shutting down; nothing was stored')));
   const client = await open(t, [first.address, second.address]);
-  const ids = await Promise.all(['a', 'b', 'c'].map(async (payload) => (await client.publish('news', payload)).id));
-  t.strictSame(ids, [`1@${first.address}`, `1@${second.address}`, `2@${second.address}`]);
+  const published = await Promise.all(['a', 'b', 'c'].map((payload) => client.publish('news', payload)));
+  t.strictSame(published.map(({ id }) => id), [`1@${first.address}`, `1@${second.address}`, `2@${second.address}`]);
+  t.strictSame(published.map(({ attempts }) => attempts), [1, 1, 1], 'a broker that refused has stored nothing');
   t.strictSame(second.commands.map(([, , payload]) => payload), ['b', 'c']);
 });
 
-t.test('publishing on while the broker goes away crashes nothing, and settles every publish', async (t) => {
+t.test('publishing on while the broker goes away crashes nothing, and every publish is acknowledged', async (t) => {
   const second = await FakeBroker.start(t);
   let left = 20;
   const first = await FakeBroker.start(t, (_args, socket) => {
@@ -112,12 +160,7 @@ t.test('publishing on while the broker goes away crashes nothing, and settles ev
     return left > 0 ? left : undefined;
   });
   const client = await open(t, [first.address, second.address]);
-  const outcomes: string[] = [];
-  while (!outcomes.includes('DISCONNECTED') || second.commands.length < 20) {
-    const publishes = [client.publish('news', 'x'), client.publish('news', 'y')];
-    for (const { status, ...rest } of await Promise.allSettled(publishes)) outcomes.push(status === 'fulfilled' ? 'ok' : code((rest as { reason: unknown }).reason));
-  }
-  t.strictSame(new Set(outcomes), new Set(['ok', 'DISCONNECTED']));
+  while (second.commands.length < 20) await Promise.all([client.publish('news', 'x'), client.publish('news', 'y')]);
 });
 
 t.test('no broker: after timeoutMs UNREACHABLE, with every address and why', async (t) => {
@@ -174,8 +217,33 @@ t.test('a broker that falls silent is noticed by a probe, long before timeoutMs'
   const client = await open(t, [first.address, second.address], { timeoutMs: 60_000, silenceMs: 100, connectTimeoutMs: 100 });
   await client.publish('news', 'x');
   first.isFrozen = true;
-  t.equal((await within('the publish with an id moves', client.publish('news', 'y', { id: 'y' }))).lamport, 1);
+  t.equal((await within('the publish moves', client.publish('news', 'y'))).lamport, 1);
   t.equal(second.commands.length, 1);
+});
+
+t.test('a broker that is silent does not hold up the search for one that answers', async (t) => {
+  const [silent, second] = [await FakeBroker.start(t), await FakeBroker.start(t)];
+  const first = await FakeBroker.start(t, () => DROP);
+  first.others = [silent.address, second.address];
+  const client = await open(t, first, { connectTimeoutMs: 60_000, timeoutMs: 60_000 });
+  silent.isFrozen = true;
+  await first.stop();
+  t.equal((await within('the publish is answered', client.publish('news', 'x'))).id, `1@${second.address}`);
+  t.equal(silent.connections, 1, 'it was asked first');
+  t.equal(client.knownBrokers[0], second.address);
+});
+
+t.test('those who probe at the same time share a connection', async (t) => {
+  const broker = await FakeBroker.start(t, () => undefined);
+  const client = await open(t, broker, { silenceMs: 50, connectTimeoutMs: 60_000 });
+  const calls = [client.latest('news'), ...Array.from({ length: 5 }, () => client.poll('news', { cursor: 'earliest', blockMs: 1 }))].map(failure);
+  await waitFor('all have asked', () => broker.commands.length === 6);
+  const before = broker.connections;
+  broker.isFrozen = true;
+  await waitFor('it is probed', () => broker.connections > before);
+  await client.close();
+  await Promise.all(calls);
+  t.equal(broker.connections, before + 1);
 });
 
 t.test('a broker that is only slow is left alone', async (t) => {

@@ -9,7 +9,9 @@ import { CursorFile } from '../../clients/cursor-file.ts';
 import { readLines } from '../../clients/line-reader.ts';
 import { LineWriter } from '../../clients/line-writer.ts';
 import { settingsOf } from '../../clients/options.ts';
+import { toMessage } from '../../clients/message.ts';
 import { Queue } from '../../clients/queue.ts';
+import { REPEAT_IDS_MAX, REPEAT_WINDOW_MS, Repeats } from '../../clients/repeats.ts';
 
 t.test('queue: first in, first out, however long, and what is put before it comes first', async (t) => {
   const queue = new Queue<number>();
@@ -32,6 +34,25 @@ t.test('backoff: none at first, then doubling to its greatest, half of it random
 t.test('options: defaults, each address once and in canonical form', async (t) => {
   t.match(settingsOf({ brokers: 'LOCALHOST:3000, [::0:1]:3000,localhost:3000' }), { brokers: ['localhost:3000', '[::1]:3000'], timeoutMs: 10_000 });
   for (const timeoutMs of [0, 1.5, NaN, 2 ** 31]) t.throws(() => settingsOf({ brokers: 'a:1', timeoutMs }), { code: 'CONFIG', message: /timeoutMs/ });
+});
+
+t.test('repeats: an id that comes with another message is one, for a time, and the newest ids are kept', async (t) => {
+  let now = 0;
+  const repeats = new Repeats(() => now);
+  const published = (dedupeId: string | null, broker: string, topic = 'news'): ReturnType<typeof toMessage> =>
+    toMessage({ id: `1@${broker}`, topic, lamport: 1, key: null, headers: [], payload: Buffer.alloc(0), dedupeId });
+  const kept = (...messages: ReturnType<typeof toMessage>[]): number => repeats.without(messages).length;
+  t.equal(kept(published('x', 'a:1'), published('x', 'b:1')), 1);
+  t.equal(kept(published('x', 'a:1')), 1, 'the very same message is whatever its cursor says');
+  t.equal(kept(published('x', 'b:1', 'sport')), 1, 'ids are a topic\'s own');
+  t.equal(kept(published(null, 'a:1'), published(null, 'b:1')), 2);
+  now = REPEAT_WINDOW_MS;
+  t.equal(kept(published('x', 'b:1')), 1);
+  t.equal(repeats.size, 1, 'what is out of the window is forgotten');
+  for (let each = 1; each < REPEAT_IDS_MAX; each += 1) repeats.without([published(`${each}`, 'a:1')]);
+  t.equal(kept(published('x', 'c:1')), 0, 'the oldest is still known');
+  t.equal(kept(published('one more', 'a:1'), published('x', 'd:1')), 2);
+  t.equal(repeats.size, REPEAT_IDS_MAX);
 });
 
 async function linesOf(chunks: readonly Buffer[], max = 100): Promise<string[]> {

@@ -89,9 +89,57 @@ t.test('latest is a cursor before anything is waited for, so that nothing is los
 t.test('a broker that falls silent while a poll waits is noticed', async (t) => {
   const second = await FakeBroker.start(t, logOf(['a']));
   const first = await FakeBroker.start(t, () => undefined);
-  const client = await open(t, [first, second], { pollGraceMs: 100 });
-  const { messages } = await within('the poll moves', client.poll('news', { cursor: 'earliest', blockMs: 100 }));
+  const client = await open(t, [first, second], { silenceMs: 100, connectTimeoutMs: 100, timeoutMs: 60_000 });
+  const polled = client.poll('news', { cursor: 'earliest', blockMs: 60_000 });
+  await waitFor('it waits', () => first.asked('POLL').length === 1);
+  first.isFrozen = true;
+  const { messages } = await within('the poll moves', polled);
   t.equal(messages[0]!.text, 'a');
+});
+
+t.test('a broker that answers a poll late, but lives, is left alone', async (t) => {
+  let answer: (() => void) | undefined;
+  const broker = await FakeBroker.start(t, () => new Promise((resolve) => (answer = (): void => resolve(['c1', [message(1, 'a')]]))));
+  const client = await open(t, [broker], { silenceMs: 20, connectTimeoutMs: 1000 });
+  const polled = client.poll('news', { cursor: 'earliest', blockMs: 1 });
+  await waitFor('it was probed more than once', () => broker.connections > 3);
+  answer!();
+  t.equal((await polled).messages[0]!.text, 'a');
+  t.equal(broker.asked('POLL').length, 1);
+});
+
+t.test('a long wait is made of short ones, each from where the last one ended', async (t) => {
+  let polls = 0;
+  const broker = await FakeBroker.start(t, () => ((polls += 1) < 3 ? [`c${polls}`, []] : ['c3', [message(1, 'a')]]));
+  const client = await open(t, [broker]);
+  t.match(await client.poll('news', { cursor: 'earliest', blockMs: 60_000 }), { cursor: 'c3', messages: [{ text: 'a' }] });
+  t.strictSame(broker.asked('POLL').map((args) => option(args, 'CURSOR')), ['earliest', 'c1', 'c2']);
+  t.ok(broker.asked('POLL').every((args) => Number(option(args, 'BLOCK')) <= 1000));
+});
+
+t.test('what two brokers took of one retried publish is delivered once, and does not count towards the limit', async (t) => {
+  const second = await FakeBroker.start(t, (args) => (option(args, 'CURSOR') === 'c2'
+    ? ['c4', [message(2, 'b', { id: '2@b:1', dedupeId: 'b' }), message(3, 'other topic', { topic: 'sport', dedupeId: 'b' })]]
+    : ['c6', [message(4, 'no id'), message(5, 'c', { dedupeId: 'c' })]]));
+  const first = await FakeBroker.start(t, (args) => (option(args, 'CURSOR') === 'earliest'
+    ? ['c2', [message(1, 'a', { id: '1@a:1', dedupeId: 'a' }), message(2, 'b', { id: '2@a:1', dedupeId: 'b' })]] : DROP));
+  const client = await open(t, [first, second]);
+  const seen: string[] = [];
+  for await (const { text } of client.subscribe(['news', 'sport'], { from: 'earliest', limit: 5 })) seen.push(text);
+  t.strictSame(seen, ['a', 'b', 'other topic', 'no id', 'c']);
+  t.strictSame(second.asked('POLL').map((args) => option(args, 'COUNT')), ['3', '2']);
+});
+
+t.test('a batch of nothing but repeats is passed over', async (t) => {
+  const twice = [message(1, 'a', { id: '1@a:1', dedupeId: 'a' }), message(1, 'a', { id: '1@b:1', dedupeId: 'a' })];
+  const broker = await FakeBroker.start(t, (args) => {
+    const index = ['earliest', 'c1', 'c2'].indexOf(option(args, 'CURSOR')!);
+    return [`c${index + 1}`, [twice[index] ?? message(2, 'b')]];
+  });
+  const client = await open(t, [broker]);
+  const batches: string[][] = [];
+  for await (const { cursor, messages } of client.subscribe('news', { from: 'earliest', limit: 2 }).batches()) batches.push([cursor, ...messages.map(({ text }) => text)]);
+  t.strictSame(batches, [['c1', 'a'], ['c3', 'b']]);
 });
 
 t.test('a poll that every broker drops is tried with growing pauses, and ends', async (t) => {
