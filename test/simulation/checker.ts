@@ -5,10 +5,11 @@
  * An acknowledgement covers what its level promises. `local` is one disk: where that disk was wiped or rolled back before any other held the
  * message, its loss is excused. `quorum` and `all` are never excused, since only a minority of the disks is ever touched.
  */
-import type { Address } from '../../brokers/core/address.ts';
+import { type Address, compareAddresses } from '../../brokers/core/address.ts';
 import type { Attempt, Delivery, History, Publication, Subscription } from './history.ts';
 import { type Entry, Ledger } from './ledger.ts';
 import { HOLDS } from './limits.ts';
+import type { TermEvent } from './world.ts';
 
 export interface Violation {
   readonly kind: string;
@@ -163,13 +164,20 @@ class Checker {
     }
   }
 
-  /** What a broker has announced in one term it never takes back to a lower one, in no later life either, unless its disk was lost. */
+  /**
+   * A broker's term never falls, in no later life either, unless its disk was lost. In one term it may leave a coordinator for a higher one, as
+   * when a partition heals, and never for a lower one.
+   */
   #checkTerms(): void {
-    const highest = new Map<Address, number>();
-    for (const { kind, broker, term } of this.#history.terms) {
-      const before = kind === 'replaced' ? 0 : (highest.get(broker) ?? 0);
-      if (kind !== 'replaced' && term < before) this.#violated('term', `${broker} ${kind} in term ${term} after ${before}`);
-      highest.set(broker, kind === 'replaced' ? 0 : Math.max(before, term));
+    const newest = new Map<Address, TermEvent>();
+    for (const event of this.#history.terms) {
+      const { kind, broker, term, coordinator } = event;
+      const before = newest.get(broker);
+      if (kind === 'replaced') newest.delete(broker);
+      else if (before !== undefined && term < before.term) this.#violated('term', `${broker} ${kind} in term ${term} after ${before.term}`);
+      else if (term === before?.term && coordinator !== undefined && before.coordinator !== undefined && compareAddresses(coordinator, before.coordinator) < 0) {
+        this.#violated('term', `${broker} chose ${coordinator} after ${before.coordinator} in term ${term}`);
+      } else if (kind === 'chosen' || before === undefined) newest.set(broker, event);
     }
   }
 

@@ -70,7 +70,10 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   },
   { name: 'a feed does not go back for what is grafted', patches: [['core/feed.js', `if (position >= this.position)\n            return;`, `return;`]] },
-  { name: 'keeps what it held back when a transaction fails', patches: [['gossip.js', `        this.#holdBack.clear();\n        this.#plumtree.rolledBack(this.#runtime.clock.now());`, ``]] },
+  {
+    name: 'what a failed transaction dropped still counts as accepted',
+    patches: [['core/log.js', `        this.#accepted = new VersionVector(this.vector.entries());\n        this.#release([`, `        this.#release([`]],
+  },
   { name: 'a full disk drops a batch and it is acknowledged', patches: [['host.js', `failed: (error) => this.#refuse(draft, error, acks === 'none' ? () => undefined : done),`, `failed: () => done({ lamport: this.#lamport.time }),`]] },
   { name: 'trusts the position in a cursor of another process', patches: [['core/reader.js', `cursor.instance === log.instance && `, ``]] },
   { name: 'a cursor covers the log although the reply was cut', patches: [['core/reader.js', `const atEnd = position >= log.position;`, `const atEnd = true;`]] },
