@@ -4,8 +4,8 @@ import type { StoredBatch } from '../../brokers/core/record.ts';
 import { draft, origin } from '../support/record.ts';
 import { check } from './checker.ts';
 import type { DiskEvent } from './disk.ts';
-import type { TermEvent } from './world.ts';
 import type { Attempt, Delivery, History, Publication, Subscription } from './history.ts';
+import type { TermEvent } from './world.ts';
 
 const [A, B, C] = [1, 2, 3].map((host) => parseAddress(`10.0.0.${host}:3000`)) as [Address, Address, Address];
 const [AT_A, AT_B] = [origin(A, 1), origin(B, 2)];
