@@ -12,7 +12,7 @@ import { performance } from 'node:perf_hooks';
 import { type Address, splitAddress } from '../brokers/core/address.ts';
 import { messageOf, RumormillError } from '../brokers/core/error.ts';
 import { type Reply, ReplyParser } from '../brokers/wire/reply-parser.ts';
-import { Queue } from './queue.ts';
+import { Queue } from '../brokers/core/queue.ts';
 
 /** Bytes that may wait in a socket before its owner is asked to hold back: what waits with the owner can still go elsewhere. */
 const SOCKET_BYTES_MAX = 1024 * 1024;

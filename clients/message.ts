@@ -13,6 +13,8 @@ export interface Message {
   readonly payload: Buffer;
   /** The dedupe id that it was published with. */
   readonly dedupeId: string | null;
+  /** When it was published with that id, ms since 1970 by the clock of the broker that took it. */
+  readonly time: number | null;
   /** The payload as UTF-8 text. */
   readonly text: string;
 }
@@ -23,12 +25,12 @@ export interface PollResult {
   readonly messages: readonly Message[];
 }
 
-export function toMessage({ id, topic, lamport, key, headers, payload, dedupeId }: WireMessage): Message {
+export function toMessage({ id, topic, lamport, key, headers, payload, dedupe }: WireMessage): Message {
   const names: Record<string, string> = {};
   for (let index = 0; index + 1 < headers.length; index += 2) names[headers[index]!] = headers[index + 1]!;
   const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
   return {
-    id, topic, lamport, key, headers: names, payload: bytes, dedupeId,
+    id, topic, lamport, key, headers: names, payload: bytes, dedupeId: dedupe?.id ?? null, time: dedupe?.time ?? null,
     get text() {
       return bytes.toString('utf8');
     },

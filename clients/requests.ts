@@ -13,7 +13,7 @@ import type { Reply } from '../brokers/wire/reply-parser.ts';
 import type { Command, Connection, Owner } from './connection.ts';
 import type { Dialer } from './dialer.ts';
 import type { Settings } from './options.ts';
-import { Queue } from './queue.ts';
+import { Queue } from '../brokers/core/queue.ts';
 
 const WATCH_MS = 100;
 

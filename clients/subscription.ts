@@ -5,7 +5,6 @@
  * retried publish comes once (repeats.ts). `latest` is turned into a cursor at once, so that what is published from then on is not lost either when
  * the first broker dies before it has anything.
  */
-import { performance } from 'node:perf_hooks';
 import type { Message, PollResult } from './message.ts';
 import type { PollRequest } from './poller.ts';
 import { Repeats } from './repeats.ts';
@@ -28,7 +27,7 @@ export class Subscription implements AsyncIterable<Message> {
   readonly #options: SubscribeOptions;
   readonly #poll: (request: PollRequest) => Promise<PollResult>;
   readonly #close: () => void;
-  readonly #repeats = new Repeats(() => performance.now());
+  readonly #repeats = new Repeats();
   #cursor: string;
 
   /** @param poll rejects with the signal's reason once the subscription's signal is aborted */

@@ -6,7 +6,7 @@
  * that are not remembered any more.
  */
 import { assert, type RumormillError } from './error.ts';
-import { Fifo } from './fifo.ts';
+import { Queue } from './queue.ts';
 import type { Origin } from './record.ts';
 import { type Vector, VersionVector } from './version-vector.ts';
 
@@ -31,7 +31,7 @@ interface Entry {
 /** Of one topic. */
 interface Ids {
   readonly entries: Map<string, Entry>;
-  readonly order: Fifo<Entry>; // in which they came; an entry that was taken out or replaced may still stand here
+  readonly order: Queue<Entry>; // in which they came; an entry that was taken out or replaced may still stand here
 }
 
 export class Dedupe {
@@ -111,7 +111,7 @@ export class Dedupe {
 
   #put(topic: string, entry: Entry, now: number): void {
     let ids = this.#topics.get(topic);
-    if (ids === undefined) this.#topics.set(topic, (ids = { entries: new Map(), order: new Fifo() }));
+    if (ids === undefined) this.#topics.set(topic, (ids = { entries: new Map(), order: new Queue() }));
     this.#drop(ids, ids.entries.get(entry.id)); // an expired one
     ids.entries.set(entry.id, entry);
     ids.order.push(entry);

@@ -8,7 +8,7 @@
  * another origin; so each origin has its waiters, by seq. Timeouts are the same for all, so those go by arrival.
  */
 import { RumormillError } from './error.ts';
-import { Fifo } from './fifo.ts';
+import { Queue } from './queue.ts';
 import { Heap } from './heap.ts';
 import type { Origin } from './record.ts';
 
@@ -23,7 +23,7 @@ interface Waiter {
 }
 
 /** Who waits for an origin's records. */
-interface Queue {
+interface Waiting {
   seqs: readonly number[]; // descending
   readonly waiters: Readonly<Record<ReplicaLevel, Heap<Waiter>>>;
 }
@@ -31,8 +31,8 @@ interface Queue {
 export class Quorum {
   readonly #timeoutMs: number;
   readonly #seqs: (origin: Origin) => readonly number[];
-  readonly #queues = new Map<Origin, Queue>();
-  readonly #arrivals = new Fifo<Waiter>();
+  readonly #waiting = new Map<Origin, Waiting>();
+  readonly #arrivals = new Queue<Waiter>();
 
   /** @param seqs how far each configured broker, and oneself, holds an origin's records */
   constructor(timeoutMs: number, seqs: (origin: Origin) => readonly number[]) {
@@ -42,19 +42,19 @@ export class Quorum {
 
   /** Calls `done` once enough brokers have the record, or with NOQUORUM. */
   wait(level: ReplicaLevel, origin: Origin, seq: number, now: number, done: (error?: RumormillError) => void): void {
-    const queue = this.#queues.get(origin);
-    if (seq <= reached(level, queue?.seqs ?? this.#sorted(origin))) return done();
+    const waiting = this.#waiting.get(origin);
+    if (seq <= reached(level, waiting?.seqs ?? this.#sorted(origin))) return done();
     const waiter = { origin, seq, since: now, done };
-    (queue ?? this.#open(origin)).waiters[level].push(waiter);
+    (waiting ?? this.#open(origin)).waiters[level].push(waiter);
     this.#arrivals.push(waiter);
   }
 
   /** Brokers may hold more than before. */
   update(): void {
-    for (const [origin, queue] of this.#queues) {
-      queue.seqs = this.#sorted(origin);
-      for (const level of REPLICA_LEVELS) this.#release(queue.waiters[level], reached(level, queue.seqs));
-      if (REPLICA_LEVELS.every((level) => queue.waiters[level].size === 0)) this.#queues.delete(origin);
+    for (const [origin, waiting] of this.#waiting) {
+      waiting.seqs = this.#sorted(origin);
+      for (const level of REPLICA_LEVELS) this.#release(waiting.waiters[level], reached(level, waiting.seqs));
+      if (REPLICA_LEVELS.every((level) => waiting.waiters[level].size === 0)) this.#waiting.delete(origin);
     }
     this.#forgetAnswered();
   }
@@ -69,11 +69,11 @@ export class Quorum {
     this.#giveUp(now, () => true);
   }
 
-  #open(origin: Origin): Queue {
+  #open(origin: Origin): Waiting {
     const heap = (): Heap<Waiter> => new Heap((a, b) => a.seq < b.seq);
-    const queue = { seqs: this.#sorted(origin), waiters: { quorum: heap(), all: heap() } };
-    this.#queues.set(origin, queue);
-    return queue;
+    const waiting = { seqs: this.#sorted(origin), waiters: { quorum: heap(), all: heap() } };
+    this.#waiting.set(origin, waiting);
+    return waiting;
   }
 
   #sorted(origin: Origin): number[] {
@@ -93,7 +93,7 @@ export class Quorum {
   }
 
   #forgetAnswered(): void {
-    while (this.#arrivals.size > 0 && this.#arrivals.first!.done === undefined) this.#arrivals.shift();
+    while (this.#arrivals.length > 0 && this.#arrivals.first!.done === undefined) this.#arrivals.shift();
   }
 
   #timeout(waiter: Waiter, now: number): RumormillError {

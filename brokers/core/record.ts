@@ -74,7 +74,7 @@ export interface Message {
   readonly key: string | null;
   readonly headers: HeaderList;
   readonly payload: Uint8Array;
-  readonly dedupeId: string | null; // what the publisher gave as ID
+  readonly dedupe: { readonly id: string; readonly time: number } | null; // what the publisher gave as ID, and the batch's wall-clock time
 }
 
 /** @throws RumormillError PROTOCOL for what is not an origin */
@@ -163,6 +163,7 @@ export function messagesOf(batch: RecordBatch, from = 0, to: number = batch.coun
     const end = offset + lengths[index]!;
     if (index >= from) {
       const lamport = batch.lamport + index;
+      const id = meta.ids?.[index] ?? null;
       messages.push({
         id: `${lamport}@${address}`,
         topic: batch.topic,
@@ -170,7 +171,7 @@ export function messagesOf(batch: RecordBatch, from = 0, to: number = batch.coun
         key: meta.keys?.[index] ?? null,
         headers: meta.headers?.[index] ?? [],
         payload: batch.body.subarray(offset, end),
-        dedupeId: meta.ids?.[index] ?? null,
+        dedupe: id === null ? null : { id, time: batch.time },
       });
     }
     offset = end;

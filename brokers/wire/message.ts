@@ -1,6 +1,6 @@
 /**
- * Messages on the wire: `[id, topic, Lamport timestamp, key or nil, headers as a flat array, payload]`, and the dedupe id as a seventh element
- * of one that was published with an ID; for brokers that send them and clients that read them.
+ * Messages on the wire: `[id, topic, Lamport timestamp, key or nil, headers as a flat array, payload]`, and where it was published with an ID, that
+ * dedupe id and the wall-clock time (ms since 1970) as seventh and eighth; for brokers that send them and clients that read them.
  */
 import { RumormillError } from '../core/error.ts';
 import type { Message } from '../core/record.ts';
@@ -8,20 +8,20 @@ import type { Reply } from './reply-parser.ts';
 import type { Value } from './resp.ts';
 
 export function encodeMessage(message: Message): Value {
-  const { id, topic, lamport, key, headers, payload, dedupeId } = message;
-  return dedupeId === null ? [id, topic, lamport, key, headers, payload] : [id, topic, lamport, key, headers, payload, dedupeId];
+  const { id, topic, lamport, key, headers, payload, dedupe } = message;
+  return dedupe === null ? [id, topic, lamport, key, headers, payload] : [id, topic, lamport, key, headers, payload, dedupe.id, dedupe.time];
 }
 
 /** @throws RumormillError PROTOCOL where the reply is not a message */
 export function decodeMessage(reply: Reply): Message {
   if (!Array.isArray(reply) || reply.length < 6) throw new RumormillError('PROTOCOL', 'reply is not a message');
-  const [id, topic, lamport, key, headers, payload, dedupeId = null] = reply;
+  const [id, topic, lamport, key, headers, payload, dedupeId = null, time = 0] = reply;
   if (!Array.isArray(headers) || !Buffer.isBuffer(payload) || typeof lamport !== 'number') {
     throw new RumormillError('PROTOCOL', 'reply is not a message');
   }
   return {
     id: text(id), topic: text(topic), lamport, key: key === null ? null : text(key), headers: headers.map(text), payload,
-    dedupeId: dedupeId === null ? null : text(dedupeId),
+    dedupe: dedupeId === null || typeof time !== 'number' ? null : { id: text(dedupeId), time },
   };
 }
 

@@ -112,7 +112,7 @@ export function option(args: readonly string[], name: string): string | undefine
 
 export function message(lamport: number, payload: string | Uint8Array, more: Partial<Message> = {}): Value {
   const bytes = typeof payload === 'string' ? Buffer.from(payload) : payload;
-  return encodeMessage({ id: `${lamport}@a:1`, topic: 'news', lamport, key: null, headers: [], payload: bytes, dedupeId: null, ...more });
+  return encodeMessage({ id: `${lamport}@a:1`, topic: 'news', lamport, key: null, headers: [], payload: bytes, dedupe: null, ...more });
 }
 
 /** An address on which nobody listens. */

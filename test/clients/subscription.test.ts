@@ -119,10 +119,10 @@ t.test('a long wait is made of short ones, each from where the last one ended', 
 
 t.test('what two brokers took of one retried publish is delivered once, and does not count towards the limit', async (t) => {
   const second = await FakeBroker.start(t, (args) => (option(args, 'CURSOR') === 'c2'
-    ? ['c4', [message(2, 'b', { id: '2@b:1', dedupeId: 'b' }), message(3, 'other topic', { topic: 'sport', dedupeId: 'b' })]]
-    : ['c6', [message(4, 'no id'), message(5, 'c', { dedupeId: 'c' })]]));
+    ? ['c4', [message(2, 'b', { id: '2@b:1', dedupe: { id: 'b', time: 0 } }), message(3, 'other topic', { topic: 'sport', dedupe: { id: 'b', time: 0 } })]]
+    : ['c6', [message(4, 'no id'), message(5, 'c', { dedupe: { id: 'c', time: 0 } })]]));
   const first = await FakeBroker.start(t, (args) => (option(args, 'CURSOR') === 'earliest'
-    ? ['c2', [message(1, 'a', { id: '1@a:1', dedupeId: 'a' }), message(2, 'b', { id: '2@a:1', dedupeId: 'b' })]] : DROP));
+    ? ['c2', [message(1, 'a', { id: '1@a:1', dedupe: { id: 'a', time: 0 } }), message(2, 'b', { id: '2@a:1', dedupe: { id: 'b', time: 0 } })]] : DROP));
   const client = await open(t, [first, second]);
   const seen: string[] = [];
   for await (const { text } of client.subscribe(['news', 'sport'], { from: 'earliest', limit: 5 })) seen.push(text);
@@ -131,7 +131,7 @@ t.test('what two brokers took of one retried publish is delivered once, and does
 });
 
 t.test('a batch of nothing but repeats is passed over', async (t) => {
-  const twice = [message(1, 'a', { id: '1@a:1', dedupeId: 'a' }), message(1, 'a', { id: '1@b:1', dedupeId: 'a' })];
+  const twice = [message(1, 'a', { id: '1@a:1', dedupe: { id: 'a', time: 0 } }), message(1, 'a', { id: '1@b:1', dedupe: { id: 'a', time: 0 } })];
   const broker = await FakeBroker.start(t, (args) => {
     const index = ['earliest', 'c1', 'c2'].indexOf(option(args, 'CURSOR')!);
     return [`c${index + 1}`, [twice[index] ?? message(2, 'b')]];

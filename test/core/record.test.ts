@@ -61,9 +61,9 @@ t.test('records are ordered by Lamport timestamp, then broker, then incarnation'
 t.test('messagesOf', async (t) => {
   const all = messagesOf(specimenBatch());
   t.strictSame(all.map(({ payload, ...rest }) => ({ ...rest, payload: payload.toString() })), [
-    { id: '41@10.0.0.1:3000', topic: 'news', lamport: 41, key: 'k', headers: ['a', '1', 'a', '2'], payload: 'one', dedupeId: null },
-    { id: '42@10.0.0.1:3000', topic: 'news', lamport: 42, key: null, headers: [], payload: '', dedupeId: 'id-1' },
-    { id: '43@10.0.0.1:3000', topic: 'news', lamport: 43, key: '', headers: [], payload: 'three', dedupeId: null },
+    { id: '41@10.0.0.1:3000', topic: 'news', lamport: 41, key: 'k', headers: ['a', '1', 'a', '2'], payload: 'one', dedupe: null },
+    { id: '42@10.0.0.1:3000', topic: 'news', lamport: 42, key: null, headers: [], payload: '', dedupe: { id: 'id-1', time: 1_700_000_000_000 } },
+    { id: '43@10.0.0.1:3000', topic: 'news', lamport: 43, key: '', headers: [], payload: 'three', dedupe: null },
   ]);
   for (let from = 0; from <= 3; from += 1) {
     for (let to = from; to <= 3; to += 1) {

@@ -79,7 +79,7 @@ export class Ledger {
     for (const [index, message] of messagesOf(batch).entries()) {
       const entry: Entry = {
         origin: batch.origin, seq: batch.seq + index, id: message.id, lamport: message.lamport, topic: batch.topic,
-        payload: Buffer.from(message.payload).toString(), dedupeId: message.dedupeId, causes, heldBy: new Map(), isOn: new Map(),
+        payload: Buffer.from(message.payload).toString(), dedupeId: message.dedupe?.id ?? null, causes, heldBy: new Map(), isOn: new Map(),
       };
       this.#note(entry, disk, at, isOwn);
     }

@@ -234,9 +234,9 @@ class Subscriber {
   }
 
   #take(reply: Reply, askedAt: number): void {
-    const { id, topic, payload, dedupeId } = decodeMessage(reply);
+    const { id, topic, payload, dedupe } = decodeMessage(reply);
     const delivery: Delivery = {
-      id, topic, payload: Buffer.from(payload).toString(), dedupeId, broker: this.caller.machine.address, askedAt, at: this.caller.world.time.now,
+      id, topic, payload: Buffer.from(payload).toString(), dedupeId: dedupe?.id ?? null, broker: this.caller.machine.address, askedAt, at: this.caller.world.time.now,
     };
     this.subscription.deliveries.push(delivery);
   }

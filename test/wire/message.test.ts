@@ -6,11 +6,11 @@ import { type Reply, ReplyParser } from '../../brokers/wire/reply-parser.ts';
 import { encodeReply } from '../../brokers/wire/resp.ts';
 import { specimenBatch } from '../support/record.ts';
 
-const PLAIN: Message = { id: '41@h:1', topic: 'news', lamport: 41, key: null, headers: [], payload: Buffer.from('x'), dedupeId: null };
+const PLAIN: Message = { id: '41@h:1', topic: 'news', lamport: 41, key: null, headers: [], payload: Buffer.from('x'), dedupe: null };
 
 t.test('the form that DESIGN gives it', async (t) => {
   t.strictSame(encodeMessage({ ...PLAIN, key: 'k', headers: ['a', '1'] }), ['41@h:1', 'news', 41, 'k', ['a', '1'], Buffer.from('x')]);
-  t.strictSame(encodeMessage({ ...PLAIN, dedupeId: 'i' }), ['41@h:1', 'news', 41, null, [], Buffer.from('x'), 'i']);
+  t.strictSame(encodeMessage({ ...PLAIN, dedupe: { id: 'i', time: 7 } }), ['41@h:1', 'news', 41, null, [], Buffer.from('x'), 'i', 7]);
 });
 
 t.test('round trip over the wire', async (t) => {
@@ -18,7 +18,7 @@ t.test('round trip over the wire', async (t) => {
     ...messagesOf(specimenBatch()),
     PLAIN,
     { ...PLAIN, topic: 'é\r\n', key: '', headers: ['', '', 'a', 'ü', 'a', 'b'], payload: Buffer.from([0, 255, 13, 10]) },
-    { ...PLAIN, dedupeId: '' },
+    { ...PLAIN, dedupe: { id: '', time: 1_700_000_000_000 } },
     { ...PLAIN, lamport: 999_999_999_999_999, payload: Buffer.alloc(0) },
   ];
   for (const message of messages) {
@@ -30,7 +30,7 @@ t.test('round trip over the wire', async (t) => {
 });
 
 t.test('what a later version adds behind is passed over', async (t) => {
-  const reply = [...(encodeMessage(PLAIN) as Reply[]), null, 'later'];
+  const reply = [...(encodeMessage(PLAIN) as Reply[]), null, null, 'later'];
   t.strictSame(decodeMessage(reply), PLAIN);
 });
 
@@ -40,7 +40,7 @@ t.test('what is not a message is refused', async (t) => {
   const cases: Reply[] = [
     null, 'text', 7, Buffer.from('x'), [], good.slice(0, 5), new RumormillError('ERR', 'x'),
     replace(0, null), replace(0, 7), replace(1, null), replace(1, []), replace(2, '41'), replace(2, null), replace(3, 7), replace(3, []),
-    replace(4, null), replace(4, 'a'), replace(4, ['a', null]), replace(4, ['a', 1]), replace(4, [['a', 'b']]), replace(5, null), replace(5, 'x'), [...good, 7],
+    replace(4, null), replace(4, 'a'), replace(4, ['a', null]), replace(4, ['a', 1]), replace(4, [['a', 'b']]), replace(5, null), replace(5, 'x'), [...good, 7, 7],
   ];
   for (const wrong of cases) {
     t.throws(() => decodeMessage(wrong), { code: 'PROTOCOL', message: /^reply is not a (message|string)$/ }, JSON.stringify(wrong));
