@@ -131,7 +131,7 @@ class Checker {
   /** A second copy of a dedupe id may be sent by a broker that cannot know that the subscriber has had the first one, because it lacks it. */
   #checkRepeated(name: string, { payload, broker, askedAt }: Delivery, entry: Entry, first: Entry | undefined): void {
     if (first === undefined) return;
-    const known = HOLDS.oneCopyDelivered && [entry, first].every(({ isOn }) => (isOn.get(broker) ?? Infinity) < askedAt);
+    const known = [entry, first].every(({ isOn }) => (isOn.get(broker) ?? Infinity) < askedAt);
     if (entry === first || entry.dedupeId === null || known) this.#violated('delivered twice', `${payload} to ${name} by ${broker}`);
     else this.counts.dropped += 1;
   }
@@ -141,8 +141,10 @@ class Checker {
     const question = this.#questions.get(entry.payload);
     if (question === undefined || had.has(question) || this.#isBefore(question, start)) return;
     const causes = (this.#ledger.byPayload.get(question) ?? []).filter((cause) => topics.includes(cause.topic));
-    if (causes.some((cause) => seqBefore(entry, cause) >= cause.seq)) this.#violated('causality', `${name} got ${entry.payload} before its question`);
-    else if (causes.length > 0) this.counts.answeredAhead += 1;
+    if (causes.length === 0) return;
+    const wasStored = causes.some((cause) => seqBefore(entry, cause) >= cause.seq);
+    if (wasStored || HOLDS.causalAcrossBrokers) this.#violated('causality', `${name} got ${entry.payload} before its question`);
+    else this.counts.answeredAhead += 1;
   }
 
   /** Whether it was there before the subscription began. */
