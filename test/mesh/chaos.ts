@@ -159,7 +159,7 @@ class Chaos {
 
   /** Reads all that a broker delivers, from the beginning. */
   async #checkDelivery({ address }: BrokerProcess, acknowledged: readonly string[]): Promise<void> {
-    const client = await connect({ brokers: address });
+    const client = await connect({ brokers: address, timeoutMs: HEAL_MS });
     const delivery = new Delivery();
     for (let cursor = 'earliest'; ; ) {
       const polled = await client.poll(TOPIC, { cursor, count: 10_000 });
