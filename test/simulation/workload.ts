@@ -119,7 +119,10 @@ export class Workload {
   }
 
   async #subscribe(subscriber: Subscriber): Promise<void> {
-    while (!this.#isOver) await subscriber.poll(subscriber.caller.dice.pick([0, 100, 2000]));
+    while (!this.#isOver) {
+      await subscriber.poll(subscriber.caller.dice.pick([0, 100, 2000]));
+      await subscriber.caller.rest(100);
+    }
     subscriber.caller.hangUp();
   }
 }
