@@ -27,6 +27,7 @@ interface Flags {
   readonly dataDir: string;
   readonly mesh: string;
   readonly acks: AckLevel;
+  readonly fanout?: string;
   readonly ackTimeout: number; // s
   readonly dedupeWindow: number; // s
   readonly dedupeIds: number;
@@ -54,6 +55,7 @@ const program = new Command('rumormill-broker')
   .option('--data-dir <folder>', 'the log is <folder>/<host>-<port>/broker.db', 'data')
   .option('--mesh <name>', 'brokers of different meshes refuse each other', 'default')
   .addOption(new Option('--acks <level>', 'when a publish is acknowledged, unless it says so itself').choices(ACK_LEVELS).default('local'))
+  .option('--fanout <n>', 'how many links to keep with other brokers, the same on all of them (default: one with each)')
   .option('--ack-timeout <s>', 'how long a publish waits for the brokers that it needs', seconds, 5)
   .option('--dedupe-window <s>', 'for how long a dedupe id is remembered', seconds, 120)
   .option('--dedupe-ids <n>', 'how many dedupe ids of a topic are remembered', wholeNumber, 100_000)

@@ -54,6 +54,8 @@ export const DEFAULT_LIMITS = {
   suspectAfterMs: 3000,
   deadAfterMs: 10_000,
   forgetAfterMs: 600_000, // a broker that no row names
+  hearsayMs: 5000, // between heartbeats that travel through a mesh larger than the fan-out
+  fullMs: 60_000, // for which a broker with links enough is not chosen as a neighbour again
   dialTimeoutMs: 1000, // for connection and handshake each
   redialMinMs: 100, // doubling
   redialMaxMs: 2000,
@@ -61,6 +63,7 @@ export const DEFAULT_LIMITS = {
   electionOkTimeoutMs: 500,
   electionCoordinatorTimeoutMs: 1500,
   electionGraceMs: 500, // for a lost coordinator to come back
+  takeoverAfterMs: 3000, // up for so long, a broker takes over from a live coordinator below it
   joinTimeoutMs: 1500, // for the first dials, before the first election
   ackTimeoutMs: 5000, // (e) NOQUORUM
   shutdownMs: 3000, // for connections to take their last replies
@@ -75,6 +78,8 @@ export interface Config {
   readonly bind: Address;
   readonly mesh: string;
   readonly acks: AckLevel;
+  /** How many links to keep; undefined for one with every broker. */
+  readonly fanout: number | undefined;
   readonly limits: Limits;
 }
 
@@ -85,6 +90,8 @@ export interface ConfigOptions {
   bind?: string;
   mesh?: string;
   acks?: AckLevel;
+  /** How many links to keep, 2 or more; by default one with every broker. The same for all brokers of a mesh. */
+  fanout?: number | string;
   limits?: Partial<Limits>;
 }
 
@@ -95,9 +102,13 @@ export function makeConfig(options: ConfigOptions = {}): Config {
     throw new RumormillError('CONFIG', `mesh name ${JSON.stringify(mesh)} is not 1 to 64 letters, digits, dots, dashes or underscores`);
   }
   if (!ACK_LEVELS.includes(acks)) throw new RumormillError('CONFIG', `acks ${JSON.stringify(acks)} is not ${ACK_LEVELS.join(', ')}`);
+  const fanout = options.fanout === undefined ? undefined : Number(options.fanout);
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  if (fanout !== undefined && !(Number.isInteger(fanout) && fanout >= 2 && fanout <= limits.membersMax)) {
+    throw new RumormillError('CONFIG', `fanout ${JSON.stringify(options.fanout)} is not an integer from 2 to ${limits.membersMax}`);
+  }
   checkLimits(limits);
-  return { address: makeAddress(host, port), bind: makeAddress(bind, port), mesh, acks, limits };
+  return { address: makeAddress(host, port), bind: makeAddress(bind, port), mesh, acks, fanout, limits };
 }
 
 function checkLimits(limits: Limits): void {
@@ -113,9 +124,12 @@ function checkLimits(limits: Limits): void {
     ['tickMs', 'beatMs'],
     ['beatMs', 'suspectAfterMs'], // or a healthy silent peer would be suspected
     ['suspectAfterMs', 'deadAfterMs'],
+    ['beatMs', 'hearsayMs'], // news travels with the beats
+    ['hearsayMs', 'deadAfterMs'], // or a healthy broker far away would be suspected
     ['redialMinMs', 'redialMaxMs'],
     ['beatMs', 'stallMs'], // what one beat tells must be able to arrive before it counts as stalled
     ['electionOkTimeoutMs', 'electionCoordinatorTimeoutMs'],
+    ['joinTimeoutMs', 'takeoverAfterMs'], // or who starts could take over from a coordinator before it has met it
     ['pollCountDefault', 'pollCountMax'],
   ];
   for (const [lesser, greater] of relations) {

@@ -6,6 +6,7 @@
  */
 import type { Config } from './config.ts';
 import { RumormillError } from './core/error.ts';
+import { type Claim, Held } from './core/held.ts';
 import { HoldBack } from './core/hold-back.ts';
 import type { LamportClock } from './core/lamport.ts';
 import type { Log } from './core/log.ts';
@@ -31,23 +32,31 @@ export class Gossip {
   readonly #links = new Map<Origin, Link>();
   readonly #plumtree: Plumtree;
   readonly #holdBack: HoldBack;
+  readonly #held: Held;
+  #telling = false; // of what is held, at the end of this turn
 
   constructor(runtime: GossipRuntime) {
     const { log, config } = runtime;
     this.#runtime = runtime;
     this.#plumtree = new Plumtree(() => log.origin, (origin) => log.nextSeq(origin) - 1, config.limits);
     this.#holdBack = new HoldBack((origin) => log.nextSeq(origin), (batch) => this.#accept(batch), config.limits.holdBackBytesMax);
+    this.#held = new Held(2 * config.limits.membersMax);
   }
 
   linkUp(link: Link): void {
     this.#links.set(link.peer.origin, link);
+    this.#held.linkUp(link.peer.origin);
     this.#tell(link, this.#runtime.log.vector.snapshot(), true);
     this.#perform(this.#plumtree.linkUp(link.peer.origin));
   }
 
   linkDown(link: Link): void {
+    const orphans = [...this.#runtime.log.vector.entries()].filter(([origin]) => this.#plumtree.parent(origin) === link.peer.origin);
     this.#links.delete(link.peer.origin);
+    this.#held.linkDown(link.peer.origin);
     this.#perform(this.#plumtree.linkDown(link.peer.origin));
+    for (const [origin] of orphans) this.#held.rerouted(origin);
+    this.#tellHeld();
   }
 
   /** Asks anew for what has stalled. */
@@ -73,11 +82,33 @@ export class Gossip {
     for (const [origin, seq] of entries) {
       if (!link.vector.advance(origin, seq)) continue;
       link.feed.acknowledged(origin, seq);
+      if (link.feed.has(origin)) this.#held.learn(origin, link.peer.origin, seq);
       grew = true;
     }
+    this.#tellHeld();
     this.#perform(this.#plumtree.announced(link.peer.origin, entries, this.#runtime.clock.now()));
     void this.pump(link);
     return grew;
+  }
+
+  /** Stores hold an origin's records up to these seqs, says a peer. Says whether that is more than before. */
+  learnHeld(link: Link, origin: Origin, claims: readonly Claim[]): boolean {
+    const { log } = this.#runtime;
+    const stored = log.vector.get(origin);
+    let grew = false;
+    for (const claim of claims) {
+      const [holder, seq] = claim;
+      if (stored === 0 || (origin === log.origin && seq > stored)) continue; // nobody can hold what we have not named
+      this.#held.knows(link.peer.origin, origin, claim);
+      if (this.#held.learn(origin, holder, seq)) grew = true;
+    }
+    this.#tellHeld();
+    return grew;
+  }
+
+  /** How far a store without a link holds an origin's records, as far as was told here. */
+  heldBy(origin: Origin, store: Origin): number {
+    return this.#held.get(origin, store);
   }
 
   /** A batch has come that we grafted. @throws RumormillError PROTOCOL for one of our own: nobody else may name those */
@@ -101,9 +132,11 @@ export class Gossip {
     for (const effect of effects) {
       const link = this.#links.get(effect.to);
       if (effect.type === 'graft') this.#holdBack.drop(effect.origin);
+      if (effect.type === 'graft') this.#held.rerouted(effect.origin);
       if (effect.type === 'graft') link?.send({ type: 'GRAFT', origin: effect.origin, after: effect.after });
       else link?.send({ type: 'PRUNE', origin: effect.origin });
     }
+    this.#tellHeld();
   }
 
   /** The peer wants an origin's records after a seq. */
@@ -115,6 +148,8 @@ export class Gossip {
       const position = atEnd ? log.position : await store.positionCovered(new Map([...log.vector.snapshot(), [origin, after]]));
       if (!link.isOpen || link.grafts.get(origin) !== count) return;
       link.feed.graft(origin, after, position);
+      this.#held.learn(origin, link.peer.origin, link.vector.get(origin));
+      this.#tellHeld();
     } catch (error) {
       return storeFailed(error);
     }
@@ -160,6 +195,27 @@ export class Gossip {
       if (!link.feed.pass(batch)) continue;
       link.send({ type: 'RECORDS', batch });
       link.told.advance(batch.origin, lastSeq(batch));
+    }
+  }
+
+  /** Tells what is held towards the origins, once a turn. */
+  #tellHeld(): void {
+    if (this.#telling || !this.#held.hasUntold) return;
+    this.#telling = true;
+    this.#runtime.clock.defer(() => {
+      this.#telling = false;
+      for (const origin of this.#held.takeUntold()) this.#tellHeldOf(origin);
+    });
+  }
+
+  #tellHeldOf(origin: Origin): void {
+    const { log } = this.#runtime;
+    if (origin === log.origin) return;
+    const parent = this.#plumtree.parent(origin);
+    if (parent === undefined) this.#held.learn(origin, log.origin, log.vector.get(origin));
+    for (const to of parent === undefined ? this.#links.keys() : [parent]) {
+      const claims = this.#held.news(to, origin);
+      if (claims.length > 0) this.#links.get(to)?.send({ type: 'HELD', origin, claims });
     }
   }
 

@@ -5,15 +5,17 @@
  * two that the same side dialled, or that lead to different lives of the peer, the newer one.
  */
 import { type Address, compareAddresses } from './core/address.ts';
-import { Bully, type BullyEffect } from './core/bully.ts';
+import type { Bully } from './core/bully.ts';
 import { messageOf, RumormillError } from './core/error.ts';
-import { Membership, type MemberState } from './core/membership.ts';
+import type { Membership, MemberState } from './core/membership.ts';
 import { type Origin, originAddress } from './core/record.ts';
 import type { Channel, Transport } from './core/runtime.ts';
 import { countMissing, EMPTY_VECTOR, type Vector } from './core/version-vector.ts';
+import { Election } from './election.ts';
 import { Gossip, type GossipRuntime } from './gossip.ts';
 import { Link } from './link.ts';
 import { Naming, type NamingRuntime } from './naming.ts';
+import { Overlay } from './overlay.ts';
 import type { Args, CommandParser } from './wire/command-parser.ts';
 import { decodePeerMessage, type Hello, PEER_PROTOCOL_VERSION, type PeerMessage } from './wire/peer-message.ts';
 import { encodeReply } from './wire/resp.ts';
@@ -36,13 +38,14 @@ export class Mesh {
   readonly #links = new Map<Origin, Link>();
   readonly #opening = new Set<Link>();
   readonly #dialled = new Map<Link, Address>(); // which address an opening link was to reach
+  readonly #overlay: Overlay;
   readonly #membership: Membership;
   readonly #gossip: Gossip;
+  readonly #election: Election;
   readonly #bully: Bully;
   readonly #naming: Naming;
   readonly #lastSeen = new Map<Address, Vector>(); // what peers had when their links were lost
   readonly #said = new Set<string>(); // what is logged once
-  #effects: Promise<void> = Promise.resolve(); // of the election, one after another
   #joinBy: number; // the first election is held by then
   #joined = false;
   #beatAt = 0;
@@ -50,20 +53,17 @@ export class Mesh {
   #closing = false;
 
   constructor(runtime: MeshRuntime) {
-    const { config, clock, random, store } = runtime;
-    const { limits } = config;
+    const { config, clock } = runtime;
     this.#runtime = runtime;
-    this.#membership = new Membership(config.address, limits, random);
+    this.#overlay = new Overlay(runtime, this.#links);
+    this.#membership = this.#overlay.membership;
     this.#gossip = new Gossip(runtime);
     this.#naming = new Naming(runtime, () => {
       for (const link of [...this.#links.values()]) link.close('this broker has a new name');
     });
-    this.#bully = new Bully(config.address, store.state.term, {
-      okTimeoutMs: limits.electionOkTimeoutMs,
-      coordinatorTimeoutMs: limits.electionCoordinatorTimeoutMs,
-      graceMs: limits.electionGraceMs,
-    });
-    this.#joinBy = clock.now() + limits.joinTimeoutMs;
+    this.#election = new Election(runtime, (address) => this.#linkTo(address));
+    this.#bully = this.#election.bully;
+    this.#joinBy = clock.now() + config.limits.joinTimeoutMs;
   }
 
   get coordinator(): Address | undefined {
@@ -100,7 +100,12 @@ export class Mesh {
   seqs(origin: Origin): number[] {
     const { log } = this.#runtime;
     const byAddress = new Map([...this.#links.values()].map((link) => [link.peer.address, link]));
-    return [log.vector.get(origin), ...this.#membership.configured().map((address) => byAddress.get(address)?.vector.get(origin) ?? 0)];
+    const held = (address: Address): number => {
+      const link = byAddress.get(address);
+      const store = link?.peer.origin ?? this.#overlay.storeOf(address);
+      return Math.max(link?.vector.get(origin) ?? 0, store === undefined ? 0 : this.#gossip.heldBy(origin, store));
+    };
+    return [log.vector.get(origin), ...this.#membership.configured().map(held)];
   }
 
   /** Takes over the rows of globalState.csv: new ones are dialled, those taken out are hung up. */
@@ -132,17 +137,17 @@ export class Mesh {
 
   /** Everything that time brings: dials, beats, stalled gossip, elections. To be called every `tickMs`. */
   tick(): void {
-    const { clock, config, store, lamport } = this.#runtime;
+    const { clock, config, store, lamport, log } = this.#runtime;
     const now = clock.now();
     for (const address of this.#membership.takeDials(now)) void this.#dial(address);
     for (const address of this.#membership.silent(now)) this.#linkTo(address)?.destroy(`silent for ${config.limits.deadAfterMs} ms`);
-    this.#membership.forget(now);
+    this.#overlay.tick(now);
     this.#gossip.tick();
-    this.#naming.settle(this.#membership.configured());
-    if (!this.#joined && (this.#membership.settled || now >= this.#joinBy)) {
+    if (log.isHeld) this.#naming.settle(this.#membership.configured());
+    if (!this.#joined && (this.#membership.settled(now) || now >= this.#joinBy)) {
       this.#joined = true;
-      this.#elect(this.#bully.start(now));
-    } else if (this.#joined) this.#elect(this.#bully.tick(now));
+      this.#election.perform(this.#bully.start(now));
+    } else if (this.#joined) this.#election.perform(this.#bully.tick(now));
     if (now < this.#beatAt) return;
     this.#beatAt = now + config.limits.beatMs;
     this.#gossip.announce(true);
@@ -170,6 +175,7 @@ export class Mesh {
   /** Takes leave of every peer. */
   close(): void {
     this.#closing = true;
+    this.#election.close();
     for (const link of [...this.#links.values()]) {
       link.send({ type: 'BYE' });
       link.close(undefined);
@@ -247,9 +253,9 @@ export class Mesh {
     this.#membership.linkUp(hello.address, now);
     this.#lastSeen.delete(hello.address);
     logger[other === undefined ? 'info' : 'debug']('peer connected', { lamport: lamport.time, peer: hello.address });
-    for (const each of this.#links.values()) each.send({ type: 'MEMBERS', addresses: [...this.#links.values()].map(({ peer }) => peer.address) });
+    this.#overlay.linkUp(link);
     this.#gossip.linkUp(link);
-    this.#elect(this.#bully.linkUp(hello.address));
+    this.#election.perform(this.#bully.linkUp(hello.address));
   }
 
   #replaces(link: Link, other: Link): boolean {
@@ -293,8 +299,9 @@ export class Mesh {
     if (this.#lastSeen.size < this.#runtime.config.limits.membersMax) this.#lastSeen.set(address, link.vector.snapshot());
     if (this.#closing) return;
     logger[link.replaced ? 'debug' : 'info'](link.leaving ? 'peer left' : 'peer lost', { lamport: lamport.time, peer: address, reason });
+    this.#overlay.linkDown(link);
     this.#gossip.linkDown(link);
-    this.#elect(this.#bully.linkDown(address, link.leaving, now));
+    this.#election.perform(this.#bully.linkDown(address, link.leaving, now));
     this.#runtime.acknowledged();
   }
 
@@ -317,14 +324,21 @@ export class Mesh {
       case 'PRUNE':
         this.#gossip.prune(link, message.origin);
         break;
+      case 'HELD':
+        if (this.#gossip.learnHeld(link, message.origin, message.claims)) this.#runtime.acknowledged();
+        break;
       case 'MEMBERS':
-        for (const address of message.addresses) this.#membership.learn(address, now);
+        this.#overlay.heardOf(link, message.beats);
+        this.#runtime.acknowledged(); // a store of which there are claims may be a broker's current one only now
+        break;
+      case 'SURPLUS':
+        this.#overlay.surplus(link);
         break;
       case 'ELECTION':
       case 'OK':
       case 'COORDINATOR':
         lamport.witness(message.lamport);
-        this.#elect(this.#bully.receive(link.peer.address, message, now));
+        this.#election.perform(this.#bully.receive(link.peer.address, message, now));
         break;
       case 'BYE':
         link.leaving = true;
@@ -353,31 +367,6 @@ export class Mesh {
       const reason = 'it claims to hold more records of this store than the store itself';
       this.#once('error', 'peer refused', { peer: link.peer.address, reason });
       throw new RumormillError('REFUSED', reason);
-    }
-  }
-
-  // Election
-
-  /** Performs the effects in their order; a term is on disk before anything is sent that bears it. */
-  #elect(effects: readonly BullyEffect[]): void {
-    if (effects.length === 0) return;
-    this.#effects = this.#effects.then(async () => {
-      for (const effect of effects) await this.#performElection(effect);
-    }).catch((error: unknown) => this.#runtime.storeFailed(error));
-  }
-
-  async #performElection(effect: BullyEffect): Promise<void> {
-    const { store, lamport, logger } = this.#runtime;
-    if (this.#closing) return;
-    switch (effect.type) {
-      case 'persist':
-        return store.saveClock(lamport.time, effect.term);
-      case 'send':
-        return this.#linkTo(effect.to)?.send({ ...effect.message, lamport: lamport.increment() });
-      case 'started':
-        return logger.info('election started', { lamport: lamport.increment(), term: effect.term });
-      case 'chosen':
-        return logger.info('coordinator chosen', { lamport: lamport.increment(), coordinator: effect.coordinator, term: effect.term });
     }
   }
 

@@ -9,6 +9,9 @@
  *     partition) the higher address wins.
  *   - Who accepts an announcement passes it on, so that it reaches brokers without a link to the winner. Who hears a coordinator below
  *     itself starts an election: that is the bullying.
+ *   - It bullies only once it has been up for `takeoverAfterMs`: until then it follows the coordinator below itself, so that a broker that crashes again
+ *     and again changes nothing. For the same reason a broker that starts below nobody listens for `okTimeoutMs` before its first election, since
+ *     those below it are not asked and may know a coordinator. Where there is none, nobody waits for anything.
  *   - A broker above the caller that has a link with the coordinator says so, rather than hold an election that could only repeat it, unless the
  *     caller knows a higher term: then the old announcement would change nothing, and there must be a new one.
  *   - Who heard of the coordinator from others loses it with the link over which it heard, since it cannot see it itself. And it does not
@@ -17,7 +20,7 @@
  * The core decides, the caller acts: effects are to be carried out in order, and `persist` must be on disk before what
  * follows it is sent, so that a restarted broker never announces an old term.
  *
- * Invariants: the term never falls; the coordinator, once known, is never below oneself; there is at most one
+ * Invariants: the term never falls; the coordinator, once known, is below oneself only before `takeoverAfterMs`; there is at most one
  * coordinator a term and component.
  */
 import { type Address, compareAddresses } from './address.ts';
@@ -39,14 +42,17 @@ export interface BullyOptions {
   readonly coordinatorTimeoutMs: number;
   /** How long a lost coordinator may take to come back before an election. */
   readonly graceMs: number;
+  /** How long this broker must have been up to take over from a live coordinator below it. */
+  readonly takeoverAfterMs: number;
 }
 
-/** `asking`: ELECTION is out, no OK yet. `yielding`: somebody above answered, its announcement is awaited. */
-type Phase = 'idle' | 'asking' | 'yielding';
+/** `listening`: before the first election, for a coordinator that there may be. `asking`: ELECTION is out, no OK yet. `yielding`: somebody above answered, its announcement is awaited. */
+type Phase = 'idle' | 'listening' | 'asking' | 'yielding';
 
 export class Bully {
   readonly #self: Address;
   readonly #options: BullyOptions;
+  readonly #takeoverAt: number;
   readonly #peers = new Set<Address>();
   readonly #answered = new Set<Address>(); // who said OK in this election
   #term: number;
@@ -54,13 +60,16 @@ export class Bully {
   #via: Address | undefined; // who told of the coordinator: itself, where there is a link
   #lost: { readonly term: number; readonly coordinator: Address } | undefined; // which the last election was to replace
   #phase: Phase = 'idle';
+  #hasListened = false;
   #deadline = Infinity; // of the phase, or of a lost coordinator's grace
   #effects: BullyEffect[] = [];
 
-  constructor(self: Address, term: number, options: BullyOptions) {
+  /** @param upSince when the broker started, ms on the clock of every `now` */
+  constructor(self: Address, term: number, options: BullyOptions, upSince: number) {
     this.#self = self;
     this.#term = term;
     this.#options = options;
+    this.#takeoverAt = upSince + options.takeoverAfterMs;
   }
 
   get term(): number {
@@ -73,7 +82,7 @@ export class Bully {
 
   /** The broker has started and met whom it could: it holds an election, unless one is under way or has told it of a coordinator. */
   start(now: number): BullyEffect[] {
-    if (this.#phase === 'idle' && this.#coordinator === undefined) this.#elect(now);
+    if (this.#phase === 'idle' && this.#coordinator === undefined) this.#begin(now);
     return this.#take();
   }
 
@@ -118,8 +127,21 @@ export class Bully {
     if (now >= this.#deadline) {
       if (this.#phase === 'asking') this.#win();
       else this.#elect(now);
-    }
+    } else if (this.#isBelow(this.#coordinator) && this.#phase === 'idle' && now >= this.#takeoverAt) this.#elect(now);
     return this.#take();
+  }
+
+  #isBelow(coordinator: Address | undefined): boolean {
+    return coordinator !== undefined && compareAddresses(coordinator, this.#self) < 0;
+  }
+
+  /** An election; the first one only after those below have had the time to tell of a coordinator. */
+  #begin(now: number): void {
+    const above = [...this.#peers].some((peer) => compareAddresses(peer, this.#self) > 0);
+    const isNew = !this.#hasListened && now < this.#takeoverAt && this.#coordinator === undefined;
+    this.#hasListened = true;
+    if (isNew && !above && this.#peers.size > 0) this.#wait('listening', now + this.#options.okTimeoutMs);
+    else this.#elect(now);
   }
 
   #elect(now: number): void {
@@ -136,11 +158,12 @@ export class Bully {
   #onElection(from: Address, term: number, now: number): void {
     if (compareAddresses(from, this.#self) > 0) return; // who asks upwards was never meant for us
     const outdated = term > this.#term;
-    this.#setTerm(term);
-    this.#send(from, { type: 'OK', term: this.#term });
     const live = this.#coordinator === this.#self || (this.#coordinator !== undefined && this.#peers.has(this.#coordinator));
+    const isTakeover = live && compareAddresses(from, this.#coordinator!) > 0; // from one that we may not take over ourselves yet: no OK
+    this.#setTerm(term);
+    if (!isTakeover) this.#send(from, { type: 'OK', term: this.#term });
     if (live && !outdated) this.#announce(from);
-    else if (this.#phase === 'idle') this.#elect(now);
+    else if (this.#phase === 'idle' && !isTakeover) this.#begin(now);
   }
 
   #onCoordinator(from: Address, address: Address, term: number, now: number): void {
@@ -151,10 +174,11 @@ export class Bully {
       return;
     }
     if (term === this.#term && (address === known || this.#isEcho(from, address))) return;
-    if (compareAddresses(address, this.#self) <= 0) {
+    const follows = compareAddresses(address, this.#self) > 0 || (this.#isBelow(address) && now < this.#takeoverAt);
+    if (!follows) {
       this.#setTerm(term);
       // Our own announcement, of an earlier life, is answered by our election: the first one, or one that is under way, or a new one.
-      if (address !== this.#self || known !== undefined) this.#elect(now);
+      if (this.#phase === 'idle' && (address !== this.#self || known !== undefined)) this.#elect(now);
       return;
     }
     this.#choose(address, term, from);

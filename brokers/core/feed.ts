@@ -46,6 +46,11 @@ export class Feed {
     return this.#flyingBytes;
   }
 
+  /** Whether the neighbour has grafted an origin here. */
+  has(origin: Origin): boolean {
+    return this.#streams.has(origin);
+  }
+
   /** The neighbour wants an origin's records after a seq; everything of it up to `position` is before that. */
   graft(origin: Origin, after: number, position: number): void {
     this.prune(origin);

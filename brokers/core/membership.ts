@@ -8,10 +8,16 @@
  *   suspect  a link is up and silent for longer; or it was lost less than `deadAfterMs` ago and redialling was not refused yet
  *   dead     otherwise. A link silent for `deadAfterMs` is to be hung up: it is half-open, or the peer is paused
  *
+ * Where the mesh is larger than the fan-out (core/neighbours.ts), there is no link with most members, and all that is known of them is hearsay
+ * (core/hearsay.ts): since the link was lost, or where there was none, such a member is alive while it was heard of within `deadAfterMs`, suspect for
+ * as long again, then dead. A dial that fails says dead at once, until it is heard of again. So hearsay of a crash is up to 10 s late, where a link tells of
+ * it at once; nothing but what people are shown, and whom to choose as a neighbour, depends on it.
+ *
  * A row may name a broker otherwise than it names itself (`localhost` and `127.0.0.1`). Once a dial has shown that, the row is an alias and stands
  * for that broker; a row that turned out to be this very broker is left out altogether.
  */
 import type { Address } from './address.ts';
+import type { Neighbours } from './neighbours.ts';
 
 export type MemberState = 'alive' | 'suspect' | 'dead';
 
@@ -23,13 +29,17 @@ export interface MembershipOptions {
   readonly redialMaxMs: number;
   /** Most members known; those learned beyond it are ignored. */
   readonly membersMax: number;
+  /** How long a neighbour that had links enough is not chosen again. */
+  readonly fullMs: number;
 }
 
-interface Member {
+export interface Member {
   readonly address: Address;
   linked: boolean;
-  heardAt: number; // -Infinity for never
-  refused: boolean; // since the link was lost, a dial failed or the peer said that it leaves
+  heardAt: number; // over a link
+  heardOfAt: number; // from others; -Infinity for never
+  refused: boolean; // since the link was lost or it was heard of, a dial failed or the peer said that it leaves
+  fullUntil: number;
   dialling: boolean;
   dialAt: number;
   backoffMs: number;
@@ -39,13 +49,18 @@ export class Membership {
   readonly #self: Address;
   readonly #options: MembershipOptions;
   readonly #random: () => number;
+  readonly #neighbours: Neighbours<Member> | undefined;
   readonly #members = new Map<Address, Member>();
   readonly #aliases = new Map<Address, Address>();
   #rows = new Set<Address>();
 
-  /** @param random uniform in 0..2^32-1, for the jitter of redialling */
-  constructor(self: Address, options: MembershipOptions, random: () => number) {
+  /**
+   * @param random uniform in 0..2^32-1, for the jitter of redialling
+   * @param neighbours chooses whom to have links with; by default everybody
+   */
+  constructor(self: Address, options: MembershipOptions, random: () => number, neighbours?: Neighbours<Member>) {
     this.#self = self;
+    this.#neighbours = neighbours;
     this.#options = options;
     this.#random = random;
   }
@@ -56,7 +71,7 @@ export class Membership {
     this.#rows = new Set(rows);
     for (const row of rows) this.#add(this.#aliases.get(row) ?? row, now);
     const removed = before.filter((address) => !this.#isConfigured(address));
-    for (const address of removed) this.#members.delete(address);
+    for (const address of removed) this.#remove(address);
     return removed;
   }
 
@@ -69,7 +84,7 @@ export class Membership {
   alias(dialled: Address, actual: Address, now: number): void {
     if (dialled === actual) return;
     this.#aliases.set(dialled, actual);
-    this.#members.delete(dialled);
+    this.#remove(dialled);
     this.#add(actual, now);
   }
 
@@ -92,16 +107,29 @@ export class Membership {
     if (member !== undefined) member.heardAt = now;
   }
 
+  /** Others say that it lives. */
+  heardOf(address: Address, now: number): void {
+    this.learn(address, now);
+    const member = this.#members.get(this.#aliases.get(address) ?? address);
+    if (member !== undefined && !member.linked && this.#neighbours !== undefined) Object.assign(member, { heardOfAt: now, refused: false });
+  }
+
+  /** A neighbour hung up, or is hung up, because it or we have links enough. */
+  full(address: Address, now: number): void {
+    const member = this.#members.get(address);
+    if (member !== undefined) Object.assign(member, { heardOfAt: now, fullUntil: now + this.#options.fullMs });
+  }
+
   /** Those to dial now. Each must be answered by `dialFailed`, `alias` or `linkUp`. */
   takeDials(now: number): Address[] {
-    const due = [...this.#members.values()].filter((member) => !member.linked && !member.dialling && member.dialAt <= now);
+    const due = this.#wanted(now).filter((member) => !member.linked && !member.dialling && member.dialAt <= now);
     for (const member of due) member.dialling = true;
     return due.map((member) => member.address);
   }
 
-  /** Whether every dial so far has been answered. */
-  get settled(): boolean {
-    return [...this.#members.values()].every((member) => member.linked || (!member.dialling && member.dialAt > -Infinity));
+  /** Whether everybody who is wanted as a neighbour has been dialled, and every dial so far has been answered. */
+  settled(now: number): boolean {
+    return this.#wanted(now).every((member) => member.linked || (!member.dialling && member.dialAt > -Infinity));
   }
 
   dialFailed(address: Address, now: number): void {
@@ -120,12 +148,12 @@ export class Membership {
       .map((member) => member.address);
   }
 
-  /** Forgets learned members that have been dead for long. */
-  forget(now: number): void {
-    for (const member of this.#members.values()) {
-      if (member.linked || this.#isConfigured(member.address)) continue;
-      if (now - member.heardAt >= this.#options.forgetAfterMs) this.#members.delete(member.address);
-    }
+  /** Forgets learned members that have been dead for long, and says whom. */
+  forget(now: number): Address[] {
+    const forgotten = [...this.#members.values()].filter((member) => !member.linked
+      && now - Math.max(member.heardAt, member.heardOfAt) >= this.#options.forgetAfterMs && !this.#isConfigured(member.address));
+    for (const { address } of forgotten) this.#remove(address);
+    return forgotten.map(({ address }) => address);
   }
 
   /** Everybody but oneself, in the order in which they became known. */
@@ -144,7 +172,25 @@ export class Membership {
     if (member === undefined) return 'dead';
     const silence = now - member.heardAt;
     if (member.linked) return silence < this.#options.suspectAfterMs ? 'alive' : 'suspect';
+    if (member.heardOfAt >= member.heardAt && !member.refused) return this.#hearsayState(now - member.heardOfAt);
     return !member.refused && silence < this.#options.deadAfterMs ? 'suspect' : 'dead';
+  }
+
+  #hearsayState(silence: number): MemberState {
+    if (silence < this.#options.deadAfterMs) return 'alive';
+    return silence < 2 * this.#options.deadAfterMs ? 'suspect' : 'dead';
+  }
+
+  /** Those who should have a link and may not have one. */
+  #wanted(now: number): Member[] {
+    return this.#neighbours?.wanted(now) ?? [...this.#members.values()];
+  }
+
+  #remove(address: Address): void {
+    const member = this.#members.get(address);
+    if (member === undefined) return;
+    this.#members.delete(address);
+    this.#neighbours?.remove(member);
   }
 
   #isConfigured(address: Address): boolean {
@@ -153,15 +199,19 @@ export class Membership {
 
   #add(address: Address, now: number): void {
     if (address === this.#self || this.#members.has(address)) return;
-    this.#members.set(address, {
+    const member: Member = {
       address,
       linked: false,
       heardAt: now - this.#options.deadAfterMs, // dead until heard, and forgotten in time if never
+      heardOfAt: -Infinity,
       refused: false,
+      fullUntil: -Infinity,
       dialling: false,
       dialAt: -Infinity,
       backoffMs: this.#options.redialMinMs,
-    });
+    };
+    this.#members.set(address, member);
+    this.#neighbours?.add(member);
   }
 
   /** Doubling, with jitter of up to half, so that a mesh that starts together does not dial in step. */

@@ -74,7 +74,8 @@ function takeMessages(
     const room = limits.count - messages.length;
     if (room <= 0 || (bytes > 0 && bytes + batch.body.length > limits.bytes)) return batch.position - 1;
     const to = Math.min(batch.count, from + room);
-    messages.push(...messagesOf(batch, from, to).filter((_, index) => !repeats.isRepeat(batch, from + index, read)));
+    const isRepeat = repeats.repeatsIn(batch, read);
+    messages.push(...messagesOf(batch, from, to).filter((_, index) => !isRepeat(from + index)));
     bytes += batch.body.length;
     read.advance(batch.origin, batch.seq + to - 1);
     if (batch.seq + to - 1 < last) return batch.position - 1;

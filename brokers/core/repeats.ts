@@ -125,12 +125,14 @@ export class Repeats {
     this.#index(batches);
   }
 
-  /** Whether a reader who has read `read` and comes to this message of a batch has had it in another copy. */
-  isRepeat(batch: StoredBatch, index: number, read: VersionVector): boolean {
-    if (batch.repeats !== '' && parseRepeats(batch).has(index)) return true;
-    if (this.#later.size === 0) return false;
-    const copies = this.#later.get(`${batch.origin} ${batch.seq + index}`);
-    return copies?.some(({ origin, seq }) => read.get(origin) >= seq) ?? false;
+  /** Which messages of a batch, by index, a reader who has read `read` and comes to them has had in another copy. */
+  repeatsIn(batch: StoredBatch, read: VersionVector): (index: number) => boolean {
+    const marked = parseRepeats(batch);
+    return (index) => {
+      if (marked.has(index)) return true;
+      const copies = this.#later.size === 0 ? undefined : this.#later.get(`${batch.origin} ${batch.seq + index}`);
+      return copies?.some(({ origin, seq }) => read.get(origin) >= seq) ?? false;
+    };
   }
 
   /** What the batch's origin had stored when it named it. */

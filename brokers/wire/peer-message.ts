@@ -6,7 +6,9 @@
  *   GRAFT        Send me this origin's records after this seq, and go on sending them.
  *   PRUNE        Send me no more of this origin.
  *   RECORDS      One batch of an origin that you grafted.
- *   MEMBERS      I have links with these brokers.
+ *   MEMBERS      I have heard of these brokers, up to this beat of each, where I have not told you or you me.
+ *   HELD         These brokers hold this origin's records up to these seqs, as told to me. Towards the origin, where it has no link with them.
+ *   SURPLUS      I have links enough: hang up, unless I am next to you on the ring.
  *   ELECTION     I am electing a coordinator and you stand above me: are you there?
  *   OK           I am, and I stand above you: I take it from here.
  *   COORDINATOR  This broker is the coordinator of this term. From the one elected, and passed on once by everybody who accepts it.
@@ -14,6 +16,8 @@
  */
 import { type Address, parseAddress } from '../core/address.ts';
 import { RumormillError } from '../core/error.ts';
+import type { Beat } from '../core/hearsay.ts';
+import type { Claim } from '../core/held.ts';
 import { LAMPORT_MAX } from '../core/lamport.ts';
 import { type Origin, parseOrigin, type RecordBatch, validateBatch } from '../core/record.ts';
 import type { Args } from './command-parser.ts';
@@ -41,8 +45,9 @@ export type PeerMessage =
   | { readonly type: 'GRAFT'; readonly origin: Origin; readonly after: number }
   | { readonly type: 'PRUNE'; readonly origin: Origin }
   | { readonly type: 'RECORDS'; readonly batch: RecordBatch }
-  | { readonly type: 'MEMBERS'; readonly addresses: readonly Address[] }
-  | { readonly type: 'BYE' };
+  | { readonly type: 'MEMBERS'; readonly beats: readonly Beat[] }
+  | { readonly type: 'HELD'; readonly origin: Origin; readonly claims: readonly Claim[] }
+  | { readonly type: 'SURPLUS' | 'BYE' };
 
 const frames = new WeakMap<RecordBatch, Buffer>();
 
@@ -53,6 +58,8 @@ export function encodePeerMessage(message: PeerMessage): Buffer {
       return encodeCommand(['PEER', message.version, message.mesh, message.address, message.origin, message.instance, message.lamport]);
     case 'VECTOR':
       return encodeCommand(['VECTOR', message.lamport, ...message.entries.flat()]);
+    case 'HELD':
+      return encodeCommand(['HELD', message.origin, ...message.claims.flat()]);
     case 'GRAFT':
       return encodeCommand(['GRAFT', message.origin, message.after]);
     case 'PRUNE':
@@ -65,14 +72,15 @@ export function encodePeerMessage(message: PeerMessage): Buffer {
       return frame;
     }
     case 'MEMBERS':
-      return encodeCommand(['MEMBERS', ...message.addresses]);
+      return encodeCommand(['MEMBERS', ...message.beats.flat()]);
     case 'ELECTION':
     case 'OK':
       return encodeCommand([message.type, message.term, message.lamport]);
     case 'COORDINATOR':
       return encodeCommand([message.type, message.term, message.address, message.lamport]);
+    case 'SURPLUS':
     case 'BYE':
-      return encodeCommand(['BYE']);
+      return encodeCommand([message.type]);
   }
 }
 
@@ -82,13 +90,11 @@ export function decodePeerMessage(args: Args): PeerMessage {
   switch (type) {
     case 'PEER':
       return decodeHello(args);
-    case 'VECTOR': {
-      const entries: [Origin, number][] = [];
-      for (let index = 2; index < args.length; index += 2) {
-        entries.push([parseOrigin(args.text(index)), integer(args, index + 1, 'seq')]);
-      }
-      return { type, lamport: lamport(args, 1), entries };
-    }
+    case 'VECTOR':
+      return { type, lamport: lamport(args, 1), entries: originNumbers(args, 2, 'seq') };
+    case 'HELD':
+      if (args.length < 2) throw new RumormillError('PROTOCOL', 'peer message HELD has 1 fields, not 2 or more');
+      return { type, origin: parseOrigin(args.text(1)), claims: originNumbers(args, 2, 'seq') };
     case 'GRAFT':
       arity(args, 3);
       return { type, origin: parseOrigin(args.text(1)), after: integer(args, 2, 'seq') };
@@ -98,7 +104,7 @@ export function decodePeerMessage(args: Args): PeerMessage {
     case 'RECORDS':
       return { type, batch: decodeBatch(args) };
     case 'MEMBERS':
-      return { type, addresses: args.texts(1).map(address) };
+      return { type, beats: originNumbers(args, 1, 'beat') };
     case 'ELECTION':
     case 'OK':
       arity(args, 3);
@@ -106,6 +112,7 @@ export function decodePeerMessage(args: Args): PeerMessage {
     case 'COORDINATOR':
       arity(args, 4);
       return { type, term: integer(args, 1, 'term'), address: address(args.text(2)), lamport: lamport(args, 3) };
+    case 'SURPLUS':
     case 'BYE':
       arity(args, 1);
       return { type };
@@ -156,6 +163,14 @@ function decodeBatch(args: Args): RecordBatch {
   };
   validateBatch(batch);
   return batch;
+}
+
+function originNumbers(args: Args, start: number, what: string): [Origin, number][] {
+  const entries: [Origin, number][] = [];
+  for (let index = start; index < args.length; index += 2) {
+    entries.push([parseOrigin(args.text(index)), integer(args, index + 1, what)]);
+  }
+  return entries;
 }
 
 function address(text: string): Address {

@@ -3,7 +3,7 @@ import { type Address, compareAddresses, parseAddress } from '../../brokers/core
 import { Bully, type BullyEffect, type BullyMessage } from '../../brokers/core/bully.ts';
 import { SEED, SeededRandom } from '../support/random.ts';
 
-const OPTIONS = { okTimeoutMs: 500, coordinatorTimeoutMs: 1500, graceMs: 400 };
+const OPTIONS = { okTimeoutMs: 500, coordinatorTimeoutMs: 1500, graceMs: 400, takeoverAfterMs: 3000 };
 const [a, b, c, d, e] = ['10.0.0.9:1', '10.0.0.10:1', '10.0.0.11:1', '10.0.0.12:1', '10.0.0.13:1'].map(parseAddress) as [Address, Address, Address, Address, Address];
 const NAMES = new Map([[a, 'a'], [b, 'b'], [c, 'c'], [d, 'd'], [e, 'e']]);
 
@@ -28,9 +28,14 @@ const election = (term: number): BullyMessage => ({ type: 'ELECTION', term });
 const ok = (term: number): BullyMessage => ({ type: 'OK', term });
 const coordinator = (address: Address, term: number): BullyMessage => ({ type: 'COORDINATOR', address, term });
 
-/** A broker with links to these peers, its first effects taken. */
+/** A broker that has been up for long, with links to these peers, its first effects taken. */
 function bully(self: Address, term: number, ...peers: readonly Address[]): Bully {
-  const core = new Bully(self, term, OPTIONS);
+  return started(self, term, -OPTIONS.takeoverAfterMs, ...peers);
+}
+
+/** The same, up since a time. */
+function started(self: Address, term: number, upSince: number, ...peers: readonly Address[]): Bully {
+  const core = new Bully(self, term, OPTIONS, upSince);
   for (const peer of peers) core.linkUp(peer);
   return core;
 }
@@ -100,6 +105,38 @@ t.test('Garcia-Molina III: a node that comes up above the coordinator bullies it
   t.strictSame(text(old.receive(c, coordinator(c, 8), 0)), ['persist 8', 'chosen c 8', 'a! COORDINATOR 8 c'], 'which gives way and passes it on');
 });
 
+t.test('a broker that starts above a live coordinator follows it, and bullies it only once it has been up for takeoverAfterMs', async (t) => {
+  const core = started(c, 0, 1000, a, b);
+  t.strictSame(text(core.receive(b, coordinator(b, 7), 1100)), ['persist 7', 'chosen b 7', 'a! COORDINATOR 7 b']);
+  t.strictSame(text(core.start(1200)), []);
+  t.strictSame(text(core.receive(a, election(7), 1300)), ['a! OK 7', 'a! COORDINATOR 7 b'], 'who asks it is told of the one that there is');
+  t.strictSame(text(core.tick(1000 + OPTIONS.takeoverAfterMs - 1)), []);
+  t.strictSame(text(core.tick(1000 + OPTIONS.takeoverAfterMs)), ['started 7', 'persist 8', 'chosen c 8', 'a! COORDINATOR 8 c', 'b! COORDINATOR 8 c']);
+  t.strictSame(text(core.tick(100_000)), []);
+  t.strictSame(text(core.receive(a, coordinator(b, 9), 100_000)).slice(0, 2), ['persist 9', 'started 9'], 'and from then on at once');
+});
+
+t.test('a broker that starts below nobody listens before its first election, for those below may know a coordinator', async (t) => {
+  const alone = started(c, 4, 0, a, b);
+  t.strictSame(text(alone.start(100)), []);
+  t.strictSame(text(alone.receive(a, election(4), 200)), ['a! OK 4'], 'nor does it elect because it is asked');
+  t.strictSame(text(alone.tick(100 + OPTIONS.okTimeoutMs - 1)), []);
+  t.strictSame(text(alone.tick(100 + OPTIONS.okTimeoutMs)), ['started 4', 'persist 5', 'chosen c 5', 'a! COORDINATOR 5 c', 'b! COORDINATOR 5 c']);
+  const asked = started(c, 4, 0, a, b);
+  t.strictSame(text(asked.receive(a, election(4), 100)), ['a! OK 4'], 'it may be asked before it would ask');
+  t.strictSame(text(asked.receive(b, coordinator(b, 4), 300)), ['chosen b 4', 'a! COORDINATOR 4 b'], 'one that it hears of meanwhile it follows');
+  t.strictSame(text(started(c, 4, 0).start(100)).slice(0, 1), ['started 4'], 'nobody to listen to');
+  t.strictSame(text(started(b, 4, 0, a, c).start(100)), ['started 4', 'c! ELECTION 4'], 'whoever is above knows');
+});
+
+t.test('a broker that has just started elects at once where the coordinator is lost, or its own', async (t) => {
+  const core = started(c, 0, 0, a, b);
+  core.receive(b, coordinator(b, 7), 100);
+  t.strictSame(text(core.linkDown(b, true, 200)), ['started 7', 'persist 8', 'chosen c 8', 'a! COORDINATOR 8 c']);
+  t.strictSame(text(core.receive(a, coordinator(b, 8), 300)), ['a! COORDINATOR 8 c'], 'it gives way to nobody below in its own term');
+  t.strictSame(text(core.receive(a, coordinator(b, 9), 400)), ['persist 9', 'chosen b 9'], 'but to one whom the others chose since');
+});
+
 t.test('a lower term changes nothing, and is answered with the higher one', async (t) => {
   const core = following(a, c, 5, b, d);
   t.strictSame(text(core.receive(d, coordinator(d, 4), 0)), ['d! COORDINATOR 5 c'], 'though d is above c');
@@ -108,6 +145,60 @@ t.test('a lower term changes nothing, and is answered with the higher one', asyn
   electing.start(0);
   t.strictSame(text(electing.receive(b, coordinator(b, 4), 0)), [], 'nor during an election');
   t.equal(electing.coordinator, undefined);
+});
+
+t.test('an announcement or an election of an old term changes nothing, in whatever phase it comes', async (t) => {
+  const phases: [string, () => Bully][] = [
+    ['following', () => following(b, d, 5, a, c, e)],
+    ['leading', () => {
+      const core = bully(e, 4, a, b, c, d);
+      core.start(0);
+      return core;
+    }],
+    ['listening', () => {
+      const core = started(e, 5, 0, a, b, c, d);
+      core.start(0);
+      return core;
+    }],
+    ['asking', () => {
+      const core = bully(b, 5, a, c, d, e);
+      core.start(0);
+      return core;
+    }],
+    ['yielding', () => {
+      const core = bully(b, 5, a, c, d, e);
+      core.start(0);
+      core.receive(d, ok(5), 0);
+      return core;
+    }],
+    ['in grace', () => {
+      const core = following(b, d, 5, a, c, e);
+      core.linkDown(d, false, 0);
+      return core;
+    }],
+    ['new, below itself', () => {
+      const core = started(e, 5, 0, a, b, c, d);
+      core.receive(c, coordinator(c, 5), 0);
+      return core;
+    }],
+  ];
+  for (const [phase, make] of phases) {
+    for (const term of [0, 1, 4]) {
+      const [core, twin] = [make(), make()];
+      const state = [core.coordinator, core.term];
+      for (const from of [a, b, c, d, e]) {
+        for (const named of [a, b, c, d, e]) {
+          const answers = text(core.receive(from, coordinator(named, term), 10));
+          t.ok(answers.every((answer) => answer.includes('COORDINATOR 5')), `${phase}: ${answers.join()}`);
+        }
+        if (phase === 'in grace') continue; // who asks has lost it too
+        const answers = text(core.receive(from, election(term), 10));
+        t.ok(answers.every((answer) => / (OK|COORDINATOR) 5/.test(answer)), `${phase}: ${answers.join()}`);
+      }
+      t.strictSame([core.coordinator, core.term], state, phase);
+      for (const now of [399, 400, 500, 1500, 3000, 10_000]) t.strictSame(text(core.tick(now)), text(twin.tick(now)), `${phase}: nor what comes next, at ${now}`);
+    }
+  }
 });
 
 t.test('of two with equal terms the higher address is coordinator', async (t) => {
@@ -198,6 +289,7 @@ class Net {
   readonly cores = new Map<Address, Bully>();
   readonly ways = new Map<string, BullyMessage[]>(); // a FIFO for each direction of a link that is up
   readonly terms = new Map<Address, number>(); // what is on disk
+  readonly upSince = new Map<Address, number>();
   readonly wrong: string[] = [];
   now = 0;
   sent = 0;
@@ -209,7 +301,8 @@ class Net {
 
   restart(address: Address): void {
     for (const other of this.addresses) this.down(address, other, false);
-    this.cores.set(address, new Bully(address, this.terms.get(address) ?? 0, OPTIONS));
+    this.cores.set(address, new Bully(address, this.terms.get(address) ?? 0, OPTIONS, this.now));
+    this.upSince.set(address, this.now);
   }
 
   isUp(x: Address, y: Address): boolean {
@@ -249,6 +342,10 @@ class Net {
     const message = this.ways.get(way)!.shift()!;
     const [from, to] = way.split(' ') as [Address, Address];
     this.perform(to, this.cores.get(to)!.receive(from, message, this.now));
+  }
+
+  deliverAll(): void {
+    while (this.waiting().length > 0) this.deliver(this.waiting()[0]!);
   }
 
   /** Lets everything arrive and time pass until nothing can change any more. */
@@ -302,9 +399,55 @@ class Net {
         this.ways.get(`${self} ${effect.to}`)?.push(effect.message);
       }
     }
-    if (core.coordinator !== undefined && compareAddresses(core.coordinator, self) < 0) this.wrong.push(`${self} follows ${core.coordinator}`);
+    const isNew = this.now < this.upSince.get(self)! + OPTIONS.takeoverAfterMs;
+    if (!isNew && core.coordinator !== undefined && compareAddresses(core.coordinator, self) < 0) this.wrong.push(`${self} follows ${core.coordinator}`);
   }
 }
+
+t.test('a crash loop of the highest broker changes no coordinator, as long as it never stays up', async (t) => {
+  const net = new Net([a, b, c]);
+  net.up(a, b);
+  net.start(a);
+  net.start(b);
+  net.tick(OPTIONS.takeoverAfterMs);
+  net.quiet();
+  t.equal(net.cores.get(a)!.coordinator, b);
+  const { term } = net.cores.get(a)!;
+  for (let crash = 0; crash < 50; crash += 1) {
+    net.restart(c);
+    net.up(c, crash % 2 === 0 ? a : b);
+    if (crash % 3 === 0) net.start(c); // before it has heard of anybody
+    net.deliverAll();
+    net.up(c, crash % 2 === 0 ? b : a);
+    net.start(c);
+    for (let up = 0; up < OPTIONS.takeoverAfterMs - 100; up += 100) {
+      net.deliverAll();
+      net.tick(100);
+    }
+    for (const address of net.addresses) t.equal(net.cores.get(address)!.coordinator, b, `${crash}: ${address}`);
+  }
+  t.equal(net.cores.get(a)!.term, term);
+  net.quiet();
+  t.strictSame(net.disagreements(), [], 'once it stays, it leads');
+  t.equal(net.cores.get(a)!.coordinator, c);
+  t.strictSame(net.wrong, []);
+});
+
+t.test('who may not take over yet leaves it to one below that may', async (t) => {
+  const net = new Net([a, b, c]);
+  for (const address of [a, b]) net.cores.set(address, bully(address, 0)); // up for long
+  net.start(a);
+  net.up(a, c);
+  net.deliverAll();
+  net.up(b, c);
+  net.deliverAll();
+  net.tick(OPTIONS.okTimeoutMs);
+  net.deliverAll();
+  t.strictSame([a, b, c].map((address) => net.cores.get(address)!.coordinator), [b, b, b], 'a was it, b took over, c has just come');
+  net.quiet();
+  t.strictSame(net.disagreements(), []);
+  t.strictSame(net.wrong, []);
+});
 
 t.test('two partitions heal to one coordinator, whichever has the higher term', async (t) => {
   for (const [left, right] of [[5, 1], [1, 5], [3, 3]] as const) {

@@ -3,7 +3,7 @@ import { type Address, parseAddress } from '../../brokers/core/address.ts';
 import { Membership } from '../../brokers/core/membership.ts';
 import { SEED, SeededRandom } from '../support/random.ts';
 
-const OPTIONS = { suspectAfterMs: 3000, deadAfterMs: 10_000, forgetAfterMs: 60_000, redialMinMs: 100, redialMaxMs: 800, membersMax: 4 };
+const OPTIONS = { suspectAfterMs: 3000, deadAfterMs: 10_000, forgetAfterMs: 60_000, redialMinMs: 100, redialMaxMs: 800, membersMax: 4, fullMs: 30_000 };
 const [self, a, b, c, alias] = ['10.0.0.1:3000', 'a:1', 'b:1', 'c:1', 'localhost:3000'].map(parseAddress) as [Address, Address, Address, Address, Address];
 const HALF = (): number => 2 ** 31; // jitter in the middle: 0.75 of the backoff
 
@@ -88,7 +88,7 @@ t.test('the backoff doubles up to its most, with jitter, and begins anew after a
 });
 
 t.test('settled when every dial has been answered, however', async (t) => {
-  t.equal(membership().settled, true, 'nobody to dial');
+  t.equal(membership().settled(10), true, 'nobody to dial');
   const answers: [string, (members: Membership) => void][] = [
     ['failed', (members) => members.dialFailed(alias, 5)],
     ['linked', (members) => members.linkUp(alias, 5)],
@@ -99,7 +99,7 @@ t.test('settled when every dial has been answered, however', async (t) => {
     }],
     ['another one, dialled under both names', (members) => {
       members.alias(alias, a, 5);
-      t.equal(members.settled, false, 'its own dial is still to be answered');
+      t.equal(members.settled(10), false, 'its own dial is still to be answered');
       members.dialFailed(alias, 5); // the link under this name closes
       members.takeDials(5);
       members.dialFailed(a, 6);
@@ -111,18 +111,18 @@ t.test('settled when every dial has been answered, however', async (t) => {
     ['taken out and put in again', (members) => {
       members.configure([], 5);
       members.configure([alias], 6);
-      t.equal(members.settled, false);
+      t.equal(members.settled(10), false);
       t.strictSame(members.takeDials(6), [alias]);
       members.dialFailed(alias, 7);
     }],
   ];
   for (const [what, answer] of answers) {
     const members = membership([alias]);
-    t.equal(members.settled, false, `${what}: not dialled yet`);
+    t.equal(members.settled(10), false, `${what}: not dialled yet`);
     members.takeDials(0);
-    t.equal(members.settled, false, `${what}: not answered yet`);
+    t.equal(members.settled(10), false, `${what}: not answered yet`);
     answer(members);
-    t.equal(members.settled, true, what);
+    t.equal(members.settled(10), true, what);
   }
 });
 
@@ -131,7 +131,7 @@ t.test('a broker learned later is dialled before all is settled again', async (t
   members.takeDials(0);
   members.dialFailed(a, 0);
   members.learn(b, 1);
-  t.equal(members.settled, false);
+  t.equal(members.settled(10), false);
 });
 
 t.test('an alias stands for its broker: one member, counted once, dialled by its own name', async (t) => {
@@ -166,7 +166,7 @@ t.test('a broker that answers under its own name has none but that', async (t) =
   members.alias(a, a, 1);
   members.linkUp(a, 1);
   t.strictSame(members.all(), [a]);
-  t.equal(members.settled, true);
+  t.equal(members.settled(10), true);
 });
 
 t.test('the file: new rows are dialled, those taken out are no members', async (t) => {

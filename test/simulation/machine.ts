@@ -18,6 +18,8 @@ export class Machine {
   readonly disk: VirtualDisk;
   /** How far the wall clock is off, ms. */
   wallOffsetMs = 0;
+  /** Its globalState.csv; every machine where that is undefined. */
+  rows: readonly Address[] | undefined;
   readonly #world: World;
   #life: Life | undefined;
   #broker: Broker | undefined;
@@ -58,11 +60,11 @@ export class Machine {
   }
 
   async #start(): Promise<void> {
-    const { network, random, machines, time } = this.#world;
+    const { network, random, machines, time, options } = this.#world;
     this.#world.note(this.address, 'start');
     const life = new Life(time);
     this.#life = life;
-    const broker = await Broker.start(splitAddress(this.address), machines.map(({ address }) => address), {
+    const broker = await Broker.start({ ...options, ...splitAddress(this.address) }, this.rows ?? machines.map(({ address }) => address), {
       clock: {
         now: () => time.now,
         wallTime: () => BEGINNING + time.now + this.wallOffsetMs,

@@ -25,6 +25,8 @@ interface Acceptor extends Party {
 export class VirtualNetwork {
   /** What happened, so that tests can say that their faults did. */
   readonly counts = { delivered: 0, held: 0, dialsLost: 0, resets: 0 };
+  /** Told of everything that is written, before it travels. */
+  watch: ((from: string, to: string, bytes: Uint8Array) => void) | undefined;
   readonly #time: VirtualTime;
   readonly #random: SeededRandom;
   readonly #listeners = new Map<Address, Acceptor>();
@@ -174,6 +176,7 @@ class End implements Channel {
 
   write(bytes: Uint8Array): void {
     if (this.#sentEnd || this.#isClosed) return;
+    this.#network.watch?.(this.party.host, this.other.party.host, bytes);
     this.bufferedBytes += bytes.length;
     this.#written.push(bytes);
     if (this.#written.length === 1) this.#time.after(0, () => this.#flush());

@@ -4,6 +4,7 @@
  *
  * Nothing moves by itself: `run`, `until` and `await world.of(promise)` let time pass. One of them at a time.
  */
+import type { ConfigOptions } from '../../brokers/config.ts';
 import { type Address, parseAddress } from '../../brokers/core/address.ts';
 import type { LogFields, LogLevel } from '../../brokers/core/runtime.ts';
 import { SeededRandom } from '../support/random.ts';
@@ -35,6 +36,8 @@ export interface Incident {
 export class World {
   readonly seed: number;
   readonly random: SeededRandom;
+  /** Of every broker, beside its address. */
+  readonly options: ConfigOptions;
   readonly time = new VirtualTime();
   readonly network: VirtualNetwork;
   readonly machines: Machine[] = [];
@@ -46,16 +49,17 @@ export class World {
   #clients = 0;
 
   /** @param count machines, `10.0.0.1:3000` and up, none of them running; each knows all the others */
-  constructor(seed: number, count: number) {
+  constructor(seed: number, count: number, options: ConfigOptions = {}) {
     this.seed = seed;
+    this.options = options;
     this.random = new SeededRandom(seed);
     this.network = new VirtualNetwork(this.time, this.random);
-    for (let index = 1; index <= count; index += 1) this.machines.push(new Machine(this, parseAddress(`10.0.0.${index}:3000`)));
+    for (let index = 1; index <= count; index += 1) this.machines.push(new Machine(this, parseAddress(`10.0.${index >> 8}.${index & 255}:3000`)));
   }
 
   /** A world whose brokers run and agree on a coordinator. */
-  static async start(seed: number, count: number): Promise<World> {
-    const world = new World(seed, count);
+  static async start(seed: number, count: number, options: ConfigOptions = {}): Promise<World> {
+    const world = new World(seed, count, options);
     for (const machine of world.machines) await world.of(machine.start());
     await world.settled();
     return world;

@@ -79,6 +79,9 @@ export class GossipBroker {
       case 'PRUNE':
         this.gossip.prune(link, message.origin);
         break;
+      case 'HELD':
+        this.gossip.learnHeld(link, message.origin, message.claims);
+        break;
       default:
         throw new Error(`${message.type} is none of gossip's`);
     }

@@ -21,8 +21,10 @@ const MESSAGES: PeerMessage[] = [
   { type: 'PRUNE', origin: b },
   { type: 'RECORDS', batch: specimenBatch() },
   { type: 'RECORDS', batch: specimenBatch({ topic: 'é \r\n', deps: '', meta: '', body: Buffer.from([0, 255, 13, 10, 36, 49, 13, 10]) }) },
-  { type: 'MEMBERS', addresses: [] },
-  { type: 'MEMBERS', addresses: ['10.0.0.9:3000', '[::1]:3000', 'h:1'].map(parseAddress) },
+  { type: 'MEMBERS', beats: [] },
+  { type: 'MEMBERS', beats: [[a, 1], [b, 999_999_999_999_999]] },
+  { type: 'HELD', origin: a, claims: [[b, 7], [a, 0]] },
+  { type: 'SURPLUS' },
   { type: 'ELECTION', term: 1, lamport: 2 },
   { type: 'OK', term: 0, lamport: 0 },
   { type: 'COORDINATOR', term: 999, address: parseAddress('[::1]:3000'), lamport: 5 },
@@ -41,7 +43,7 @@ function decode(chunks: readonly Buffer[]): PeerMessage[] {
 
 t.test('round trip of every message, however the stream is cut', async (t) => {
   const types = new Set(MESSAGES.map(({ type }) => type));
-  t.strictSame([...types].sort(), ['BYE', 'COORDINATOR', 'ELECTION', 'GRAFT', 'MEMBERS', 'OK', 'PEER', 'PRUNE', 'RECORDS', 'VECTOR']);
+  t.strictSame([...types].sort(), ['BYE', 'COORDINATOR', 'ELECTION', 'GRAFT', 'HELD', 'MEMBERS', 'OK', 'PEER', 'PRUNE', 'RECORDS', 'SURPLUS', 'VECTOR']);
   const stream = Buffer.concat(MESSAGES.map(encodePeerMessage));
   for (const [name, chunks] of chunkings(stream)) t.strictSame(decode(chunks), MESSAGES, name);
 });
@@ -93,7 +95,12 @@ t.test('malformed messages are refused, and the error says what is wrong', async
     [['GRAFT', `h:0/${DIGITS}`, 1], /is not an origin/],
     [['PRUNE'], /PRUNE has 1 fields, not 2/],
     [['PRUNE', ''], /"" is not an origin/],
-    [['MEMBERS', 'h:1', 'nowhere'], /"nowhere" is not an address/],
+    [['MEMBERS', a, 1, 'h:1', 1], /"h:1" is not an origin/],
+    [['MEMBERS', a], /beat is not a number/],
+    [['HELD'], /HELD has 1 fields, not 2 or more/],
+    [['HELD', 'h:1', a, 1], /"h:1" is not an origin/],
+    [['HELD', a, b], /seq is not a number/],
+    [['SURPLUS', 1], /SURPLUS has 2 fields, not 1/],
     [['ELECTION', 1], /ELECTION has 2 fields, not 3/],
     [['ELECTION', 'x', 1], /term is not a number/],
     [['OK', 1, 'x'], /Lamport timestamp is not a number/],

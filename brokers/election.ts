@@ -1,0 +1,56 @@
+/** The election, run: performs the effects of core/bully.ts in their order; a term is on disk before anything is sent that bears it. */
+import type { Address } from './core/address.ts';
+import { Bully, type BullyEffect } from './core/bully.ts';
+import type { GossipRuntime } from './gossip.ts';
+import type { Link } from './link.ts';
+import type { NamingRuntime } from './naming.ts';
+
+type ElectionRuntime = GossipRuntime & NamingRuntime;
+
+export class Election {
+  readonly bully: Bully;
+  readonly #runtime: ElectionRuntime;
+  readonly #linkTo: (address: Address) => Link | undefined;
+  #effects: Promise<void> = Promise.resolve(); // one after another
+  #closed = false;
+
+  constructor(runtime: ElectionRuntime, linkTo: (address: Address) => Link | undefined) {
+    const { config, clock, store } = runtime;
+    const { limits } = config;
+    this.#runtime = runtime;
+    this.#linkTo = linkTo;
+    this.bully = new Bully(config.address, store.state.term, {
+      okTimeoutMs: limits.electionOkTimeoutMs,
+      coordinatorTimeoutMs: limits.electionCoordinatorTimeoutMs,
+      graceMs: limits.electionGraceMs,
+      takeoverAfterMs: limits.takeoverAfterMs,
+    }, clock.now());
+  }
+
+  perform(effects: readonly BullyEffect[]): void {
+    if (effects.length === 0) return;
+    this.#effects = this.#effects.then(async () => {
+      for (const effect of effects) await this.#perform(effect);
+    }).catch((error: unknown) => this.#runtime.storeFailed(error));
+  }
+
+  /** Performs nothing more. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  async #perform(effect: BullyEffect): Promise<void> {
+    const { store, lamport, logger } = this.#runtime;
+    if (this.#closed) return;
+    switch (effect.type) {
+      case 'persist':
+        return store.saveClock(lamport.time, effect.term);
+      case 'send':
+        return this.#linkTo(effect.to)?.send({ ...effect.message, lamport: lamport.increment() });
+      case 'started':
+        return logger.info('election started', { lamport: lamport.increment(), term: effect.term });
+      case 'chosen':
+        return logger.info('coordinator chosen', { lamport: lamport.increment(), coordinator: effect.coordinator, term: effect.term });
+    }
+  }
+}

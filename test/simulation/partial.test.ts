@@ -1,0 +1,210 @@
+import t from 'tap';
+import type { Address } from '../../brokers/core/address.ts';
+import { SEED, SeededRandom } from '../support/random.ts';
+import type { Machine } from './machine.ts';
+import { World } from './world.ts';
+
+const FANOUT = 3;
+const COUNT = 16;
+
+/** A mesh larger than its fan-out, all its brokers running, each knowing all addresses. */
+function start(seed = SEED): Promise<World> {
+  return World.start(seed, COUNT, { fanout: FANOUT });
+}
+
+function links(machine: Machine): number {
+  return Number(machine.broker.status()['links']);
+}
+
+/** What a broker says of the others. */
+function states(machine: Machine): Map<Address, string> {
+  return new Map(machine.broker.brokers().map(({ address, state }) => [address, state]));
+}
+
+async function publish(world: World, machine: Machine, payload: string, ...options: string[]): Promise<unknown> {
+  const client = await world.client(machine);
+  return world.of(client.command('PUBLISH', 'news', payload, ...options));
+}
+
+t.test('a few links each, and everything arrives everywhere, once', async (t) => {
+  const world = await start();
+  await world.run(3000);
+  const counts = world.machines.map(links);
+  t.ok(Math.max(...counts) <= 2 * FANOUT && Math.min(...counts) >= FANOUT, `links: ${counts.join()}`);
+  for (const machine of world.machines) t.type(await publish(world, machine, `from ${machine.address}`), 'number');
+  await world.converged(5000);
+  t.equal(world.machines[0]!.records().length, COUNT);
+  t.strictSame(world.machines.map(({ broker }) => broker.status()['records_duplicate']), world.machines.map(() => 0));
+  t.strictSame(world.machines.map(({ broker }) => broker.status()['records_received']), world.machines.map(() => COUNT - 1), 'one transmission a replica');
+});
+
+t.test('acknowledgements come from brokers without a link, and mean what they say', async (t) => {
+  const world = await start();
+  const [low] = world.machines as [Machine];
+  const high = world.machines.at(-1)!;
+  t.type(await publish(world, low, 'all', 'ACKS', 'all'), 'number');
+  for (const machine of world.machines) t.equal(machine.records().length, 1, machine.address);
+  high.crash();
+  t.type(await publish(world, low, 'quorum', 'ACKS', 'quorum'), 'number');
+  await world.run(20_000);
+  t.match(await publish(world, low, 'all but one', 'ACKS', 'all'), { code: 'NOQUORUM', message: /^stored on 15 of 16 brokers/ });
+  await world.of(high.start());
+  await world.converged();
+  t.type(await publish(world, low, 'all again', 'ACKS', 'all'), 'number');
+  world.partition(world.machines.slice(0, 7), world.machines.slice(7));
+  t.match(await publish(world, low, 'minority', 'ACKS', 'quorum'), { code: 'NOQUORUM' });
+  t.type(await publish(world, high, 'majority', 'ACKS', 'quorum'), 'number');
+  world.heal();
+  await world.converged();
+  t.type(await publish(world, low, 'healed', 'ACKS', 'all'), 'number');
+});
+
+t.test('an acknowledgement is never given for what a disk does not have: quorums under crashes, wiped disks and cuts', async (t) => {
+  const counts = { acknowledged: 0, refused: 0, crashes: 0, wipes: 0, cuts: 0 };
+  for (let seed = SEED; seed < SEED + 4; seed += 1) {
+    const world = await start(seed);
+    const dice = new SeededRandom(seed + 1000);
+    const [publisher, ...others] = world.machines as [Machine, ...Machine[]];
+    for (let round = 0; round < 40; round += 1) {
+      const machine = dice.pick(others);
+      const act = dice.integer(0, 4);
+      if (!machine.isRunning) await world.of(machine.start());
+      else if (act === 0) machine.crash();
+      else if (act === 1) {
+        machine.crash();
+        machine.wipe();
+        await world.of(machine.start());
+        counts.wipes += 1;
+      } else if (act === 2) {
+        world.partition([machine], dice.integer(0, 1) === 0 ? world.machines.filter((other) => other !== machine) : [dice.pick(others)]);
+        counts.cuts += 1;
+      } else if (act === 3) world.heal();
+      if (act < 2) counts.crashes += 1;
+      const acks = dice.pick(['quorum', 'all']);
+      const payload = `round ${round}`;
+      const reply = await publish(world, publisher, payload, 'ACKS', acks);
+      const disks = world.machines.filter(({ disk }) => disk.data.batches.some(({ body }) => Buffer.from(body).toString() === payload)).length;
+      if (typeof reply === 'number') counts.acknowledged += 1;
+      else counts.refused += 1;
+      if (typeof reply === 'number' && disks < (acks === 'all' ? COUNT : COUNT / 2 + 1)) t.fail(`seed ${seed}, ${payload}: ${acks} with ${disks} disks`);
+      await world.run(dice.integer(0, 500));
+    }
+    world.heal();
+    for (const machine of world.machines) if (!machine.isRunning) await world.of(machine.start());
+    await world.converged();
+    for (const machine of world.machines) if (String(machine.records()) !== String(publisher.records())) t.fail(`seed ${seed}: ${machine.address} differs`);
+    t.type(await publish(world, publisher, 'last', 'ACKS', 'all'), 'number', `seed ${seed}: and then all are counted`);
+  }
+  t.ok(counts.acknowledged > 40 && Object.values(counts).every((count) => count > 5), JSON.stringify(counts));
+});
+
+t.test('brokers die, come back, are cut off and return: everything arrives, one leads, links stay few', async (t) => {
+  for (let seed = SEED; seed < SEED + 4; seed += 1) {
+    const world = await start(seed);
+    const dice = new SeededRandom(seed + 2000);
+    let published = 0;
+    for (let round = 0; round < 40; round += 1) {
+      const machine = dice.pick(world.machines);
+      const act = dice.integer(0, 4);
+      if (!machine.isRunning) await world.of(machine.start());
+      else if (act === 0 && world.running.length > 3) machine.crash();
+      else if (act === 1) {
+        const side = new Set(world.machines.filter(() => dice.integer(0, 1) === 0));
+        world.partition([...side], world.machines.filter((each) => !side.has(each)));
+      } else if (act === 2) world.heal();
+      if (typeof await publish(world, dice.pick(world.running), `round ${round}`) === 'number') published += 1;
+      await world.run(dice.integer(0, 3000));
+    }
+    world.heal();
+    for (const machine of world.machines) if (!machine.isRunning) await world.of(machine.start());
+    await world.converged();
+    await world.settled();
+    await world.run(30_000);
+    t.equal(published, 40, `seed ${seed}`);
+    t.equal(new Set(world.machines.map((machine) => String(machine.records()))).size, 1, `seed ${seed}: all have the same`);
+    const counts = world.machines.map(links);
+    t.ok(Math.max(...counts) <= 2 * FANOUT + 2, `seed ${seed}: links ${counts.join()}`);
+    for (const machine of world.machines) {
+      t.strictSame(new Set(states(machine).values()), new Set(['self', 'alive']), `seed ${seed}: ${machine.address} knows that all live`);
+      t.equal(machine.broker.coordinator, world.machines.at(-1)!.address);
+    }
+  }
+});
+
+t.test('a death is heard of everywhere, and so is a return', async (t) => {
+  const world = await start();
+  await world.run(5000);
+  const gone = world.machines[5]!;
+  gone.crash();
+  const others = world.machines.filter((machine) => machine !== gone);
+  await world.until('all know that it is dead', () => others.every((machine) => states(machine).get(gone.address) === 'dead'), 40_000);
+  await world.of(gone.start());
+  await world.until('all know that it lives', () => others.every((machine) => states(machine).get(gone.address) === 'alive'), 10_000);
+  t.strictSame(new Set(states(gone).values()), new Set(['self', 'alive']));
+});
+
+t.test('a broker that no row names and that knows one other is learned by all', async (t) => {
+  const world = new World(SEED, COUNT, { fanout: FANOUT });
+  const joiner = world.machines.pop()!;
+  for (const machine of world.machines) await world.of(machine.start());
+  await world.settled();
+  await world.run(1000);
+  world.machines.push(joiner);
+  joiner.rows = [world.machines[3]!.address];
+  await world.of(joiner.start());
+  await world.until('all have heard of it, and it of all', () => world.machines.every((machine) =>
+    states(machine).size === COUNT && [...states(machine).values()].every((state) => state === 'alive' || state === 'self')), 10_000);
+  await publish(world, joiner, 'hello');
+  await world.converged();
+  t.ok(links(joiner) >= FANOUT);
+});
+
+for (const fanout of [undefined, FANOUT]) {
+  const mesh = fanout === undefined ? 'a full mesh' : `fan-out ${fanout}`;
+  const begin = (): Promise<World> => World.start(SEED, 8, fanout === undefined ? {} : { fanout });
+
+  t.test(`a broker that is silent for a while is suspected, and whatever is heard of it refutes that: ${mesh}`, async (t) => {
+    const world = await begin();
+    await world.run(5000);
+    const paused = world.machines[2]!;
+    const neighbours = world.machines.filter((machine) => isLinked(world, machine, paused));
+    const term = paused.broker.status()['term'];
+    const before = world.history.length;
+    paused.pause();
+    await world.run(4500);
+    for (const machine of neighbours) t.equal(states(machine).get(paused.address), 'suspect', machine.address);
+    paused.resume();
+    await world.run(1100);
+    for (const machine of neighbours) t.equal(states(machine).get(paused.address), 'alive', machine.address);
+    t.notOk(world.history.slice(before).some((line) => line.includes('peer lost')), 'no link was given up');
+    t.equal(paused.broker.status()['term'], term);
+    t.ok(neighbours.length >= 2);
+  });
+
+  t.test(`the coordinator is paused for 15 s: its links are found dead, another one leads, and it comes back without harm: ${mesh}`, async (t) => {
+    const world = await begin();
+    await world.run(5000);
+    const paused = world.machines.at(-1)!;
+    const others = world.machines.filter((machine) => machine !== paused);
+    t.type(await publish(world, paused, 'before'), 'number');
+    paused.pause();
+    const next = others.at(-1)!.address;
+    await world.until('the next one leads', () => others.every(({ broker }) => broker.coordinator === next), 15_000);
+    t.ok(world.history.some((line) => line.includes('peer lost') && line.includes('silent for 10000 ms')), 'half-open links are found');
+    t.type(await publish(world, others[0]!, 'meanwhile'), 'number');
+    await world.run(1000);
+    paused.resume();
+    await world.settled(20_000);
+    await world.converged();
+    t.equal(paused.broker.coordinator, paused.address);
+    t.equal(paused.records().length, 2);
+    t.strictSame(world.incidents, []);
+  });
+}
+
+function isLinked(world: World, a: Machine, b: Machine): boolean {
+  return [a, b].some((one) => {
+    const other = one === a ? b : a;
+    return world.history.some((line) => line.includes(`${one.address} info peer connected`) && line.includes(`"peer":"${other.address}"`));
+  });
+}
