@@ -1,6 +1,7 @@
 /** The election, run: performs the effects of core/bully.ts in their order; a term is on disk before anything is sent that bears it. */
 import type { Address } from './core/address.ts';
 import { Bully, type BullyEffect } from './core/bully.ts';
+import { RumormillError } from './core/error.ts';
 import type { GossipRuntime } from './gossip.ts';
 import type { Link } from './link.ts';
 import type { NamingRuntime } from './naming.ts';
@@ -31,7 +32,7 @@ export class Election {
     if (effects.length === 0) return;
     this.#effects = this.#effects.then(async () => {
       for (const effect of effects) await this.#perform(effect);
-    }).catch((error: unknown) => this.#runtime.storeFailed(error));
+    });
   }
 
   /** Performs nothing more. */
@@ -40,17 +41,31 @@ export class Election {
   }
 
   async #perform(effect: BullyEffect): Promise<void> {
-    const { store, lamport, logger } = this.#runtime;
+    const { lamport, logger } = this.#runtime;
     if (this.#closed) return;
     switch (effect.type) {
       case 'persist':
-        return store.saveClock(lamport.time, effect.term);
+        return this.#persist(effect.term);
       case 'send':
         return this.#linkTo(effect.to)?.send({ ...effect.message, lamport: lamport.increment() });
       case 'started':
         return logger.info('election started', { lamport: lamport.increment(), term: effect.term });
       case 'chosen':
         return logger.info('coordinator chosen', { lamport: lamport.increment(), coordinator: effect.coordinator, term: effect.term });
+    }
+  }
+
+  /** On a full disk this waits for room, and what follows in the election with it: the others hold theirs without us meanwhile. */
+  async #persist(term: number): Promise<void> {
+    const { store, lamport, clock, config, storeFailed } = this.#runtime;
+    while (!this.#closed) {
+      try {
+        return await store.saveClock(lamport.time, term);
+      } catch (error) {
+        storeFailed(error);
+        if (!(error instanceof RumormillError && error.code === 'DISKFULL')) return this.close();
+        await new Promise<void>((resolve) => clock.schedule(config.limits.beatMs, resolve));
+      }
     }
   }
 }
