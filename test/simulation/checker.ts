@@ -168,18 +168,23 @@ class Checker {
 
   /**
    * A broker's term never falls, in no later life either, unless its disk was lost. In one term it may leave a coordinator for a higher one, as
-   * when a partition heals, and never for a lower one.
+   * when a partition heals, and never for a lower one; but for those that lost their disk, and may give the same term again.
    */
   #checkTerms(): void {
     const newest = new Map<Address, TermEvent>();
+    let termsLost = false;
     for (const event of this.#history.terms) {
       const { kind, broker, term, coordinator } = event;
       const before = newest.get(broker);
-      if (kind === 'replaced') newest.delete(broker);
-      else if (before !== undefined && term < before.term) this.#violated('term', `${broker} ${kind} in term ${term} after ${before.term}`);
-      else if (term === before?.term && coordinator !== undefined && before.coordinator !== undefined && compareAddresses(coordinator, before.coordinator) < 0) {
-        this.#violated('term', `${broker} chose ${coordinator} after ${before.coordinator} in term ${term}`);
-      } else if (kind === 'chosen' || before === undefined) newest.set(broker, event);
+      if (kind === 'replaced') {
+        newest.delete(broker);
+        termsLost = true;
+        continue;
+      }
+      const isLower = coordinator !== undefined && before?.coordinator !== undefined && compareAddresses(coordinator, before.coordinator) < 0;
+      if (before !== undefined && term < before.term) this.#violated('term', `${broker} ${kind} in term ${term} after ${before.term}`);
+      else if (term === before?.term && isLower && !termsLost) this.#violated('term', `${broker} chose ${coordinator} after ${before.coordinator} in term ${term}`);
+      else if (kind === 'chosen' || before === undefined) newest.set(broker, event);
     }
   }
 

@@ -211,8 +211,7 @@ export class Faults {
 
   async #fullDisk({ address, disk }: Machine, lastsMs: number): Promise<true> {
     this.#world.note(address, 'disk full');
-    disk.isFull = true;
-    disk.isFullForClock = HOLDS.termOnFullDisk;
+    disk.isFull = disk.isFullForClock = true;
     await this.#world.time.sleep(lastsMs);
     disk.isFull = disk.isFullForClock = false;
     return true;

@@ -3,8 +3,6 @@
  * with the change that makes it hold; when all are on, this file goes.
  */
 export const HOLDS = {
-  /** Nothing that bears a term is sent before the term is on disk, on a full disk either. */
-  termOnFullDisk: false,
   /** A message id, <lamport>@<host:port>, is unique: a broker whose disk was wiped, and that meets nobody, begins to count anew. */
   uniqueIds: false,
   /** Before it answers whether a restored store may go on under its name, a peer has on disk what it was sent of it. A fresh snapshot may be put back. */
