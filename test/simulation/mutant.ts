@@ -51,7 +51,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'the term is not saved',
     patches: [
-      ['election.js', `return store.saveClock(lamport.time, effect.term);`, `return;`],
+      ['election.js', `return await store.saveClock(lamport.time, term);`, `return;`],
       ['mesh.js', `store.saveClock(lamport.time, this.term)`, `store.saveClock(lamport.time, store.state.term)`],
     ],
   },
