@@ -106,7 +106,7 @@ export class Faults {
       case 'restore': {
         const victim = this.#dice.pick(this.#victims);
         const old = this.#backups.get(victim);
-        const fresh = HOLDS.nameOfRestored && (old === undefined || this.#dice.integer(0, 1) === 0);
+        const fresh = HOLDS.restoredKnownByPeers && (old === undefined || this.#dice.integer(0, 1) === 0);
         const backup = fresh ? victim.disk.data.copy() : old;
         if (backup === undefined) return false;
         await this.#world.time.sleep(this.#dice.integer(0, Math.floor(lastsMs / 2)));
@@ -211,8 +211,7 @@ export class Faults {
 
   async #fullDisk({ address, disk }: Machine, lastsMs: number): Promise<true> {
     this.#world.note(address, 'disk full');
-    disk.isFull = true;
-    disk.isFullForClock = HOLDS.termOnFullDisk;
+    disk.isFull = disk.isFullForClock = true;
     await this.#world.time.sleep(lastsMs);
     disk.isFull = disk.isFullForClock = false;
     return true;
