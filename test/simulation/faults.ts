@@ -7,7 +7,6 @@
  */
 import type { MemoryStore } from '../support/memory-store.ts';
 import { SeededRandom } from '../support/random.ts';
-import { HOLDS } from './limits.ts';
 import type { Machine } from './machine.ts';
 import type { World } from './world.ts';
 
@@ -106,7 +105,7 @@ export class Faults {
       case 'restore': {
         const victim = this.#dice.pick(this.#victims);
         const old = this.#backups.get(victim);
-        const fresh = HOLDS.restoredKnownByPeers && (old === undefined || this.#dice.integer(0, 1) === 0);
+        const fresh = old === undefined || this.#dice.integer(0, 1) === 0;
         const backup = fresh ? victim.disk.data.copy() : old;
         if (backup === undefined) return false;
         await this.#world.time.sleep(this.#dice.integer(0, Math.floor(lastsMs / 2)));

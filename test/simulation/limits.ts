@@ -1,12 +1,9 @@
 /**
- * What the brokers cannot do yet, and the simulation therefore does not ask of them, unless it is told to (`--strict`). A flag is turned on together
- * with the change that makes it hold; when all are on, this file goes.
+ * What the brokers do not promise (README, "What is not guaranteed"), and the simulation therefore does not ask of them, unless it is told to (`--strict`).
  */
 export const HOLDS = {
   /** A message id, <lamport>@<host:port>, is unique: a broker whose disk was wiped, and that meets nobody, begins to count anew. */
   uniqueIds: false,
-  /** Before it answers whether a restored store may go on under its name, a peer has on disk what it was sent of it. A fresh snapshot may be put back. */
-  restoredKnownByPeers: false,
   /** A restored store does not go on under its name where only subscribers have seen what it has lost. */
   restoredKnownByReaders: false,
   /** An answer comes after its question, even where it was published on a broker that had not got the question: nothing tells the broker of it. */
