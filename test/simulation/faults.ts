@@ -107,7 +107,6 @@ export class Faults {
         const old = this.#backups.get(victim);
         const fresh = old === undefined || this.#dice.integer(0, 1) === 0;
         const backup = fresh ? victim.disk.data.copy() : old;
-        if (backup === undefined) return false;
         await this.#world.time.sleep(this.#dice.integer(0, Math.floor(lastsMs / 2)));
         return this.#takeDown(victim, lastsMs / 2, () => this.#crashSoon(victim), () => victim.restore(backup));
       }
