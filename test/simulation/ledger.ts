@@ -36,6 +36,8 @@ interface Disk {
 export class Ledger {
   readonly entries = new Map<string, Entry>(); // by `nameOf`
   readonly byPayload = new Map<string, Entry[]>();
+  /** Names of records that no disk but their origin's ever held, lost with that disk and given again: nobody could be asked. */
+  readonly givenAgain = new Set<string>();
   readonly violations: { readonly kind: 'reused name' | 'not durable' | 'hole' | 'causality' | 'clock'; readonly what: string }[] = [];
   readonly #byId = new Map<string, Entry>();
   readonly #disks = new Map<Address, Disk>();
@@ -47,9 +49,10 @@ export class Ledger {
     }
   }
 
-  /** What a subscriber was sent, by what it can see of it. */
-  find(id: string, payload: string): Entry | undefined {
-    return this.byPayload.get(payload)?.find((entry) => entry.id === id);
+  /** What a subscriber was sent by a broker, by what it can see of it. An id may have been given twice, by a broker that lost its disk. */
+  find(id: string, payload: string, broker: Address): Entry | undefined {
+    const entries = (this.byPayload.get(payload) ?? []).filter((entry) => entry.id === id);
+    return entries.find(({ heldBy }) => heldBy.has(broker)) ?? entries[0];
   }
 
   #disk(address: Address): Disk {
@@ -89,6 +92,10 @@ export class Ledger {
   #note(entry: Entry, disk: Address, at: number, isOwn: boolean): void {
     const name = nameOf(entry.origin, entry.seq);
     let known = this.entries.get(name);
+    if (known !== undefined && isOwn && contentOf(known) !== contentOf(entry) && wasOnlyOn(known, disk) && !HOLDS.restoredKnownByReaders) {
+      this.givenAgain.add(name);
+      known = undefined;
+    }
     if (known === undefined) {
       this.entries.set(name, (known = entry));
       this.byPayload.set(entry.payload, [...(this.byPayload.get(entry.payload) ?? []), entry]);
@@ -115,7 +122,12 @@ export class Ledger {
   }
 }
 
-function nameOf(origin: Origin, seq: number): string {
+/** Whether it is lost, and no other disk ever held it. */
+function wasOnlyOn({ isOn, heldBy }: Entry, disk: Address): boolean {
+  return isOn.size === 0 && heldBy.size === 1 && heldBy.has(disk);
+}
+
+export function nameOf(origin: Origin, seq: number): string {
   return `${origin} ${seq}`;
 }
 
