@@ -1,7 +1,7 @@
 /** The election, run: performs the effects of core/bully.ts in their order; a term is on disk before anything is sent that bears it. */
 import type { Address } from './core/address.ts';
 import { Bully, type BullyEffect } from './core/bully.ts';
-import { RumormillError } from './core/error.ts';
+import { isDiskFull } from './core/error.ts';
 import type { GossipRuntime } from './gossip.ts';
 import type { Link } from './link.ts';
 import type { NamingRuntime } from './naming.ts';
@@ -63,7 +63,7 @@ export class Election {
         return await store.saveClock(lamport.time, term);
       } catch (error) {
         storeFailed(error);
-        if (!(error instanceof RumormillError && error.code === 'DISKFULL')) return this.close();
+        if (!isDiskFull(error)) return this.close();
         await new Promise<void>((resolve) => clock.schedule(config.limits.beatMs, resolve));
       }
     }

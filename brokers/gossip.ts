@@ -46,8 +46,19 @@ export class Gossip {
   linkUp(link: Link): void {
     this.#links.set(link.peer.origin, link);
     this.#held.linkUp(link.peer.origin);
-    this.#tell(link, this.#runtime.log.vector.snapshot(), true);
+    this.#greet(link);
     this.#perform(this.#plumtree.linkUp(link.peer.origin));
+  }
+
+  /**
+   * The first vector over a link says how much we hold of the peer's own records, by which a restored store decides whether it may go on under its name.
+   * So it waits for what an earlier life of the peer sent us and is not on disk yet; the rest of it was dropped with its link.
+   */
+  #greet(link: Link): void {
+    const { log } = this.#runtime;
+    if (link.greeted || log.nextSeq(link.peer.origin) - 1 > log.vector.get(link.peer.origin)) return;
+    link.greeted = true;
+    this.#tell(link, log.vector.snapshot(), true);
   }
 
   linkDown(link: Link): void {
@@ -68,11 +79,15 @@ export class Gossip {
   rolledBack(): void {
     this.#holdBack.clear();
     this.#plumtree.rolledBack(this.#runtime.clock.now());
+    for (const link of this.#links.values()) this.#greet(link);
   }
 
   /** Records are on disk: those of them that were grafted go out, and everybody learns what is here now. */
   committed(): void {
-    for (const link of this.#links.values()) void this.pump(link);
+    for (const link of this.#links.values()) {
+      this.#greet(link);
+      void this.pump(link);
+    }
     this.announce(false);
   }
 
@@ -226,6 +241,7 @@ export class Gossip {
   }
 
   #tell(link: Link, vector: ReadonlyMap<Origin, number>, always: boolean): void {
+    if (!link.greeted) return;
     const entries = [...vector].filter(([origin, seq]) => link.told.advance(origin, seq));
     if (entries.length > 0 || always) link.send({ type: 'VECTOR', lamport: this.#runtime.lamport.time, entries });
   }

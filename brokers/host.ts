@@ -7,7 +7,7 @@
 import { type AckLevel, type Config, type ConfigOptions, makeConfig } from './config.ts';
 import type { Address } from './core/address.ts';
 import type { Cursor } from './core/cursor.ts';
-import { messageOf, RumormillError } from './core/error.ts';
+import { isDiskFull, messageOf, RumormillError } from './core/error.ts';
 import { LAMPORT_MAX, LamportClock } from './core/lamport.ts';
 import { Log } from './core/log.ts';
 import { LongPoll, type Waiter } from './core/long-poll.ts';
@@ -272,8 +272,14 @@ export class Broker {
     await this.#sessionsDone();
     this.#timer?.cancel();
     this.#mesh.close();
-    await this.#store.saveClock(this.#lamport.time, this.#mesh.term);
-    await this.#store.close();
+    try {
+      await this.#store.saveClock(this.#lamport.time, this.#mesh.term);
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+      this.logger.warn('disk full, the clock of the last second is not saved', { lamport: this.#lamport.time });
+    } finally {
+      await this.#store.close();
+    }
     this.logger.info('broker stopped', { lamport: this.#lamport.time });
   }
 
@@ -369,7 +375,7 @@ export class Broker {
 
   /** A full disk passes: reads go on, publishes are refused until there is room. Anything else does not. */
   #failed(error: unknown): void {
-    if (!(error instanceof RumormillError && error.code === 'DISKFULL')) return this.#fatal(error);
+    if (!isDiskFull(error)) return this.#fatal(error);
     if (!this.#diskFull) this.logger.error('disk full, publishes are refused until there is room', { lamport: this.#lamport.time });
     this.#diskFull = true;
   }

@@ -33,6 +33,8 @@ export class Link implements ChannelHandler {
   leaving = false;
   /** Another link with the same peer takes over. */
   replaced = false;
+  /** The peer was told what we hold. */
+  greeted = false;
   pumping = false;
   /** Counts GRAFT and PRUNE an origin, so that a look-up for an earlier one is not taken for the newest. */
   readonly grafts = new Map<Origin, number>();

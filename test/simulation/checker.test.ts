@@ -5,6 +5,7 @@ import { draft, origin } from '../support/record.ts';
 import { check } from './checker.ts';
 import type { DiskEvent } from './disk.ts';
 import type { Attempt, Delivery, History, Publication, Subscription } from './history.ts';
+import type { TermEvent } from './world.ts';
 
 const [A, B, C] = [1, 2, 3].map((host) => parseAddress(`10.0.0.${host}:3000`)) as [Address, Address, Address];
 const [AT_A, AT_B] = [origin(A, 1), origin(B, 2)];
@@ -59,7 +60,8 @@ t.test('each violation is found', async (t) => {
     ['nobody leads', { coordinators: [{ broker: A, coordinator: undefined, term: 1 }] }, 'coordinator'],
     ['the wrong one leads', { coordinators: [{ broker: A, coordinator: B, term: 1 }] }, 'coordinator'],
     ['two terms', { coordinators: [{ broker: A, coordinator: C, term: 1 }, { broker: B, coordinator: C, term: 2 }] }, 'coordinator'],
-    ['a term that falls', { terms: [{ kind: 'chosen', broker: A, at: 1, term: 3 }, { kind: 'started', broker: A, at: 2, term: 2 }] }, 'term'],
+    ['a term that falls', { terms: [chosen(C, 3), { kind: 'started', broker: A, at: 2, term: 2 }] }, 'term'],
+    ['a lower coordinator in one term', { terms: [chosen(C, 3), chosen(B, 3)] }, 'term'],
     ['an incident', { incidents: [{ at: 1, who: A, what: 'stopped: bug' }] }, 'incident'],
   ];
   for (const [name, changes, ...expected] of cases) t.strictSame([...new Set(kinds(changes))].sort(), expected.sort(), name);
@@ -82,9 +84,14 @@ t.test('what is no violation', async (t) => {
   t.strictSame(ahead.violations, [], 'an answer taken by a broker that had not got the question');
   t.equal(ahead.counts.answeredAhead, 1);
 
-  t.strictSame(kinds({ terms: [{ kind: 'chosen', broker: A, at: 1, term: 3 }, { kind: 'replaced', broker: A, at: 2, term: 0 }, { kind: 'started', broker: A, at: 3, term: 0 }] }), [],
+  t.strictSame(kinds({ terms: [chosen(B, 3), chosen(C, 3), chosen(A, 4), chosen(A, 4)] }), [], 'a higher coordinator in one term, a lower one in the next');
+  t.strictSame(kinds({ terms: [chosen(C, 3), { kind: 'replaced', broker: A, at: 2, term: 0 }, { kind: 'started', broker: A, at: 3, term: 0 }] }), [],
     'a term lost with its disk');
 });
+
+function chosen(coordinator: Address, term: number): TermEvent {
+  return { kind: 'chosen', broker: A, at: 1, term, coordinator };
+}
 
 function kinds(changes: Partial<History>): string[] {
   return check(history(changes)).violations.map(({ kind }) => kind);

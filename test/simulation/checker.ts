@@ -5,10 +5,11 @@
  * An acknowledgement covers what its level promises. `local` is one disk: where that disk was wiped or rolled back before any other held the
  * message, its loss is excused. `quorum` and `all` are never excused, since only a minority of the disks is ever touched.
  */
-import type { Address } from '../../brokers/core/address.ts';
+import { type Address, compareAddresses } from '../../brokers/core/address.ts';
 import type { Attempt, Delivery, History, Publication, Subscription } from './history.ts';
 import { type Entry, Ledger } from './ledger.ts';
 import { HOLDS } from './limits.ts';
+import type { TermEvent } from './world.ts';
 
 export interface Violation {
   readonly kind: string;
@@ -130,7 +131,7 @@ class Checker {
   /** A second copy of a dedupe id may be sent by a broker that cannot know that the subscriber has had the first one, because it lacks it. */
   #checkRepeated(name: string, { payload, broker, askedAt }: Delivery, entry: Entry, first: Entry | undefined): void {
     if (first === undefined) return;
-    const known = HOLDS.oneCopyDelivered && [entry, first].every(({ isOn }) => (isOn.get(broker) ?? Infinity) < askedAt);
+    const known = [entry, first].every(({ isOn }) => (isOn.get(broker) ?? Infinity) < askedAt);
     if (entry === first || entry.dedupeId === null || known) this.#violated('delivered twice', `${payload} to ${name} by ${broker}`);
     else this.counts.dropped += 1;
   }
@@ -140,8 +141,10 @@ class Checker {
     const question = this.#questions.get(entry.payload);
     if (question === undefined || had.has(question) || this.#isBefore(question, start)) return;
     const causes = (this.#ledger.byPayload.get(question) ?? []).filter((cause) => topics.includes(cause.topic));
-    if (causes.some((cause) => seqBefore(entry, cause) >= cause.seq)) this.#violated('causality', `${name} got ${entry.payload} before its question`);
-    else if (causes.length > 0) this.counts.answeredAhead += 1;
+    if (causes.length === 0) return;
+    const wasStored = causes.some((cause) => seqBefore(entry, cause) >= cause.seq);
+    if (wasStored || HOLDS.causalAcrossBrokers) this.#violated('causality', `${name} got ${entry.payload} before its question`);
+    else this.counts.answeredAhead += 1;
   }
 
   /** Whether it was there before the subscription began. */
@@ -163,13 +166,25 @@ class Checker {
     }
   }
 
-  /** What a broker has announced in one term it never takes back to a lower one, in no later life either, unless its disk was lost. */
+  /**
+   * A broker's term never falls, in no later life either, unless its disk was lost. In one term it may leave a coordinator for a higher one, as
+   * when a partition heals, and never for a lower one; but for those that lost their disk, and may give the same term again.
+   */
   #checkTerms(): void {
-    const highest = new Map<Address, number>();
-    for (const { kind, broker, term } of this.#history.terms) {
-      const before = kind === 'replaced' ? 0 : (highest.get(broker) ?? 0);
-      if (kind !== 'replaced' && term < before) this.#violated('term', `${broker} ${kind} in term ${term} after ${before}`);
-      highest.set(broker, kind === 'replaced' ? 0 : Math.max(before, term));
+    const newest = new Map<Address, TermEvent>();
+    let termsLost = false;
+    for (const event of this.#history.terms) {
+      const { kind, broker, term, coordinator } = event;
+      const before = newest.get(broker);
+      if (kind === 'replaced') {
+        newest.delete(broker);
+        termsLost = true;
+        continue;
+      }
+      const isLower = coordinator !== undefined && before?.coordinator !== undefined && compareAddresses(coordinator, before.coordinator) < 0;
+      if (before !== undefined && term < before.term) this.#violated('term', `${broker} ${kind} in term ${term} after ${before.term}`);
+      else if (term === before?.term && isLower && !termsLost) this.#violated('term', `${broker} chose ${coordinator} after ${before.coordinator} in term ${term}`);
+      else if (kind === 'chosen' || before === undefined) newest.set(broker, event);
     }
   }
 

@@ -7,7 +7,6 @@
  */
 import type { MemoryStore } from '../support/memory-store.ts';
 import { SeededRandom } from '../support/random.ts';
-import { HOLDS } from './limits.ts';
 import type { Machine } from './machine.ts';
 import type { World } from './world.ts';
 
@@ -106,9 +105,8 @@ export class Faults {
       case 'restore': {
         const victim = this.#dice.pick(this.#victims);
         const old = this.#backups.get(victim);
-        const fresh = HOLDS.nameOfRestored && (old === undefined || this.#dice.integer(0, 1) === 0);
+        const fresh = old === undefined || this.#dice.integer(0, 1) === 0;
         const backup = fresh ? victim.disk.data.copy() : old;
-        if (backup === undefined) return false;
         await this.#world.time.sleep(this.#dice.integer(0, Math.floor(lastsMs / 2)));
         return this.#takeDown(victim, lastsMs / 2, () => this.#crashSoon(victim), () => victim.restore(backup));
       }
@@ -211,8 +209,7 @@ export class Faults {
 
   async #fullDisk({ address, disk }: Machine, lastsMs: number): Promise<true> {
     this.#world.note(address, 'disk full');
-    disk.isFull = true;
-    disk.isFullForClock = HOLDS.termOnFullDisk;
+    disk.isFull = disk.isFullForClock = true;
     await this.#world.time.sleep(lastsMs);
     disk.isFull = disk.isFullForClock = false;
     return true;

@@ -12,7 +12,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'acknowledges before the commit',
     patches: [
       ['host.js', `named: (batch) => {\n                if (acks === 'none')`, `named: (batch) => {\n                if (acks === 'none' || acks === 'local')`],
-      ['host.js', `if (acks === 'local')\n                    return done({ lamport: batch.lamport });`, `if (acks === 'local')\n                    return;`],
+      ['host.js', `if (acks !== 'none')\n                    this.#acknowledge(`, `if (acks !== 'none' && acks !== 'local')\n                    this.#acknowledge(`],
     ],
   },
   {
@@ -51,16 +51,15 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'the term is not saved',
     patches: [
-      ['mesh.js', `return store.saveClock(lamport.time, effect.term);`, `return;`],
+      ['election.js', `return await store.saveClock(lamport.time, term);`, `return;`],
       ['mesh.js', `store.saveClock(lamport.time, this.term)`, `store.saveClock(lamport.time, store.state.term)`],
     ],
   },
   {
     name: 'counts the brokers alive for a quorum',
-    patches: [['mesh.js', `...this.#membership.configured().map((address) => byAddress.get(address)?.vector.get(log.origin) ?? 0)]`,
-      `...this.#membership.configured().filter((address) => byAddress.has(address)).map((address) => byAddress.get(address).vector.get(log.origin))]`]],
+    patches: [['mesh.js', `this.#membership.configured().map(held)]`, `this.#membership.configured().filter((address) => byAddress.has(address)).map(held)]`]],
   },
-  { name: 'a quorum is one broker too few', patches: [['core/quorum.js', `Math.floor(this.#seqs.length / 2)`, `Math.floor(this.#seqs.length / 2) - 1`]] },
+  { name: 'a quorum is one broker too few', patches: [['core/quorum.js', `Math.floor(seqs.length / 2)`, `Math.floor(seqs.length / 2) - 1`]] },
   { name: 'a record counts as held once it is sent', patches: [['gossip.js', `link.told.advance(batch.origin, lastSeq(batch));`, `link.told.advance(batch.origin, lastSeq(batch));\n            link.vector.advance(batch.origin, lastSeq(batch));`]] },
   {
     name: 'asks nobody else when a link is lost or a stream stalls',
@@ -70,12 +69,15 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   },
   { name: 'a feed does not go back for what is grafted', patches: [['core/feed.js', `if (position >= this.position)\n            return;`, `return;`]] },
-  { name: 'keeps what it held back when a transaction fails', patches: [['gossip.js', `        this.#holdBack.clear();\n        this.#plumtree.rolledBack(this.#runtime.clock.now());`, ``]] },
+  {
+    name: 'what a failed transaction dropped still counts as accepted',
+    patches: [['core/log.js', `        this.#accepted = new VersionVector(this.vector.entries());\n        this.#release([`, `        this.#release([`]],
+  },
   { name: 'a full disk drops a batch and it is acknowledged', patches: [['host.js', `failed: (error) => this.#refuse(draft, error, acks === 'none' ? () => undefined : done),`, `failed: () => done({ lamport: this.#lamport.time }),`]] },
   { name: 'trusts the position in a cursor of another process', patches: [['core/reader.js', `cursor.instance === log.instance && `, ``]] },
   { name: 'a cursor covers the log although the reply was cut', patches: [['core/reader.js', `const atEnd = position >= log.position;`, `const atEnd = true;`]] },
   { name: 'what is left of a batch that was cut is not sent', patches: [['core/reader.js', `if (batch.seq + to - 1 < last)\n            return batch.position - 1;`, `if (batch.seq + to - 1 < last)\n            return batch.position;`]] },
   { name: 'forgets dedupe ids that are pending', patches: [['core/dedupe.js', `(entry.known === undefined || now - entry.since < this.#windowMs)`, `(entry.known !== undefined && now - entry.since < this.#windowMs)`]] },
-  { name: 'delivers second copies of a dedupe id', patches: [['core/reader.js', `.filter((_, index) => !repeats.isRepeat(batch, from + index, read))`, ``]] },
+  { name: 'delivers second copies of a dedupe id', patches: [['core/reader.js', `.filter((_, index) => !isRepeat(from + index))`, ``]] },
   { name: 'forgets dedupe ids at a restart', patches: [['host.js', `await broker.#repeats.restore(runtime.clock.now());`, ``]] },
 ];

@@ -44,6 +44,7 @@ function hunt(mutant: Mutant): { readonly seed: string; readonly what: string } 
   return { seed: '?', what: (error?.message ?? stderr.trim().split('\n').at(-1)) || 'ended without a word' };
 }
 
+if (!import.meta.url.endsWith('.js')) throw new Error('works on the compiled brokers; use npm run mutants'); // or it would copy the sources
 const mutants = MUTANTS.filter(({ name }) => name.includes(only ?? ''));
 for (const mutant of mutants) makeCopy(mutant); // a patch that does not match is found out before hours have passed
 let survivors = 0;

@@ -13,7 +13,6 @@ import type { Reply } from '../../brokers/wire/reply-parser.ts';
 import { SeededRandom } from '../support/random.ts';
 import { VirtualClient } from './client.ts';
 import type { Delivery, Publication, Subscription } from './history.ts';
-import { HOLDS } from './limits.ts';
 import type { Machine } from './machine.ts';
 import type { World } from './world.ts';
 
@@ -120,7 +119,10 @@ export class Workload {
   }
 
   async #subscribe(subscriber: Subscriber): Promise<void> {
-    while (!this.#isOver) await subscriber.poll(subscriber.caller.dice.pick([0, 100, 2000]));
+    while (!this.#isOver) {
+      await subscriber.poll(subscriber.caller.dice.pick([0, 100, 2000]));
+      await subscriber.caller.rest(100);
+    }
     subscriber.caller.hangUp();
   }
 }
@@ -151,7 +153,7 @@ class Publisher {
     for (let tries = 1; waiting.length > 0; tries += 1) {
       await this.#attempt(waiting, acks);
       waiting = waiting.filter(({ attempts }) => typeof attempts.at(-1)!.outcome === 'string');
-      if (waiting.length > 0 && (!hasId || HOLDS.oneCopyDelivered)) this.caller.hop();
+      if (waiting.length > 0) this.caller.hop();
       if (!hasId || tries === ATTEMPTS_MAX) return;
       if (waiting.length > 0) await this.caller.rest(500);
     }

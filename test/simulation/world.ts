@@ -22,6 +22,8 @@ export interface TermEvent {
   readonly broker: Address;
   readonly at: number;
   readonly term: number;
+  /** Only of `chosen`. */
+  readonly coordinator?: Address;
 }
 
 /** What a broker should never do, whatever happens to it. */
@@ -79,7 +81,9 @@ export class World {
   /** A broker has written a log line. */
   logged(broker: Address, level: LogLevel, event: string, fields: LogFields): void {
     this.note(broker, `${level} ${event} ${JSON.stringify(fields)}`);
-    if (event === 'coordinator chosen') this.terms.push({ kind: 'chosen', broker, at: this.time.now, term: Number(fields['term']) });
+    if (event === 'coordinator chosen') {
+      this.terms.push({ kind: 'chosen', broker, at: this.time.now, term: Number(fields['term']), coordinator: parseAddress(String(fields['coordinator'])) });
+    }
     if (level === 'error' && !event.startsWith('disk full')) this.incident(broker, `${event} ${JSON.stringify(fields)}`);
   }
 
