@@ -298,7 +298,7 @@ export class Mesh {
     this.#membership.linkDown(address, link.leaving, now);
     if (this.#lastSeen.size < this.#runtime.config.limits.membersMax) this.#lastSeen.set(address, link.vector.snapshot());
     if (this.#closing) return;
-    logger[link.replaced ? 'debug' : 'info'](link.leaving ? 'peer left' : 'peer lost', { lamport: lamport.time, peer: address, reason });
+    logger[link.replaced ? 'debug' : 'info'](link.leaving ? 'peer left' : link.replaced ? 'link replaced' : 'peer lost', { lamport: lamport.time, peer: address, reason });
     this.#overlay.linkDown(link);
     this.#gossip.linkDown(link);
     this.#election.perform(this.#bully.linkDown(address, link.leaving, now));
