@@ -15,7 +15,7 @@ import { type Origin, originAddress } from './record.ts';
 /** A broker, by its store, and its beat, 1 or more. */
 export type Beat = readonly [origin: Origin, beat: number];
 
-/** Of two stores with one beat, the greater name counts as later: any rule will do that is the same everywhere. */
+/** Of two stores with one beat, the greater name counts as later; which one does not matter, as long as it is the same everywhere. */
 function isLater([origin, beat]: Beat, than: Beat | undefined): boolean {
   return than === undefined || beat > than[1] || (beat === than[1] && origin > than[0]);
 }

@@ -5,6 +5,7 @@
  * After each event every promise that follows from it settles before the next one. Node sees to it: the queue of `process.nextTick` goes on only
  * once no microtask is left. That costs a fraction of a turn of the real loop, which is taken only now and then, for rejections that nobody handles.
  */
+import { Heap } from '../../brokers/core/heap.ts';
 import type { Timer } from '../../brokers/core/runtime.ts';
 
 const STEPS_A_TURN = 256;
@@ -21,13 +22,13 @@ export class VirtualTime {
   now = 0;
   /** Events carried out so far. */
   steps = 0;
-  readonly #heap: Event[] = []; // the earliest is the root, each parent comes before its children
+  readonly #events = new Heap(isBefore);
   #made = 0;
   #failure: { readonly reason: unknown } | undefined;
 
   after(delayMs: number, task: () => void): Timer {
     const event: Event = { at: this.now + Math.max(0, delayMs), order: (this.#made += 1), task, cancelled: false };
-    this.#push(event);
+    this.#events.push(event);
     return { cancel: () => (event.cancelled = true) };
   }
 
@@ -67,42 +68,15 @@ export class VirtualTime {
 
   #step(end: number): boolean {
     for (;;) {
-      const event = this.#heap[0];
+      const event = this.#events.top;
       if (event === undefined || event.at > end) return false;
-      this.#pop();
+      this.#events.pop();
       if (event.cancelled) continue;
       this.now = event.at;
       this.steps += 1;
       event.task();
       return true;
     }
-  }
-
-  #push(event: Event): void {
-    const heap = this.#heap;
-    let index = heap.length;
-    while (index > 0) {
-      const parent = (index - 1) >> 1;
-      if (!isBefore(event, heap[parent]!)) break;
-      heap[index] = heap[parent]!;
-      index = parent;
-    }
-    heap[index] = event;
-  }
-
-  #pop(): void {
-    const heap = this.#heap;
-    const last = heap.pop()!;
-    if (heap.length === 0) return;
-    let index = 0;
-    for (;;) {
-      let child = 2 * index + 1;
-      if (child + 1 < heap.length && isBefore(heap[child + 1]!, heap[child]!)) child += 1;
-      if (child >= heap.length || !isBefore(heap[child]!, last)) break;
-      heap[index] = heap[child]!;
-      index = child;
-    }
-    heap[index] = last;
   }
 }
 
