@@ -8,7 +8,7 @@ import type { History } from './history.ts';
 import { Workload } from './workload.ts';
 import { World } from './world.ts';
 
-const RAGE_MS = [20_000, 40_000] as const;
+const RAGE_MS = [12_000, 28_000] as const;
 const CONVERGE_MS = 60_000; // after the last fault; a broker redials within seconds
 const SETTLE_MS = 1000; // for what was acknowledged with `none` and is not written yet
 const LOOK_MS = 100; // between looks whether all is quiet
