@@ -85,7 +85,7 @@ export class Repeats {
 
   /** A draft could not be stored: its ids are free again. */
   failed(draft: Draft, error: RumormillError): void {
-    for (const [, id] of idsOf(draft)) this.#dedupe.failed(draft.topic, id, error);
+    for (const id of idsOf(draft)) if (id !== null) this.#dedupe.failed(draft.topic, id, error);
   }
 
   expire(now: number): void {
@@ -98,16 +98,18 @@ export class Repeats {
    */
   mark(batches: readonly StoredBatch[]): readonly StoredBatch[] | Promise<readonly StoredBatch[]> {
     const marks: Marks = new Map();
-    const here = new Map<string, Copy>();
     const late: Late[] = [];
+    const isMixed = batches.some(({ origin }) => origin !== batches[0]!.origin);
+    const here = isMixed ? new Map<string, Copy>() : undefined; // what one origin takes has been looked up there
     for (const batch of batches) {
       const known = this.#learn(batch);
       const ids = idsOf(batch);
       if (ids.length === 0) continue;
-      for (const [index, id] of ids) {
-        const name = `${batch.topic}\n${id}`;
-        const copy = this.#dedupe.first(batch.topic, id) ?? here.get(name);
-        if (copy === undefined) here.set(name, { origin: batch.origin, seq: batch.seq + index, time: batch.time });
+      for (const [index, id] of ids.entries()) {
+        if (id === null) continue;
+        const name = here && `${batch.topic}\n${id}`;
+        const copy = this.#dedupe.first(batch.topic, id) ?? here?.get(name!);
+        if (copy === undefined) here?.set(name!, { origin: batch.origin, seq: batch.seq + index, time: batch.time });
         else if (this.#isCopy(copy, batch, known)) put(marks, batch, index, copy);
       }
       if (batch.origin !== this.#own() && !covers(known, this.#dedupe.forgotten)) late.push({ batch, known });
@@ -120,7 +122,9 @@ export class Repeats {
   stored(batches: readonly StoredBatch[], now: number): void {
     for (const batch of batches) {
       const { topic, origin, seq, lamport, time } = batch;
-      for (const [index, id] of idsOf(batch)) this.#dedupe.stored(topic, id, { origin, seq: seq + index, lamport: lamport + index, time }, now);
+      for (const [index, id] of idsOf(batch).entries()) {
+        if (id !== null) this.#dedupe.stored(topic, id, { origin, seq: seq + index, lamport: lamport + index, time }, now);
+      }
     }
     this.#index(batches);
   }
@@ -155,7 +159,7 @@ export class Repeats {
       const group = late.filter(({ batch }) => batch.topic === topic);
       const wanted = new Map<string, (Late & { readonly index: number })[]>();
       for (const { batch, known } of group) {
-        for (const [index, id] of idsOf(batch)) wanted.set(id, [...(wanted.get(id) ?? []), { batch, known, index }]);
+        for (const [index, id] of idsOf(batch).entries()) if (id !== null) wanted.set(id, [...(wanted.get(id) ?? []), { batch, known, index }]);
       }
       const times = group.map(({ batch }) => batch.time);
       const [from, to] = [Math.min(...times) - this.#options.dedupeWindowMs, Math.max(...times) + this.#options.dedupeWindowMs];
@@ -180,9 +184,14 @@ export class Repeats {
   }
 }
 
-function idsOf(batch: Draft): [index: number, id: string][] {
-  const ids = parseMeta(batch).ids ?? [];
-  return ids.flatMap((id, index): [number, string][] => (id === null ? [] : [[index, id]]));
+const parsed = new WeakMap<Draft, readonly (string | null)[]>(); // asked for before and after a batch is stored
+
+/** The dedupe ids of a batch's messages; empty where none has one. */
+function idsOf(batch: Draft): readonly (string | null)[] {
+  if (batch.meta === '') return [];
+  let ids = parsed.get(batch);
+  if (ids === undefined) parsed.set(batch, (ids = parseMeta(batch).ids ?? []));
+  return ids;
 }
 
 /** The first copy that is found counts. */
