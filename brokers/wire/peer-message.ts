@@ -24,7 +24,7 @@ import type { Args } from './command-parser.ts';
 import { encodeCommand } from './resp.ts';
 
 /** Brokers talk to brokers of their own protocol version only. */
-export const PEER_PROTOCOL_VERSION = 1;
+export const PEER_PROTOCOL_VERSION = 2;
 
 export interface Hello {
   readonly type: 'PEER';

@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { PEER_PROTOCOL_VERSION } from '../../brokers/wire/peer-message.ts';
 import { type BrokerProcess as Broker, Cluster } from '../support/cluster.ts';
 import { freePorts } from '../support/port.ts';
 import { waitFor } from '../support/wait.ts';
@@ -93,7 +94,7 @@ t.test('a broker of another mesh is refused, and that is logged once', async (t)
   const refusals = (broker: Broker): unknown[] => [...broker.logged('peer refused'), ...broker.logged('refused by a peer')];
   await waitFor('both say so', () => refusals(low).length > 0 && refusals(high).length > 0);
 
-  const peer = ['PEER', 1, 'other', '10.9.9.9:1', '10.9.9.9:1/000000000000', 'instance', 1];
+  const peer = ['PEER', PEER_PROTOCOL_VERSION, 'other', '10.9.9.9:1', '10.9.9.9:1/000000000000', 'instance', 1];
   for (let attempt = 0; attempt < 3; attempt += 1) {
     const client = await low.connect();
     t.match(await client.command(...peer), { code: 'REFUSED', message: /belongs to mesh "default", not "other"/ });

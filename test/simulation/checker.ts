@@ -67,9 +67,10 @@ class Checker {
   #checkPublication(publication: Publication): void {
     const { payload, dedupeId, acks, attempts, question } = publication;
     const copies = this.#ledger.byPayload.get(payload) ?? [];
-    const origins = new Set(copies.map(({ origin }) => origin));
-    if (copies.length > 1) this.counts.twice += 1;
-    if (origins.size < copies.length || (copies.length > 1 && dedupeId === null)) this.#violated('stored twice', `${payload} at ${[...origins].join()}`);
+    const kept = copies.filter((entry) => !this.#ledger.superseded.has(entry));
+    const origins = new Set(kept.map(({ origin }) => origin));
+    if (kept.length > 1) this.counts.twice += 1;
+    if (origins.size < kept.length || (kept.length > 1 && dedupeId === null)) this.#violated('stored twice', `${payload} at ${[...origins].join()}`);
     for (const attempt of attempts) this.#checkAttempt(publication, attempt, copies);
     if (attempts.every(({ outcome }) => NOTHING_STORED.includes(String(outcome))) && copies.length > 0) {
       this.#violated('refused and stored', `${payload}: ${attempts.map(({ outcome }) => outcome).join()}`);

@@ -36,8 +36,9 @@ interface Disk {
 export class Ledger {
   readonly entries = new Map<string, Entry>(); // by `nameOf`
   readonly byPayload = new Map<string, Entry[]>();
-  /** Names of records that no disk but their origin's ever held, lost with that disk and given again: nobody could be asked. */
+  /** Names of records that no disk but their origin's ever held, lost with that disk and given again, since nobody could be asked; and those records. */
   readonly givenAgain = new Set<string>();
+  readonly superseded = new Set<Entry>();
   readonly violations: { readonly kind: 'reused name' | 'not durable' | 'hole' | 'causality' | 'clock'; readonly what: string }[] = [];
   readonly #byId = new Map<string, Entry>();
   readonly #disks = new Map<Address, Disk>();
@@ -94,6 +95,7 @@ export class Ledger {
     let known = this.entries.get(name);
     if (known !== undefined && isOwn && contentOf(known) !== contentOf(entry) && wasOnlyOn(known, disk) && !HOLDS.restoredKnownByReaders) {
       this.givenAgain.add(name);
+      this.superseded.add(known);
       known = undefined;
     }
     if (known === undefined) {

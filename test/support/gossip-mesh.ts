@@ -8,7 +8,7 @@ import { Log } from '../../brokers/core/log.ts';
 import type { Origin, RecordBatch } from '../../brokers/core/record.ts';
 import { Gossip } from '../../brokers/gossip.ts';
 import { Link } from '../../brokers/link.ts';
-import type { PeerMessage } from '../../brokers/wire/peer-message.ts';
+import { PEER_PROTOCOL_VERSION, type PeerMessage } from '../../brokers/wire/peer-message.ts';
 import { ManualClock } from './manual-clock.ts';
 import { MemoryStore } from './memory-store.ts';
 import { draft, origin } from './record.ts';
@@ -52,7 +52,7 @@ export class GossipBroker {
         },
       });
       link.send({
-        type: 'PEER', version: 1, mesh: 'default', address: config.address, origin: this.log.origin, instance: 'x', lamport: lamport.time,
+        type: 'PEER', version: PEER_PROTOCOL_VERSION, mesh: 'default', address: config.address, origin: this.log.origin, instance: 'x', lamport: lamport.time,
       });
     };
   }
