@@ -9,8 +9,8 @@
  * The token also remembers a position in one store, as the process that made it saw it: everything up to there is covered.
  * That process goes on from the position at once; another looks it up.
  *
- * Format: base64url of a version byte, the process's tag and position, the number of entries, for each an origin and a seq, then
- * 32 bits of FNV-1a over all of it. An origin is its length, its address as text and its 6-byte tag; numbers are LEB128.
+ * Format: base64url of a version byte, the process's tag and position, the number of addresses, for each its length, the address as text, the number of
+ * its stores, for each of those a tag and a seq; then 32 bits of FNV-1a over all of it. A tag is 6 bytes; numbers are LEB128.
  */
 import { RumormillError } from './error.ts';
 import { type Origin, parseOrigin } from './record.ts';
@@ -18,7 +18,7 @@ import type { Vector } from './version-vector.ts';
 
 const FORMAT = 2;
 const TAG_BYTES = 6;
-const CURSOR_CHARACTERS_MAX = 65_536;
+const CURSOR_CHARACTERS_MAX = 1_048_576; // some 80,000 stores
 
 /** What a reader has read. */
 export interface Cursor {
@@ -32,10 +32,17 @@ export function encodeCursor(cursor: Cursor): string {
   const bytes: number[] = [FORMAT];
   bytes.push(...Buffer.from(cursor.instance, 'hex'));
   pushNumber(bytes, cursor.position);
-  pushNumber(bytes, cursor.vector.size);
-  for (const [origin, seq] of cursor.vector) {
-    pushOrigin(bytes, origin);
-    pushNumber(bytes, seq);
+  const stores = byAddress(cursor.vector);
+  pushNumber(bytes, stores.size);
+  for (const [address, entries] of stores) {
+    const text = Buffer.from(address, 'utf8');
+    pushNumber(bytes, text.length);
+    bytes.push(...text);
+    pushNumber(bytes, entries.length);
+    for (const [tag, seq] of entries) {
+      bytes.push(...Buffer.from(tag, 'hex'));
+      pushNumber(bytes, seq);
+    }
   }
   const sum = fnv1a(bytes);
   bytes.push(sum & 255, (sum >>> 8) & 255, (sum >>> 16) & 255, sum >>> 24);
@@ -53,7 +60,10 @@ export function decodeCursor(text: string): Cursor {
   const instance = reader.tag();
   const position = reader.number();
   const vector = new Map<Origin, number>();
-  for (let left = reader.number(); left > 0; left -= 1) vector.set(reader.origin(), reader.number());
+  for (let addresses = reader.number(); addresses > 0; addresses -= 1) {
+    const address = reader.text();
+    for (let stores = reader.number(); stores > 0; stores -= 1) vector.set(reader.origin(address), reader.number());
+  }
   reader.end();
   return { vector, instance, position };
 }
@@ -79,8 +89,11 @@ class Reader {
     return this.#fail();
   }
 
-  origin(): Origin {
-    const address = this.#take(this.number()).toString('utf8');
+  text(): string {
+    return this.#take(this.number()).toString('utf8');
+  }
+
+  origin(address: string): Origin {
     try {
       return parseOrigin(`${address}/${this.tag()}`);
     } catch {
@@ -109,11 +122,17 @@ class Reader {
   }
 }
 
-function pushOrigin(bytes: number[], origin: Origin): void {
-  const slash = origin.lastIndexOf('/');
-  const address = Buffer.from(origin.slice(0, slash), 'utf8');
-  pushNumber(bytes, address.length);
-  bytes.push(...address, ...Buffer.from(origin.slice(slash + 1), 'hex'));
+/** The entries of a vector, as tag and seq, by the address that their stores had. */
+function byAddress(vector: Vector): Map<string, [tag: string, seq: number][]> {
+  const stores = new Map<string, [string, number][]>();
+  for (const [origin, seq] of vector) {
+    const slash = origin.lastIndexOf('/');
+    const address = origin.slice(0, slash);
+    const entries = stores.get(address);
+    if (entries === undefined) stores.set(address, [[origin.slice(slash + 1), seq]]);
+    else entries.push([origin.slice(slash + 1), seq]);
+  }
+  return stores;
 }
 
 /** LEB128 with arithmetic in place of shifts, since seqs and positions go beyond 32 bits. */
