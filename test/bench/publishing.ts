@@ -1,0 +1,40 @@
+/** Scenarios of publishing: ours and the peers in turn, at several windows; every acknowledged message is counted in every store after each run. */
+import { Ours } from './brokers.ts';
+import { publish } from './load.ts';
+import type { Plan } from './plan.ts';
+import { assertStored, Home, type Running, type System } from './system.ts';
+
+export const CONNECTIONS = 8;
+
+/** Windows 1 to 10,000 at `quorum`, and 100 publishers; ours and the peers. */
+export function publishQuorum(scenario: string, bytes: number, many: boolean): (plan: Plan) => Promise<void> {
+  return (plan) => publishes(plan, scenario, bytes, [new Ours('quorum'), ...plan.peers], [1, 100, 1000, 10_000], many);
+}
+
+/** At `local`: one broker of three, and one alone. */
+export function publishLocal(scenario: string, bytes: number): (plan: Plan) => Promise<void> {
+  return (plan) => publishes(plan, scenario, bytes, [new Ours('local'), new Ours('local', 1)], [1, 100, 10_000], false);
+}
+
+async function publishes(plan: Plan, scenario: string, bytes: number, systems: readonly System[], windows: readonly number[], many: boolean): Promise<void> {
+  await using home = new Home();
+  const running: [System, Running][] = [];
+  for (const system of systems) running.push([system, await system.start(home)]);
+  const payload = Buffer.alloc(bytes, 'x');
+  const once = async (what: string, system: System, servers: Running, connections: number, window: number): Promise<void> => {
+    const before = await servers.stored();
+    const publishing = connections > CONNECTIONS ? servers.everywhere : servers.publishing;
+    const { acked, perSecond, latency } = await publish(publishing, { connections, window, payload, warmUpMs: plan.warmUpMs, durationMs: plan.durationMs });
+    await assertStored(servers, before, acked);
+    plan.found(scenario, what, system.name, 'msg/s', perSecond, latency);
+  };
+  for (const window of windows) {
+    await plan.rounds(async () => {
+      for (const [system, servers] of running) await once(`${window.toLocaleString('en-US')} in flight`, system, servers, CONNECTIONS, window);
+    });
+  }
+  if (!many) return;
+  await plan.rounds(async () => {
+    for (const [system, servers] of running) await once('100 publishers × 10', system, servers, 100, 1000);
+  });
+}
