@@ -14,6 +14,7 @@ import { Ours } from './brokers.ts';
 import { nats } from './nats.ts';
 import { makePlan, type Plan } from './plan.ts';
 import { publishLocal, publishQuorum } from './publishing.ts';
+import { catchUp, endToEnd, fanOut, idleWaiters, keepUp, replay } from './reading.ts';
 import { redis } from './redis.ts';
 import { Report } from './report.ts';
 
@@ -21,6 +22,12 @@ const SCENARIOS: Readonly<Record<string, (plan: Plan) => Promise<void>>> = {
   publish: publishQuorum('publish, 100 B', 100, true),
   'publish-1k': publishQuorum('publish, 1 KiB', 1024, false),
   local: publishLocal('local, 100 B', 100),
+  'end-to-end': endToEnd,
+  'keep-up': keepUp,
+  'fan-out': fanOut,
+  replay,
+  'catch-up': catchUp,
+  waiters: idleWaiters,
 };
 const PICTURE = 'publish, 100 B';
 
