@@ -25,7 +25,7 @@ interface Entry {
   readonly id: string;
   known: Known | undefined; // undefined while pending
   readonly since: number;
-  waiters: ((fate: Fate) => void)[];
+  waiters: ((fate: Fate) => void)[] | undefined;
   isOut: boolean; // taken out, or replaced by a newer one
 }
 
@@ -64,7 +64,7 @@ export class Dedupe {
   /** Claims an id for a message about to be published. False where it is known: `fate` tells what becomes of that one. */
   claim(topic: string, id: string, now: number): boolean {
     if (this.#fresh(topic, id, now) !== undefined) return false;
-    this.#put(topic, { id, known: undefined, since: now, waiters: [], isOut: false }, now);
+    this.#put(topic, { id, known: undefined, since: now, waiters: undefined, isOut: false }, now);
     return true;
   }
 
@@ -72,17 +72,19 @@ export class Dedupe {
   fate(topic: string, id: string, settled: (fate: Fate) => void): void {
     const entry = this.#entry(topic, id);
     assert(entry !== undefined, 'fate of an id that was never claimed');
-    if (entry.known === undefined) entry.waiters.push(settled);
+    if (entry.known === undefined) (entry.waiters ??= []).push(settled);
     else settled({ known: entry.known });
   }
 
   /** The message with this id is stored. */
   stored(topic: string, id: string, known: Known, now: number): void {
     const entry = this.#fresh(topic, id, now);
-    if (entry === undefined) return this.#put(topic, { id, known, since: now, waiters: [], isOut: false }, now);
+    if (entry === undefined) return this.#put(topic, { id, known, since: now, waiters: undefined, isOut: false }, now);
     if (entry.known !== undefined) return; // the first one counts
     entry.known = known;
-    for (const settled of entry.waiters.splice(0)) settled({ known });
+    const { waiters = [] } = entry;
+    entry.waiters = undefined;
+    for (const settled of waiters) settled({ known });
   }
 
   /** The message that claimed the id could not be stored: the id is free again. */
@@ -91,7 +93,7 @@ export class Dedupe {
     if (entry === undefined || entry.known !== undefined) return;
     this.#topics.get(topic)?.entries.delete(id);
     entry.isOut = true;
-    for (const settled of entry.waiters) settled({ error });
+    for (const settled of entry.waiters ?? []) settled({ error });
   }
 
   /** Forgets what is out of the window. */
