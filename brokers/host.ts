@@ -13,7 +13,7 @@ import { Log } from './core/log.ts';
 import { LongPoll, type Waiter } from './core/long-poll.ts';
 import { PubSub } from './core/pub-sub.ts';
 import { Quorum } from './core/quorum.ts';
-import { earliestCursor, latestCursor, readRange, type ReadResult, readTopics } from './core/reader.ts';
+import { earliestCursor, latestCursor, readRange, type ReadLimits, type ReadResult, type ReadSource, readTopics } from './core/reader.ts';
 import { type Draft, lastSeq, makeTag, type Message, messagesOf, type Origin, parseRepeats, type StoredBatch } from './core/record.ts';
 import { Repeats } from './core/repeats.ts';
 import type { Channel, Clock, Listener, Logger, Random, RangeQuery, Store, Timer, Transport } from './core/runtime.ts';
@@ -56,6 +56,7 @@ export class Broker {
   readonly #waiters = new LongPoll<PollWaiter>();
   readonly #quorum: Quorum;
   readonly #repeats: Repeats;
+  readonly #source: ReadSource;
   readonly #traffic: Traffic;
   readonly #sessions = new Set<Session>();
   readonly #paused = new Set<Session>();
@@ -119,6 +120,7 @@ export class Broker {
       acknowledged: () => this.#quorum.update(),
       storeFailed: (error) => this.#failed(error),
     });
+    this.#source = { log: this.#log, store, repeats: this.#repeats };
     this.stopped = new Promise((resolve, reject) => (this.#settleStopped = { resolve, reject }));
     this.stopped.catch(() => undefined); // whoever cares awaits it; the reason is logged where it arises
   }
@@ -190,10 +192,8 @@ export class Broker {
   /** The next messages of the topics after a cursor; waits up to `blockMs` for the first one, or until cancelled. */
   async poll(topics: ReadonlySet<string>, cursor: Cursor, count: number, blockMs: number, cancellation: Cancellation): Promise<ReadResult> {
     const deadline = this.clock.now() + blockMs;
-    const limits = { count, bytes: this.config.limits.replyBytesMax, readBytes: this.config.limits.readBytesMax };
-    const source = { log: this.#log, store: this.#store, repeats: this.#repeats };
     for (let from = cursor; ; ) {
-      const result = await this.#reading(readTopics(source, topics, from, limits));
+      const result = await this.#reading(readTopics(this.#source, topics, from, this.#readLimits(count)));
       if (result.messages.length > 0 || this.clock.now() >= deadline || cancellation.cancelled || this.#closing !== undefined) return result;
       if (result.cursor.position >= this.#log.position) await this.#wait([...topics], deadline, cancellation);
       from = result.cursor;
@@ -201,8 +201,11 @@ export class Broker {
   }
 
   range(query: RangeQuery, count: number): Promise<Message[]> {
-    const { replyBytesMax, readBytesMax } = this.config.limits;
-    return this.#reading(readRange(this.#store, query, { count, bytes: replyBytesMax, readBytes: readBytesMax }));
+    return this.#reading(readRange(this.#store, query, this.#readLimits(count)));
+  }
+
+  #readLimits(count: number): ReadLimits {
+    return { count, bytes: this.config.limits.replyBytesMax, readBytes: this.config.limits.readBytesMax };
   }
 
   get coordinator(): Address | undefined {

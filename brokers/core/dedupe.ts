@@ -25,7 +25,8 @@ interface Entry {
   readonly id: string;
   known: Known | undefined; // undefined while pending
   readonly since: number;
-  waiters: ((fate: Fate) => void)[];
+  waiters: ((fate: Fate) => void)[] | undefined;
+  isOut: boolean; // taken out, or replaced by a newer one
 }
 
 /** Of one topic. */
@@ -63,7 +64,7 @@ export class Dedupe {
   /** Claims an id for a message about to be published. False where it is known: `fate` tells what becomes of that one. */
   claim(topic: string, id: string, now: number): boolean {
     if (this.#fresh(topic, id, now) !== undefined) return false;
-    this.#put(topic, { id, known: undefined, since: now, waiters: [] }, now);
+    this.#put(topic, { id, known: undefined, since: now, waiters: undefined, isOut: false }, now);
     return true;
   }
 
@@ -71,17 +72,19 @@ export class Dedupe {
   fate(topic: string, id: string, settled: (fate: Fate) => void): void {
     const entry = this.#entry(topic, id);
     assert(entry !== undefined, 'fate of an id that was never claimed');
-    if (entry.known === undefined) entry.waiters.push(settled);
+    if (entry.known === undefined) (entry.waiters ??= []).push(settled);
     else settled({ known: entry.known });
   }
 
   /** The message with this id is stored. */
   stored(topic: string, id: string, known: Known, now: number): void {
     const entry = this.#fresh(topic, id, now);
-    if (entry === undefined) return this.#put(topic, { id, known, since: now, waiters: [] }, now);
+    if (entry === undefined) return this.#put(topic, { id, known, since: now, waiters: undefined, isOut: false }, now);
     if (entry.known !== undefined) return; // the first one counts
     entry.known = known;
-    for (const settled of entry.waiters.splice(0)) settled({ known });
+    const { waiters = [] } = entry;
+    entry.waiters = undefined;
+    for (const settled of waiters) settled({ known });
   }
 
   /** The message that claimed the id could not be stored: the id is free again. */
@@ -89,7 +92,8 @@ export class Dedupe {
     const entry = this.#entry(topic, id);
     if (entry === undefined || entry.known !== undefined) return;
     this.#topics.get(topic)?.entries.delete(id);
-    for (const settled of entry.waiters) settled({ error });
+    entry.isOut = true;
+    for (const settled of entry.waiters ?? []) settled({ error });
   }
 
   /** Forgets what is out of the window. */
@@ -120,17 +124,17 @@ export class Dedupe {
 
   #trim(ids: Ids, now: number): void {
     for (let entry = ids.order.first; entry !== undefined; entry = ids.order.first) {
-      const isOut = ids.entries.get(entry.id) !== entry;
-      if (!isOut && ids.entries.size <= this.#idsMax && now - entry.since < this.#windowMs) break;
-      if (!isOut && entry.known === undefined) break; // pending ones are settled soon, and bounded by what may be pending
+      if (!entry.isOut && ids.entries.size <= this.#idsMax && now - entry.since < this.#windowMs) break;
+      if (!entry.isOut && entry.known === undefined) break; // pending ones are settled soon, and bounded by what may be pending
       ids.order.shift();
-      if (!isOut) this.#drop(ids, entry);
+      if (!entry.isOut) this.#drop(ids, entry);
     }
   }
 
   #drop(ids: Ids, entry: Entry | undefined): void {
     if (entry === undefined) return;
     ids.entries.delete(entry.id);
+    entry.isOut = true;
     if (entry.known !== undefined) this.#forgotten.advance(entry.known.origin, entry.known.seq);
   }
 }

@@ -98,7 +98,7 @@ t.test('limits begin the next batch', async (t) => {
     `a local ${'x'.repeat(10)}`, `a local x ${'y'.repeat(9)}`, 'a local z', `a local ${'w'.repeat(11)}`,
   ]);
   const wide = new Bench({ batchBytesMax: 100 });
-  wide.take(...Array.from({ length: 4 }, (_, index) => ['a', index, 'KEY', 'k'.repeat(30)]));
+  wide.take(...Array.from({ length: 4 }, (_, index) => ['a', index, 'KEY', 'k'.repeat(40)]));
   t.strictSame(wide.batches.map(({ draft }) => draft.count), [2, 2], 'what stands beside the payloads counts');
 });
 
