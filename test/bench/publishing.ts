@@ -28,6 +28,7 @@ async function publishes(plan: Plan, scenario: string, bytes: number, systems: r
     await assertStored(servers, before, acked);
     plan.found(scenario, what, system.name, 'msg/s', perSecond, latency);
   };
+  for (const [, { publishing }] of running) await publish(publishing, { connections: CONNECTIONS, window: 1000, payload, warmUpMs: 0, durationMs: plan.durationMs });
   for (const window of windows) {
     await plan.rounds(async () => {
       for (const [system, servers] of running) await once(`${window.toLocaleString('en-US')} in flight`, system, servers, CONNECTIONS, window);
