@@ -168,8 +168,8 @@ class Checker {
   }
 
   /**
-   * A broker's term never falls, in no later life either, unless its disk was lost. In one term it may leave a coordinator for a higher one, as
-   * when a partition heals, and never for a lower one; but for those that lost their disk, and may give the same term again.
+   * A broker's term never falls, in no later life either, unless its disk was lost. In one term and life it leaves a coordinator for a higher one, as when a
+   * partition heals, and never for a lower one: but for one that the other side of a partition chose in that term, once it has lost its own.
    */
   #checkTerms(): void {
     const newest = new Map<Address, TermEvent>();
@@ -182,10 +182,12 @@ class Checker {
         termsLost = true;
         continue;
       }
-      const isLower = coordinator !== undefined && before?.coordinator !== undefined && compareAddresses(coordinator, before.coordinator) < 0;
       if (before !== undefined && term < before.term) this.#violated('term', `${broker} ${kind} in term ${term} after ${before.term}`);
-      else if (term === before?.term && isLower && !termsLost) this.#violated('term', `${broker} chose ${coordinator} after ${before.coordinator} in term ${term}`);
-      else newest.set(broker, event); // a start forgets the coordinator: the two sides of a partition may have had one each in a term
+      const known = term === before?.term ? before.coordinator : undefined;
+      const isLower = coordinator !== undefined && known !== undefined && compareAddresses(coordinator, known) < 0;
+      const follows = before?.kind === 'electing' && coordinator !== broker;
+      if (isLower && !follows && !termsLost) this.#violated('term', `${broker} chose ${coordinator} after ${known} in term ${term}`);
+      newest.set(broker, kind === 'electing' && known !== undefined ? { ...event, coordinator: known } : event);
     }
   }
 

@@ -18,7 +18,7 @@ const BOUND_MS = 60_000; // of virtual time, for what should come at once
 
 /** The election as it is seen from outside: a broker starts with a term, chooses a coordinator in one, or loses its disk and with it its term. */
 export interface TermEvent {
-  readonly kind: 'started' | 'chosen' | 'replaced';
+  readonly kind: 'started' | 'electing' | 'chosen' | 'replaced';
   readonly broker: Address;
   readonly at: number;
   readonly term: number;
@@ -84,6 +84,7 @@ export class World {
     if (event === 'coordinator chosen') {
       this.terms.push({ kind: 'chosen', broker, at: this.time.now, term: Number(fields['term']), coordinator: parseAddress(String(fields['coordinator'])) });
     }
+    if (event === 'election started') this.terms.push({ kind: 'electing', broker, at: this.time.now, term: Number(fields['term']) });
     if (level === 'error' && !event.startsWith('disk full')) this.incident(broker, `${event} ${JSON.stringify(fields)}`);
   }
 
