@@ -3,6 +3,7 @@
  * were acknowledged at once. The same for every system; what differs is in its `Publishing`.
  */
 import { connect, type Socket } from 'node:net';
+import { within } from '../support/wait.ts';
 import { Latencies } from './figures.ts';
 import type { AckCounter } from './replies.ts';
 
@@ -39,6 +40,7 @@ export interface Published {
 }
 
 export const SHARES = [0.5, 0.99, 0.999];
+const LAST_MS = 120_000; // for what is in flight at the end, far beyond what it takes
 const CHUNK_BYTES_MAX = 1024 * 1024; // of one write
 
 /** Publishes, waits for the last acknowledgement, and says what came of it. @throws Error where a connection fails or an acknowledgement is one */
@@ -60,7 +62,7 @@ export async function publish(publishing: Publishing, load: Load): Promise<Publi
     await Promise.race([sleep(load.durationMs), done]);
     const [after, to] = [sum(lanes, (lane) => lane.acked), performance.now()];
     for (const lane of lanes) lane.stop();
-    await done;
+    await within('the last message is acknowledged', done, LAST_MS);
     return result(lanes, after - before, to - from);
   } finally {
     for (const lane of lanes) lane.close();
@@ -123,7 +125,8 @@ class Lane {
   run(): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
-      this.#send();
+      if (this.#socket.destroyed) reject(new Error(`the server closed connection ${this.#index}`));
+      else this.#send();
     });
   }
 
