@@ -117,7 +117,6 @@ export class Log {
 
   /** Local batches are named under this origin; those that waited enter now. */
   settle(origin: Origin): void {
-    if (origin !== this.#origin && this.vector.get(this.#origin) > 0) this.#causes.undeclared.set(this.#origin, this.vector.get(this.#origin));
     this.#origin = origin;
     const waiting = this.#nameless ?? [];
     this.#nameless = undefined;
@@ -230,7 +229,7 @@ export class Log {
         return { ...entry.batch, position, repeats: '' };
       }
       const { draft, fate } = entry;
-      const deps = this.#declare(causes);
+      const deps = this.#declare(causes, seq === 1);
       const batch = { ...draft, origin: this.#origin, seq, lamport: this.#lamport.increment(draft.count), deps, position, repeats: '' };
       seq += draft.count;
       fate.named?.(batch);
@@ -238,10 +237,10 @@ export class Log {
     });
   }
 
-  /** The deps of the next local batch. */
-  #declare(causes: Causes): string {
+  /** The deps of the next local batch; the first one of an origin declares everything, that of an earlier origin of this store too. */
+  #declare(causes: Causes, isFirst: boolean): string {
     const { undeclared } = causes;
-    if (causes.sinceAll >= DECLARE_EVERY - 1) {
+    if (isFirst || causes.sinceAll >= DECLARE_EVERY - 1) {
       for (const [origin, seq] of this.vector.entries()) if (origin !== this.#origin && !undeclared.has(origin)) undeclared.set(origin, seq);
       causes.sinceAll = 0;
     } else causes.sinceAll += 1;

@@ -364,3 +364,19 @@ t.test('what waits for an origin that cannot be saved is refused', async (t) => 
   t.notOk(bench.log.isWanted);
   t.equal(bench.log.pendingBytes, 0);
 });
+
+t.test('a new origin that comes while a batch of a peer is being written depends on the old one all the same', async (t) => {
+  const bench = new Bench();
+  bench.publish('old');
+  await bench.clock.settle();
+  const next = new Bench({}, bench.store);
+  next.log.hold();
+  const release = next.store.hold();
+  next.receive(remote(b, 1));
+  await next.clock.settle();
+  next.publish('one');
+  next.log.settle(origin('a:1', 1));
+  release();
+  await next.clock.settle();
+  t.strictSame(parseDeps(next.store.batches[2]!), [[b, 1], [a, 1]]);
+});
