@@ -6,25 +6,20 @@
  */
 import { type AckLevel, type Config, type ConfigOptions, makeConfig } from './config.ts';
 import type { Address } from './core/address.ts';
-import type { Cursor } from './core/cursor.ts';
 import { isDiskFull, messageOf, RumormillError } from './core/error.ts';
 import { LAMPORT_MAX, LamportClock } from './core/lamport.ts';
 import { Log } from './core/log.ts';
-import { LongPoll, type Waiter } from './core/long-poll.ts';
-import { PubSub } from './core/pub-sub.ts';
 import { Quorum } from './core/quorum.ts';
-import { earliestCursor, latestCursor, readRange, type ReadLimits, type ReadResult, type ReadSource, readTopics } from './core/reader.ts';
-import { type Draft, lastSeq, makeTag, type Message, messagesOf, type Origin, parseRepeats, type StoredBatch } from './core/record.ts';
+import { type Draft, lastSeq, makeTag, type Origin, type StoredBatch } from './core/record.ts';
 import { Repeats } from './core/repeats.ts';
-import type { Channel, Clock, Listener, Logger, Random, RangeQuery, Store, Timer, Transport } from './core/runtime.ts';
+import type { Channel, Clock, Listener, Logger, Random, Store, Timer, Transport } from './core/runtime.ts';
 import type { Vector } from './core/version-vector.ts';
-import type { Cancellation, Connection } from './commands/command.ts';
 import { type BrokerInfo, Mesh } from './mesh.ts';
 import { openName } from './naming.ts';
+import { Readers } from './readers.ts';
 import { Session } from './session.ts';
 import { Traffic } from './traffic.ts';
 import type { Args, CommandParser } from './wire/command-parser.ts';
-import { Push } from './wire/resp.ts';
 
 /** The world that a broker runs in. `io/` has the real one. */
 export interface Runtime {
@@ -38,25 +33,19 @@ export interface Runtime {
 /** What a publisher is answered. */
 export type Outcome = { readonly lamport: number } | { readonly error: RumormillError };
 
-interface PollWaiter extends Waiter {
-  wake(): void;
-}
-
 export class Broker {
   readonly config: Config;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly pubSub = new PubSub<Connection>();
+  readonly readers: Readers;
   /** Settles when the broker has stopped: rejects where it had to, because its store failed. */
   readonly stopped: Promise<void>;
   readonly #lamport: LamportClock;
   readonly #store: Store;
   readonly #log: Log;
   readonly #mesh: Mesh;
-  readonly #waiters = new LongPoll<PollWaiter>();
   readonly #quorum: Quorum;
   readonly #repeats: Repeats;
-  readonly #source: ReadSource;
   readonly #traffic: Traffic;
   readonly #sessions = new Set<Session>();
   readonly #paused = new Set<Session>();
@@ -120,7 +109,9 @@ export class Broker {
       acknowledged: () => this.#quorum.update(),
       storeFailed: (error) => this.#failed(error),
     });
-    this.#source = { log: this.#log, store, repeats: this.#repeats };
+    this.readers = new Readers({
+      clock, limits, source: { log: this.#log, store, repeats: this.#repeats }, storeFailed: (error) => this.#failed(error),
+    });
     this.stopped = new Promise((resolve, reject) => (this.#settleStopped = { resolve, reject }));
     this.stopped.catch(() => undefined); // whoever cares awaits it; the reason is logged where it arises
   }
@@ -181,33 +172,6 @@ export class Broker {
     return Math.round(this.clock.wallTime());
   }
 
-  latestCursor(): Cursor {
-    return latestCursor(this.#log);
-  }
-
-  earliestCursor(): Cursor {
-    return earliestCursor(this.#log);
-  }
-
-  /** The next messages of the topics after a cursor; waits up to `blockMs` for the first one, or until cancelled. */
-  async poll(topics: ReadonlySet<string>, cursor: Cursor, count: number, blockMs: number, cancellation: Cancellation): Promise<ReadResult> {
-    const deadline = this.clock.now() + blockMs;
-    for (let from = cursor; ; ) {
-      const result = await this.#reading(readTopics(this.#source, topics, from, this.#readLimits(count)));
-      if (result.messages.length > 0 || this.clock.now() >= deadline || cancellation.cancelled || this.#closing !== undefined) return result;
-      if (result.cursor.position >= this.#log.position) await this.#wait([...topics], deadline, cancellation);
-      from = result.cursor;
-    }
-  }
-
-  range(query: RangeQuery, count: number): Promise<Message[]> {
-    return this.#reading(readRange(this.#store, query, this.#readLimits(count)));
-  }
-
-  #readLimits(count: number): ReadLimits {
-    return { count, bytes: this.config.limits.replyBytesMax, readBytes: this.config.limits.readBytesMax };
-  }
-
   get coordinator(): Address | undefined {
     return this.#mesh.coordinator;
   }
@@ -234,7 +198,7 @@ export class Broker {
       pending_bytes: this.#log.pendingBytes,
       links: this.#mesh.linkCount,
       connections: this.#sessions.size,
-      waiters: this.#waiters.size,
+      waiters: this.readers.waiting,
       records_received: this.#mesh.received.records,
       records_duplicate: this.#mesh.received.duplicates,
       uptime_ms: Math.round(this.clock.now() - this.#startedAt),
@@ -269,7 +233,7 @@ export class Broker {
 
   async #stop(): Promise<void> {
     await this.#listener?.close();
-    for (const waiter of [...this.#waiters.all()]) waiter.wake();
+    this.readers.close();
     await this.#mesh.hurry();
     await this.#log.idle();
     await this.#sessionsDone();
@@ -309,7 +273,7 @@ export class Broker {
     this.#mesh.tick();
     this.#quorum.expire(now);
     this.#repeats.expire(now);
-    for (const waiter of this.#waiters.expire(now)) waiter.wake();
+    this.readers.expire(now);
     this.#timer = this.clock.schedule(this.config.limits.tickMs, () => this.#tick());
   }
 
@@ -321,47 +285,10 @@ export class Broker {
     this.#mesh.committed();
     // 2. Readers: who waits for one of the topics reads on; who subscribed gets the messages pushed.
     this.#repeats.stored(batches, this.clock.now());
-    for (const waiter of this.#waiters.woken(new Set(batches.map((batch) => batch.topic)))) waiter.wake();
-    if (!this.pubSub.isEmpty) for (const batch of batches) this.#push(batch);
+    this.readers.committed(batches);
     // 3. Publishers: the log answers each batch when this returns; those who wait for more brokers are counted.
     this.#quorum.update();
     this.#traffic.committed(batches);
-  }
-
-  #push(batch: StoredBatch): void {
-    const channel = batch.topic;
-    const matching = [...this.pubSub.matching(channel)];
-    const subscribers = [...this.pubSub.subscribers(channel)];
-    if (matching.length + subscribers.length === 0) return;
-    const copies = parseRepeats(batch);
-    for (const [index, { payload }] of messagesOf(batch).entries()) {
-      if (copies.has(index)) continue;
-      for (const subscriber of subscribers) subscriber.send(new Push(['message', channel, payload]));
-      for (const [pattern, subscriber] of matching) subscriber.send(new Push(['pmessage', pattern, channel, payload]));
-    }
-  }
-
-  /** A store that cannot be read cannot be trusted either. */
-  async #reading<T>(result: Promise<T>): Promise<T> {
-    try {
-      return await result;
-    } catch (error) {
-      this.#failed(error);
-      throw error;
-    }
-  }
-
-  #wait(topics: readonly string[], deadline: number, cancellation: Cancellation): Promise<void> {
-    return new Promise((resolve) => {
-      const wake = (): void => {
-        this.#waiters.remove(waiter);
-        cancellation.onCancel = undefined;
-        resolve();
-      };
-      const waiter: PollWaiter = { topics, deadline, wake };
-      this.#waiters.add(waiter);
-      cancellation.onCancel = wake;
-    });
   }
 
   #refuse(draft: Draft, error: RumormillError, done: (outcome: Outcome) => void): void {

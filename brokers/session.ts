@@ -138,8 +138,8 @@ export class Session implements ChannelHandler, Connection {
   }
 
   unsubscribeAll(): void {
-    for (const channel of this.#channels ?? []) this.broker.pubSub.unsubscribe(channel, this);
-    for (const pattern of this.#patterns ?? []) this.broker.pubSub.punsubscribe(pattern, this);
+    for (const channel of this.#channels ?? []) this.broker.readers.pubSub.unsubscribe(channel, this);
+    for (const pattern of this.#patterns ?? []) this.broker.readers.pubSub.punsubscribe(pattern, this);
     this.#channels = this.#patterns = undefined;
   }
 

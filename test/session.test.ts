@@ -125,10 +125,10 @@ t.test('a client that goes away leaves nothing behind', async (t) => {
   const [client, subscriber] = [connect(), connect()];
   await client.ask('POLL a BLOCK 60000');
   await subscriber.ask('SUBSCRIBE a', 'PSUBSCRIBE b*');
-  t.strictSame([broker.status()['connections'], broker.status()['waiters'], broker.pubSub.isEmpty], [2, 1, false]);
+  t.strictSame([broker.status()['connections'], broker.status()['waiters'], broker.readers.pubSub.isEmpty], [2, 1, false]);
   for (const each of [client, subscriber]) each.channel.cut();
   await client.replies();
-  t.strictSame([broker.status()['connections'], broker.status()['waiters'], broker.pubSub.isEmpty], [0, 0, true]);
+  t.strictSame([broker.status()['connections'], broker.status()['waiters'], broker.readers.pubSub.isEmpty], [0, 0, true]);
 });
 
 t.test('what cannot be understood is answered behind all that could, and the connection ends', async (t) => {
@@ -194,7 +194,7 @@ t.test('SUBSCRIBE takes its turn behind publishes, RESET and QUIT end it', async
   const client = connect();
   t.strictSame(await client.ask('PUBLISH a 1', 'SUBSCRIBE a'), [1, ['subscribe', 'a', 1]], 'no history');
   t.strictSame(await client.ask('RESET', 'PUBLISH a 2'), ['RESET', 2]);
-  t.equal(broker.pubSub.isEmpty, true);
+  t.equal(broker.readers.pubSub.isEmpty, true);
   t.strictSame(await client.ask('SUBSCRIBE a', 'QUIT', 'PING'), [['subscribe', 'a', 1], 'OK']);
   t.equal(client.channel.ended, true);
 });

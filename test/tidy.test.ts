@@ -78,7 +78,7 @@ t.test('each rule can fail', async (t) => {
     ['brokers/io/a.ts', `import '../wire/b.ts'; import '../config.ts'; import './b.ts'; import 'node:net'; Date.now();`, undefined],
     ['brokers/io/a.ts', `import '../host.ts';`, 'imports brokers/host.ts'],
     ['brokers/io/a.ts', `import sqlite3 from 'sqlite3';`, 'imports sqlite3'],
-    ['brokers/io/store.ts', `import sqlite3 from 'sqlite3';`, undefined],
+    ['brokers/io/sqlite.ts', `import sqlite3 from 'sqlite3';`, undefined],
     ['brokers/io/a.ts', `import { parse } from 'csv-parse/sync';`, undefined],
     ['brokers/io/a.ts', `import express from 'express';`, 'imports express'],
     ['brokers/io/a.ts', `import { readFile } from 'fs/promises';`, 'imports fs/promises without node:'],

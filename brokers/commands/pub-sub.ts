@@ -12,7 +12,7 @@ function subscribe(args: Args, connection: Connection): undefined {
   const channels = args.texts(1).map((channel) => checkTopic(channel, topicBytesMax));
   for (const channel of channels) {
     connection.channels.add(channel);
-    connection.broker.pubSub.subscribe(channel, connection);
+    connection.broker.readers.pubSub.subscribe(channel, connection);
     confirm(connection, 'subscribe', channel);
   }
 }
@@ -20,7 +20,7 @@ function subscribe(args: Args, connection: Connection): undefined {
 function psubscribe(args: Args, connection: Connection): undefined {
   for (const pattern of args.texts(1)) {
     connection.patterns.add(pattern);
-    connection.broker.pubSub.psubscribe(pattern, connection);
+    connection.broker.readers.pubSub.psubscribe(pattern, connection);
     confirm(connection, 'psubscribe', pattern);
   }
 }
@@ -29,7 +29,7 @@ function unsubscribe(args: Args, connection: Connection): undefined {
   const channels = args.length > 1 ? args.texts(1) : [...connection.channels];
   for (const channel of channels) {
     connection.channels.delete(channel);
-    connection.broker.pubSub.unsubscribe(channel, connection);
+    connection.broker.readers.pubSub.unsubscribe(channel, connection);
     confirm(connection, 'unsubscribe', channel);
   }
   if (channels.length === 0) confirm(connection, 'unsubscribe', null);
@@ -39,7 +39,7 @@ function punsubscribe(args: Args, connection: Connection): undefined {
   const patterns = args.length > 1 ? args.texts(1) : [...connection.patterns];
   for (const pattern of patterns) {
     connection.patterns.delete(pattern);
-    connection.broker.pubSub.punsubscribe(pattern, connection);
+    connection.broker.readers.pubSub.punsubscribe(pattern, connection);
     confirm(connection, 'punsubscribe', pattern);
   }
   if (patterns.length === 0) confirm(connection, 'punsubscribe', null);
@@ -50,7 +50,7 @@ function confirm(connection: Connection, kind: string, name: string | null): voi
 }
 
 function pubsub(args: Args, { broker }: Connection): Value {
-  const { pubSub } = broker;
+  const { pubSub } = broker.readers;
   const what = args.text(1).toUpperCase();
   if (what === 'CHANNELS' && args.length <= 3) return pubSub.channels(args.length > 2 ? args.text(2) : undefined);
   if (what === 'NUMSUB') return args.texts(2).flatMap((channel) => [channel, pubSub.countSubscribers(channel)]);

@@ -31,19 +31,19 @@ async function poll(args: Args, { broker, cancellation }: Connection): Promise<[
     else if (name === 'BLOCK') blockMs = options.integer(0, blockMsMax);
     else options.unknown();
   }
-  const result = await broker.poll(topics, cursor ?? broker.latestCursor(), count, blockMs, cancellation);
+  const result = await broker.readers.poll(topics, cursor ?? broker.readers.latestCursor(), count, blockMs, cancellation);
   return [encodeCursor(result.cursor), result.messages.map(encodeMessage)];
 }
 
 function parseCursor(broker: Broker, text: string): Cursor {
   const word = text.toLowerCase();
-  if (word === 'latest') return broker.latestCursor();
-  return word === 'earliest' ? broker.earliestCursor() : decodeCursor(text);
+  if (word === 'latest') return broker.readers.latestCursor();
+  return word === 'earliest' ? broker.readers.earliestCursor() : decodeCursor(text);
 }
 
 async function latest(args: Args, { broker }: Connection): Promise<ReturnType<typeof encodeMessage> | null> {
   const topic = checkTopic(args.text(1), broker.config.limits.topicBytesMax);
-  const [message] = await broker.range({ topic, from: 0, to: LAMPORT_MAX, reverse: true }, 1);
+  const [message] = await broker.readers.range({ topic, from: 0, to: LAMPORT_MAX, reverse: true }, 1);
   return message === undefined ? null : encodeMessage(message);
 }
 
@@ -59,7 +59,7 @@ async function range(args: Args, { broker }: Connection): Promise<ReturnType<typ
     else if (name === 'REV') reverse = true;
     else options.unknown();
   }
-  return (await broker.range({ topic, from, to, reverse }, count)).map(encodeMessage);
+  return (await broker.readers.range({ topic, from, to, reverse }, count)).map(encodeMessage);
 }
 
 export const readCommands: Readonly<Record<string, Command>> = {

@@ -1,24 +1,22 @@
 /**
- * One broker's log in one SQLite file, through the `sqlite3` package; the only file that knows that package.
+ * One broker's log in one SQLite file.
  *
  * One row a batch (see schema.ts). `UNIQUE (origin, seq)` dedupes, `position` is the local arrival order. The view `messages` shows one row a message, so that
  * anybody with an SQLite tool can read the file. WAL with `synchronous=FULL`: when `append` resolves, the batches are on disk.
  * A transaction is one INSERT statement, however many batches it writes: one JSON parameter that holds the columns, one BLOB that
  * holds the bodies. Writing and reading go through a handle each, so that a long read does not hold up a commit.
  *
- * The package: parameters that are undefined or BigInt become NULL without an error; a statement that is not finalized makes
- * `close` fail. A second broker on the folder is kept out by an exclusive SQLite lock on an empty file beside the store, which the
- * system releases however the process ends.
+ * A second broker on the folder is kept out by an exclusive SQLite lock on an empty file beside the store, which the system releases however the process ends.
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import sqlite3 from 'sqlite3';
 import type { Address } from '../core/address.ts';
 import { messageOf, RumormillError } from '../core/error.ts';
 import { BATCH_MESSAGES_MAX, makeOrigin, type Origin, parseDeps, type StoredBatch } from '../core/record.ts';
 import type { FoundId, Page, Random, RangeQuery, Store, StoreState } from '../core/runtime.ts';
 import type { Vector } from '../core/version-vector.ts';
 import { APPLICATION_ID, MIGRATIONS, SCHEMA, SCHEMA_VERSION } from './schema.ts';
+import { Handle, type Param, READ_ONLY, READ_WRITE, type Row, sqliteCode, storeError } from './sqlite.ts';
 
 const PAGE_ROWS_MAX = 1024;
 
@@ -68,9 +66,6 @@ const NEWEST = `
   SELECT o.id, o.name, b.seq + b.count - 1 AS seq, b.lamport + b.count - 1 AS lamport FROM origins o
   LEFT JOIN batches b ON b.origin = o.id AND b.seq = (SELECT max(seq) FROM batches WHERE origin = o.id)`;
 
-type Row = Record<string, unknown>;
-type Param = string | number | Uint8Array;
-
 /**
  * Opens, or creates, the store in a folder. `folder/broker.db` is left as it is where it cannot be used.
  * @throws RumormillError STORE that says in one line what is in the way
@@ -86,9 +81,9 @@ export async function openStore(folder: string, address: Address, random: Random
   let writer: Handle | undefined;
   let reader: Handle | undefined;
   try {
-    writer = await Handle.open(file, sqlite3.OPEN_READWRITE | sqlite3.OPEN_CREATE);
+    writer = await Handle.open(file, READ_WRITE);
     await prepareSchema(writer, file, makeOrigin(address, random));
-    reader = await Handle.open(file, sqlite3.OPEN_READONLY);
+    reader = await Handle.open(file, READ_ONLY);
     return await SqliteStore.load(lock, writer, reader);
   } catch (cause) {
     for (const handle of [reader, writer, lock]) await handle?.close();
@@ -100,7 +95,7 @@ async function lockFolder(folder: string): Promise<Handle> {
   const file = join(folder, 'broker.lock');
   let lock: Handle | undefined;
   try {
-    lock = await Handle.open(file, sqlite3.OPEN_READWRITE | sqlite3.OPEN_CREATE);
+    lock = await Handle.open(file, READ_WRITE);
     await lock.exec('BEGIN EXCLUSIVE');
     return lock;
   } catch (cause) {
@@ -273,76 +268,4 @@ function pageOf(batches: StoredBatch[], head: number, bytesMax: number): Page {
   const bytes = batches.reduce((sum, batch) => sum + batch.body.length + 200, 0);
   const last = batches.at(-1);
   return { batches, through: last !== undefined && (batches.length >= PAGE_ROWS_MAX || bytes >= bytesMax) ? last.position : Math.max(head, last?.position ?? 0) };
-}
-
-/** One connection to an SQLite file, with promises and statements that are prepared once. */
-class Handle {
-  readonly #db: sqlite3.Database;
-  readonly #statements = new Map<string, sqlite3.Statement>();
-
-  static open(file: string, mode: number): Promise<Handle> {
-    return new Promise((resolve, reject) => {
-      const db = new sqlite3.Database(file, mode, (error) => (error ? reject(error) : resolve(new Handle(db))));
-    });
-  }
-
-  private constructor(db: sqlite3.Database) {
-    this.#db = db;
-  }
-
-  exec(sql: string): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#db.exec(sql, (error) => (error ? reject(error) : resolve()));
-    });
-  }
-
-  /** Rows of a statement that is used once. */
-  all(sql: string): Promise<Row[]> {
-    return new Promise((resolve, reject) => {
-      this.#db.all(sql, (error: Error | null, rows: Row[]) => (error ? reject(error) : resolve(rows)));
-    });
-  }
-
-  run(sql: string, ...params: Param[]): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#statement(sql).run(params, (error: Error | null) => (error ? reject(error) : resolve()));
-    });
-  }
-
-  query(sql: string, ...params: Param[]): Promise<Row[]> {
-    return new Promise((resolve, reject) => {
-      this.#statement(sql).all(params, (error: Error | null, rows: Row[]) => (error ? reject(error) : resolve(rows)));
-    });
-  }
-
-  async close(): Promise<void> {
-    for (const statement of this.#statements.values()) {
-      await new Promise<void>((resolve, reject) => {
-        statement.finalize((error?: Error | null) => (error ? reject(error) : resolve()));
-      });
-    }
-    await new Promise<void>((resolve, reject) => this.#db.close((error) => (error ? reject(error) : resolve())));
-  }
-
-  #statement(sql: string): sqlite3.Statement {
-    const known = this.#statements.get(sql);
-    if (known !== undefined) return known;
-    const statement = this.#db.prepare(sql);
-    this.#statements.set(sql, statement);
-    return statement;
-  }
-}
-
-function sqliteCode(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : '';
-}
-
-function storeError(cause: unknown, file: string): RumormillError {
-  const code = sqliteCode(cause);
-  if (code === 'SQLITE_FULL') return new RumormillError('DISKFULL', 'no room on the disk; nothing was stored', { cause });
-  if (code === 'SQLITE_NOTADB') return new RumormillError('STORE', `${file} is not an SQLite database`, { cause });
-  if (code === 'SQLITE_CANTOPEN' || code === 'SQLITE_READONLY') {
-    return new RumormillError('STORE', `${file} cannot be opened for writing`, { cause });
-  }
-  return new RumormillError('STORE', `${file}: ${messageOf(cause)}`, { cause });
 }

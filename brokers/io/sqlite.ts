@@ -1,0 +1,86 @@
+/**
+ * One connection to an SQLite file, through the `sqlite3` package; the only file that knows that package.
+ *
+ * The package: parameters that are undefined or BigInt become NULL without an error; a statement that is not finalized makes
+ * `close` fail.
+ */
+import sqlite3 from 'sqlite3';
+import { messageOf, RumormillError } from '../core/error.ts';
+
+export const READ_ONLY = sqlite3.OPEN_READONLY;
+export const READ_WRITE = sqlite3.OPEN_READWRITE | sqlite3.OPEN_CREATE;
+
+export type Row = Record<string, unknown>;
+export type Param = string | number | Uint8Array;
+
+/** A connection, with promises and statements that are prepared once. */
+export class Handle {
+  readonly #db: sqlite3.Database;
+  readonly #statements = new Map<string, sqlite3.Statement>();
+
+  static open(file: string, mode: number): Promise<Handle> {
+    return new Promise((resolve, reject) => {
+      const db = new sqlite3.Database(file, mode, (error) => (error ? reject(error) : resolve(new Handle(db))));
+    });
+  }
+
+  private constructor(db: sqlite3.Database) {
+    this.#db = db;
+  }
+
+  exec(sql: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#db.exec(sql, (error) => (error ? reject(error) : resolve()));
+    });
+  }
+
+  /** Rows of a statement that is used once. */
+  all(sql: string): Promise<Row[]> {
+    return new Promise((resolve, reject) => {
+      this.#db.all(sql, (error: Error | null, rows: Row[]) => (error ? reject(error) : resolve(rows)));
+    });
+  }
+
+  run(sql: string, ...params: Param[]): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#statement(sql).run(params, (error: Error | null) => (error ? reject(error) : resolve()));
+    });
+  }
+
+  query(sql: string, ...params: Param[]): Promise<Row[]> {
+    return new Promise((resolve, reject) => {
+      this.#statement(sql).all(params, (error: Error | null, rows: Row[]) => (error ? reject(error) : resolve(rows)));
+    });
+  }
+
+  async close(): Promise<void> {
+    for (const statement of this.#statements.values()) {
+      await new Promise<void>((resolve, reject) => {
+        statement.finalize((error?: Error | null) => (error ? reject(error) : resolve()));
+      });
+    }
+    await new Promise<void>((resolve, reject) => this.#db.close((error) => (error ? reject(error) : resolve())));
+  }
+
+  #statement(sql: string): sqlite3.Statement {
+    const known = this.#statements.get(sql);
+    if (known !== undefined) return known;
+    const statement = this.#db.prepare(sql);
+    this.#statements.set(sql, statement);
+    return statement;
+  }
+}
+
+export function sqliteCode(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : '';
+}
+
+export function storeError(cause: unknown, file: string): RumormillError {
+  const code = sqliteCode(cause);
+  if (code === 'SQLITE_FULL') return new RumormillError('DISKFULL', 'no room on the disk; nothing was stored', { cause });
+  if (code === 'SQLITE_NOTADB') return new RumormillError('STORE', `${file} is not an SQLite database`, { cause });
+  if (code === 'SQLITE_CANTOPEN' || code === 'SQLITE_READONLY') {
+    return new RumormillError('STORE', `${file} cannot be opened for writing`, { cause });
+  }
+  return new RumormillError('STORE', `${file}: ${messageOf(cause)}`, { cause });
+}

@@ -1,0 +1,122 @@
+/**
+ * Who reads the log: POLL, which waits for what comes, RANGE and LATEST, and those who have subscribed and are pushed to.
+ */
+import type { Cancellation, Connection } from './commands/command.ts';
+import type { Limits } from './config.ts';
+import type { Cursor } from './core/cursor.ts';
+import { LongPoll, type Waiter } from './core/long-poll.ts';
+import { PubSub } from './core/pub-sub.ts';
+import { earliestCursor, latestCursor, readRange, type ReadLimits, type ReadResult, type ReadSource, readTopics } from './core/reader.ts';
+import { type Message, messagesOf, parseRepeats, type StoredBatch } from './core/record.ts';
+import type { Clock, RangeQuery } from './core/runtime.ts';
+import { Push } from './wire/resp.ts';
+
+interface PollWaiter extends Waiter {
+  wake(): void;
+}
+
+export interface ReadersRuntime {
+  readonly clock: Clock;
+  readonly limits: Limits;
+  readonly source: ReadSource;
+  /** The store did not do what it should. */
+  storeFailed(error: unknown): void;
+}
+
+export class Readers {
+  readonly pubSub = new PubSub<Connection>();
+  readonly #runtime: ReadersRuntime;
+  readonly #waiters = new LongPoll<PollWaiter>();
+  #closing = false;
+
+  constructor(runtime: ReadersRuntime) {
+    this.#runtime = runtime;
+  }
+
+  /** How many POLLs wait. */
+  get waiting(): number {
+    return this.#waiters.size;
+  }
+
+  latestCursor(): Cursor {
+    return latestCursor(this.#runtime.source.log);
+  }
+
+  earliestCursor(): Cursor {
+    return earliestCursor(this.#runtime.source.log);
+  }
+
+  /** The next messages of the topics after a cursor; waits up to `blockMs` for the first one, or until cancelled. */
+  async poll(topics: ReadonlySet<string>, cursor: Cursor, count: number, blockMs: number, cancellation: Cancellation): Promise<ReadResult> {
+    const { clock, source } = this.#runtime;
+    const deadline = clock.now() + blockMs;
+    for (let from = cursor; ; ) {
+      const result = await this.#reading(readTopics(source, topics, from, this.#limits(count)));
+      if (result.messages.length > 0 || clock.now() >= deadline || cancellation.cancelled || this.#closing) return result;
+      if (result.cursor.position >= source.log.position) await this.#wait([...topics], deadline, cancellation);
+      from = result.cursor;
+    }
+  }
+
+  range(query: RangeQuery, count: number): Promise<Message[]> {
+    return this.#reading(readRange(this.#runtime.source.store, query, this.#limits(count)));
+  }
+
+  /** Batches are on disk: who waits for one of their topics reads on; who subscribed gets the messages pushed. */
+  committed(batches: readonly StoredBatch[]): void {
+    for (const waiter of this.#waiters.woken(new Set(batches.map((batch) => batch.topic)))) waiter.wake();
+    if (!this.pubSub.isEmpty) for (const batch of batches) this.#push(batch);
+  }
+
+  /** Answers those whose time is up. */
+  expire(now: number): void {
+    for (const waiter of this.#waiters.expire(now)) waiter.wake();
+  }
+
+  /** Answers everybody who waits; nobody waits any more. */
+  close(): void {
+    this.#closing = true;
+    for (const waiter of [...this.#waiters.all()]) waiter.wake();
+  }
+
+  #limits(count: number): ReadLimits {
+    const { replyBytesMax, readBytesMax } = this.#runtime.limits;
+    return { count, bytes: replyBytesMax, readBytes: readBytesMax };
+  }
+
+  #push(batch: StoredBatch): void {
+    const channel = batch.topic;
+    const matching = [...this.pubSub.matching(channel)];
+    const subscribers = [...this.pubSub.subscribers(channel)];
+    if (matching.length + subscribers.length === 0) return;
+    const copies = parseRepeats(batch);
+    for (const [index, { payload }] of messagesOf(batch).entries()) {
+      if (copies.has(index)) continue;
+      for (const subscriber of subscribers) subscriber.send(new Push(['message', channel, payload]));
+      for (const [pattern, subscriber] of matching) subscriber.send(new Push(['pmessage', pattern, channel, payload]));
+    }
+  }
+
+  /** A store that cannot be read cannot be trusted either. */
+  async #reading<T>(result: Promise<T>): Promise<T> {
+    try {
+      return await result;
+    } catch (error) {
+      this.#runtime.storeFailed(error);
+      throw error;
+    }
+  }
+
+  #wait(topics: readonly string[], deadline: number, cancellation: Cancellation): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        this.#waiters.remove(waiter);
+        cancellation.onCancel = undefined;
+        resolve();
+      };
+      const waiter: PollWaiter = { topics, deadline, wake };
+      this.#waiters.add(waiter);
+      cancellation.onCancel = wake;
+    });
+  }
+}
