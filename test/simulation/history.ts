@@ -11,6 +11,7 @@ import type { Incident, TermEvent } from './world.ts';
 /** A message that a publisher wants published; its payload names it. With a dedupe id it may be tried more than once. */
 export interface Publication {
   readonly topic: string;
+  readonly key: string | null;
   readonly payload: string;
   readonly acks: AckLevel;
   readonly dedupeId: string | null;
