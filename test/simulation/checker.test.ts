@@ -99,7 +99,7 @@ function kinds(changes: Partial<History>): string[] {
 
 function history(changes: Partial<History> = {}): History {
   return {
-    brokers: [A, B, C], publications, subscriptions: [subscription(deliveries)], disks: writes, terms: [], incidents: [],
+    brokers: [A, B, C], publications, subscriptions: [subscription(deliveries)], disks: writes, terms: [], views: [], queues: undefined, incidents: [],
     records: new Map([[A, ['q', 'a']], [B, ['q', 'a']], [C, ['q', 'a']]]),
     coordinators: [A, B, C].map((broker) => ({ broker, coordinator: C, term: 4 })),
     ...changes,
