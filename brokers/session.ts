@@ -30,6 +30,7 @@ export class Session implements ChannelHandler, Connection {
   readonly cancellation = { cancelled: false, onCancel: undefined as (() => void) | undefined };
   readonly id: number;
   readonly broker: Broker;
+  readonly waitedMs = 0;
   name = '';
   version: RespVersion = 2;
   readonly #channel: Channel;
@@ -53,6 +54,10 @@ export class Session implements ChannelHandler, Connection {
     this.#channel = channel;
     this.#parser = new CommandParser(broker.config.limits);
     channel.attach(this);
+  }
+
+  get consumer(): string {
+    return this.name === '' ? `client-${this.id}@${this.broker.config.address}` : this.name;
   }
 
   get channels(): Set<string> {
