@@ -72,6 +72,12 @@ export interface HomeCommand extends Usage {
 
 export type Command = LocalCommand | HomeCommand;
 
+/** @throws RumormillError ERR for a wrong number of arguments, with the usage */
+export function checkArity(command: Command, name: string, args: Args): void {
+  if (args.length >= command.min && args.length <= (command.max ?? Infinity)) return;
+  throw new RumormillError('ERR', `wrong number of arguments for ${name}; usage: ${name} ${command.usage}`);
+}
+
 /** Reads options behind the fixed arguments: words in any order, each with what follows it. */
 export class OptionReader {
   readonly #args: Args;
