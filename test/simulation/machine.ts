@@ -79,7 +79,7 @@ export class Machine {
     if (life.isOver) return;
     this.#broker = broker;
     this.#up?.();
-    this.#world.started(this.address, Number(broker.status()['term']), broker.readers.latestCursor().instance);
+    this.#world.started(this.address, Number(broker.status()['term']), Buffer.from(broker.readers.latestCursor().instance, 'hex').toString('base64url'));
     broker.stopped.catch((error: unknown) => {
       const full = error instanceof RumormillError && error.code === 'DISKFULL'; // it could not save its clock when it was told to stop
       if (!full && this.#life === life) this.#world.incident(this.address, `stopped: ${String(error)}`);

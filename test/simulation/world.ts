@@ -101,7 +101,7 @@ export class World {
     if (level === 'error' && !event.startsWith('disk full')) this.incident(broker, `${event} ${JSON.stringify(fields)}`);
   }
 
-  /** @param tag of the process */
+  /** @param tag of the process, as its lease tokens begin */
   started(broker: Address, term: number, tag: string): void {
     this.processes.push({ broker, tag, since: this.time.now });
     this.terms.push({ kind: 'started', broker, at: this.time.now, term });
