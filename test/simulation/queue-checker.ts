@@ -20,7 +20,8 @@ import type { Lease, Queue, QueueHistory, Settlement } from './queue-history.ts'
 const TAG_CHARS = 8; // 6 bytes in base64url
 const LATE_MS = 300; // by which an expired lease may be looked at too late
 
-export interface QueueCounts {
+/** What consumers did, and what of it may look wrong and is not. */
+export type QueueCounts = {
   leases: number;
   redelivered: number;
   acknowledged: number;
@@ -29,9 +30,8 @@ export interface QueueCounts {
   againUnknown: number;
   /** Pairs of leases of one message by two homes at a time. */
   rivals: number;
-}
+};
 
-/** @param at when a disk's content was replaced, by broker */
 export function checkQueues(history: History, queues: QueueHistory, ledger: Ledger): { violations: Violation[]; counts: QueueCounts } {
   const checker = new QueueChecker(history, queues, ledger);
   checker.run();
@@ -47,6 +47,9 @@ class QueueChecker {
   readonly #entries: readonly Entry[];
   readonly #brokerOf: ReadonlyMap<string, Address>; // by process
   readonly #replaced: readonly { readonly broker: Address; readonly at: number }[];
+  /** Records of acknowledgements by queue, and changes of the catalog. */
+  readonly #records = new Map<string, Entry[]>();
+  readonly #changes: { readonly entry: Entry; readonly operation: Readonly<Record<string, unknown>> }[] = [];
   readonly #settlements = new Map<Lease, Settlement[]>(); // in order, those under the name of the lease's queue
 
   constructor(history: History, queues: QueueHistory, ledger: Ledger) {
@@ -56,6 +59,12 @@ class QueueChecker {
     this.#entries = [...ledger.entries.values()];
     this.#brokerOf = new Map(queues.processes.map(({ tag, broker }) => [tag, broker]));
     this.#replaced = history.disks.filter(({ kind }) => kind === 'replaced').map(({ disk, at }) => ({ broker: disk, at }));
+    for (const entry of this.#entries) {
+      if (entry.topic === '$catalog') this.#changes.push({ entry, operation: JSON.parse(entry.payload) as Record<string, unknown> });
+      if (entry.topic !== '$acks') continue;
+      const { s: name } = JSON.parse(entry.payload) as { s: string };
+      this.#records.set(name, [...(this.#records.get(name) ?? []), entry]);
+    }
     for (const settlement of queues.settlements) {
       for (const lease of settlement.leases) {
         if (lease.pull.queue === settlement.queue) this.#settlements.set(lease, [...(this.#settlements.get(lease) ?? []), settlement]);
@@ -273,27 +282,22 @@ class QueueChecker {
 
   /** The records of acknowledgement that an ACK may stand in: those that came to their home's disk before it was answered. */
   #recordsOf(queue: string, { sentAt, endedAt }: Settlement): Entry[] {
-    return this.#entries.filter(({ topic, payload, heldBy, origin }) => {
+    return (this.#records.get(queue) ?? []).filter(({ heldBy, origin }) => {
       const at = heldBy.get(originAddress(origin)) ?? Infinity;
-      return topic === '$acks' && at >= sentAt && at <= endedAt && (JSON.parse(payload) as { s?: unknown }).s === queue;
+      return at >= sentAt && at <= endedAt;
     });
   }
 
   /** Whether the record of a change is still on some disk. */
   #isKept(noun: string, verb: string, name: string): boolean {
     const op = `${noun.toLowerCase()}.${verb.toLowerCase()}`;
-    return this.#catalogRecords(op).some(({ isOn, text }) => isOn.size > 0 && JSON.stringify(text).includes(JSON.stringify(name)));
-  }
-
-  #catalogRecords(op: string): (Entry & { readonly text: Record<string, unknown> })[] {
-    const records = this.#entries.filter(({ topic }) => topic === '$catalog').map((entry) => ({ ...entry, text: JSON.parse(entry.payload) as Record<string, unknown> }));
-    return records.filter(({ text }) => text['op'] === op);
+    return this.#changes.some(({ entry, operation }) => operation['op'] === op && entry.isOn.size > 0 && JSON.stringify(operation).includes(JSON.stringify(name)));
   }
 
   /** Whether a topic's deletion that is kept stands above the message. */
-  #isDeleted({ topic, lamport, origin }: Entry): boolean {
-    return this.#catalogRecords('topic.delete').some((deletion) => deletion.isOn.size > 0 && (deletion.text['topics'] as string[]).includes(topic)
-      && compareRecords({ lamport, origin }, deletion) < 0);
+  #isDeleted(message: Entry): boolean {
+    return this.#changes.some(({ entry, operation }) => operation['op'] === 'topic.delete' && (operation['topics'] as string[]).includes(message.topic)
+      && entry.isOn.size > 0 && compareRecords(message, entry) < 0);
   }
 
   #isFor({ bindings }: Queue, topic: string, key: string | null): boolean {
