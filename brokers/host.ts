@@ -120,7 +120,7 @@ export class Broker {
     this.metadata = new Metadata({
       config, clock, store, logger, log: this.#log, lamport: this.#lamport,
       publish: (draft, fate) => this.#publishOwn(draft, fate),
-      whenAcknowledged: (batch, done) => this.#acknowledge(config.acks, batch.origin, lastSeq(batch), batch.lamport, (outcome) => {
+      whenAcknowledged: ({ origin, seq, lamport }, done) => this.#acknowledge(config.acks, origin, seq, lamport, (outcome) => {
         done('error' in outcome ? outcome.error : undefined);
       }),
       changed: (namesChanged) => {
