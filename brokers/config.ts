@@ -36,6 +36,15 @@ export const DEFAULT_LIMITS = {
   blockMsMax: 24 * 3600 * 1000, // (e)
   replyBytesMax: 8 * 1024 * 1024, // of messages in one reply; at least one message is sent
 
+  // Topics and subscriptions
+  subscriptionsMax: 10_000, // (e)
+  bindingsMax: 1000, // (e) of one subscription
+  visibilityMsDefault: 30_000,
+  visibilityMsMax: 24 * 3600 * 1000, // (e)
+  maxDeliveriesMax: 1_000_000, // (e)
+  backoffMsMax: 24 * 3600 * 1000, // (e)
+  sweepBatchesMax: 1024, // of deleted topics, looked at a tick
+
   // Log
   pendingBytesMax: 64 * 1024 * 1024, // (w) accepted and not on disk; reading goes on at half of it
   pendingMessagesMax: 1_000_000, // (w) the same, in messages
@@ -144,6 +153,7 @@ function checkLimits(limits: Limits): void {
     ['beatMs', 'homeSilenceMs'], // or the homes of a healthy silent peer would move
     ['joinTimeoutMs', 'takeoverAfterMs'], // or who starts could take over from a coordinator before it has met it
     ['pollCountDefault', 'pollCountMax'],
+    ['visibilityMsDefault', 'visibilityMsMax'],
   ];
   for (const [lesser, greater] of relations) {
     if (limits[lesser] > limits[greater]) throw new RumormillError('CONFIG', `${lesser} ${limits[lesser]} is above ${greater} ${limits[greater]}`);

@@ -20,6 +20,8 @@ import { Metadata } from './metadata.ts';
 import { openName } from './naming.ts';
 import { Readers } from './readers.ts';
 import { Session } from './session.ts';
+import { Sweep } from './sweep.ts';
+import { Topics } from './topics.ts';
 import { Traffic } from './traffic.ts';
 import type { Args, CommandParser } from './wire/command-parser.ts';
 
@@ -41,6 +43,7 @@ export class Broker {
   readonly logger: Logger;
   readonly readers: Readers;
   readonly metadata: Metadata;
+  readonly topics: Topics;
   /** Settles when the broker has stopped: rejects where it had to, because its store failed. */
   readonly stopped: Promise<void>;
   readonly #lamport: LamportClock;
@@ -49,6 +52,7 @@ export class Broker {
   readonly #mesh: Mesh;
   readonly #quorum: Quorum;
   readonly #repeats: Repeats;
+  readonly #sweep: Sweep;
   readonly #traffic: Traffic;
   readonly #sessions = new Set<Session>();
   readonly #paused = new Set<Session>();
@@ -124,12 +128,14 @@ export class Broker {
         done('error' in outcome ? outcome.error : undefined);
       }),
       changed: (namesChanged) => {
-        if (namesChanged) this.readers.namesChanged();
+        if (namesChanged) this.#namesChanged();
       },
     });
+    this.#sweep = new Sweep({ limits, store, names: this.metadata, storeFailed: (error) => this.#failed(error) });
     this.readers = new Readers({
       clock, limits, source: { log: this.#log, store, repeats: this.#repeats, names: this.metadata }, storeFailed: (error) => this.#failed(error),
     });
+    this.topics = new Topics(store, this.metadata, this.readers);
     this.stopped = new Promise((resolve, reject) => (this.#settleStopped = { resolve, reject }));
     this.stopped.catch(() => undefined); // whoever cares awaits it; the reason is logged where it arises
   }
@@ -304,6 +310,7 @@ export class Broker {
     this.#quorum.expire(now);
     this.#repeats.expire(now);
     this.readers.expire(now);
+    this.#sweep.tick();
     this.#timer = this.clock.schedule(this.config.limits.tickMs, () => this.#tick());
   }
 
@@ -313,6 +320,7 @@ export class Broker {
     this.#diskFull = false;
     // 0. Topics, subscriptions and bindings are as the batches say, before anybody acts on them.
     this.metadata.committed(batches);
+    this.#sweep.committed(batches);
     // 1. Peers: those that grafted an origin get its batches, everybody learns what is here.
     this.#mesh.committed();
     // 2. Readers: who waits for one of the topics reads on; who subscribed gets the messages pushed.
@@ -321,6 +329,12 @@ export class Broker {
     // 3. Publishers: the log answers each batch when this returns; those who wait for more brokers are counted.
     this.#quorum.update();
     this.#traffic.committed(batches);
+  }
+
+  /** Topics were renamed or deleted. */
+  #namesChanged(): void {
+    this.readers.namesChanged();
+    this.#sweep.deleted(this.metadata.buried());
   }
 
   #refuse(draft: Draft, error: RumormillError, done: (outcome: Outcome) => void): void {
