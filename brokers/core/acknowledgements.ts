@@ -13,7 +13,7 @@ import { RumormillError } from './error.ts';
 import { compareRecords, type Origin, parseOrigin } from './record.ts';
 import { SeqSet } from './seq-set.ts';
 import { type BindingStart, type Stamp, stampText } from './subscription.ts';
-import { type Vector, VersionVector } from './version-vector.ts';
+import { EMPTY_VECTOR, type Vector, VersionVector } from './version-vector.ts';
 
 const START_ID_LENGTH_MAX = 400;
 const ATTEMPTS_MAX = 1_000_000_000;
@@ -58,6 +58,10 @@ export class Acknowledgements {
 
   floor(startId: string, origin: Origin): number {
     return this.#floors.get(startId)?.get(origin) ?? 0;
+  }
+
+  floorOf(startId: string): Vector {
+    return this.#floors.get(startId)?.snapshot() ?? EMPTY_VECTOR;
   }
 
   /** How many exceptions of an origin are above a seq. */
