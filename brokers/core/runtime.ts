@@ -100,6 +100,23 @@ export interface FoundId {
   readonly time: number;
 }
 
+/** Which messages of one stored topic are counted: those after a position, up to another one, that no entry of `settled` covers, without repeats. */
+export interface CountQuery {
+  readonly topic: string;
+  /** With one of these keys only; with any, or none, where it is undefined. */
+  readonly keys: readonly string[] | undefined;
+  readonly after: number;
+  readonly until: number; // inclusive
+  readonly settled: Vector;
+  readonly batchesMax: number;
+}
+
+/** What `saveAcks` kept: states as text by subscription, which hold at least everything up to a position. */
+export interface AckCheckpoint {
+  readonly states: readonly (readonly [subscription: string, state: string])[];
+  readonly position: number;
+}
+
 /** One broker's durable log. Reads may run beside an append and see at least what was committed before they were called. */
 export interface Store {
   readonly state: StoreState;
@@ -129,6 +146,16 @@ export interface Store {
   lastDeps(origin: Origin, limit: number): Promise<(readonly (readonly [Origin, number])[])[]>;
   /** The newest `limit` batches that repeat messages, in position order. */
   readRepeats(limit: number): Promise<StoredBatch[]>;
+
+  // Acknowledgements
+  /** The last seq of each origin that is stored at a position or before. */
+  vectorAt(position: number): Promise<Vector>;
+  /** How many messages match, in the first `batchesMax` batches, and up to where that is: `until` where these were all. */
+  count(query: CountQuery): Promise<{ readonly messages: number; readonly through: number }>;
+  /** The states first, then the position; those that are gone are dropped. May be cut short between them. @throws RumormillError DISKFULL or STORE */
+  saveAcks(checkpoint: AckCheckpoint, gone: readonly string[]): Promise<void>;
+  loadAcks(): Promise<AckCheckpoint>;
+
   close(): Promise<void>;
 }
 
