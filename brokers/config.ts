@@ -67,6 +67,20 @@ export const DEFAULT_LIMITS = {
   joinTimeoutMs: 1500, // for the first dials, before the first election
   ackTimeoutMs: 5000, // (e) NOQUORUM
 
+  // Subscriptions
+  leasesMax: 200_000, // messages of one that were delivered and are not done; PULL brings nothing new until some are
+  visibilityMsMax: 12 * 3600 * 1000, // (e)
+  delayMsMax: 24 * 3600 * 1000, // (e) of NACK
+  backoffMsMax: 3600 * 1000, // where doubling ends
+  consumersMax: 10_000, // names remembered of one; the oldest leave
+  queueReadBytes: 256 * 1024, // of one read from the disk at a time, and kept while it is read from
+  queueScanMax: 10_000, // messages passed over before others have their turn
+  countBatchesMax: 2000, // counted at a time, so that other reads are not held up
+  floorMs: 1000, // between floors of one
+  floorAcks: 10_000, // acknowledgements after which there is one sooner
+  deadLettersMax: 1000, // of one, on their way at a time
+  checkpointMs: 5000, // between checkpoints of what is acknowledged
+
   // Homes of subscriptions
   homeSilenceMs: 2500, // after which a broker is no member of the coordinator's view
   homeBehindMax: 100_000, // records that a broker may lack when it becomes a member
@@ -137,6 +151,7 @@ function checkLimits(limits: Limits): void {
     ['beatMs', 'stallMs'], // what one beat tells must be able to arrive before it counts as stalled
     ['electionOkTimeoutMs', 'electionCoordinatorTimeoutMs'],
     ['beatMs', 'homeSilenceMs'], // or the homes of a healthy silent peer would move
+    ['tickMs', 'floorMs'],
     ['joinTimeoutMs', 'takeoverAfterMs'], // or who starts could take over from a coordinator before it has met it
     ['pollCountDefault', 'pollCountMax'],
   ];

@@ -34,6 +34,10 @@ export class Acknowledgements {
     return this.#exceptions.size + this.#floors.size + this.#attempts.size === 0;
   }
 
+  get hasFloors(): boolean {
+    return this.#floors.size > 0;
+  }
+
   /** How many exceptions there are. */
   get size(): number {
     let size = 0;

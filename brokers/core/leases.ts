@@ -20,6 +20,7 @@ import type { Origin } from './record.ts';
 /** What a batch's messages share: where it lies in this broker's log, and the names of its first message. */
 export interface Source {
   readonly position: number;
+  readonly topic: string; // under which it is stored
   readonly origin: Origin;
   readonly seq: number;
   readonly lamport: number;
@@ -191,6 +192,11 @@ export class Leases {
       this.#set(entry, 'delayed');
       this.#dueAt(entry, now + wait);
     } else this.#retry(entry);
+  }
+
+  /** One that had failed may be delivered again, by the policy that there is now. */
+  revive(failed: LeaseEntry): void {
+    this.#retry(failed as Entry);
   }
 
   /** Ends leases and delays that are due. Returns the entries whose delivery has failed thereby. */

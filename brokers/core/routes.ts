@@ -47,11 +47,6 @@ export class Routes {
     return route === undefined || route.all.length > 0 ? undefined : [...route.byKey.keys()];
   }
 
-  /** Every start with a topic that it is for, as text: what a reader of the log has to look for. */
-  *parts(): Iterable<string> {
-    for (const [topic, { all, byKey }] of this.#routes) for (const starts of [all, ...byKey.values()]) for (const { id } of starts) yield `${id} ${topic}`;
-  }
-
   /** What is not for the subscription or done, of whatever topic: the log need not be read before the first record that it does not cover. */
   settled(done: Acknowledgements): Map<Origin, number> {
     return this.#least((origin, { id, start }) => Math.max(start.get(origin) ?? 0, done.floor(id, origin)), this.#originsOf(done));

@@ -7,7 +7,7 @@ import { origin } from '../support/record.ts';
 const HERE = '0123456789ab';
 const A = origin('h:1', 1);
 const POLICY: LeasePolicy = { visibilityMs: 1000, maxDeliveries: null, backoffMs: null, backoffMsMax: 60_000 };
-const source = (position: number): Source => ({ position, origin: A, seq: position * 10, lamport: position * 10 });
+const source = (position: number): Source => ({ position, topic: 'news', origin: A, seq: position * 10, lamport: position * 10 });
 const make = (changes: Partial<LeasePolicy> = {}): Leases => new Leases(HERE, { ...POLICY, ...changes });
 
 t.test('only the newest token of a message is good, while its lease runs', async (t) => {
