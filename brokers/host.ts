@@ -10,7 +10,7 @@ import { isDiskFull, messageOf, RumormillError } from './core/error.ts';
 import { LAMPORT_MAX, LamportClock } from './core/lamport.ts';
 import { type DraftFate, Log } from './core/log.ts';
 import { Quorum } from './core/quorum.ts';
-import { type Draft, lastSeq, makeTag, type Origin, type StoredBatch } from './core/record.ts';
+import { type Draft, makeTag, type Origin, type StoredBatch } from './core/record.ts';
 import { Repeats } from './core/repeats.ts';
 import type { Channel, Clock, Listener, Logger, Random, Store, Timer, Transport } from './core/runtime.ts';
 import type { Vector } from './core/version-vector.ts';
@@ -120,7 +120,7 @@ export class Broker {
     this.metadata = new Metadata({
       config, clock, store, logger, log: this.#log, lamport: this.#lamport,
       publish: (draft, fate) => this.#publishOwn(draft, fate),
-      whenAcknowledged: (batch, done) => this.#acknowledge(config.acks, batch.origin, lastSeq(batch), batch.lamport, (outcome) => {
+      whenAcknowledged: ({ origin, seq, lamport }, done) => this.#acknowledge(config.acks, origin, seq, lamport, (outcome) => {
         done('error' in outcome ? outcome.error : undefined);
       }),
       changed: (namesChanged) => {
@@ -140,11 +140,11 @@ export class Broker {
   publish(draft: Draft, acks: AckLevel, done: (outcome: Outcome) => void): void {
     if (this.#closing !== undefined) return this.#refuse(draft, closing(), done);
     this.#log.publish(draft, {
-      named: (batch) => {
-        if (acks === 'none') done({ lamport: batch.lamport });
+      named: ({ lamport }) => {
+        if (acks === 'none') done({ lamport });
       },
-      stored: (batch) => {
-        if (acks !== 'none') this.#acknowledge(acks, batch.origin, lastSeq(batch), batch.lamport, done);
+      stored: ({ origin, seq, lamport }) => {
+        if (acks !== 'none') this.#acknowledge(acks, origin, seq + draft.count - 1, lamport, done);
       },
       failed: (error) => this.#refuse(draft, error, acks === 'none' ? () => undefined : done),
     });

@@ -10,7 +10,7 @@ import { CATALOG_TOPIC, encodeOperation, type Operation, parseOperation } from '
 import type { Topic } from './core/catalog-state.ts';
 import { RumormillError } from './core/error.ts';
 import type { LamportClock } from './core/lamport.ts';
-import type { DraftFate, Log } from './core/log.ts';
+import type { DraftFate, DraftName, Log } from './core/log.ts';
 import { type Draft, lastSeq, messagesOf, type Origin, type StoredBatch } from './core/record.ts';
 import type { Clock, Logger, Store } from './core/runtime.ts';
 import type { Stamp, Subscription } from './core/subscription.ts';
@@ -25,8 +25,8 @@ export interface MetadataRuntime {
   readonly logger: Logger;
   /** Takes in a batch of this broker's own, or refuses it. */
   publish(draft: Draft, fate: DraftFate): void;
-  /** Calls back once a batch that is on disk here is acknowledged as this broker's publishers are by default, or cannot be in time. */
-  whenAcknowledged(batch: StoredBatch, done: (error: RumormillError | undefined) => void): void;
+  /** Calls back once a record that is on disk here is acknowledged as this broker's publishers are by default, or cannot be in time. */
+  whenAcknowledged(record: DraftName, done: (error: RumormillError | undefined) => void): void;
   /** Something of topics, subscriptions or bindings is not as it was; `namesChanged` where topics were renamed or deleted. */
   changed(namesChanged: boolean): void;
 }
@@ -163,9 +163,9 @@ export class Metadata implements TopicNames {
     const draft: Draft = { topic: CATALOG_TOPIC, count: 1, time: Math.round(clock.wallTime()), lengths: `[${body.length}]`, meta: '', body };
     return new Promise((resolve, reject) => {
       publish(draft, {
-        stored: (batch) => {
+        stored: (record) => {
           stored();
-          whenAcknowledged(batch, (error) => (error === undefined ? resolve() : reject(error)));
+          whenAcknowledged(record, (error) => (error === undefined ? resolve() : reject(error)));
         },
         failed: reject,
       });

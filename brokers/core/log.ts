@@ -1,8 +1,9 @@
 /**
  * The log: one writer with group commit, and a tail of recent batches in memory.
  *
- * While one transaction runs, whatever arrives waits; all of it becomes the next transaction. A local batch gets its name (seq and
- * Lamport timestamps) when its transaction is formed, so a transaction that fails leaves no hole and uses up no seq.
+ * While one transaction runs, whatever arrives waits; all of it becomes the next transaction. Drafts of one topic that stand next to each other in it become one
+ * batch, however many connections they came on. A local batch gets its name (seq and Lamport timestamps) when its transaction is formed, so a transaction
+ * that fails leaves no hole and uses up no seq.
  *
  * Invariants:
  *   1. `vector`, `position` and the tail show what is on disk, and nothing else (durable first).
@@ -13,8 +14,9 @@
  */
 import { assert, RumormillError } from './error.ts';
 import type { LamportClock } from './lamport.ts';
-import { batchBytes, type Draft, lastSeq, type Origin, type RecordBatch, type StoredBatch } from './record.ts';
-import type { Clock, Page, Store } from './runtime.ts';
+import { BATCH_MESSAGES_MAX, batchBytes, type Draft, joinDrafts, lastSeq, type Origin, type RecordBatch, type StoredBatch } from './record.ts';
+import type { Clock, Page, Store, Timer } from './runtime.ts';
+import { Tail } from './tail.ts';
 import { VersionVector } from './version-vector.ts';
 
 /** Each batch of so many declares in its deps all that is stored, not only what is new: so the deps of an origin's last ones add up to all of it. */
@@ -25,15 +27,24 @@ export interface LogOptions {
   readonly instance: string;
   readonly tailBytesMax: number;
   readonly transactionBytesMax: number;
+  readonly transactionMessagesMax: number;
+  /** For how long the first batch waits for company, ms; not while a transaction runs, nor where a peer's batch is there or a transaction is full. */
+  readonly batchWaitMs: number;
   readonly pendingBytesMax: number;
+  readonly pendingMessagesMax: number;
+  /** Beyond which drafts are not joined. */
+  readonly batchBytesMax: number;
 }
 
-/** What becomes of a local batch; each called at most once, `failed` in place of `stored`. */
+/** The name of a draft's first message; the others follow on. */
+export type DraftName = Pick<RecordBatch, 'origin' | 'seq' | 'lamport'>;
+
+/** What becomes of a draft; each called at most once, `failed` in place of `stored`. */
 export interface DraftFate {
-  /** The batch has its name and goes into the transaction that runs now. */
-  named?(batch: StoredBatch): void;
-  /** The batch is on disk. */
-  stored(batch: StoredBatch): void;
+  /** It has its name and goes into the transaction that runs now. */
+  named?(name: DraftName): void;
+  /** It is on disk. */
+  stored(name: DraftName): void;
   failed(error: RumormillError): void;
 }
 
@@ -54,9 +65,26 @@ interface Causes {
   sinceAll: number; // local batches since one declared everything
 }
 
-type Entry =
-  | { readonly kind: 'local'; readonly draft: Draft; readonly fate: DraftFate }
-  | { readonly kind: 'remote'; readonly batch: RecordBatch };
+interface LocalEntry {
+  readonly kind: 'local';
+  readonly draft: Draft;
+  readonly fate: DraftFate;
+}
+
+interface RemoteEntry {
+  readonly kind: 'remote';
+  readonly batch: RecordBatch;
+}
+
+type Entry = LocalEntry | RemoteEntry;
+
+/** Drafts that become one batch. */
+interface Joined {
+  readonly kind: 'joined';
+  readonly locals: LocalEntry[];
+  count: number;
+  bytes: number;
+}
 
 export class Log {
   readonly instance: string;
@@ -75,8 +103,10 @@ export class Log {
   #causes: Causes;
   #queue: Entry[] = [];
   #pendingBytes = 0;
+  #pendingMessages = 0;
   #full = false;
   #scheduled = false;
+  #waitingForCompany: Timer | undefined;
   #idleWaiters: (() => void)[] = [];
 
   constructor(store: Store, clock: Clock, lamport: LamportClock, options: LogOptions, events: LogEvents) {
@@ -166,17 +196,31 @@ export class Log {
   }
 
   #admit(entry: Entry): void {
+    const { pendingBytesMax, pendingMessagesMax } = this.#options;
     this.#pendingBytes += entryBytes(entry);
-    if (this.#pendingBytes >= this.#options.pendingBytesMax) this.#full = true;
+    this.#pendingMessages += entryCount(entry);
+    if (this.#pendingBytes >= pendingBytesMax || this.#pendingMessages >= pendingMessagesMax) this.#full = true;
     if (entry.kind === 'local' && this.#nameless !== undefined) this.#nameless.push(entry);
     else this.#enqueue(entry);
   }
 
   #enqueue(entry: Entry): void {
+    const { batchWaitMs, transactionMessagesMax } = this.#options;
     this.#queue.push(entry);
+    const begin = (): void => {
+      this.#waitingForCompany = undefined;
+      void this.#commitAll();
+    };
+    const mayWait = batchWaitMs > 0 && entry.kind === 'local' && this.#pendingMessages < transactionMessagesMax;
+    if (this.#waitingForCompany !== undefined && !mayWait) {
+      this.#waitingForCompany.cancel();
+      this.#waitingForCompany = undefined;
+      this.#clock.defer(begin);
+    }
     if (this.#scheduled) return;
     this.#scheduled = true;
-    this.#clock.defer(() => void this.#commitAll());
+    if (mayWait) this.#waitingForCompany = this.#clock.schedule(batchWaitMs, begin);
+    else this.#clock.defer(begin);
   }
 
   async #commitAll(): Promise<void> {
@@ -189,7 +233,8 @@ export class Log {
   async #commitSome(): Promise<void> {
     const entries = this.#takeTransaction();
     const causes = { ...this.#causes, undeclared: new Map(this.#causes.undeclared) };
-    let batches: readonly StoredBatch[] = this.#name(entries, causes);
+    const names: DraftName[] = [];
+    let batches: readonly StoredBatch[] = this.#name(this.#join(entries), causes, names);
     try {
       const marking = this.#events.mark(batches);
       batches = marking instanceof Promise ? await marking : marking;
@@ -208,18 +253,45 @@ export class Log {
     }
     this.#release(entries);
     this.#events.committed(batches);
-    for (const [index, entry] of entries.entries()) if (entry.kind === 'local') entry.fate.stored(batches[index]!);
+    let named = 0;
+    for (const entry of entries) if (entry.kind === 'local') entry.fate.stored(names[named++]!);
   }
 
   #takeTransaction(): Entry[] {
-    let bytes = 0;
-    let count = 0;
-    while (count < this.#queue.length && bytes < this.#options.transactionBytesMax) bytes += entryBytes(this.#queue[count++]!);
+    const { transactionBytesMax, transactionMessagesMax } = this.#options;
+    let [bytes, messages, count] = [0, 0, 0];
+    while (count < this.#queue.length && bytes < transactionBytesMax && messages < transactionMessagesMax) {
+      const entry = this.#queue[count++]!;
+      bytes += entryBytes(entry);
+      messages += entryCount(entry);
+    }
     return this.#queue.splice(0, count);
   }
 
-  /** Gives every entry its position, and local ones their names. Changes `causes` as the transaction will. */
-  #name(entries: readonly Entry[], causes: Causes): StoredBatch[] {
+  /**
+   * Batches of peers come first: none of them depends on what is not on disk yet, and who read them elsewhere may have published here. Drafts of one topic
+   * become one batch where no other draft stands between them, so that what a connection publishes keeps its order.
+   */
+  #join(entries: readonly Entry[]): (RemoteEntry | Joined)[] {
+    const joined: (RemoteEntry | Joined)[] = entries.filter((entry) => entry.kind === 'remote');
+    let last: Joined | undefined;
+    for (const entry of entries) {
+      if (entry.kind === 'remote') continue;
+      const { count } = entry.draft;
+      const bytes = batchBytes(entry.draft);
+      const fits = last !== undefined && last.locals[0]!.draft.topic === entry.draft.topic
+        && last.count + count <= BATCH_MESSAGES_MAX && last.bytes + bytes <= this.#options.batchBytesMax;
+      if (fits) {
+        last!.locals.push(entry);
+        last!.count += count;
+        last!.bytes += bytes;
+      } else joined.push((last = { kind: 'joined', locals: [entry], count, bytes }));
+    }
+    return joined;
+  }
+
+  /** Gives every entry its position, and local ones their names, which are added to `names`. Changes `causes` as the transaction will. */
+  #name(entries: readonly (RemoteEntry | Joined)[], causes: Causes, names: DraftName[]): StoredBatch[] {
     let seq = this.vector.get(this.#origin) + 1;
     let position = this.#position;
     return entries.map((entry) => {
@@ -228,11 +300,16 @@ export class Log {
         causes.undeclared.set(entry.batch.origin, lastSeq(entry.batch));
         return { ...entry.batch, position, repeats: '' };
       }
-      const { draft, fate } = entry;
+      const { locals, count } = entry;
       const deps = this.#declare(causes, seq === 1);
-      const batch = { ...draft, origin: this.#origin, seq, lamport: this.#lamport.increment(draft.count), deps, position, repeats: '' };
-      seq += draft.count;
-      fate.named?.(batch);
+      const lamport = this.#lamport.increment(count);
+      const batch = { ...joinDrafts(locals.map(({ draft }) => draft)), origin: this.#origin, seq, lamport, deps, position, repeats: '' };
+      for (const { draft, fate } of locals) {
+        const name = { origin: this.#origin, seq, lamport: batch.lamport + seq - batch.seq };
+        seq += draft.count;
+        names.push(name);
+        fate.named?.(name);
+      }
       return batch;
     });
   }
@@ -266,8 +343,12 @@ export class Log {
   }
 
   #release(entries: readonly Entry[]): void {
-    for (const entry of entries) this.#pendingBytes -= entryBytes(entry);
-    if (this.#full && this.#pendingBytes <= this.#options.pendingBytesMax / 2) {
+    const { pendingBytesMax, pendingMessagesMax } = this.#options;
+    for (const entry of entries) {
+      this.#pendingBytes -= entryBytes(entry);
+      this.#pendingMessages -= entryCount(entry);
+    }
+    if (this.#full && this.#pendingBytes <= pendingBytesMax / 2 && this.#pendingMessages <= pendingMessagesMax / 2) {
       this.#full = false;
       this.#events.drained();
     }
@@ -278,46 +359,6 @@ function entryBytes(entry: Entry): number {
   return batchBytes(entry.kind === 'local' ? entry.draft : entry.batch);
 }
 
-/** The newest batches, consecutive positions, bounded in bytes; the oldest leave first. */
-class Tail {
-  readonly #bytesMax: number;
-  #batches: (StoredBatch | undefined)[] = [];
-  #start = 0; // index of the oldest that has not left
-  #first: number; // its position; of the next to come, if there is none
-  #bytes = 0;
-
-  constructor(first: number, bytesMax: number) {
-    this.#first = first;
-    this.#bytesMax = bytesMax;
-  }
-
-  push(batch: StoredBatch): void {
-    this.#batches.push(batch);
-    this.#bytes += batchBytes(batch);
-    while (this.#bytes > this.#bytesMax && this.#start < this.#batches.length) {
-      this.#bytes -= batchBytes(this.#batches[this.#start]!);
-      this.#batches[this.#start] = undefined; // its bytes are free at once, its place when there are many
-      this.#start += 1;
-      this.#first += 1;
-    }
-    if (this.#start > 1024 && this.#start * 2 > this.#batches.length) {
-      this.#batches = this.#batches.slice(this.#start);
-      this.#start = 0;
-    }
-  }
-
-  /** Undefined where the tail does not reach back to the position. */
-  readAfter(position: number, topics: ReadonlySet<string> | undefined, bytesMax: number): Page | undefined {
-    if (position + 1 < this.#first) return undefined;
-    const batches: StoredBatch[] = [];
-    let bytes = 0;
-    let index = this.#start + (position + 1 - this.#first);
-    for (; index < this.#batches.length && bytes < bytesMax; index += 1) {
-      const batch = this.#batches[index]!;
-      if (topics !== undefined && !topics.has(batch.topic)) continue;
-      batches.push(batch);
-      bytes += batchBytes(batch);
-    }
-    return { batches, through: Math.max(position, this.#first + (index - this.#start) - 1) };
-  }
+function entryCount(entry: Entry): number {
+  return entry.kind === 'local' ? entry.draft.count : entry.batch.count;
 }
