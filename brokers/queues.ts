@@ -15,7 +15,8 @@ import { LongPoll } from './core/long-poll.ts';
 import type { TopicNames } from './core/catalog.ts';
 import { isBefore, type Subscription } from './core/subscription.ts';
 import type { Origin, StoredBatch } from './core/record.ts';
-import { type Delivery, type Pull, type PullRequest, type QueueRuntime, SubscriptionQueue } from './subscription-queue.ts';
+import type { Delivery, Pull, PullRequest } from './pull-line.ts';
+import { type QueueRuntime, SubscriptionQueue } from './subscription-queue.ts';
 
 /** What is known of the catalog (brokers/metadata.ts). */
 export interface Subscriptions extends TopicNames {
@@ -138,13 +139,11 @@ export class Queues {
   committed(batches: readonly StoredBatch[]): void {
     this.#acknowledger.committed(batches);
     if (this.#waiters.size === 0) return;
-    const woken = new Set<SubscriptionQueue>();
-    for (const pull of this.#waiters.woken(new Set(batches.map(({ topic }) => topic)))) woken.add(pull.queue);
-    for (const queue of woken) queue.wake();
+    for (const pull of this.#waiters.woken(new Set(batches.map(({ topic }) => topic)))) pull.wake();
   }
 
   tick(now: number): void {
-    for (const pull of this.#waiters.expire(now)) pull.queue.wake();
+    for (const pull of this.#waiters.expire(now)) pull.wake();
     for (const queue of this.#queues.values()) queue.tick(now);
     this.#acknowledger.tick(now);
     this.#expireTransient(now);

@@ -1,22 +1,22 @@
 /**
  * One subscription at its home: who waits for its messages, what is leased to whom, what is done.
  *
- * PULLs are served one at a time, in the order in which they came: what is to be delivered again first, then what is new, as stored. A PULL that
- * finds nothing waits (core/long-poll.ts) until a commit, a lease that has run out or its deadline wakes the queue. A message is leased in the same turn in which its
- * PULL is answered: whatever had to be read from the disk was read before, and a PULL that has something does not wait for more.
+ * A PULL gets what is to be delivered again first, then what is new, as stored. A message is leased in the same turn in which its PULL is answered: whatever had to be
+ * read from the disk was read before, and a PULL that has something does not wait for more.
  */
 import type { Acknowledger, Ledger } from './acknowledger.ts';
 import { Backlog, type BacklogRuntime } from './backlog.ts';
 import type { Cancellation } from './commands/command.ts';
 import { DeadLetters } from './dead-letters.ts';
-import { messageOf, RumormillError } from './core/error.ts';
+import type { RumormillError } from './core/error.ts';
 import { decodeToken, encodeToken, lifeOf } from './core/lease-token.ts';
 import { type HandedLease, type LeaseEntry, Leases, type LeasePolicy, type Source, tokenOf } from './core/leases.ts';
-import type { LongPoll, Waiter } from './core/long-poll.ts';
+import type { LongPoll } from './core/long-poll.ts';
 import type { Message, Origin } from './core/record.ts';
 import { Routes } from './core/routes.ts';
 import type { Clock, Logger } from './core/runtime.ts';
 import type { Binding, Subscription } from './core/subscription.ts';
+import { type Delivery, type Pull, PullLine, type PullRequest } from './pull-line.ts';
 
 export interface QueueRuntime extends BacklogRuntime {
   readonly clock: Clock;
@@ -26,29 +26,6 @@ export interface QueueRuntime extends BacklogRuntime {
   /** The origin that has a tag, if a record of it is stored here. */
   originOf(tag: string): Origin | undefined;
   storeFailed(error: unknown): void;
-}
-
-export interface PullRequest {
-  readonly consumer: string;
-  readonly count: number;
-  readonly blockMs: number;
-}
-
-/** A message with its lease. */
-export interface Delivery {
-  readonly token: string;
-  /** Which delivery of the message it is, from 1 on. */
-  readonly deliveries: number;
-  readonly message: Message;
-}
-
-/** A PULL that is not answered. */
-export interface Pull extends Waiter, PullRequest {
-  readonly queue: SubscriptionQueue;
-  topics: readonly string[];
-  isOver: boolean;
-  readonly answer: (deliveries: Delivery[]) => void;
-  readonly fail: (error: unknown) => void;
 }
 
 /** Since this broker became the subscription's home. */
@@ -67,12 +44,10 @@ export class SubscriptionQueue {
   readonly #backlog: Backlog;
   readonly #deadLetters: DeadLetters;
   readonly #life: number;
-  readonly #pulls = new Set<Pull>(); // in the order in which they came
+  readonly #line: PullLine;
   readonly #consumers = new Map<string, number>(); // when each pulled last
   #subscription: Subscription;
   #routes: Routes;
-  #isServing = false;
-  #isWoken = false;
   #usedAt: number;
   #floorAt = 0; // when the next may be
   #flooredPosition = 0;
@@ -87,6 +62,7 @@ export class SubscriptionQueue {
     this.ledger = runtime.acknowledger.ledger(subscription);
     this.leases = new Leases(runtime.log.instance, this.#policy());
     this.#backlog = new Backlog(runtime, this.ledger, this.#routes);
+    this.#line = new PullLine({ ...runtime, fill: (pull) => this.#fill(pull) });
     this.#deadLetters = new DeadLetters({
       ...runtime, leases: this.leases, backlog: this.#backlog, counts: this.counts,
       subscription: () => this.#subscription,
@@ -103,13 +79,13 @@ export class SubscriptionQueue {
   get consumers(): number {
     const since = this.#runtime.clock.now() - this.#subscription.settings.visibilityMs;
     for (const [consumer, at] of this.#consumers) if (at < since) this.#consumers.delete(consumer);
-    for (const { consumer } of this.#pulls) this.#consumers.set(consumer, this.#runtime.clock.now());
+    for (const consumer of this.#line.consumers()) this.#consumers.set(consumer, this.#runtime.clock.now());
     return this.#consumers.size;
   }
 
   /** How long nobody has pulled, waited or held a lease, ms. */
   idleMs(now: number): number {
-    if (this.#pulls.size > 0 || this.leases.counts.leased > 0) this.#usedAt = now;
+    if (this.#line.size > 0 || this.leases.counts.leased > 0) this.#usedAt = now;
     return now - this.#usedAt;
   }
 
@@ -120,36 +96,12 @@ export class SubscriptionQueue {
     this.#consumers.delete(request.consumer); // so that the oldest stand first
     this.#consumers.set(request.consumer, now);
     if (this.#consumers.size > limits.consumersMax) this.#consumers.delete(this.#consumers.keys().next().value!);
-    return new Promise((resolve, reject) => {
-      const end = (): void => {
-        pull.isOver = true;
-        this.#pulls.delete(pull);
-        cancellation.onCancel = undefined;
-        this.#runtime.waiters.remove(pull);
-      };
-      const pull: Pull = {
-        ...request, queue: this, topics: [...this.#routes.topics], deadline: now + request.blockMs, isOver: cancellation.cancelled,
-        answer: (deliveries) => {
-          end();
-          resolve(deliveries);
-        },
-        fail: (error) => {
-          end();
-          reject(error instanceof Error ? error : new Error(messageOf(error)));
-        },
-      };
-      if (pull.isOver) return resolve([]);
-      cancellation.onCancel = () => pull.answer([]);
-      this.#pulls.add(pull);
-      this.#runtime.waiters.add(pull);
-      this.wake();
-    });
+    return this.#line.add(request, [...this.#routes.topics], cancellation);
   }
 
-  /** There may be something for whoever waits, or somebody's time is up. */
+  /** There may be something for whoever waits. */
   wake(): void {
-    this.#isWoken = true;
-    if (!this.#isServing && this.#pulls.size > 0) void this.#serve();
+    this.#line.wake();
   }
 
   /** How many tokens were good; settles when what they name is done, on disk. @throws RumormillError DISKFULL or CLOSING: then all is as before */
@@ -231,11 +183,7 @@ export class SubscriptionQueue {
     this.#flooredPosition = 0;
     for (const entry of [...this.leases.all()]) if (entry.source !== undefined && !this.#routes.topics.has(entry.source.topic)) this.leases.remove(entry);
     this.#backlog.configure(this.#routes);
-    for (const pull of this.#pulls) {
-      this.#runtime.waiters.remove(pull);
-      pull.topics = [...this.#routes.topics];
-      this.#runtime.waiters.add(pull);
-    }
+    this.#line.retarget([...this.#routes.topics]);
     this.wake();
   }
 
@@ -252,37 +200,12 @@ export class SubscriptionQueue {
 
   /** Nobody is served any more: whoever waits gets the error, or nothing. */
   close(error?: RumormillError): void {
-    for (const pull of [...this.#pulls]) {
-      if (error === undefined) pull.answer([]);
-      else pull.fail(error);
-    }
+    this.#line.close(error);
   }
 
   #policy(): LeasePolicy {
     const { visibilityMs, maxDeliveries, backoffMs } = this.#subscription.settings;
     return { visibilityMs, maxDeliveries, backoffMs, backoffMsMax: this.#runtime.limits.backoffMsMax };
-  }
-
-  async #serve(): Promise<void> {
-    this.#isServing = true;
-    try {
-      while (this.#isWoken) {
-        this.#isWoken = false;
-        for (const pull of this.#pulls) {
-          const deliveries = await this.#fill(pull);
-          if (pull.isOver) continue;
-          if (deliveries.length === 0) break;
-          pull.answer(deliveries);
-        }
-      }
-      const now = this.#runtime.clock.now();
-      for (const pull of this.#pulls) if (pull.deadline <= now) pull.answer([]);
-    } catch (error) {
-      this.#runtime.storeFailed(error);
-      for (const pull of [...this.#pulls]) pull.fail(error);
-    } finally {
-      this.#isServing = false;
-    }
   }
 
   /** What a PULL gets, leased; empty where there is nothing, or it is over. */

@@ -6,6 +6,7 @@
  */
 import type { Address } from './address.ts';
 import type { Origin, StoredBatch } from './record.ts';
+import type { Stamp } from './subscription.ts';
 import type { Vector } from './version-vector.ts';
 
 export interface Timer {
@@ -117,6 +118,19 @@ export interface AckCheckpoint {
   readonly position: number;
 }
 
+/** What lives of a topic in some of its batches; `through` is the position of the last of them where there may be more. */
+export interface LiveCount {
+  readonly messages: number; // repeats are none
+  readonly bytes: number; // of their payloads
+  readonly through: number | undefined;
+}
+
+/** A place in the order of a topic's batches by first Lamport timestamp, then position. */
+export interface LamportPlace {
+  readonly lamport: number;
+  readonly position: number;
+}
+
 /** One broker's durable log. Reads may run beside an append and see at least what was committed before they were called. */
 export interface Store {
   readonly state: StoreState;
@@ -155,6 +169,17 @@ export interface Store {
   /** The states first, then the position; those that are gone are dropped. May be cut short between them. @throws RumormillError DISKFULL or STORE */
   saveAcks(checkpoint: AckCheckpoint, gone: readonly string[]): Promise<void>;
   loadAcks(): Promise<AckCheckpoint>;
+
+  /** The names under which batches are stored, the reserved ones too, in order: the first `limit` of those that come after a name. */
+  readTopics(after: string, limit: number): Promise<string[]>;
+  /** What is stored under a name and is not dead, in the next `limit` batches after a position. */
+  countLive(topic: string, dead: Stamp | undefined, after: number, limit: number): Promise<LiveCount>;
+  /**
+   * Durably makes covered ones of the dead batches among the next `limit` or fewer that are stored under a name, which come after a place. Returns how far it came, or
+   * undefined where nothing behind it is dead.
+   * @throws RumormillError DISKFULL or STORE
+   */
+  cover(topic: string, dead: Stamp, after: LamportPlace, limit: number): Promise<LamportPlace | undefined>;
 
   close(): Promise<void>;
 }

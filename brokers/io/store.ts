@@ -13,7 +13,8 @@ import { join } from 'node:path';
 import type { Address } from '../core/address.ts';
 import { messageOf, RumormillError } from '../core/error.ts';
 import { BATCH_MESSAGES_MAX, makeOrigin, type Origin, parseDeps, type StoredBatch } from '../core/record.ts';
-import type { AckCheckpoint, CountQuery, FoundId, Page, Random, RangeQuery, Store, StoreState } from '../core/runtime.ts';
+import type { AckCheckpoint, CountQuery, FoundId, LamportPlace, LiveCount, Page, Random, RangeQuery, Store, StoreState } from '../core/runtime.ts';
+import { isBefore, type Stamp } from '../core/subscription.ts';
 import type { Vector } from '../core/version-vector.ts';
 import { APPLICATION_ID, MIGRATIONS, SCHEMA, SCHEMA_VERSION } from './schema.ts';
 import { Handle, type Param, READ_ONLY, READ_WRITE, type Row, sqliteCode, storeError } from './sqlite.ts';
@@ -91,6 +92,30 @@ const SQL = {
   saveAcksPosition: 'UPDATE broker SET acknowledged = ?',
   loadAcks: 'SELECT subscription, state FROM acknowledgements',
   loadAcksPosition: 'SELECT acknowledged FROM broker',
+} as const;
+
+/** How many of a batch's messages are dead: its first ones. Parameters: the Lamport timestamp of a deletion, the ids of origins that sort not before its own. */
+const DEAD = `max(0, min(count, ? - lamport + (origin NOT IN (SELECT value FROM json_each(?)))))`;
+const NO_DELETION = -BATCH_MESSAGES_MAX;
+const COVER_BYTES_MAX = 8 * 1024 * 1024; // of bodies, in one transaction: publishers wait for it
+
+const TOPIC_SQL = {
+  topics: `
+    WITH RECURSIVE names (topic) AS (
+      SELECT min(topic) FROM batches WHERE topic > ?
+      UNION ALL SELECT (SELECT min(topic) FROM batches WHERE topic > names.topic) FROM names WHERE topic IS NOT NULL LIMIT ?)
+    SELECT topic FROM names WHERE topic IS NOT NULL`,
+  countLive: `
+    SELECT count(*) AS batches, max(position) AS through,
+      coalesce(sum(CASE lengths WHEN '[]' THEN 0 ELSE
+        count - dead - (CASE repeats WHEN '' THEN 0 ELSE (SELECT count(*) FROM json_each(repeats) r WHERE CAST(r.key AS INTEGER) >= dead) END) END), 0) AS messages,
+      coalesce(sum(CASE dead WHEN 0 THEN size WHEN count THEN 0 ELSE
+        coalesce((SELECT sum(l.value) FROM json_each(lengths) l WHERE l.key >= dead), 0) END), 0) AS bytes
+    FROM (SELECT position, count, lengths, repeats, length(body) AS size, ${DEAD} AS dead FROM batches WHERE topic = ? AND position > ? ORDER BY position LIMIT ?)`,
+  deadAfter: `
+    SELECT position, lamport, lengths <> '[]' AND ${DEAD} = count AS dead, length(body) AS size FROM batches
+    WHERE topic = ? AND lamport BETWEEN ? AND ? AND (lamport, position) > (?, ?) ORDER BY lamport, position LIMIT ?`,
+  cover: `UPDATE batches SET lengths = '[]', meta = '', repeats = '', body = zeroblob(0) WHERE position IN (SELECT value FROM json_each(?))`,
 } as const;
 
 const NEWEST = `
@@ -280,6 +305,33 @@ class SqliteStore implements Store {
     const [row] = await this.#all(SQL.loadAcksPosition);
     const states = (await this.#all(SQL.loadAcks)).map((each) => [String(each['subscription']), String(each['state'])] as const);
     return { states, position: Number(row?.['acknowledged']) };
+  }
+
+  async readTopics(after: string, limit: number): Promise<string[]> {
+    return (await this.#all(TOPIC_SQL.topics, after, limit)).map((row) => String(row['topic']));
+  }
+
+  async countLive(topic: string, dead: Stamp | undefined, after: number, limit: number): Promise<LiveCount> {
+    const [row = {}] = await this.#all(TOPIC_SQL.countLive, dead?.lamport ?? NO_DELETION, this.#originsNotBefore(dead), topic, after, limit);
+    const through = Number(row['batches']) < limit ? undefined : Number(row['through']);
+    return { messages: Number(row['messages']), bytes: Number(row['bytes']), through };
+  }
+
+  async cover(topic: string, dead: Stamp, after: LamportPlace, limit: number): Promise<LamportPlace | undefined> {
+    const { lamport, position } = after;
+    const rows = await this.#all(TOPIC_SQL.deadAfter, dead.lamport, this.#originsNotBefore(dead), topic, lamport, dead.lamport, lamport, position, limit);
+    let bytes = 0;
+    const end = rows.findIndex((row, index) => row['dead'] === 1 && (bytes += Number(row['size'])) > COVER_BYTES_MAX && index > 0);
+    const batches = rows.slice(0, end < 0 ? rows.length : end) as unknown as (LamportPlace & { dead: number })[];
+    const positions = batches.filter((batch) => batch.dead === 1).map((batch) => batch.position);
+    if (positions.length > 0) await this.#write(TOPIC_SQL.cover, JSON.stringify(positions));
+    return end < 0 && rows.length < limit ? undefined : { lamport: batches.at(-1)!.lamport, position: batches.at(-1)!.position };
+  }
+
+  /** As JSON, the ids of origins whose records come not before a stamp where they have its Lamport timestamp. */
+  #originsNotBefore(stamp: Stamp | undefined): string {
+    const later = [...this.#originIds].filter(([origin]) => stamp !== undefined && !isBefore({ lamport: stamp.lamport, origin }, stamp));
+    return JSON.stringify(later.map(([, id]) => id));
   }
 
   async close(): Promise<void> {

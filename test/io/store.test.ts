@@ -3,12 +3,13 @@ import { join } from 'node:path';
 import sqlite3 from 'sqlite3';
 import t, { type Test } from 'tap';
 import { parseAddress } from '../../brokers/core/address.ts';
-import { lastSeq, type Origin, type StoredBatch } from '../../brokers/core/record.ts';
-import type { Page, Store } from '../../brokers/core/runtime.ts';
+import { isCovered, lastSeq, type Origin, parseRepeats, type StoredBatch, validateBatch } from '../../brokers/core/record.ts';
+import type { LamportPlace, LiveCount, Page, Store } from '../../brokers/core/runtime.ts';
+import type { Stamp } from '../../brokers/core/subscription.ts';
 import { openStore } from '../../brokers/io/store.ts';
 import { temporaryFolder } from '../support/folder.ts';
 import { MemoryStore } from '../support/memory-store.ts';
-import { SeededRandom } from '../support/random.ts';
+import { SEED, SeededRandom } from '../support/random.ts';
 import { draft, origin, specimenBatch } from '../support/record.ts';
 
 const ADDRESS = parseAddress('10.0.0.1:3000');
@@ -389,6 +390,65 @@ t.test('the view `messages` shows one row a message to any SQLite tool, while th
   t.same(await read(file, sql), expected, 'when it is closed');
   t.strictSame(await read(file, "SELECT lamport, payload FROM messages WHERE topic = 'plain' AND lamport = 51"),
     [{ lamport: 51, payload: Buffer.from('xyz') }], 'as the README has it');
+});
+
+t.test('the names under which batches are stored, some at a time', async (t) => {
+  const store = await open(t, temporaryFolder(t));
+  t.strictSame(await store.readTopics('', 10), []);
+  await store.append(batches([[A, 'b', '1'], [A, 'a', '2'], [B, 'b', '3'], [B, '$catalog', '4'], [A, 'c', '5']]));
+  t.strictSame(await store.readTopics('', 10), ['$catalog', 'a', 'b', 'c']);
+  t.strictSame(await store.readTopics('', 2), ['$catalog', 'a']);
+  t.strictSame(await store.readTopics('a', 2), ['b', 'c']);
+  t.strictSame(await store.readTopics('c', 2), []);
+});
+
+t.test(`what lives of a topic is counted, and what is dead is covered, some batches at a time (SEED=${SEED})`, async (t) => {
+  const random = new SeededRandom();
+  const file = temporaryFolder(t);
+  const store = await open(t, file);
+  const memory = new MemoryStore(A);
+  const rows = Array.from({ length: 120 }, (): [Origin, string, ...string[]] =>
+    [random.pick([A, B]), random.pick(['x', 'x', 'y']), ...Array.from({ length: random.integer(1, 5) }, () => 'z'.repeat(random.integer(0, 9)))]);
+  const all = batches(rows).map((batch) => {
+    const lamport = batch.origin === A ? batch.lamport : batch.lamport + 3;
+    const repeats = random.integer(0, 3) > 0 ? '' : JSON.stringify(Object.fromEntries(rows[batch.position - 1]!.slice(2).flatMap((_, index) => (random.integer(0, 1) ? [[index, [A, 1]]] : []))));
+    return { ...batch, lamport, repeats: repeats === '{}' ? '' : repeats };
+  });
+  for (const each of [store, memory]) await each.append(all);
+  const counted = async (each: Store, topic: string, dead: Stamp | undefined): Promise<unknown> => {
+    const pages: LiveCount[] = [];
+    for (let after: number | undefined = 0; after !== undefined; after = pages.at(-1)!.through) pages.push(await each.countLive(topic, dead, after, 20));
+    return pages;
+  };
+  const stamps = [undefined, { lamport: 1, origin: A }, ...Array.from({ length: 30 }, () => ({ lamport: random.integer(1, 400), origin: random.pick([A, B, origin('10.0.0.1:3000', 9)]) }))];
+  for (const dead of stamps) t.strictSame(await counted(store, 'x', dead), await counted(memory, 'x', dead), JSON.stringify(dead));
+  for (const dead of stamps.slice(1, 6) as Stamp[]) {
+    const before = await counted(store, 'x', dead);
+    for (const each of [store, memory]) {
+      let after: LamportPlace | undefined = { lamport: 0, position: 0 };
+      while (after !== undefined) after = await each.cover('x', dead, after, 7);
+    }
+    t.strictSame(await counted(store, 'x', dead), before, 'nothing that lives is covered');
+    const { batches: stored } = await store.readAfter(0, undefined, ALL);
+    t.strictSame(stored.map((batch) => ({ ...batch, body: String(batch.body) })), memory.batches.map((batch) => ({ ...batch, body: Buffer.from(batch.body).toString() })));
+    for (const batch of stored) validateBatch(batch);
+    t.equal(stored.filter((batch) => isCovered(batch)).length, all.filter((batch) => memory.batches[batch.position - 1]!.lengths === '[]').length);
+  }
+  t.strictSame(await store.cover('x', { lamport: 10, origin: A }, { lamport: 1e6, position: 0 }, 7), undefined);
+  t.ok(memory.batches.some((batch) => isCovered(batch)) && memory.batches.some((batch) => batch.topic === 'x' && !isCovered(batch)), 'some of each');
+  const live = memory.batches.reduce((sum, batch) => sum + (isCovered(batch) ? 0 : batch.count - parseRepeats(batch).size), 0);
+  t.strictSame(await read(join(file, 'broker.db'), 'SELECT count(*) AS n FROM messages'), [{ n: live }], 'the view shows none of them');
+});
+
+t.test('much that is dead is covered a few megabytes at a time', async (t) => {
+  const store = await open(t, temporaryFolder(t));
+  const big = 'x'.repeat(1024 * 1024);
+  await store.append(batches(Array.from({ length: 12 }, (): [Origin, string, string] => [A, 'x', big])));
+  const dead = { lamport: 1000, origin: B };
+  t.strictSame(await store.cover('x', dead, { lamport: 0, position: 0 }, 100), { lamport: 8, position: 8 });
+  t.strictSame((await store.countLive('x', undefined, 0, 100)).bytes, 4 * big.length);
+  t.strictSame(await store.cover('x', dead, { lamport: 8, position: 8 }, 100), undefined);
+  t.strictSame((await store.countLive('x', undefined, 0, 100)), { messages: 0, bytes: 0, through: undefined });
 });
 
 t.test('a file that cannot be used is refused and left as it is, byte for byte', async (t) => {

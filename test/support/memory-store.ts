@@ -2,11 +2,13 @@
  * A store in memory, by the letter of core/runtime.ts. It checks what every caller owes a store: positions follow on, an origin's records
  * come in seq order without holes, and only after what they depend on (invariants 3 and 4).
  */
+import { firstLive } from '../../brokers/core/catalog.ts';
 import { assert, type RumormillError } from '../../brokers/core/error.ts';
 import {
   BATCH_MESSAGES_MAX, batchBytes, lastLamport, lastSeq, type Origin, parseDeps, parseLengths, parseMeta, parseRepeats, type StoredBatch,
 } from '../../brokers/core/record.ts';
-import type { AckCheckpoint, CountQuery, FoundId, Page, RangeQuery, Store, StoreState } from '../../brokers/core/runtime.ts';
+import type { AckCheckpoint, CountQuery, FoundId, LamportPlace, LiveCount, Page, RangeQuery, Store, StoreState } from '../../brokers/core/runtime.ts';
+import type { Stamp } from '../../brokers/core/subscription.ts';
 import type { Vector } from '../../brokers/core/version-vector.ts';
 
 export class MemoryStore implements Store {
@@ -154,6 +156,30 @@ export class MemoryStore implements Store {
 
   async loadAcks(): Promise<AckCheckpoint> {
     return { states: [...this.acks], position: this.acksPosition };
+  }
+
+  async readTopics(after: string, limit: number): Promise<string[]> {
+    return [...new Set(this.batches.map(({ topic }) => topic))].filter((topic) => topic > after).sort().slice(0, limit);
+  }
+
+  async countLive(topic: string, dead: Stamp | undefined, after: number, limit: number): Promise<LiveCount> {
+    const batches = this.batches.filter((batch) => batch.topic === topic && batch.position > after).slice(0, limit);
+    const sum = (count: (batch: StoredBatch, lengths: readonly number[], first: number) => number): number =>
+      batches.reduce((total, batch) => total + count(batch, parseLengths(batch), firstLive(batch, dead)), 0);
+    return {
+      messages: sum((batch, lengths, first) => lengths.filter((_, index) => index >= first && !parseRepeats(batch).has(index)).length),
+      bytes: sum((_, lengths, first) => lengths.slice(first).reduce((total, length) => total + length, 0)),
+      through: batches.length < limit ? undefined : batches.at(-1)!.position,
+    };
+  }
+
+  async cover(topic: string, dead: Stamp, after: LamportPlace, limit: number): Promise<LamportPlace | undefined> {
+    const compare = (a: LamportPlace, b: LamportPlace): number => a.lamport - b.lamport || a.position - b.position;
+    const found = this.batches.filter((batch) => batch.topic === topic && batch.lamport <= dead.lamport && compare(batch, after) > 0).sort(compare).slice(0, limit);
+    for (const batch of found) {
+      if (firstLive(batch, dead) === batch.count) this.batches[batch.position - 1] = { ...batch, lengths: '[]', meta: '', repeats: '', body: new Uint8Array() };
+    }
+    return found.length < limit ? undefined : found.at(-1);
   }
 
   async close(): Promise<void> {}
