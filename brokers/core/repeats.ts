@@ -141,6 +141,11 @@ export class Repeats {
     return repeats;
   }
 
+  /** The marked copies of a record that are remembered. */
+  copies(origin: Origin, seq: number): readonly { readonly origin: Origin; readonly seq: number }[] {
+    return this.#later.size === 0 ? [] : (this.#later.get(`${origin} ${seq}`) ?? []);
+  }
+
   /** What the batch's origin had stored when it named it. */
   #learn(batch: StoredBatch): Vector {
     let known = this.#known.get(batch.origin);
