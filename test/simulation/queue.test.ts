@@ -22,7 +22,7 @@ class Scene {
   static async start(...settings: string[]): Promise<Scene> {
     const world = await World.start(SEED, 3);
     const client = await world.client(world.machines[0]!);
-    for (const command of [['SUBSCRIPTION', 'CREATE', 'work', ...settings], ['BIND', 'work', 'jobs']]) {
+    for (const command of [['TOPIC', 'CREATE', 'jobs'], ['SUBSCRIPTION', 'CREATE', 'work', ...settings], ['BIND', 'work', 'jobs']]) {
       const reply = await world.of(client.command(...command));
       if (reply !== 'OK') throw reply;
     }
