@@ -66,6 +66,13 @@ export const DEFAULT_LIMITS = {
   takeoverAfterMs: 3000, // up for so long, a broker takes over from a live coordinator below it
   joinTimeoutMs: 1500, // for the first dials, before the first election
   ackTimeoutMs: 5000, // (e) NOQUORUM
+
+  // Homes of subscriptions
+  homeSilenceMs: 2500, // after which a broker is no member of the coordinator's view
+  homeBehindMax: 100_000, // records that a broker may lack when it becomes a member
+  viewInstallMs: 2000, // for which members that say nothing about a new view are waited for
+  homeTimeoutMs: 5000, // (e) TRYAGAIN
+
   shutdownMs: 3000, // for connections to take their last replies
 };
 
@@ -129,6 +136,7 @@ function checkLimits(limits: Limits): void {
     ['redialMinMs', 'redialMaxMs'],
     ['beatMs', 'stallMs'], // what one beat tells must be able to arrive before it counts as stalled
     ['electionOkTimeoutMs', 'electionCoordinatorTimeoutMs'],
+    ['beatMs', 'homeSilenceMs'], // or the homes of a healthy silent peer would move
     ['joinTimeoutMs', 'takeoverAfterMs'], // or who starts could take over from a coordinator before it has met it
     ['pollCountDefault', 'pollCountMax'],
   ];

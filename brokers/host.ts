@@ -13,7 +13,8 @@ import { Quorum } from './core/quorum.ts';
 import { type Draft, lastSeq, makeTag, type Origin, type StoredBatch } from './core/record.ts';
 import { Repeats } from './core/repeats.ts';
 import type { Channel, Clock, Listener, Logger, Random, Store, Timer, Transport } from './core/runtime.ts';
-import type { Vector } from './core/version-vector.ts';
+import { EMPTY_VECTOR, type Vector } from './core/version-vector.ts';
+import type { Connection, HomeCommand, Reply } from './commands/command.ts';
 import { type BrokerInfo, Mesh } from './mesh.ts';
 import { openName } from './naming.ts';
 import { Readers } from './readers.ts';
@@ -108,6 +109,10 @@ export class Broker {
       config, clock, store, logger, random: runtime.random, transport: runtime.transport, log: this.#log, lamport: this.#lamport,
       acknowledged: () => this.#quorum.update(),
       storeFailed: (error) => this.#failed(error),
+      broker: this,
+      catalogVector: () => EMPTY_VECTOR,
+      giveUp: () => Promise.resolve([]),
+      takeOver: () => undefined,
     });
     this.readers = new Readers({
       clock, limits, source: { log: this.#log, store, repeats: this.#repeats }, storeFailed: (error) => this.#failed(error),
@@ -192,6 +197,7 @@ export class Broker {
       mesh: this.config.mesh,
       coordinator: this.coordinator ?? '',
       term: this.#mesh.term,
+      members: this.#mesh.homes.view?.members.length ?? 0,
       lamport: this.#lamport.time,
       messages: [...vector.values()].reduce((sum, seq) => sum + seq, 0),
       batches: this.#log.position,
@@ -203,6 +209,11 @@ export class Broker {
       records_duplicate: this.#mesh.received.duplicates,
       uptime_ms: Math.round(this.clock.now() - this.#startedAt),
     };
+  }
+
+  /** Carries out a command of a subscription's where that is at home. */
+  runAtHome(command: HomeCommand, args: Args, connection: Connection): Promise<Reply> {
+    return this.#mesh.homes.errands.run(command, args, connection.version, connection);
   }
 
   acceptPeer(channel: Channel, parser: CommandParser, args: Args): void {

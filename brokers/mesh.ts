@@ -13,6 +13,7 @@ import type { Channel, Transport } from './core/runtime.ts';
 import { countMissing, EMPTY_VECTOR, type Vector } from './core/version-vector.ts';
 import { Election } from './election.ts';
 import { Gossip, type GossipRuntime } from './gossip.ts';
+import { Homes, type HomesRuntime } from './homes.ts';
 import { Link } from './link.ts';
 import { Naming, type NamingRuntime } from './naming.ts';
 import { Overlay } from './overlay.ts';
@@ -20,7 +21,7 @@ import type { Args, CommandParser } from './wire/command-parser.ts';
 import { decodePeerMessage, type Hello, PEER_PROTOCOL_VERSION, type PeerMessage } from './wire/peer-message.ts';
 import { encodeReply } from './wire/resp.ts';
 
-export interface MeshRuntime extends GossipRuntime, NamingRuntime {
+export interface MeshRuntime extends GossipRuntime, NamingRuntime, HomesRuntime {
   readonly transport: Transport;
   /** How far each configured broker holds an origin's records may have changed. */
   acknowledged(): void;
@@ -34,6 +35,8 @@ export interface BrokerInfo {
 }
 
 export class Mesh {
+  /** Who does the work of which subscription. */
+  readonly homes: Homes;
   readonly #runtime: MeshRuntime;
   readonly #links = new Map<Origin, Link>();
   readonly #opening = new Set<Link>();
@@ -63,6 +66,11 @@ export class Mesh {
     });
     this.#election = new Election(runtime, (address) => this.#linkTo(address));
     this.#bully = this.#election.bully;
+    this.homes = new Homes(runtime, {
+      links: this.#links, membership: this.#membership, bully: this.#bully,
+      linkTo: (address) => this.#linkTo(address),
+      route: (address) => this.#overlay.route(address) ?? (this.coordinator && this.#linkTo(this.coordinator)),
+    });
     this.#joinBy = clock.now() + config.limits.joinTimeoutMs;
   }
 
@@ -148,6 +156,7 @@ export class Mesh {
       this.#joined = true;
       this.#election.perform(this.#bully.start(now));
     } else if (this.#joined) this.#election.perform(this.#bully.tick(now));
+    this.homes.tick();
     if (now < this.#beatAt) return;
     this.#beatAt = now + config.limits.beatMs;
     this.#gossip.announce(true);
@@ -160,6 +169,7 @@ export class Mesh {
   /** Records are on disk: those of them that were grafted go out, and everybody learns what is here now. */
   committed(): void {
     this.#gossip.committed();
+    this.homes.committed();
   }
 
   /** Records of peers could not be stored. */
@@ -255,6 +265,7 @@ export class Mesh {
     logger[other === undefined ? 'info' : 'debug']('peer connected', { lamport: lamport.time, peer: hello.address });
     this.#overlay.linkUp(link);
     this.#gossip.linkUp(link);
+    this.homes.linkUp(link);
     this.#election.perform(this.#bully.linkUp(hello.address));
   }
 
@@ -302,6 +313,7 @@ export class Mesh {
     this.#overlay.linkDown(link);
     this.#gossip.linkDown(link);
     this.#election.perform(this.#bully.linkDown(address, link.leaving, now));
+    this.homes.linkDown(link);
     this.#runtime.acknowledged();
   }
 
@@ -345,6 +357,8 @@ export class Mesh {
         break;
       case 'PEER':
         throw new RumormillError('PROTOCOL', 'PEER out of turn');
+      default:
+        this.homes.receive(link, message);
     }
   }
 

@@ -35,6 +35,12 @@ export class Overlay {
     return this.#hearsay.origin(address);
   }
 
+  /** The link over which a broker is reached: its own, or that of a neighbour which is nearer to it. */
+  route(address: Address): Link | undefined {
+    const via = this.#hearsay.via(address);
+    return this.#linkTo(address) ?? (via === undefined ? undefined : this.#linkTo(via));
+  }
+
   linkUp(link: Link): void {
     this.#hearsay.linkUp(link.peer.address);
     this.#tell(link);

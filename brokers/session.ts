@@ -9,7 +9,7 @@
  * log is full, and while too many publishes are unanswered; commands stop while the client does not read its replies. A client of pushed
  * messages that does not read is disconnected, since nobody can make its publishers wait.
  */
-import { type Command, type Connection } from './commands/command.ts';
+import { checkArity, type Command, type Connection } from './commands/command.ts';
 import { PublishBatcher, type SealedBatch } from './commands/publish.ts';
 import { SUBSCRIBED_COMMANDS } from './commands/pub-sub.ts';
 import { commands } from './commands/table.ts';
@@ -30,6 +30,7 @@ export class Session implements ChannelHandler, Connection {
   readonly cancellation = { cancelled: false, onCancel: undefined as (() => void) | undefined };
   readonly id: number;
   readonly broker: Broker;
+  readonly waitedMs = 0;
   name = '';
   version: RespVersion = 2;
   readonly #channel: Channel;
@@ -53,6 +54,10 @@ export class Session implements ChannelHandler, Connection {
     this.#channel = channel;
     this.#parser = new CommandParser(broker.config.limits);
     channel.attach(this);
+  }
+
+  get consumer(): string {
+    return this.name === '' ? `client-${this.id}@${this.broker.config.address}` : this.name;
   }
 
   get channels(): Set<string> {
@@ -171,7 +176,7 @@ export class Session implements ChannelHandler, Connection {
   #run(name: string, args: Args): void {
     try {
       const command = this.#lookup(name, args);
-      const reply = command.run(args, this);
+      const reply = command.subject === undefined ? command.run(args, this) : this.broker.runAtHome(command, args, this);
       if (reply instanceof Promise) void this.#finish(reply);
       else if (reply !== undefined) this.send(reply);
     } catch (error) {
@@ -191,9 +196,7 @@ export class Session implements ChannelHandler, Connection {
     if (!this.#isAllowed(name)) {
       throw new RumormillError('ERR', `${name} cannot be used by a connection that has subscribed, but for ${[...SUBSCRIBED_COMMANDS].join(', ')}`);
     }
-    if (args.length < command.min || args.length > (command.max ?? Infinity)) {
-      throw new RumormillError('ERR', `wrong number of arguments for ${name}; usage: ${name} ${command.usage}`);
-    }
+    checkArity(command, name, args);
     return command;
   }
 

@@ -9,11 +9,19 @@ import type { Broker } from '../host.ts';
 import type { Args } from '../wire/command-parser.ts';
 import type { RespVersion, Value } from '../wire/resp.ts';
 
-/** A client's connection, as its commands see it. */
-export interface Connection {
-  readonly id: number;
+/** Whoever makes a call, on a connection with this broker or with another one that passes the call on. */
+export interface Caller {
   readonly broker: Broker;
   readonly cancellation: Cancellation;
+  /** What the client calls itself, or `client-<id>@<broker>`. */
+  readonly consumer: string;
+  /** For how long the call has been on its way, ms; to be taken off what it may wait. */
+  readonly waitedMs: number;
+}
+
+/** A client's connection, as its commands see it. */
+export interface Connection extends Caller {
+  readonly id: number;
   name: string;
   version: RespVersion;
   /** Made when first asked for; `subscriptions` tells how many both hold without making them. */
@@ -41,13 +49,33 @@ export interface Cancellation {
 
 export type Reply = Value | undefined;
 
-export interface Command {
+interface Usage {
   /** How many arguments, the name included; `max` undefined for any number. */
   readonly min: number;
   readonly max?: number;
   /** As in the table of commands. */
   readonly usage: string;
+}
+
+/** A command that the broker which gets it carries out. */
+export interface LocalCommand extends Usage {
+  readonly subject?: undefined;
   run(args: Args, connection: Connection): Reply | Promise<Reply>;
+}
+
+/** A command that is passed on to the home of the subscription that it is about. It is written as if this broker were the home. */
+export interface HomeCommand extends Usage {
+  /** The name of the subscription; undefined where this call is about none and can be carried out anywhere. */
+  subject(args: Args): string | undefined;
+  run(args: Args, caller: Caller): Reply | Promise<Reply>;
+}
+
+export type Command = LocalCommand | HomeCommand;
+
+/** @throws RumormillError ERR for a wrong number of arguments, with the usage */
+export function checkArity(command: Command, name: string, args: Args): void {
+  if (args.length >= command.min && args.length <= (command.max ?? Infinity)) return;
+  throw new RumormillError('ERR', `wrong number of arguments for ${name}; usage: ${name} ${command.usage}`);
 }
 
 /** Reads options behind the fixed arguments: words in any order, each with what follows it. */

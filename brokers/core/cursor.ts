@@ -10,9 +10,10 @@
  * That process goes on from the position at once; another looks it up.
  *
  * Format: base64url of a version byte, the process's tag and position, the number of addresses, for each its length, the address as text, the number of
- * its stores, for each of those a tag and a seq; then 32 bits of FNV-1a over all of it. A tag is 6 bytes; numbers are LEB128.
+ * its stores, for each of those a tag and a seq; then 32 bits of FNV-1a over all of it, which finds slips of the hand and cut tokens and is no protection against forgery. A tag is 6 bytes; numbers are LEB128.
  */
 import { RumormillError } from './error.ts';
+import { fnv1a } from './hash.ts';
 import { type Origin, parseOrigin } from './record.ts';
 import type { Vector } from './version-vector.ts';
 
@@ -143,13 +144,6 @@ function pushNumber(bytes: number[], value: number): void {
     rest = Math.floor(rest / 128);
   }
   bytes.push(rest);
-}
-
-/** Fowler, Noll, Vo: FNV-1a, 32 bits. Finds slips of the hand and cut tokens; it is no protection against forgery. */
-function fnv1a(bytes: Iterable<number>): number {
-  let hash = 0x811c9dc5;
-  for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193);
-  return hash >>> 0;
 }
 
 function notACursor(text: string): RumormillError {

@@ -25,6 +25,7 @@ export class Hearsay {
   readonly #membersMax: number;
   readonly #heard = new Map<Address, Beat>(); // oneself too
   readonly #told = new Map<Address, Map<Address, Beat>>(); // neighbour -> broker -> beat
+  readonly #via = new Map<Address, Address>(); // broker -> the neighbour that was the first to tell of its newest beat
   #hasNews = false;
 
   /**
@@ -49,6 +50,11 @@ export class Hearsay {
     return this.#heard.get(address)?.[0];
   }
 
+  /** The neighbour over which news of a broker comes fastest: the way back leads there too, without circles, since beats grow towards it. */
+  via(address: Address): Address | undefined {
+    return this.#via.get(address);
+  }
+
   /** This broker lives. */
   beat(): void {
     const self = this.#self();
@@ -62,6 +68,7 @@ export class Hearsay {
 
   linkDown(neighbour: Address): void {
     this.#told.delete(neighbour);
+    for (const [address, via] of this.#via) if (via === neighbour) this.#via.delete(address);
   }
 
   /** What a neighbour knows. Returns the brokers of which that is news. */
@@ -76,7 +83,9 @@ export class Hearsay {
       if (!isLater(beat, known)) return [];
       // The mesh remembers an earlier life of ours: we are later than that.
       this.#set(address, address === self ? [this.#self(), beat[1] + 1] : beat);
-      return address === self ? [] : [address];
+      if (address === self) return [];
+      this.#via.set(address, from);
+      return [address];
     });
   }
 
@@ -95,6 +104,7 @@ export class Hearsay {
 
   forget(address: Address): void {
     this.#heard.delete(address);
+    this.#via.delete(address);
     for (const told of this.#told.values()) told.delete(address);
   }
 

@@ -176,6 +176,13 @@ export class Membership {
     return !member.refused && silence < this.#options.deadAfterMs ? 'suspect' : 'dead';
   }
 
+  /** Whether a member can be given work: it was heard of lately, and nothing says since that it went. */
+  isPresent(address: Address, now: number, silenceMs: number): boolean {
+    const member = this.#members.get(address);
+    if (member === undefined || (member.refused && !member.linked)) return false;
+    return now - member.heardAt < silenceMs || (!member.linked && this.state(address, now) === 'alive');
+  }
+
   #hearsayState(silence: number): MemberState {
     if (silence < this.#options.deadAfterMs) return 'alive';
     return silence < 2 * this.#options.deadAfterMs ? 'suspect' : 'dead';

@@ -14,6 +14,7 @@
  * on the ring refuses. Whoever hung up does not choose it again for a while, so links do not flap.
  */
 import type { Address } from './address.ts';
+import { hashText, mix } from './hash.ts';
 
 /** What the choice depends on; `address` is unique among candidates. */
 export interface Candidate {
@@ -35,7 +36,7 @@ export class Neighbours<Member extends Candidate> {
   /** @param fanout links wanted, 2 or more */
   constructor(self: Address, fanout: number) {
     this.#fanout = fanout;
-    this.#selfHash = hash(self);
+    this.#selfHash = hashText(self);
   }
 
   add(member: Member): void {
@@ -85,11 +86,11 @@ export class Neighbours<Member extends Candidate> {
   }
 
   #distance({ address }: Member): number {
-    return (hash(address) - this.#selfHash) >>> 0;
+    return (hashText(address) - this.#selfHash) >>> 0;
   }
 
   #preference({ address }: Member): number {
-    return mix((hash(address) + this.#selfHash) >>> 0); // the same from both sides
+    return mix((hashText(address) + this.#selfHash) >>> 0); // the same from both sides
   }
 }
 
@@ -105,18 +106,4 @@ function insert<Member extends Candidate>(list: Member[], member: Member, key: (
     else high = middle;
   }
   list.splice(low, 0, member);
-}
-
-/** FNV-1a of the address, mixed: uniform in 0..2^32-1. */
-function hash(text: string): number {
-  let state = 0x811c9dc5;
-  for (let index = 0; index < text.length; index += 1) state = Math.imul(state ^ text.charCodeAt(index), 0x01000193);
-  return mix(state);
-}
-
-/** The finalizer of MurmurHash3. */
-function mix(word: number): number {
-  let mixed = Math.imul(word ^ (word >>> 16), 0x85ebca6b);
-  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
-  return (mixed ^ (mixed >>> 16)) >>> 0;
 }

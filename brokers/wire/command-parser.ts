@@ -30,6 +30,18 @@ export class Args {
   readonly starts: number[] = [];
   readonly ends: number[] = [];
 
+  /** The arguments of a command that did not come through a parser. */
+  static of(parts: readonly Uint8Array[]): Args {
+    const args = new Args();
+    args.buffer = Buffer.concat(parts);
+    for (const part of parts) {
+      args.starts.push(args.length === 0 ? 0 : args.ends[args.length - 1]!);
+      args.ends.push(args.starts[args.length]! + part.length);
+      args.length += 1;
+    }
+    return args;
+  }
+
   /** Argument `index` as text; bytes that are not UTF-8 become U+FFFD. */
   text(index: number): string {
     return this.buffer.toString('utf8', this.starts[index], this.ends[index]);

@@ -12,19 +12,26 @@
  *   ELECTION     I am electing a coordinator and you stand above me: are you there?
  *   OK           I am, and I stand above you: I take it from here.
  *   COORDINATOR  This broker is the coordinator of this term. From the one elected, and passed on once by everybody who accepts it.
+ *   VIEW         These brokers share the work on subscriptions, says this coordinator in this term. Passed on once by everybody to whom it is news.
+ *   SEEN         I use this view: nothing is served here any more that has another home in it, and this much was on disk here then.
+ *   LEASES       What the next home has to know of a subscription that was at home here. Comes before SEEN.
+ *   ASK          Carry out this command of a client, here or on its way to the subscription's home; what I know of the catalog is this.
+ *   ANSWER       The reply to what you asked, as the client gets it.
+ *   FORGET       Who asked this is gone.
  *   BYE          I am shutting down.
  */
 import { type Address, parseAddress } from '../core/address.ts';
 import { RumormillError } from '../core/error.ts';
+import type { View } from '../core/view.ts';
 import type { Beat } from '../core/hearsay.ts';
 import type { Claim } from '../core/held.ts';
 import { LAMPORT_MAX } from '../core/lamport.ts';
 import { type Origin, parseOrigin, type RecordBatch, validateBatch } from '../core/record.ts';
 import type { Args } from './command-parser.ts';
-import { encodeCommand } from './resp.ts';
+import { encodeCommand, type RespVersion } from './resp.ts';
 
 /** Brokers talk to brokers of their own protocol version only. */
-export const PEER_PROTOCOL_VERSION = 2;
+export const PEER_PROTOCOL_VERSION = 3;
 
 export interface Hello {
   readonly type: 'PEER';
@@ -37,8 +44,30 @@ export interface Hello {
   readonly lamport: number;
 }
 
+/** A client's command on its way to the home of the subscription that it is about. */
+export interface Ask {
+  readonly type: 'ASK';
+  /** Of this link and direction; the answer bears it. */
+  readonly id: number;
+  readonly home: Address;
+  /** How many brokers may still pass it on. */
+  readonly hops: number;
+  readonly consumer: string;
+  readonly waitedMs: number;
+  readonly version: RespVersion; // of the reply
+  /** The newest catalog record of each origin that the asker has: whoever answers has to have as much. */
+  readonly known: readonly (readonly [Origin, number])[];
+  readonly command: readonly Uint8Array[];
+}
+
 export type PeerMessage =
   | Hello
+  | Ask
+  | { readonly type: 'VIEW'; readonly view: View }
+  | { readonly type: 'SEEN'; readonly view: Omit<View, 'members'>; readonly stored: readonly (readonly [Origin, number])[] }
+  | { readonly type: 'LEASES'; readonly subscription: string; readonly leases: string }
+  | { readonly type: 'ANSWER'; readonly id: number; readonly reply: Uint8Array }
+  | { readonly type: 'FORGET'; readonly id: number }
   | { readonly type: 'ELECTION' | 'OK'; readonly term: number; readonly lamport: number }
   | { readonly type: 'COORDINATOR'; readonly term: number; readonly address: Address; readonly lamport: number }
   | { readonly type: 'VECTOR'; readonly lamport: number; readonly entries: readonly (readonly [Origin, number])[] }
@@ -78,6 +107,24 @@ export function encodePeerMessage(message: PeerMessage): Buffer {
       return encodeCommand([message.type, message.term, message.lamport]);
     case 'COORDINATOR':
       return encodeCommand([message.type, message.term, message.address, message.lamport]);
+    case 'VIEW': {
+      const { coordinator, term, number, members } = message.view;
+      return encodeCommand(['VIEW', coordinator, term, number, ...members]);
+    }
+    case 'SEEN': {
+      const { coordinator, term, number } = message.view;
+      return encodeCommand(['SEEN', coordinator, term, number, ...message.stored.flat()]);
+    }
+    case 'LEASES':
+      return encodeCommand(['LEASES', message.subscription, message.leases]);
+    case 'ASK': {
+      const { id, home, hops, consumer, waitedMs, version, known, command } = message;
+      return encodeCommand(['ASK', id, home, hops, consumer, waitedMs, version, known.length, ...known.flat(), ...command]);
+    }
+    case 'ANSWER':
+      return encodeCommand(['ANSWER', message.id, message.reply]);
+    case 'FORGET':
+      return encodeCommand(['FORGET', message.id]);
     case 'SURPLUS':
     case 'BYE':
       return encodeCommand([message.type]);
@@ -91,10 +138,10 @@ export function decodePeerMessage(args: Args): PeerMessage {
     case 'PEER':
       return decodeHello(args);
     case 'VECTOR':
-      return { type, lamport: lamport(args, 1), entries: originNumbers(args, 2, 'seq') };
+      return { type, lamport: lamport(args, 1), entries: originNumbers(args, 2, args.length, 'seq') };
     case 'HELD':
       if (args.length < 2) throw new RumormillError('PROTOCOL', 'peer message HELD has 1 fields, not 2 or more');
-      return { type, origin: parseOrigin(args.text(1)), claims: originNumbers(args, 2, 'seq') };
+      return { type, origin: parseOrigin(args.text(1)), claims: originNumbers(args, 2, args.length, 'seq') };
     case 'GRAFT':
       arity(args, 3);
       return { type, origin: parseOrigin(args.text(1)), after: integer(args, 2, 'seq') };
@@ -104,7 +151,7 @@ export function decodePeerMessage(args: Args): PeerMessage {
     case 'RECORDS':
       return { type, batch: decodeBatch(args) };
     case 'MEMBERS':
-      return { type, beats: originNumbers(args, 1, 'beat') };
+      return { type, beats: originNumbers(args, 1, args.length, 'beat') };
     case 'ELECTION':
     case 'OK':
       arity(args, 3);
@@ -112,6 +159,23 @@ export function decodePeerMessage(args: Args): PeerMessage {
     case 'COORDINATOR':
       arity(args, 4);
       return { type, term: integer(args, 1, 'term'), address: address(args.text(2)), lamport: lamport(args, 3) };
+    case 'VIEW': {
+      const view = decodeView(args);
+      return { type, view: { ...view, members: args.texts(4).map(address) } };
+    }
+    case 'SEEN':
+      return { type, view: decodeView(args), stored: originNumbers(args, 4, args.length, 'seq') };
+    case 'LEASES':
+      arity(args, 3);
+      return { type, subscription: args.text(1), leases: args.text(2) };
+    case 'ASK':
+      return decodeAsk(args);
+    case 'ANSWER':
+      arity(args, 3);
+      return { type, id: integer(args, 1, 'id'), reply: args.bytes(2) };
+    case 'FORGET':
+      arity(args, 2);
+      return { type, id: integer(args, 1, 'id') };
     case 'SURPLUS':
     case 'BYE':
       arity(args, 1);
@@ -165,9 +229,26 @@ function decodeBatch(args: Args): RecordBatch {
   return batch;
 }
 
-function originNumbers(args: Args, start: number, what: string): [Origin, number][] {
+function decodeView(args: Args): Omit<View, 'members'> {
+  if (args.length < 4) throw new RumormillError('PROTOCOL', `peer message ${args.text(0)} has ${args.length} fields, not 4 or more`);
+  return { coordinator: address(args.text(1)), term: integer(args, 2, 'term'), number: integer(args, 3, 'view') };
+}
+
+function decodeAsk(args: Args): Ask {
+  const known = 8 + 2 * (args.length > 7 ? integer(args, 7, 'count') : 0);
+  if (args.length <= known) throw new RumormillError('PROTOCOL', `peer message ASK has ${args.length} fields and no command`);
+  const version = integer(args, 6, 'version');
+  if (version !== 2 && version !== 3) throw new RumormillError('PROTOCOL', `peer message ASK wants a reply in RESP${version}`);
+  return {
+    type: 'ASK', id: integer(args, 1, 'id'), home: address(args.text(2)), hops: integer(args, 3, 'hops'), consumer: args.text(4),
+    waitedMs: integer(args, 5, 'time'), version, known: originNumbers(args, 8, known, 'seq'),
+    command: Array.from({ length: args.length - known }, (_, index) => args.bytes(known + index)),
+  };
+}
+
+function originNumbers(args: Args, start: number, end: number, what: string): [Origin, number][] {
   const entries: [Origin, number][] = [];
-  for (let index = start; index < args.length; index += 2) {
+  for (let index = start; index < end; index += 2) {
     entries.push([parseOrigin(args.text(index)), integer(args, index + 1, what)]);
   }
   return entries;

@@ -10,7 +10,7 @@ import { RumormillError } from '../core/error.ts';
 export type RespVersion = 2 | 3;
 
 /** A reply. Strings and bytes become bulk strings, null becomes nil. */
-export type Value = string | number | Uint8Array | null | Simple | Flat | Push | RumormillError | readonly Value[];
+export type Value = string | number | Uint8Array | null | Simple | Flat | Push | Raw | RumormillError | readonly Value[];
 
 /** A simple string: one line, as in `+OK`. */
 export class Simple {
@@ -33,6 +33,14 @@ export class Push {
   readonly items: readonly Value[];
   constructor(items: readonly Value[]) {
     this.items = items;
+  }
+}
+
+/** A reply that another broker has encoded. */
+export class Raw {
+  readonly bytes: Uint8Array;
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
   }
 }
 
@@ -65,6 +73,7 @@ function writeValue(writer: Writer, value: Value, version: RespVersion): void {
   else if (typeof value === 'number') writer.text(`:${value}\r\n`);
   else if (typeof value === 'string' || value instanceof Uint8Array) writeBulk(writer, value);
   else if (value instanceof Simple) writer.text(`+${value.text}\r\n`);
+  else if (value instanceof Raw) writer.bytes(value.bytes);
   else if (value instanceof RumormillError) writer.text(`-${errorLine(value)}\r\n`);
   else if (value instanceof Flat) {
     if (version === 3) writer.text(`%${value.items.length / 2}\r\n`);

@@ -1,0 +1,236 @@
+/**
+ * Commands about a subscription are carried out at its home; other brokers pass them on to it, over the links, and relay the answer as it comes.
+ *
+ * The broker that a client asks sees to it that there is an answer: where the home is lost, or has moved, the command goes to the next home, and one that waits
+ * moves with it. While no home can be reached it tries for `homeTimeoutMs`, then answers TRYAGAIN. A command may have been carried out by a home that was lost
+ * before it could say so; so each of them may be carried out twice.
+ */
+import type { Caller, HomeCommand, Reply } from './commands/command.ts';
+import { checkArity } from './commands/command.ts';
+import { commands } from './commands/table.ts';
+import type { Config } from './config.ts';
+import type { Address } from './core/address.ts';
+import { RumormillError } from './core/error.ts';
+import type { Log } from './core/log.ts';
+import type { Origin } from './core/record.ts';
+import type { Clock } from './core/runtime.ts';
+import { covers, type Vector } from './core/version-vector.ts';
+import type { Homes } from './homes.ts';
+import type { Broker } from './host.ts';
+import type { Link } from './link.ts';
+import { Args } from './wire/command-parser.ts';
+import type { Ask } from './wire/peer-message.ts';
+import { encodeReply, Raw, type RespVersion } from './wire/resp.ts';
+
+const HOPS_MAX = 8; // more than any mesh needs; ends what goes in circles
+const MOVED = Buffer.from('-MOVED ');
+
+export interface ErrandsRuntime {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Of the newest catalog records that are stored here. */
+  catalogVector(): Vector;
+  readonly broker: Broker;
+}
+
+/** What a link owes an answer to. */
+interface Errand {
+  /** Undefined where it was not carried out, or nobody knows. */
+  settle(reply: Uint8Array | undefined): void;
+}
+
+/** A peer's errand, carried out or passed on here. */
+interface Service {
+  cancelled: boolean;
+  onCancel: (() => void) | undefined;
+}
+
+export class Errands {
+  readonly #runtime: ErrandsRuntime;
+  readonly #homes: Homes;
+  readonly #route: (home: Address) => Link | undefined;
+  readonly #asked = new Map<Link, Map<number, Errand>>();
+  readonly #services = new Map<Link, Map<number, Service>>();
+  readonly #moving = new Set<() => void>(); // asks that wait for an answer: to look again where their subscription is at home
+  #waiting: (() => void)[] = [];
+  #ids = 0;
+
+  /** @param route the link over which a broker is reached, its own or one that passes on */
+  constructor(runtime: ErrandsRuntime, homes: Homes, route: (home: Address) => Link | undefined) {
+    this.#runtime = runtime;
+    this.#homes = homes;
+    this.#route = route;
+  }
+
+  /** Carries out a client's command where its subscription is at home. @throws RumormillError TRYAGAIN, and those of the command */
+  async run(command: HomeCommand, args: Args, version: RespVersion, caller: Caller): Promise<Reply> {
+    const subject = command.subject(args);
+    if (subject === undefined) return command.run(args, caller);
+    const { clock, config } = this.#runtime;
+    const begun = clock.now();
+    let reachableAt = begun;
+    while (!caller.cancellation.cancelled) {
+      const home = this.#homes.home(subject);
+      if (home === config.address && this.#homes.serves(subject)) {
+        const reply = await this.#unlessMoved(command, args, { broker: caller.broker, cancellation: caller.cancellation, consumer: caller.consumer, waitedMs: clock.now() - begun });
+        if (reply !== MOVED) return reply;
+      }
+      const link = home === undefined || home === config.address ? undefined : this.#route(home);
+      if (link !== undefined) {
+        const reply = await this.#ask(link, home!, subject, args, version, caller, clock.now() - begun);
+        if (reply !== undefined && reply.compare(MOVED, 0, MOVED.length, 0, MOVED.length) !== 0) return new Raw(reply);
+        if (reply === undefined) reachableAt = clock.now();
+      }
+      if (clock.now() - reachableAt >= config.limits.homeTimeoutMs) throw this.#unreachable(subject, home);
+      await this.#change();
+    }
+    return undefined;
+  }
+
+  /** Something has changed about links, homes, or what is stored here. */
+  changed(): void {
+    for (const look of [...this.#moving]) look();
+    this.committed();
+  }
+
+  /** Records are on disk. */
+  committed(): void {
+    if (this.#waiting.length === 0) return;
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+
+  linkDown(link: Link): void {
+    const asked = this.#asked.get(link);
+    const services = this.#services.get(link);
+    this.#asked.delete(link);
+    this.#services.delete(link);
+    for (const errand of asked?.values() ?? []) errand.settle(undefined);
+    for (const service of services?.values() ?? []) cancel(service);
+    this.changed();
+  }
+
+  /** A peer asks: for itself, or for another one. */
+  asked(link: Link, ask: Ask): void {
+    const service: Service = { cancelled: false, onCancel: undefined };
+    entry(this.#services, link).set(ask.id, service);
+    const answer = (reply: Uint8Array): void => {
+      this.#services.get(link)?.delete(ask.id);
+      if (!service.cancelled && link.isOpen) link.send({ type: 'ANSWER', id: ask.id, reply });
+    };
+    if (ask.home !== this.#runtime.config.address) this.#passOn(ask, service, answer);
+    else void this.#serve(ask, service).then(answer);
+  }
+
+  answered(link: Link, id: number, reply: Uint8Array): void {
+    const errand = this.#asked.get(link)?.get(id);
+    this.#asked.get(link)?.delete(id);
+    errand?.settle(reply); // undefined where nobody waits for it any more
+  }
+
+  forget(link: Link, id: number): void {
+    const service = this.#services.get(link)?.get(id);
+    this.#services.get(link)?.delete(id);
+    if (service !== undefined) cancel(service);
+  }
+
+  async #unlessMoved(command: HomeCommand, args: Args, caller: Caller): Promise<Reply | typeof MOVED> {
+    try {
+      return await command.run(args, caller);
+    } catch (error) {
+      if (error instanceof RumormillError && error.code === 'MOVED') return MOVED;
+      throw error;
+    }
+  }
+
+  #ask(link: Link, home: Address, subject: string, args: Args, version: RespVersion, caller: Caller, waitedMs: number): Promise<Buffer | undefined> {
+    const { cancellation, consumer } = caller;
+    const command = Array.from({ length: args.length }, (_, index) => args.bytes(index));
+    const known = [...this.#runtime.catalogVector()];
+    return new Promise((resolve) => {
+      const done = (reply: Uint8Array | undefined): void => {
+        this.#moving.delete(look);
+        cancellation.onCancel = undefined;
+        resolve(reply === undefined ? undefined : Buffer.from(reply.buffer, reply.byteOffset, reply.byteLength));
+      };
+      const giveUp = this.#send(link, { type: 'ASK', id: 0, home, hops: HOPS_MAX, consumer, waitedMs: Math.round(waitedMs), version, known, command }, done);
+      const look = (): void => {
+        const now = this.#homes.home(subject);
+        if (now !== undefined && now !== home) giveUp();
+      };
+      this.#moving.add(look);
+      cancellation.onCancel = giveUp;
+    });
+  }
+
+  /** Sends an ASK under an id of its own. Returns how to give it up: then it is settled with undefined. */
+  #send(link: Link, ask: Ask, settle: (reply: Uint8Array | undefined) => void): () => void {
+    const id = (this.#ids += 1);
+    entry(this.#asked, link).set(id, { settle });
+    link.send({ ...ask, id });
+    return () => {
+      if (this.#asked.get(link)?.delete(id) !== true) return;
+      if (link.isOpen) link.send({ type: 'FORGET', id });
+      settle(undefined);
+    };
+  }
+
+  #passOn(ask: Ask, service: Service, answer: (reply: Uint8Array) => void): void {
+    const link = ask.hops > 0 ? this.#route(ask.home) : undefined;
+    const lost = encodeReply(new RumormillError('MOVED', `${this.#runtime.config.address} does not reach ${ask.home}`));
+    if (link === undefined) return answer(lost);
+    service.onCancel = this.#send(link, { ...ask, hops: ask.hops - 1 }, (reply) => answer(reply ?? lost));
+  }
+
+  /** Carries out a peer's command, once as much is known here as there. */
+  async #serve(ask: Ask, cancellation: Service): Promise<Buffer> {
+    const { clock, log, config, broker } = this.#runtime;
+    const begun = clock.now();
+    try {
+      const args = Args.of(ask.command);
+      const name = args.text(0).toUpperCase();
+      const table = commands();
+      const command = Object.hasOwn(table, name) ? table[name] : undefined;
+      if (command?.subject === undefined) throw new RumormillError('ERR', `${name} is not carried out for other brokers`);
+      checkArity(command, name, args);
+      const subject = command.subject(args);
+      const known = new Map<Origin, number>(ask.known);
+      while (subject !== undefined && !(this.#homes.serves(subject) && covers(log.vector.snapshot(), known))) {
+        if (cancellation.cancelled) return MOVED;
+        const home = this.#homes.home(subject);
+        if (home !== config.address) throw new RumormillError('MOVED', `${config.address} is not the home of it`);
+        if (clock.now() - begun >= config.limits.homeTimeoutMs) throw this.#unreachable(subject, home);
+        await this.#change();
+      }
+      const waitedMs = ask.waitedMs + clock.now() - begun;
+      const reply = await command.run(args, { broker, cancellation, consumer: ask.consumer, waitedMs });
+      return encodeReply(reply ?? null, ask.version);
+    } catch (error) {
+      if (!(error instanceof RumormillError)) throw error;
+      return encodeReply(error, ask.version);
+    }
+  }
+
+  /** Resolves when something has changed, or at the next tick. */
+  #change(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #unreachable(subscription: string, home: Address | undefined): RumormillError {
+    const { homeTimeoutMs } = this.#runtime.config.limits;
+    const where = home === undefined ? 'no coordinator has said where it is' : `${home} is not ready or not reached`;
+    return new RumormillError('TRYAGAIN', `home of subscription ${JSON.stringify(subscription)}: ${where} after ${homeTimeoutMs} ms`);
+  }
+}
+
+function entry<T>(map: Map<Link, Map<number, T>>, link: Link): Map<number, T> {
+  let entries = map.get(link);
+  if (entries === undefined) map.set(link, (entries = new Map()));
+  return entries;
+}
+
+function cancel(service: Service): void {
+  service.cancelled = true;
+  service.onCancel?.();
+  service.onCancel = undefined;
+}

@@ -1,0 +1,171 @@
+/**
+ * Where subscriptions are at home: the coordinator's view, its way through the mesh, and the change from one view to the next (core/view.ts).
+ *
+ * When the view changes, what is at home elsewhere from now on is given up here first, together with its leases; then everybody is told so.
+ */
+import type { Config } from './config.ts';
+import type { Address } from './core/address.ts';
+import type { Bully } from './core/bully.ts';
+import type { Log } from './core/log.ts';
+import type { Membership } from './core/membership.ts';
+import type { Origin } from './core/record.ts';
+import type { Clock, Logger } from './core/runtime.ts';
+import { countMissing } from './core/version-vector.ts';
+import { type View, Views } from './core/view.ts';
+import { Errands, type ErrandsRuntime } from './errands.ts';
+import type { Link } from './link.ts';
+import type { PeerMessage } from './wire/peer-message.ts';
+
+/** What the next home of a subscription has to know. */
+export interface Handover {
+  readonly subscription: string;
+  readonly leases: string;
+}
+
+export interface HomesRuntime extends ErrandsRuntime {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly log: Log;
+  /** Gives up what is not served here any more; settles once nothing of it is on its way to the disk. */
+  giveUp(serves: (subscription: string) => boolean): Promise<readonly Handover[]>;
+  /** A subscription is at home here now; this is what its former home had leased. */
+  takeOver(handover: Handover): void;
+}
+
+export interface HomesMesh {
+  readonly bully: Bully;
+  readonly links: ReadonlyMap<Origin, Link>;
+  readonly membership: Membership;
+  linkTo(address: Address): Link | undefined;
+  /** The link over which a broker is reached, its own or one that passes on. */
+  route(address: Address): Link | undefined;
+}
+
+/** What peers say about homes. */
+type HomesMessage = Extract<PeerMessage, { type: 'VIEW' | 'SEEN' | 'LEASES' | 'ASK' | 'ANSWER' | 'FORGET' }>;
+
+export class Homes {
+  readonly errands: Errands;
+  readonly #runtime: HomesRuntime;
+  readonly #mesh: HomesMesh;
+  readonly #views: Views;
+  #changes: Promise<void> = Promise.resolve(); // one after another
+
+  constructor(runtime: HomesRuntime, mesh: HomesMesh) {
+    this.#runtime = runtime;
+    this.#mesh = mesh;
+    this.#views = new Views(runtime.config.address, runtime.config.limits.viewInstallMs);
+    this.errands = new Errands(runtime, this, (home) => mesh.route(home));
+  }
+
+  get view(): View | undefined {
+    return this.#views.current;
+  }
+
+  /** Where a subscription is at home; undefined before there is a coordinator's view. */
+  home(subscription: string): Address | undefined {
+    return this.#views.home(subscription);
+  }
+
+  /** Whether this broker may do the work of a subscription now. */
+  serves(subscription: string): boolean {
+    return this.#views.serves(subscription);
+  }
+
+  tick(): void {
+    const { coordinator, term } = this.#mesh.bully;
+    const view = coordinator === this.#runtime.config.address ? this.#views.propose(term, this.#present()) : undefined;
+    if (view !== undefined) this.#pass(view);
+    this.#follow();
+    this.#install();
+    this.errands.committed();
+  }
+
+  /** Records are on disk: what a view waits for may be among them, or what an errand does. */
+  committed(): void {
+    if (!this.#views.isInstalled) this.#install();
+    this.errands.committed();
+  }
+
+  linkUp(link: Link): void {
+    if (this.view === undefined) return;
+    link.send({ type: 'VIEW', view: this.view });
+    this.#changes = this.#changes.then(() => this.#tell([link]));
+  }
+
+  linkDown(link: Link): void {
+    this.errands.linkDown(link);
+  }
+
+  receive(link: Link, message: HomesMessage): void {
+    switch (message.type) {
+      case 'VIEW':
+        if (!this.#views.learn(message.view)) return;
+        this.#pass(message.view, link);
+        return this.#follow();
+      case 'SEEN':
+        this.#views.learnSeen(link.peer.address, message.view, new Map(message.stored));
+        return this.#install();
+      case 'LEASES':
+        if (this.home(message.subscription) === this.#runtime.config.address) this.#runtime.takeOver(message);
+        return;
+      case 'ASK':
+        return this.errands.asked(link, message);
+      case 'ANSWER':
+        return this.errands.answered(link, message.id, message.reply);
+      case 'FORGET':
+        return this.errands.forget(link, message.id);
+    }
+  }
+
+  /** Who is there, and not so far behind that its subscriptions would have to wait for it. */
+  #present(): Address[] {
+    const { config, clock, log } = this.#runtime;
+    const { homeSilenceMs, homeBehindMax } = config.limits;
+    const members = new Set(this.view?.members);
+    const stored = log.vector.snapshot();
+    const isNear = (address: Address): boolean => {
+      const link = this.#mesh.linkTo(address);
+      return members.has(address) || link === undefined || countMissing(stored, link.vector.snapshot()) <= homeBehindMax;
+    };
+    const { membership } = this.#mesh;
+    return [config.address, ...membership.all().filter((address) => membership.isPresent(address, clock.now(), homeSilenceMs) && isNear(address))];
+  }
+
+  #pass(view: View, from?: Link): void {
+    for (const link of this.#mesh.links.values()) if (link !== from) link.send({ type: 'VIEW', view });
+  }
+
+  #follow(): void {
+    if (!this.#views.follow(this.#mesh.bully.coordinator, this.#runtime.clock.now())) return;
+    const { coordinator, term, number, members } = this.view!;
+    this.#runtime.logger.debug('view', { coordinator, term, number, members: members.join(' ') });
+    this.#changes = this.#changes.then(() => this.#change());
+    this.errands.changed();
+  }
+
+  async #change(): Promise<void> {
+    const handovers = await this.#runtime.giveUp((subscription) => this.home(subscription) === this.#runtime.config.address);
+    for (const handover of handovers) {
+      const home = this.home(handover.subscription);
+      if (home !== undefined) this.#mesh.linkTo(home)?.send({ type: 'LEASES', ...handover });
+    }
+    this.#tell(this.#mesh.links.values());
+    this.#install();
+  }
+
+  /** Which view is used here, and what is stored. */
+  #tell(links: Iterable<Link>): void {
+    if (this.view === undefined) return;
+    const { coordinator, term, number } = this.view;
+    const stored = [...this.#runtime.log.vector.snapshot()];
+    for (const link of links) if (link.isOpen) link.send({ type: 'SEEN', view: { coordinator, term, number }, stored });
+  }
+
+  #install(): void {
+    const { log, clock } = this.#runtime;
+    const isReachable = (member: Address): boolean => this.#mesh.linkTo(member) !== undefined;
+    if (this.#views.install(log.vector.snapshot(), isReachable, clock.now())) this.errands.changed();
+  }
+}
