@@ -24,6 +24,8 @@ export interface ConsumeOptions {
 
 /** The client, as a consumer sees it. */
 export interface Source extends Extender {
+  /** Aborted when the client closes. */
+  readonly closing: AbortSignal;
   /** Waits for the first message, `blockMs` at most. */
   pull(count: number, blockMs: number): Promise<readonly Pulled[]>;
   /** All of one command share the promise. */
@@ -90,36 +92,37 @@ class Run {
   async *batches(most: number): AsyncGenerator<readonly LeasedMessage[], void, undefined> {
     const { signal } = this.#options;
     const wake = (): void => this.#wake();
-    signal?.addEventListener('abort', wake, { once: true });
+    for (const each of [signal, this.#source.closing]) each?.addEventListener('abort', wake, { once: true });
     let pump: Promise<void> | undefined;
     try {
       if (signal?.aborted === true || this.#left <= 0) return;
       this.#keeper = new LeaseKeeper(this.#source, await this.#source.visibilityMs());
       pump = this.#pump();
       while (this.#left > 0) {
-        const batch = await this.#next(Math.min(most, this.#left));
+        const batch = await this.#next(most);
         if (batch.length === 0) return;
-        this.#left -= batch.length;
         yield batch;
       }
     } catch (error) {
       if (signal?.aborted !== true) throw error; // an aborted iteration ends as a loop that is left does
     } finally {
-      signal?.removeEventListener('abort', wake);
+      for (const each of [signal, this.#source.closing]) each?.removeEventListener('abort', wake);
       await this.#end(pump);
     }
   }
 
-  /** What is ready, at least one; none where the signal is aborted. @throws what PULL did */
+  /** What is ready, at least one; none where the signal is aborted. @throws what PULL did; CLOSED */
   async #next(most: number): Promise<readonly LeasedMessage[]> {
     for (;;) {
       if (this.#options.signal?.aborted === true) return [];
+      this.#source.closing.throwIfAborted(); // also where there is no room, so that no PULL would tell
       if (this.#failure !== undefined) throw this.#failure.error;
       const batch: LeasedMessage[] = [];
-      while (batch.length < most && this.#ready.length > 0) {
+      while (batch.length < Math.min(most, this.#left) && this.#ready.length > 0) {
         const message = this.#ready.shift()!;
         if (!message.lost) batch.push(message); // else it comes again
       }
+      this.#left -= batch.length;
       this.#wake(); // there may be room for more
       if (batch.length > 0) return batch;
       await this.#change();

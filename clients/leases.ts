@@ -74,6 +74,7 @@ export class Leases {
     const connection = this.#connections.open();
     const until = this.#connections.until(signal);
     return {
+      closing: this.#connections.until(undefined),
       visibilityMs: async () => decodeSubscription(await this.#asker.ask(['SUBSCRIPTION', 'GET', name])).visibilityMs,
       pull: async (count, blockMs) => this.#seen(await pull(connection, { name, consumer, count, blockMs }, until)),
       settle: (settling, token) => this.#settlements.add(name, settling, token),
