@@ -2,6 +2,7 @@
  * A subscription and its home for tests of clients: leases end when the test says so, and not by themselves. One FakeQueue may serve several FakeBrokers, as a
  * mesh does.
  */
+import type { Socket } from 'node:net';
 import type { Handler } from './fake-broker.ts';
 import { message, option } from './fake-broker.ts';
 import type { Value } from '../../brokers/wire/resp.ts';
@@ -31,10 +32,10 @@ export class FakeQueue {
   }
 
   /** For a FakeBroker. */
-  readonly handler: Handler = ([name, ...args]) => {
+  readonly handler: Handler = ([name, ...args], socket) => {
     switch (name) {
       case 'PULL':
-        return this.#pull(args);
+        return this.#pull(args, socket);
       case 'ACK':
         this.ackSizes.push(args.length - 1);
         return this.#settle(args.slice(1), (entry) => {
@@ -77,10 +78,11 @@ export class FakeQueue {
     return [...this.#entries.values()].filter(({ token }) => token !== undefined).map(({ payload }) => payload);
   }
 
-  async #pull(args: readonly string[]): Promise<Value> {
+  async #pull(args: readonly string[], socket: Socket): Promise<Value> {
     const count = Number(option(args, 'COUNT'));
     const until = performance.now() + Number(option(args, 'BLOCK') ?? 0);
     for (;;) {
+      if (socket.destroyed) return []; // nobody waits any more
       const ready = [...this.#entries.values()].filter(({ token }) => token === undefined).slice(0, count);
       if (ready.length > 0 || performance.now() >= until) return ready.map((entry) => this.#lease(entry));
       await new Promise<void>((resolve) => {
