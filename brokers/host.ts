@@ -8,14 +8,15 @@ import { type AckLevel, type Config, type ConfigOptions, makeConfig } from './co
 import type { Address } from './core/address.ts';
 import { isDiskFull, messageOf, RumormillError } from './core/error.ts';
 import { LAMPORT_MAX, LamportClock } from './core/lamport.ts';
-import { Log } from './core/log.ts';
+import { type DraftFate, Log } from './core/log.ts';
 import { Quorum } from './core/quorum.ts';
-import { type Draft, lastSeq, makeTag, type Origin, type StoredBatch } from './core/record.ts';
+import { type Draft, makeTag, type Origin, type StoredBatch } from './core/record.ts';
 import { Repeats } from './core/repeats.ts';
 import type { Channel, Clock, Listener, Logger, Random, Store, Timer, Transport } from './core/runtime.ts';
-import { EMPTY_VECTOR, type Vector } from './core/version-vector.ts';
+import type { Vector } from './core/version-vector.ts';
 import type { Connection, HomeCommand, Reply } from './commands/command.ts';
 import { type BrokerInfo, Mesh } from './mesh.ts';
+import { Metadata } from './metadata.ts';
 import { openName } from './naming.ts';
 import { Readers } from './readers.ts';
 import { Session } from './session.ts';
@@ -39,6 +40,7 @@ export class Broker {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly readers: Readers;
+  readonly metadata: Metadata;
   /** Settles when the broker has stopped: rejects where it had to, because its store failed. */
   readonly stopped: Promise<void>;
   readonly #lamport: LamportClock;
@@ -71,6 +73,7 @@ export class Broker {
       await openName(store, config.address, runtime.random, runtime.logger);
       broker = new Broker(config, store, runtime);
       await broker.#repeats.restore(runtime.clock.now());
+      await broker.metadata.restore();
       broker.#listener = await runtime.transport.listen(
         config.bind, (channel) => broker.#accept(channel), (reason) => runtime.logger.warn('connection not accepted', { reason }));
     } catch (error) {
@@ -110,12 +113,22 @@ export class Broker {
       acknowledged: () => this.#quorum.update(),
       storeFailed: (error) => this.#failed(error),
       broker: this,
-      catalogVector: () => EMPTY_VECTOR,
+      catalogVector: () => this.metadata.vector,
       giveUp: () => Promise.resolve([]),
       takeOver: () => undefined,
     });
+    this.metadata = new Metadata({
+      config, clock, store, logger, log: this.#log, lamport: this.#lamport,
+      publish: (draft, fate) => this.#publishOwn(draft, fate),
+      whenAcknowledged: ({ origin, seq, lamport }, done) => this.#acknowledge(config.acks, origin, seq, lamport, (outcome) => {
+        done('error' in outcome ? outcome.error : undefined);
+      }),
+      changed: (namesChanged) => {
+        if (namesChanged) this.readers.namesChanged();
+      },
+    });
     this.readers = new Readers({
-      clock, limits, source: { log: this.#log, store, repeats: this.#repeats }, storeFailed: (error) => this.#failed(error),
+      clock, limits, source: { log: this.#log, store, repeats: this.#repeats, names: this.metadata }, storeFailed: (error) => this.#failed(error),
     });
     this.stopped = new Promise((resolve, reject) => (this.#settleStopped = { resolve, reject }));
     this.stopped.catch(() => undefined); // whoever cares awaits it; the reason is logged where it arises
@@ -125,16 +138,22 @@ export class Broker {
 
   /** Publishes a batch; `done` is called once, with the Lamport timestamp of its first message or with what was wrong. */
   publish(draft: Draft, acks: AckLevel, done: (outcome: Outcome) => void): void {
-    if (this.#closing !== undefined) return this.#refuse(draft, new RumormillError('CLOSING', 'this broker is shutting down; nothing was stored'), done);
+    if (this.#closing !== undefined) return this.#refuse(draft, closing(), done);
     this.#log.publish(draft, {
-      named: (batch) => {
-        if (acks === 'none') done({ lamport: batch.lamport });
+      named: ({ lamport }) => {
+        if (acks === 'none') done({ lamport });
       },
-      stored: (batch) => {
-        if (acks !== 'none') this.#acknowledge(acks, batch.origin, lastSeq(batch), batch.lamport, done);
+      stored: ({ origin, seq, lamport }) => {
+        if (acks !== 'none') this.#acknowledge(acks, origin, seq + draft.count - 1, lamport, done);
       },
       failed: (error) => this.#refuse(draft, error, acks === 'none' ? () => undefined : done),
     });
+  }
+
+  /** Publishes a batch that the broker itself has something to say with. */
+  #publishOwn(draft: Draft, fate: DraftFate): void {
+    if (this.#closing !== undefined) fate.failed(closing());
+    else this.#log.publish(draft, fate);
   }
 
   /** Whether so much waits to be written that publishers have to wait. */
@@ -292,6 +311,8 @@ export class Broker {
   #committed(batches: readonly StoredBatch[]): void {
     if (this.#diskFull) this.logger.info('the disk has room again', { lamport: this.#lamport.time });
     this.#diskFull = false;
+    // 0. Topics, subscriptions and bindings are as the batches say, before anybody acts on them.
+    this.metadata.committed(batches);
     // 1. Peers: those that grafted an origin get its batches, everybody learns what is here.
     this.#mesh.committed();
     // 2. Readers: who waits for one of the topics reads on; who subscribed gets the messages pushed.
@@ -332,4 +353,8 @@ export class Broker {
     for (const session of [...this.#sessions]) session.end();
     this.#settleStopped.reject(error);
   }
+}
+
+function closing(): RumormillError {
+  return new RumormillError('CLOSING', 'this broker is shutting down; nothing was stored');
 }

@@ -3,10 +3,12 @@
  */
 import type { Cancellation, Connection } from './commands/command.ts';
 import type { Limits } from './config.ts';
+import { firstLive } from './core/catalog.ts';
+import { isReserved } from './core/catalog-operation.ts';
 import type { Cursor } from './core/cursor.ts';
 import { LongPoll, type Waiter } from './core/long-poll.ts';
 import { PubSub } from './core/pub-sub.ts';
-import { earliestCursor, latestCursor, readRange, type ReadLimits, type ReadResult, type ReadSource, readTopics } from './core/reader.ts';
+import { earliestCursor, latestCursor, readRange, type ReadLimits, type ReadResult, type ReadSource, readTopics, storedTopics } from './core/reader.ts';
 import { type Message, messagesOf, parseRepeats, type StoredBatch } from './core/record.ts';
 import type { Clock, RangeQuery } from './core/runtime.ts';
 import { Push } from './wire/resp.ts';
@@ -53,19 +55,24 @@ export class Readers {
     for (let from = cursor; ; ) {
       const result = await this.#reading(readTopics(source, topics, from, this.#limits(count)));
       if (result.messages.length > 0 || clock.now() >= deadline || cancellation.cancelled || this.#closing) return result;
-      if (result.cursor.position >= source.log.position) await this.#wait([...topics], deadline, cancellation);
+      if (result.cursor.position >= source.log.position) await this.#wait([...storedTopics(source.names, topics)], deadline, cancellation);
       from = result.cursor;
     }
   }
 
   range(query: RangeQuery, count: number): Promise<Message[]> {
-    return this.#reading(readRange(this.#runtime.source.store, query, this.#limits(count)));
+    return this.#reading(readRange(this.#runtime.source, query, this.#limits(count)));
   }
 
   /** Batches are on disk: who waits for one of their topics reads on; who subscribed gets the messages pushed. */
   committed(batches: readonly StoredBatch[]): void {
     for (const waiter of this.#waiters.woken(new Set(batches.map((batch) => batch.topic)))) waiter.wake();
     if (!this.pubSub.isEmpty) for (const batch of batches) this.#push(batch);
+  }
+
+  /** Topics were renamed or deleted: whoever waits may have to wait for others. */
+  namesChanged(): void {
+    for (const waiter of [...this.#waiters.all()]) waiter.wake();
   }
 
   /** Answers those whose time is up. */
@@ -84,16 +91,20 @@ export class Readers {
     return { count, bytes: replyBytesMax, readBytes: readBytesMax };
   }
 
+  /** A subscriber gets a message under the name that it asked for, be it a former one of the topic; patterns match what the topic is called now. */
   #push(batch: StoredBatch): void {
-    const channel = batch.topic;
-    const matching = [...this.pubSub.matching(channel)];
-    const subscribers = [...this.pubSub.subscribers(channel)];
+    if (isReserved(batch.topic)) return;
+    const { names } = this.#runtime.source;
+    const shown = names.shownTopic(batch.topic);
+    const matching = [...this.pubSub.matching(shown)];
+    const subscribers = names.storedTopics(batch.topic).flatMap((channel) => [...this.pubSub.subscribers(channel)].map((subscriber) => [channel, subscriber] as const));
     if (matching.length + subscribers.length === 0) return;
     const copies = parseRepeats(batch);
+    const first = firstLive(batch, names.deadBefore(batch.topic));
     for (const [index, { payload }] of messagesOf(batch).entries()) {
-      if (copies.has(index)) continue;
-      for (const subscriber of subscribers) subscriber.send(new Push(['message', channel, payload]));
-      for (const [pattern, subscriber] of matching) subscriber.send(new Push(['pmessage', pattern, channel, payload]));
+      if (index < first || copies.has(index)) continue;
+      for (const [channel, subscriber] of subscribers) subscriber.send(new Push(['message', channel, payload]));
+      for (const [pattern, subscriber] of matching) subscriber.send(new Push(['pmessage', pattern, shown, payload]));
     }
   }
 

@@ -8,6 +8,8 @@
 /** What went wrong, as a word that never changes. On the wire it is the first word of an error reply. */
 export type ErrorCode =
   | 'ERR' // a command that was wrong: unknown, wrong arity, an option or a number that does not fit
+  | 'NOTFOUND' // there is no such topic, subscription or binding
+  | 'EXISTS' // there is one of that name, with other settings
   | 'TOOBIG' // a payload, topic, key or header over its limit
   | 'NOQUORUM' // stored, but not on as many brokers as asked for in time; it may still be delivered
   | 'BUSY' // a limit on what may wait here is reached; nothing was stored

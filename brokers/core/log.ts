@@ -1,8 +1,9 @@
 /**
  * The log: one writer with group commit, and a tail of recent batches in memory.
  *
- * While one transaction runs, whatever arrives waits; all of it becomes the next transaction. A local batch gets its name (seq and
- * Lamport timestamps) when its transaction is formed, so a transaction that fails leaves no hole and uses up no seq.
+ * While one transaction runs, whatever arrives waits; all of it becomes the next transaction. Drafts of one topic that stand next to each other in it become one
+ * batch, however many connections they came on. A local batch gets its name (seq and Lamport timestamps) when its transaction is formed, so a transaction
+ * that fails leaves no hole and uses up no seq.
  *
  * Invariants:
  *   1. `vector`, `position` and the tail show what is on disk, and nothing else (durable first).
@@ -13,7 +14,7 @@
  */
 import { assert, RumormillError } from './error.ts';
 import type { LamportClock } from './lamport.ts';
-import { batchBytes, type Draft, lastSeq, type Origin, type RecordBatch, type StoredBatch } from './record.ts';
+import { BATCH_MESSAGES_MAX, batchBytes, type Draft, joinDrafts, lastSeq, type Origin, type RecordBatch, type StoredBatch } from './record.ts';
 import type { Clock, Page, Store } from './runtime.ts';
 import { VersionVector } from './version-vector.ts';
 
@@ -26,14 +27,19 @@ export interface LogOptions {
   readonly tailBytesMax: number;
   readonly transactionBytesMax: number;
   readonly pendingBytesMax: number;
+  /** Beyond which drafts are not joined. */
+  readonly batchBytesMax: number;
 }
 
-/** What becomes of a local batch; each called at most once, `failed` in place of `stored`. */
+/** The name of a draft's first message; the others follow on. */
+export type DraftName = Pick<RecordBatch, 'origin' | 'seq' | 'lamport'>;
+
+/** What becomes of a draft; each called at most once, `failed` in place of `stored`. */
 export interface DraftFate {
-  /** The batch has its name and goes into the transaction that runs now. */
-  named?(batch: StoredBatch): void;
-  /** The batch is on disk. */
-  stored(batch: StoredBatch): void;
+  /** It has its name and goes into the transaction that runs now. */
+  named?(name: DraftName): void;
+  /** It is on disk. */
+  stored(name: DraftName): void;
   failed(error: RumormillError): void;
 }
 
@@ -54,9 +60,26 @@ interface Causes {
   sinceAll: number; // local batches since one declared everything
 }
 
-type Entry =
-  | { readonly kind: 'local'; readonly draft: Draft; readonly fate: DraftFate }
-  | { readonly kind: 'remote'; readonly batch: RecordBatch };
+interface LocalEntry {
+  readonly kind: 'local';
+  readonly draft: Draft;
+  readonly fate: DraftFate;
+}
+
+interface RemoteEntry {
+  readonly kind: 'remote';
+  readonly batch: RecordBatch;
+}
+
+type Entry = LocalEntry | RemoteEntry;
+
+/** Drafts that become one batch. */
+interface Joined {
+  readonly kind: 'joined';
+  readonly locals: LocalEntry[];
+  count: number;
+  bytes: number;
+}
 
 export class Log {
   readonly instance: string;
@@ -189,7 +212,8 @@ export class Log {
   async #commitSome(): Promise<void> {
     const entries = this.#takeTransaction();
     const causes = { ...this.#causes, undeclared: new Map(this.#causes.undeclared) };
-    let batches: readonly StoredBatch[] = this.#name(entries, causes);
+    const names: DraftName[] = [];
+    let batches: readonly StoredBatch[] = this.#name(this.#join(entries), causes, names);
     try {
       const marking = this.#events.mark(batches);
       batches = marking instanceof Promise ? await marking : marking;
@@ -208,7 +232,8 @@ export class Log {
     }
     this.#release(entries);
     this.#events.committed(batches);
-    for (const [index, entry] of entries.entries()) if (entry.kind === 'local') entry.fate.stored(batches[index]!);
+    let named = 0;
+    for (const entry of entries) if (entry.kind === 'local') entry.fate.stored(names[named++]!);
   }
 
   #takeTransaction(): Entry[] {
@@ -218,8 +243,30 @@ export class Log {
     return this.#queue.splice(0, count);
   }
 
-  /** Gives every entry its position, and local ones their names. Changes `causes` as the transaction will. */
-  #name(entries: readonly Entry[], causes: Causes): StoredBatch[] {
+  /**
+   * Batches of peers come first: none of them depends on what is not on disk yet, and who read them elsewhere may have published here. Drafts of one topic
+   * become one batch where no other draft stands between them, so that what a connection publishes keeps its order.
+   */
+  #join(entries: readonly Entry[]): (RemoteEntry | Joined)[] {
+    const joined: (RemoteEntry | Joined)[] = entries.filter((entry) => entry.kind === 'remote');
+    let last: Joined | undefined;
+    for (const entry of entries) {
+      if (entry.kind === 'remote') continue;
+      const { count } = entry.draft;
+      const bytes = batchBytes(entry.draft);
+      const fits = last !== undefined && last.locals[0]!.draft.topic === entry.draft.topic
+        && last.count + count <= BATCH_MESSAGES_MAX && last.bytes + bytes <= this.#options.batchBytesMax;
+      if (fits) {
+        last!.locals.push(entry);
+        last!.count += count;
+        last!.bytes += bytes;
+      } else joined.push((last = { kind: 'joined', locals: [entry], count, bytes }));
+    }
+    return joined;
+  }
+
+  /** Gives every entry its position, and local ones their names, which are added to `names`. Changes `causes` as the transaction will. */
+  #name(entries: readonly (RemoteEntry | Joined)[], causes: Causes, names: DraftName[]): StoredBatch[] {
     let seq = this.vector.get(this.#origin) + 1;
     let position = this.#position;
     return entries.map((entry) => {
@@ -228,11 +275,16 @@ export class Log {
         causes.undeclared.set(entry.batch.origin, lastSeq(entry.batch));
         return { ...entry.batch, position, repeats: '' };
       }
-      const { draft, fate } = entry;
+      const { locals, count } = entry;
       const deps = this.#declare(causes, seq === 1);
-      const batch = { ...draft, origin: this.#origin, seq, lamport: this.#lamport.increment(draft.count), deps, position, repeats: '' };
-      seq += draft.count;
-      fate.named?.(batch);
+      const lamport = this.#lamport.increment(count);
+      const batch = { ...joinDrafts(locals.map(({ draft }) => draft)), origin: this.#origin, seq, lamport, deps, position, repeats: '' };
+      for (const { draft, fate } of locals) {
+        const name = { origin: this.#origin, seq, lamport: batch.lamport + seq - batch.seq };
+        seq += draft.count;
+        names.push(name);
+        fate.named?.(name);
+      }
       return batch;
     });
   }

@@ -1,6 +1,10 @@
 /**
  * Reading the log: from a cursor in position order (POLL), and by Lamport timestamp (RANGE, LATEST).
+ *
+ * Topics are renamed and deleted (catalog.ts): so a topic is read under all the names that it had, its messages show the name that it has now, and what is dead is
+ * passed over like what is covered.
  */
+import { firstLive, type TopicNames } from './catalog.ts';
 import type { Cursor } from './cursor.ts';
 import type { Log } from './log.ts';
 import { BATCH_MESSAGES_MAX, compareRecords, isCovered, lastSeq, type Message, messagesOf, type Origin, parseRepeats, type StoredBatch } from './record.ts';
@@ -21,6 +25,7 @@ export interface ReadSource {
   readonly log: Log;
   readonly store: Store;
   readonly repeats: Repeats;
+  readonly names: TopicNames;
 }
 
 export interface ReadResult {
@@ -43,31 +48,40 @@ export function earliestCursor(log: Log): Cursor {
  * at the end of the log; there the cursor returned covers the whole log, so that an idle reader's cursor stays fresh.
  */
 export async function readTopics(source: ReadSource, topics: ReadonlySet<string>, cursor: Cursor, limits: ReadLimits): Promise<ReadResult> {
-  const { log, store, repeats } = source;
+  const { log, store, names } = source;
   const read = new VersionVector(cursor.vector);
   const known = cursor.instance === log.instance && cursor.position <= log.position;
   let position = known ? cursor.position : await store.positionCovered(cursor.vector);
   const messages: Message[] = [];
   while (messages.length === 0 && position < log.position) {
-    const reading = log.readAfter(position, topics, limits.readBytes);
+    const reading = log.readAfter(position, storedTopics(names, topics), limits.readBytes);
     const page = reading instanceof Promise ? await reading : reading;
-    const whole = takeMessages(page.batches, read, repeats, messages, limits);
+    const whole = takeMessages(page.batches, read, source, messages, limits);
     position = whole === undefined ? page.through : whole;
   }
   const atEnd = position >= log.position;
   return { messages, cursor: { vector: atEnd ? mergedSnapshot(log, read) : read.snapshot(), instance: log.instance, position: Math.min(position, log.position) } };
 }
 
+/** The names under which the messages of some topics are stored. */
+export function storedTopics(names: TopicNames, topics: ReadonlySet<string>): ReadonlySet<string> {
+  return names.isPlain ? topics : new Set([...topics].flatMap((topic) => names.storedTopics(topic)));
+}
+
+/** The messages of a batch as `messagesOf` has them, under the name that their topic has now. */
+function shownMessages(names: TopicNames, batch: StoredBatch, from: number, to?: number): Message[] {
+  return messagesOf(names.isPlain ? batch : { ...batch, topic: names.shownTopic(batch.topic) }, from, to);
+}
+
 /** Takes what is unread of the batches, in order. Returns the position before the batch at which a limit cut, or undefined. */
 function takeMessages(
-  batches: readonly StoredBatch[], read: VersionVector, repeats: Repeats, messages: Message[], limits: ReadLimits,
+  batches: readonly StoredBatch[], read: VersionVector, { repeats, names }: ReadSource, messages: Message[], limits: ReadLimits,
 ): number | undefined {
   let bytes = 0;
   for (const batch of batches) {
     const last = lastSeq(batch);
-    const from = Math.max(0, read.get(batch.origin) + 1 - batch.seq);
-    if (from >= batch.count) continue;
-    if (isCovered(batch)) {
+    const from = Math.max(read.get(batch.origin) + 1 - batch.seq, firstLive(batch, names.deadBefore(batch.topic)));
+    if (from >= batch.count || isCovered(batch)) {
       read.advance(batch.origin, last);
       continue;
     }
@@ -75,7 +89,7 @@ function takeMessages(
     if (room <= 0 || (bytes > 0 && bytes + batch.body.length > limits.bytes)) return batch.position - 1;
     const to = Math.min(batch.count, from + room);
     const isRepeat = repeats.repeatsIn(batch, read);
-    messages.push(...messagesOf(batch, from, to).filter((_, index) => !isRepeat(from + index)));
+    messages.push(...shownMessages(names, batch, from, to).filter((_, index) => !isRepeat(from + index)));
     bytes += batch.body.length;
     read.advance(batch.origin, batch.seq + to - 1);
     if (batch.seq + to - 1 < last) return batch.position - 1;
@@ -94,23 +108,42 @@ function mergedSnapshot(log: Log, read: VersionVector): Vector {
   return stored;
 }
 
+/** The first `limits.count` messages of a topic in a Lamport range, in Lamport order; the last ones, newest first, if reverse. */
+export async function readRange(source: Pick<ReadSource, 'store' | 'names'>, query: RangeQuery, limits: ReadLimits): Promise<Message[]> {
+  const sign = query.reverse ? -1 : 1;
+  const parts: RangePart[] = [];
+  for (const topic of source.names.storedTopics(query.topic)) parts.push(await readStoredRange(source, { ...query, topic }, limits));
+  if (parts.length === 1) return parts[0]!.found.map(({ message }) => message);
+  const order = (a: Found, b: Found): number => sign * compareRecords(a, b);
+  const [end] = parts.flatMap((part) => part.end ?? []).sort(order);
+  const found = parts.flatMap((part) => part.found).filter((each) => end === undefined || order(each, end) < 0).sort(order);
+  cut(found, limits);
+  return found.map(({ message }) => message);
+}
+
+/** What was found under one name; the first message that did not fit, so that nothing behind it may fit either. */
+interface RangePart {
+  readonly found: readonly Found[];
+  readonly end: Found | undefined;
+}
+
 /**
- * The first `limits.count` messages of a topic in a Lamport range, in Lamport order; the last ones, newest first, if reverse.
- *
  * Batches come ordered by their first timestamp and overlap by less than BATCH_MESSAGES_MAX, so a message is known to be next once
  * no batch that has not been read can hold one before it.
  */
-export async function readRange(store: Store, query: RangeQuery, limits: ReadLimits): Promise<Message[]> {
+async function readStoredRange({ store, names }: Pick<ReadSource, 'store' | 'names'>, query: RangeQuery, limits: ReadLimits): Promise<RangePart> {
   const sign = query.reverse ? -1 : 1;
   const found: Found[] = [];
-  let end: Found | undefined; // the first one that does not fit, so that nothing behind it may fit either
+  let end: Found | undefined;
   let previous: StoredBatch | undefined;
   for (;;) {
-    const page = await store.readRange(query, previous, limits.readBytes);
+    const dead = names.deadBefore(query.topic);
+    const page = await store.readRange({ ...query, from: Math.max(query.from, dead?.lamport ?? 0) }, previous, limits.readBytes);
     for (const batch of page) {
       const copies = parseRepeats(batch);
-      for (const [index, message] of messagesOf(batch).entries()) {
-        if (copies.has(index)) continue;
+      const first = firstLive(batch, dead);
+      for (const [index, message] of shownMessages(names, batch, first).entries()) {
+        if (copies.has(first + index)) continue;
         const next = { lamport: message.lamport, origin: batch.origin, message };
         if (message.lamport < query.from || message.lamport > query.to) continue;
         if (end === undefined || sign * compareRecords(next, end) < 0) found.push(next);
@@ -123,7 +156,7 @@ export async function readRange(store: Store, query: RangeQuery, limits: ReadLim
     const border = query.reverse ? previous.lamport + BATCH_MESSAGES_MAX - 1 : previous.lamport;
     if ((end !== undefined || found.length >= limits.count) && sign * (border - found.at(-1)!.lamport) > 0) break;
   }
-  return found.map(({ message }) => message);
+  return { found, end };
 }
 
 interface Found {

@@ -109,6 +109,27 @@ export function originAddress(origin: Origin): Address {
   return origin.slice(0, origin.lastIndexOf('/')) as Address;
 }
 
+/** Drafts of one topic, one after another, as one. */
+export function joinDrafts(drafts: readonly Draft[]): Draft {
+  const [first] = drafts;
+  if (drafts.length === 1) return first!;
+  const count = drafts.reduce((sum, draft) => sum + draft.count, 0);
+  return {
+    topic: first!.topic, count, time: first!.time,
+    lengths: `[${drafts.map(({ lengths }) => lengths.slice(1, -1)).join(',')}]`,
+    meta: drafts.every(({ meta }) => meta === '') ? '' : joinMeta(drafts),
+    body: Buffer.concat(drafts.map(({ body }) => body)),
+  };
+}
+
+function joinMeta(drafts: readonly Draft[]): string {
+  const metas = drafts.map(parseMeta);
+  const column = (name: keyof BatchMeta): unknown[] | undefined =>
+    metas.some((meta) => meta[name] !== undefined)
+      ? metas.flatMap((meta, index): readonly unknown[] => meta[name] ?? new Array<null>(drafts[index]!.count).fill(null)) : undefined;
+  return JSON.stringify({ keys: column('keys'), headers: column('headers'), ids: column('ids') } satisfies { [name in keyof BatchMeta]: unknown });
+}
+
 export function lastSeq(batch: RecordBatch): number {
   return batch.seq + batch.count - 1;
 }

@@ -2,7 +2,7 @@ import t from 'tap';
 import { RumormillError } from '../../brokers/core/error.ts';
 import { LamportClock } from '../../brokers/core/lamport.ts';
 import { Log, type LogOptions } from '../../brokers/core/log.ts';
-import { batchBytes, type Draft, lastLamport, type Origin, parseDeps, type RecordBatch, type StoredBatch } from '../../brokers/core/record.ts';
+import { batchBytes, type Draft, lastLamport, lastSeq, messagesOf, type Origin, parseDeps, parseMeta, type RecordBatch, type StoredBatch } from '../../brokers/core/record.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { heapBytes } from '../support/memory.ts';
 import { MemoryStore } from '../support/memory-store.ts';
@@ -11,7 +11,7 @@ import { draft, origin, specimenBatch } from '../support/record.ts';
 
 const [a, b, c] = [origin('a:1'), origin('b:1'), origin('c:1')];
 const DISKFULL = new RumormillError('DISKFULL', 'no room');
-const OPTIONS: LogOptions = { instance: 'aaaaaaaaaaaa', tailBytesMax: 1_000_000, transactionBytesMax: 1_000_000, pendingBytesMax: 1_000_000 };
+const OPTIONS: LogOptions = { instance: 'aaaaaaaaaaaa', tailBytesMax: 1_000_000, transactionBytesMax: 1_000_000, pendingBytesMax: 1_000_000, batchBytesMax: 1 };
 
 /** A log on a store, and everything that happened to it, in order, as text. */
 class Bench {
@@ -81,7 +81,7 @@ t.test('what arrives together is one transaction; what arrives while it runs is 
   await bench.clock.settle();
   t.strictSame(bench.store.transactions, [3, 2]);
   t.strictSame(bench.take(), [
-    'committed a1 b1 a4 at 3', 'one stored 1 at 3', 'two stored 4 at 3', 'three named 5 @106', 'four named 6 @107',
+    'committed b1 a1 a4 at 3', 'one stored 1 at 3', 'two stored 4 at 3', 'three named 5 @106', 'four named 6 @107',
     'committed a5 a6 at 5', 'three stored 5 at 5', 'four stored 6 at 5',
   ]);
   t.equal(bench.log.pendingBytes, 0);
@@ -109,7 +109,7 @@ t.test('deps are what entered since the last own batch, and nothing else', async
   bench.receive(remote(b, 3));
   bench.publish('fourth');
   await bench.clock.settle();
-  t.strictSame(depsOf(bench), [{}, {}, {}, { b: 2 }, {}, {}, {}, { c: 1, b: 3 }]);
+  t.strictSame(depsOf(bench), [{}, {}, { b: 2 }, {}, {}, {}, {}, { c: 1, b: 3 }], 'batches of peers stand first in a transaction');
 
   const again = new Bench({}, bench.store);
   again.publish('fifth');
@@ -275,7 +275,7 @@ t.test('what has left the tail takes no memory', async (t) => {
 
 t.test(`random publishes, receipts and full disks (seed ${SEED})`, async (t) => {
   const random = new SeededRandom();
-  const bench = new Bench({ transactionBytesMax: 800, tailBytesMax: 2000 });
+  const bench = new Bench({ transactionBytesMax: 800, tailBytesMax: 2000, batchBytesMax: 500 });
   const fates = new Map<string, string[]>();
   let [published, received, failed, read] = [0, 0, 0, 0];
   let release: (() => void) | undefined;
@@ -286,8 +286,9 @@ t.test(`random publishes, receipts and full disks (seed ${SEED})`, async (t) => 
       const fate: string[] = [];
       fates.set(name, fate);
       published += 1;
-      bench.log.publish(draft(Array.from({ length: random.integer(1, 5) }, () => name)), {
-        stored: (batch) => fate.push(bench.store.batches.includes(batch) ? 'stored' : 'stored nowhere'),
+      const payloads = Array.from({ length: random.integer(1, 5) }, () => name);
+      bench.log.publish(draft(payloads, { topic: random.pick(['news', 'news', 'sport']) }), {
+        stored: ({ seq, lamport }) => fate.push(isStored(bench.store, seq, lamport, payloads) ? 'stored' : 'stored nowhere'),
         failed: ({ code }) => fate.push(code),
       });
     } else if (action < 7) {
@@ -313,9 +314,56 @@ t.test(`random publishes, receipts and full disks (seed ${SEED})`, async (t) => 
   await bench.clock.settle();
   failed = bench.take().filter((event) => event.startsWith('failed')).length;
   t.ok([...fates.values()].every((fate) => fate.length === 1 && ['stored', 'DISKFULL'].includes(fate[0]!)), 'every draft has one fate');
-  t.equal(bench.store.batches.filter((batch) => batch.origin === a).length, [...fates.values()].filter(([fate]) => fate === 'stored').length);
+  const own = bench.store.batches.filter((batch) => batch.origin === a);
+  const order = own.flatMap((batch) => messagesOf(batch).map(({ payload }) => Number(Buffer.from(payload).toString().slice(1))));
+  t.strictSame(order, order.toSorted((x, y) => x - y), 'in the order in which they were published');
+  t.equal(new Set(order).size, [...fates.values()].filter(([fate]) => fate === 'stored').length);
+  t.ok(own.length < 0.9 * new Set(order).size, 'some were joined');
   t.strictSame(new Map(bench.log.vector.entries()), new Map(bench.store.state.vector), 'the vector is what is on disk');
   t.ok(published > 1000 && received > 1000 && failed > 50 && read > 1000, `${published} published, ${received} received, ${failed} failed, ${read} read`);
+});
+
+/** Whether the messages with these names on have these payloads. */
+function isStored(store: MemoryStore, seq: number, lamport: number, payloads: readonly string[]): boolean {
+  const batch = store.batches.find((each) => each.origin === a && each.seq <= seq && lastSeq(each) >= seq);
+  if (batch === undefined || batch.lamport - batch.seq !== lamport - seq) return false;
+  const messages = messagesOf(batch, seq - batch.seq, seq - batch.seq + payloads.length);
+  return messages.map(({ payload }) => Buffer.from(payload).toString()).join() === payloads.join();
+}
+
+t.test('drafts of one topic that stand next to each other become one batch; what a connection publishes keeps its order', async (t) => {
+  const bench = new Bench({ batchBytesMax: 1_000_000 });
+  bench.publish('alone');
+  await bench.clock.settle();
+  bench.take();
+  const meta = JSON.stringify({ keys: ['k', null] });
+  bench.log.publish(draft(['one', 'two'], { meta }), { stored: ({ seq, lamport }) => bench.events.push(`stored ${seq} @${lamport}`), failed: () => undefined });
+  bench.receive(remote(b, 1));
+  bench.publish('three', { meta: JSON.stringify({ ids: ['id'] }) });
+  bench.publish('four', { topic: 'sport' });
+  bench.publish('five');
+  await bench.clock.settle();
+  t.strictSame(bench.take(), [
+    'three named 4 @104', 'four named 5 @105', 'five named 6 @106', 'committed b1 a2 a5 a6 at 5',
+    'stored 2 @102', 'three stored 4 at 5', 'four stored 5 at 5', 'five stored 6 at 5',
+  ]);
+  const joined = bench.store.batches[2]!;
+  t.strictSame(parseMeta(joined), { keys: ['k', null, null], ids: [null, null, 'id'] });
+  t.strictSame(messagesOf(joined).map(({ payload }) => Buffer.from(payload).toString()), ['one', 'two', 'three']);
+  t.strictSame(depsOf(bench).slice(1), [{}, { b: 1 }, {}, {}], 'what a peer sent comes first');
+});
+
+t.test('a batch is joined up to its limits', async (t) => {
+  const counts = async (batchBytesMax: number, drafts: readonly Draft[]): Promise<number[]> => {
+    const bench = new Bench({ batchBytesMax });
+    for (const each of drafts) bench.log.publish(each, { stored: () => undefined, failed: () => undefined });
+    await bench.clock.settle();
+    return bench.store.batches.map(({ count }) => count);
+  };
+  const many = Array.from({ length: 5 }, () => draft(new Array<string>(400).fill('')));
+  t.strictSame(await counts(1e6, many), [800, 800, 400], 'messages');
+  const big = draft(['x'.repeat(1000)]);
+  t.strictSame(await counts(2 * batchBytes(big), [big, big, big]), [2, 1], 'bytes');
 });
 
 t.test('while its origin is not settled, local batches wait and those of peers enter', async (t) => {

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { Catalog } from '../../brokers/core/catalog.ts';
 import type { Cursor } from '../../brokers/core/cursor.ts';
 import { LamportClock } from '../../brokers/core/lamport.ts';
 import { Log } from '../../brokers/core/log.ts';
@@ -15,7 +16,7 @@ const NEWS: ReadonlySet<string> = new Set(['news']);
 const WINDOW_MS = 1000;
 const OPTIONS: RepeatsOptions = { dedupeWindowMs: WINDOW_MS, dedupeIdsMax: 100, repeatsMax: 100 };
 const LIMITS = { count: 1000, bytes: 1e9, readBytes: 1e9 };
-const LOG = { instance: 'aaaaaaaaaaaa', tailBytesMax: 1e6, transactionBytesMax: 1e6, pendingBytesMax: 1e9 };
+const LOG = { instance: 'aaaaaaaaaaaa', tailBytesMax: 1e6, transactionBytesMax: 1e6, pendingBytesMax: 1e9, batchBytesMax: 1 };
 
 /** A broker's log with its repeats, on a store that outlives it. */
 class Shelf {
@@ -23,6 +24,7 @@ class Shelf {
   readonly store: MemoryStore;
   readonly log: Log;
   readonly repeats: Repeats;
+  readonly names = new Catalog();
 
   static async open(name: Origin, options: Partial<RepeatsOptions> = {}, store = new MemoryStore(name)): Promise<Shelf> {
     const shelf = new Shelf(name, store, { ...OPTIONS, ...options });
@@ -82,7 +84,7 @@ t.test('two brokers that take one id before they hear of each other: each delive
   t.strictSame([left.marked, right.marked], [['b2=a1'], ['a1=b2']]);
   t.strictSame((await left.read())[0], ['x at a', 'y at a', 'z at b']);
   t.strictSame((await right.read())[0], ['z at b', 'x at b', 'y at a']);
-  const range = await readRange(left.store, { topic: 'news', from: 0, to: 100, reverse: false }, LIMITS);
+  const range = await readRange(left, { topic: 'news', from: 0, to: 100, reverse: false }, LIMITS);
   t.strictSame(range.map(({ payload }) => String(payload)), ['x at a', 'z at b', 'y at a'], 'RANGE shows it once too');
 });
 

@@ -137,11 +137,12 @@ class Checker {
     else this.counts.dropped += 1;
   }
 
-  /** An answer whose origin had stored the question comes after it. */
+  /** An answer whose origin had stored the question comes after it, unless the question has a name that was given before, so that a cursor may cover it. */
   #checkCauses({ name, topics, start }: Subscription, entry: Entry, had: ReadonlyMap<string, Entry>): void {
     const question = this.#questions.get(entry.payload);
     if (question === undefined || had.has(question) || this.#isBefore(question, start)) return;
-    const causes = (this.#ledger.byPayload.get(question) ?? []).filter((cause) => topics.includes(cause.topic));
+    const causes = (this.#ledger.byPayload.get(question) ?? [])
+      .filter(({ topic, origin, seq }) => topics.includes(topic) && !this.#ledger.givenAgain.has(nameOf(origin, seq)));
     if (causes.length === 0) return;
     const wasStored = causes.some((cause) => seqBefore(entry, cause) >= cause.seq);
     if (wasStored || HOLDS.causalAcrossBrokers) this.#violated('causality', `${name} got ${entry.payload} before its question`);

@@ -1,0 +1,202 @@
+/**
+ * What this broker knows of topics, subscriptions and bindings, and how it says something new of them.
+ *
+ * An operation is a record of `$catalog` like any other record: it counts once it is on disk here, and travels by gossip. Those of this broker are decided on one after
+ * another, each on what the one before it has left. Transient subscriptions stand in a catalog of their own, in the memory of their home, and are never written.
+ */
+import type { Config } from './config.ts';
+import { Catalog, type Said, type TopicNames } from './core/catalog.ts';
+import { CATALOG_TOPIC, encodeOperation, type Operation, parseOperation } from './core/catalog-operation.ts';
+import type { Topic } from './core/catalog-state.ts';
+import { RumormillError } from './core/error.ts';
+import type { LamportClock } from './core/lamport.ts';
+import type { DraftFate, DraftName, Log } from './core/log.ts';
+import { type Draft, lastSeq, messagesOf, type Origin, type StoredBatch } from './core/record.ts';
+import type { Clock, Logger, Store } from './core/runtime.ts';
+import type { Stamp, Subscription } from './core/subscription.ts';
+import { type Vector, VersionVector } from './core/version-vector.ts';
+
+export interface MetadataRuntime {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly store: Store;
+  readonly log: Log;
+  readonly lamport: LamportClock;
+  readonly logger: Logger;
+  /** Takes in a batch of this broker's own, or refuses it. */
+  publish(draft: Draft, fate: DraftFate): void;
+  /** Calls back once a record that is on disk here is acknowledged as this broker's publishers are by default, or cannot be in time. */
+  whenAcknowledged(record: DraftName, done: (error: RumormillError | undefined) => void): void;
+  /** Something of topics, subscriptions or bindings is not as it was; `namesChanged` where topics were renamed or deleted. */
+  changed(namesChanged: boolean): void;
+}
+
+export class Metadata implements TopicNames {
+  readonly #runtime: MetadataRuntime;
+  readonly #durable = new Catalog();
+  readonly #transient = new Catalog(true);
+  readonly #vector = new VersionVector();
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(runtime: MetadataRuntime) {
+    this.#runtime = runtime;
+  }
+
+  /** Takes up what is stored. To be called before anything else. */
+  async restore(): Promise<void> {
+    const { store, config } = this.#runtime;
+    for (let position = 0; position < store.state.position; ) {
+      const page = await store.readAfter(position, [CATALOG_TOPIC], config.limits.readBytesMax);
+      this.#take(page.batches);
+      position = page.through;
+    }
+  }
+
+  /** The batches are on disk. Comes before anybody else learns of them. */
+  committed(batches: readonly StoredBatch[]): void {
+    const own = batches.filter(({ topic }) => topic === CATALOG_TOPIC);
+    if (own.length > 0) this.#take(own);
+  }
+
+  /** The newest record of each origin that says something of topics, subscriptions or bindings and is on disk here. */
+  get vector(): Vector {
+    return this.#vector.snapshot();
+  }
+
+  // Topics
+
+  get isPlain(): boolean {
+    return this.#durable.isPlain;
+  }
+
+  storedTopics(name: string): readonly string[] {
+    return this.#durable.storedTopics(name);
+  }
+
+  shownTopic(stored: string): string {
+    return this.#durable.shownTopic(stored);
+  }
+
+  deadBefore(stored: string): Stamp | undefined {
+    return this.#durable.deadBefore(stored);
+  }
+
+  /** Names of topics that were ever deleted, each with what is dead of it. */
+  buried(): ReadonlyMap<string, Stamp> {
+    return this.#durable.buried();
+  }
+
+  /** The topic that a name means, where it was created, renamed or bound. */
+  topic(name: string): Topic | undefined {
+    return this.#durable.topic(name);
+  }
+
+  topics(): ReadonlySet<Topic> {
+    return this.#durable.topics();
+  }
+
+  /** How many bindings there are to the topic that a name means, those of transient subscriptions that are at home here included. */
+  bindingCount(name: string): number {
+    return (this.#durable.topic(name)?.bindingCount ?? 0) + (this.#transient.topic(name)?.bindingCount ?? 0);
+  }
+
+  // Subscriptions
+
+  /** A durable subscription, or a transient one that is at home here; the same object until something of it changes. */
+  subscription(name: string): Subscription | undefined {
+    return this.#durable.subscription(name) ?? this.#transient.subscription(name);
+  }
+
+  /** All that `subscription` finds. */
+  subscriptions(): Subscription[] {
+    const transient = [...this.#transient.subscriptions()].filter(({ name }) => this.#durable.subscription(name) === undefined);
+    return [...this.#durable.subscriptions(), ...transient];
+  }
+
+  get subscriptionCount(): number {
+    return this.#durable.subscriptionCount + this.#transient.subscriptionCount;
+  }
+
+  /** Drops a transient subscription; nobody has to hear of it. */
+  forget(name: string): void {
+    if (this.#transient.subscription(name) === undefined) return;
+    this.#transient.forget(name);
+    this.#runtime.changed(false);
+  }
+
+  // Saying something new
+
+  /**
+   * Decides on an operation when everything that was decided on before is on disk, and submits it; undefined where there is nothing to say.
+   * @throws RumormillError NOTFOUND, EXISTS or ERR where the operation is wrong, and what `decide` and `submit` throw
+   */
+  async change(decide: () => Operation | undefined | Promise<Operation | undefined>, transient?: boolean): Promise<void> {
+    const before = this.#turn;
+    let next!: () => void;
+    this.#turn = new Promise<void>((resolve) => (next = resolve));
+    try {
+      await before;
+      const operation = await decide();
+      if (operation === undefined) return;
+      const isTransient = transient ?? this.#isTransient(operation);
+      const error = (isTransient ? this.#transient : this.#durable).check(operation);
+      if (error !== undefined) throw error;
+      if (isTransient) this.#sayHere(operation);
+      else await this.submit(operation, next);
+    } finally {
+      next();
+    }
+  }
+
+  /**
+   * Publishes an operation. Settles when its record is acknowledged as this broker's publishers are by default, `none` counting as `local`.
+   * @param stored called when it is on disk here, and so counts
+   * @throws RumormillError TOOBIG, CLOSING or DISKFULL, then nothing is said; NOQUORUM, then it counts all the same
+   */
+  submit(operation: Operation, stored: () => void = () => undefined): Promise<void> {
+    const { clock, config, publish, whenAcknowledged } = this.#runtime;
+    const body = Buffer.from(encodeOperation(operation));
+    const { payloadBytesMax } = config.limits;
+    if (body.length > payloadBytesMax) {
+      return Promise.reject(new RumormillError('TOOBIG', `the record of it would have ${body.length} bytes, more than ${payloadBytesMax}; nothing was stored`));
+    }
+    const draft: Draft = { topic: CATALOG_TOPIC, count: 1, time: Math.round(clock.wallTime()), lengths: `[${body.length}]`, meta: '', body };
+    return new Promise((resolve, reject) => {
+      publish(draft, {
+        stored: (record) => {
+          stored();
+          whenAcknowledged(record, (error) => (error === undefined ? resolve() : reject(error)));
+        },
+        failed: reject,
+      });
+    });
+  }
+
+  #isTransient(operation: Operation): boolean {
+    return 'name' in operation && this.subscription(operation.name)?.settings.transient === true;
+  }
+
+  #sayHere(operation: Operation): void {
+    const { lamport, log } = this.#runtime;
+    this.#transient.apply([{ stamp: { lamport: lamport.increment(), origin: log.origin }, operation }]);
+    this.#runtime.changed(false);
+  }
+
+  #take(batches: readonly StoredBatch[]): void {
+    const said = batches.flatMap((batch) => this.#saidBy(batch));
+    for (const batch of batches) this.#vector.advance(batch.origin, lastSeq(batch));
+    const { changed, namesChanged } = this.#durable.apply(said);
+    this.#transient.apply(said.filter(({ operation }) => !('name' in operation)));
+    if (changed) this.#runtime.changed(namesChanged);
+  }
+
+  #saidBy(batch: StoredBatch): Said[] {
+    const origin: Origin = batch.origin;
+    return messagesOf(batch).flatMap(({ lamport, payload }) => {
+      const operation = parseOperation(Buffer.from(payload.buffer, payload.byteOffset, payload.length).toString('utf8'));
+      if (operation !== undefined) return [{ stamp: { lamport, origin }, operation }];
+      this.#runtime.logger.warn('catalog record not understood, ignored', { origin, record: lamport });
+      return [];
+    });
+  }
+}
