@@ -10,6 +10,7 @@ import { BEAT_MS } from './blocking.ts';
 import { type Extender, LeaseKeeper } from './lease-keeper.ts';
 import { LeasedMessage, type Settling } from './leased-message.ts';
 import type { Pulled } from './pull.ts';
+import { orAborted } from './request.ts';
 
 export interface ConsumeOptions {
   /** Most messages that are held at a time, handed out or pulled ahead: 1 to 10,000. Default 10. */
@@ -96,7 +97,7 @@ class Run {
     let pump: Promise<void> | undefined;
     try {
       if (signal?.aborted === true || this.#left <= 0) return;
-      this.#keeper = new LeaseKeeper(this.#source, await this.#source.visibilityMs());
+      this.#keeper = new LeaseKeeper(this.#source, await orAborted(this.#source.visibilityMs(), signal));
       pump = this.#pump();
       while (this.#left > 0) {
         const batch = await this.#next(most);

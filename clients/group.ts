@@ -5,6 +5,7 @@
  */
 import { RumormillError } from '../brokers/core/error.ts';
 import type { Client, LeasedMessage } from './client.ts';
+import { orAborted } from './request.ts';
 
 export interface GroupOptions {
   readonly group: string;
@@ -30,9 +31,13 @@ const GIVEN_BACK_MAX = 100_000; // of the newest leases that are left as they ar
 
 /** Until the limit is reached or the signal aborted; what was not printed is given back. @throws RumormillError as `client.consume`; ERR where a topic does not fit the key */
 export async function printGroup(client: Client, options: GroupOptions, print: Print): Promise<void> {
-  await bindGroup(client, options);
-  if (options.isAcknowledging) await printAndAcknowledge(client, options, print);
-  else await printOnly(client, options, print);
+  try {
+    await orAborted(bindGroup(client, options), options.signal);
+    if (options.isAcknowledging) await printAndAcknowledge(client, options, print);
+    else await printOnly(client, options, print);
+  } catch (error) {
+    if (!options.signal.aborted || error !== options.signal.reason) throw error;
+  }
 }
 
 async function bindGroup(client: Client, { group, topics, from, key }: GroupOptions): Promise<void> {
@@ -62,8 +67,6 @@ async function printOnly(client: Client, { group, consumer, limit, signal }: Gro
       tokens = [...tokens, ...messages.map(({ token }) => token)].slice(-GIVEN_BACK_MAX);
       if (messages.length > 0 && !(await print(messages))) return;
     }
-  } catch (error) {
-    if (!signal.aborted) throw error;
   } finally {
     if (tokens.length > 0) await client.nack(group, tokens, { delayMs: 0 });
   }

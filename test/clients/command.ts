@@ -37,7 +37,7 @@ export class Command {
     return within('the command ends', this.#ended, 20_000);
   }
 
-  async until(what: string, condition: (command: this) => boolean): Promise<void> {
+  async until(what: string, condition: (command: this) => boolean | Promise<boolean>): Promise<void> {
     await waitFor(`${what}; standard error: ${this.stderr}`, () => condition(this));
   }
 }

@@ -238,6 +238,16 @@ t.test('a signal ends it quietly, and what a PULL on its way brings is given bac
   await within('it ends before it begins', never.ended);
 });
 
+t.test('a signal ends it while its home cannot be reached', async (t) => {
+  const broker = await FakeBroker.start(t, ([name]) => (name === 'SUBSCRIPTION' ? undefined : 'OK'));
+  const client = await open(t, [broker], { timeoutMs: 60_000 });
+  const stop = new AbortController();
+  const hand = new Hand(client.consume('billing', { signal: stop.signal }));
+  await waitFor('it asks', () => broker.asked('SUBSCRIPTION').length === 1);
+  stop.abort();
+  await within('it ends', hand.ended);
+});
+
 t.test('it ends once acknowledgements that were made are answered', async (t) => {
   const queue = new FakeQueue(numbers(5));
   const { client } = await serve(t, queue);

@@ -77,6 +77,14 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   });
 }
 
+t.test('Ctrl-C ends it while the home cannot be reached', async (t) => {
+  const broker = await FakeBroker.start(t, () => undefined);
+  const command = new Command(t, 'subscriber', flags(broker, 'news'));
+  await command.until('it asks', () => broker.commands.length === 1);
+  command.child.kill('SIGINT');
+  t.match(await command.ended(), { code: 0, stderr: '' });
+});
+
 t.test('--no-ack leaves messages to come again', async (t) => {
   const queue = new FakeQueue(['a', 'b', 'c']);
   const broker = await FakeBroker.start(t, queue.handler);
