@@ -69,7 +69,7 @@ t.test('acknowledgements of one turn travel in one command, and those made meanw
 t.test('no command has more tokens than a broker takes', async (t) => {
   const queue = new FakeQueue(numbers(9000));
   const sizes: number[] = [];
-  const broker = await FakeBroker.start(t, (args) => (args[0] === 'ACK' ? sizes.push(args.length - 2) && args.length - 2 : queue.handler(args, undefined as never)));
+  const broker = await FakeBroker.start(t, (args, socket) => (args[0] === 'ACK' ? sizes.push(args.length - 2) && args.length - 2 : queue.handler(args, socket)));
   const client = await open(t, [broker]);
   const messages = await client.pull('billing', { count: 9000 });
   await Promise.all(messages.map((message) => message.ack()));
