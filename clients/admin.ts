@@ -61,7 +61,6 @@ const subscriptions = program.command('subscriptions').description('lists subscr
   .action((pattern?: string) => list((client) => subscriptionListing(client, pattern)));
 addSettingFlags(subscriptions.command('create <name>').description('creates a subscription'))
   .option('--transient', 'in the memory of one broker, gone with its last consumer')
-  .option('--from <place>', 'where its bindings begin: latest, earliest, or a cursor')
   .action((name: string, flags: SettingFlags) => act(`subscription ${name} is there`, (client) => client.createSubscription(name, settings(flags))));
 addSettingFlags(subscriptions.command('update <name>').description('changes the settings that are given'))
   .action((name: string, flags: SettingFlags) => act(`subscription ${name} is changed`, (client) => client.updateSubscription(name, settings(flags))));
@@ -86,9 +85,10 @@ await program.parseAsync();
 function addSettingFlags(command: Command): Command {
   return command
     .option('--visibility <ms>', 'for how long a message is leased', wholeNumber(1, MS_MAX))
-    .option('--max-deliveries <n>', 'after n deliveries without an acknowledgement a message goes to --dead-letter', wholeNumber(1))
-    .option('--dead-letter <topic>', 'the topic for such messages')
-    .option('--backoff <ms>', 'how long a message waits after its first delivery; doubles with each', wholeNumber(0, MS_MAX));
+    .option('--max-deliveries <n>', 'after n deliveries without an acknowledgement a message goes to --dead-letter; 0: no limit', wholeNumber(0))
+    .option('--dead-letter <topic>', "the topic for such messages; '': none")
+    .option('--backoff <ms>', 'how long a message waits after its first delivery; doubles with each', wholeNumber(0, MS_MAX))
+    .option('--from <place>', 'where bindings that are made from now on begin: latest, earliest, or a cursor');
 }
 
 function settings({ transient, visibility, maxDeliveries, deadLetter, backoff, from }: SettingFlags): SubscriptionOptions {

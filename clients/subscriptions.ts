@@ -5,23 +5,23 @@ import { type Args, arrayOf } from './ask.ts';
 import { Fields } from './fields.ts';
 import type { Answer } from './request.ts';
 
-/** What may be changed later too. */
+/** What may be changed later too; null takes a setting away. */
 export interface SubscriptionChanges {
-  /** How long a message that was pulled is leased to its consumer, ms. Default 30,000. */
+  /** How long a message that was pulled is leased to its consumer, ms, from 1 on. Default 30,000. */
   readonly visibilityMs?: number;
   /** A message that was delivered so often and not acknowledged goes to `deadLetter`, without which this is refused. Default: no limit. */
-  readonly maxDeliveries?: number;
+  readonly maxDeliveries?: number | null;
   /** The topic for messages that were delivered `maxDeliveries` times. */
-  readonly deadLetter?: string;
+  readonly deadLetter?: string | null;
   /** How long a message waits after its first delivery failed, ms; doubles with each delivery, up to a limit. Default: not at all. */
-  readonly backoffMs?: number;
+  readonly backoffMs?: number | null;
+  /** Where bindings that are made from now on begin: `latest` (the default: what is published once they are there), `earliest`, or a cursor. */
+  readonly from?: string;
 }
 
 export interface SubscriptionOptions extends SubscriptionChanges {
   /** In the memory of its home, gone with its last consumer. Default false: durable. */
   readonly transient?: boolean;
-  /** Where its bindings begin: `latest` (the default: what is published once they are there), `earliest`, or a cursor. */
-  readonly from?: string;
 }
 
 /** A subscription, as its home sees it. What is counted, but for the backlog, is counted since this broker became its home. */
@@ -74,8 +74,7 @@ export interface BindOptions {
 }
 
 export function createSubscriptionArgs(name: string, options: SubscriptionOptions): Args {
-  const { transient, from } = options;
-  return ['SUBSCRIPTION', 'CREATE', name, ...(transient === true ? ['TRANSIENT'] : []), ...changes(options), ...(from === undefined ? [] : ['FROM', from])];
+  return ['SUBSCRIPTION', 'CREATE', name, ...(options.transient === true ? ['TRANSIENT'] : []), ...changes(options)];
 }
 
 export function updateSubscriptionArgs(name: string, options: SubscriptionChanges): Args {
@@ -86,8 +85,11 @@ export function bindArgs(verb: 'BIND' | 'UNBIND', name: string, topic: string, {
   return [verb, name, topic, ...(key === undefined ? [] : ['KEY', key])];
 }
 
-function changes({ visibilityMs, maxDeliveries, deadLetter, backoffMs }: SubscriptionChanges): (string | number)[] {
-  const options = { VISIBILITY: visibilityMs, MAXDELIVERIES: maxDeliveries, DEADLETTER: deadLetter, BACKOFF: backoffMs };
+function changes({ visibilityMs, maxDeliveries, deadLetter, backoffMs, from }: SubscriptionChanges): (string | number)[] {
+  const none = (value: number | null | undefined): number | undefined => (value === null ? 0 : value);
+  const options = {
+    VISIBILITY: visibilityMs, MAXDELIVERIES: none(maxDeliveries), DEADLETTER: deadLetter === null ? '' : deadLetter, BACKOFF: none(backoffMs), FROM: from,
+  };
   return Object.entries(options).flatMap(([word, value]) => (value === undefined ? [] : [word, value]));
 }
 

@@ -36,6 +36,7 @@ t.test('each method makes the command of its name', async (t) => {
     [client.createSubscription('s', { transient: false }), 'SUBSCRIPTION CREATE s'],
     [client.subscriptions('s*'), 'SUBSCRIPTION LIST s*'],
     [client.updateSubscription('s', { visibilityMs: 500 }), 'SUBSCRIPTION UPDATE s VISIBILITY 500'],
+    [client.updateSubscription('s', { maxDeliveries: null, deadLetter: null, backoffMs: null, from: 'latest' }), 'SUBSCRIPTION UPDATE s MAXDELIVERIES 0 DEADLETTER  BACKOFF 0 FROM latest'],
     [client.deleteSubscription('s'), 'SUBSCRIPTION DELETE s'],
     [client.pending('s'), 'SUBSCRIPTION PENDING s'],
     [client.pending('s', { count: 5 }), 'SUBSCRIPTION PENDING s COUNT 5'],
