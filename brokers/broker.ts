@@ -31,12 +31,20 @@ interface Flags {
   readonly ackTimeout: number; // s
   readonly dedupeWindow: number; // s
   readonly dedupeIds: number;
+  readonly batchSize: number;
+  readonly messagesBuffer: number;
+  readonly waitTime: number; // ms
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
 }
 
 function wholeNumber(text: string): number {
   if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('It is a whole number from 1.');
+  return Number(text);
+}
+
+function milliseconds(text: string): number {
+  if (!/^\d{1,5}$/.test(text)) throw new InvalidArgumentError('It is a whole number of milliseconds from 0.');
   return Number(text);
 }
 
@@ -59,6 +67,9 @@ const program = new Command('rumormill-broker')
   .option('--ack-timeout <s>', 'how long a publish waits for the brokers that it needs', seconds, 5)
   .option('--dedupe-window <s>', 'for how long a dedupe id is remembered', seconds, 120)
   .option('--dedupe-ids <n>', 'how many dedupe ids of a topic are remembered', wholeNumber, 100_000)
+  .option('--batch-size <n>', 'most messages in one transaction', wholeNumber, 5000)
+  .option('--messages-buffer <n>', 'most messages accepted and not yet on disk; then publishers have to wait', wholeNumber, 1_000_000)
+  .option('--wait-time <ms>', 'how long a batch waits for company', milliseconds, 0)
   .addOption(new Option('--log-level <level>').choices(LOG_LEVELS).default('info'))
   .addOption(new Option('--log-format <format>').choices(['text', 'json']).default('text'))
   .addHelpText('after', EXAMPLES)
@@ -70,7 +81,10 @@ async function run(flags: Flags): Promise<void> {
     ...flags,
     brokers: flags.globalState,
     logger,
-    limits: { ackTimeoutMs: flags.ackTimeout * 1000, dedupeWindowMs: flags.dedupeWindow * 1000, dedupeIdsMax: flags.dedupeIds },
+    limits: {
+      ackTimeoutMs: flags.ackTimeout * 1000, dedupeWindowMs: flags.dedupeWindow * 1000, dedupeIdsMax: flags.dedupeIds,
+      transactionMessagesMax: flags.batchSize, pendingMessagesMax: flags.messagesBuffer, batchWaitMs: flags.waitTime,
+    },
   });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.on(signal, () => {

@@ -38,7 +38,10 @@ export const DEFAULT_LIMITS = {
 
   // Log
   pendingBytesMax: 64 * 1024 * 1024, // (w) accepted and not on disk; reading goes on at half of it
+  pendingMessagesMax: 1_000_000, // (w) the same, in messages
   transactionBytesMax: 16 * 1024 * 1024, // the rest goes into the next transaction
+  transactionMessagesMax: 5000, // the same, in messages
+  batchWaitMs: 0, // for which the first batch of a transaction waits for company
   tailBytesMax: 64 * 1024 * 1024, // recent batches in memory; the oldest leave
   readBytesMax: 1024 * 1024, // read from the disk at a time
   dedupeWindowMs: 120_000, // for how long a dedupe id is remembered
@@ -120,12 +123,14 @@ export function makeConfig(options: ConfigOptions = {}): Config {
 
 function checkLimits(limits: Limits): void {
   for (const [name, value] of Object.entries(limits)) {
-    if (!Number.isSafeInteger(value) || value < 1) throw new RumormillError('CONFIG', `${name} ${value} is not a positive integer`);
+    const min = name === 'batchWaitMs' ? 0 : 1;
+    if (!Number.isSafeInteger(value) || value < min) throw new RumormillError('CONFIG', `${name} ${value} is not an integer from ${min}`);
   }
   const relations: readonly [lesser: keyof Limits, greater: keyof Limits][] = [
     ['payloadBytesMax', 'bulkBytesMax'], // so that a payload too big is an error and not the end of the connection
     ['bulkBytesMax', 'commandBytesMax'],
     ['payloadBytesMax', 'pendingBytesMax'],
+    ['transactionMessagesMax', 'pendingMessagesMax'],
     ['payloadBytesMax', 'replyBytesMax'],
     ['linkWindowBytes', 'holdBackBytesMax'], // or what one peer may send ahead could never wait for what it depends on
     ['tickMs', 'beatMs'],

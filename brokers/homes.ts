@@ -11,7 +11,7 @@ import type { Membership } from './core/membership.ts';
 import type { Origin } from './core/record.ts';
 import type { Clock, Logger } from './core/runtime.ts';
 import { countMissing } from './core/version-vector.ts';
-import { type View, Views } from './core/view.ts';
+import { homeOf, type View, Views } from './core/view.ts';
 import { Errands, type ErrandsRuntime } from './errands.ts';
 import type { Link } from './link.ts';
 import type { PeerMessage } from './wire/peer-message.ts';
@@ -51,6 +51,7 @@ export class Homes {
   readonly #mesh: HomesMesh;
   readonly #views: Views;
   #changes: Promise<void> = Promise.resolve(); // one after another
+  #cleared: View | undefined; // the newest view for which everything was given up that is at home elsewhere in it
 
   constructor(runtime: HomesRuntime, mesh: HomesMesh) {
     this.#runtime = runtime;
@@ -89,9 +90,8 @@ export class Homes {
   }
 
   linkUp(link: Link): void {
-    if (this.view === undefined) return;
-    link.send({ type: 'VIEW', view: this.view });
-    this.#changes = this.#changes.then(() => this.#tell([link]));
+    if (this.view !== undefined) link.send({ type: 'VIEW', view: this.view });
+    this.#tell([link]);
   }
 
   linkDown(link: Link): void {
@@ -139,26 +139,27 @@ export class Homes {
 
   #follow(): void {
     if (!this.#views.follow(this.#mesh.bully.coordinator, this.#runtime.clock.now())) return;
-    const { coordinator, term, number, members } = this.view!;
+    const view = this.view!;
+    const { coordinator, term, number, members } = view;
     this.#runtime.logger.debug('view', { coordinator, term, number, members: members.join(' ') });
-    this.#changes = this.#changes.then(() => this.#change());
+    this.#changes = this.#changes.then(() => this.#change(view));
     this.errands.changed();
   }
 
-  async #change(): Promise<void> {
-    const handovers = await this.#runtime.giveUp((subscription) => this.home(subscription) === this.#runtime.config.address);
+  async #change(view: View): Promise<void> {
+    const handovers = await this.#runtime.giveUp((subscription) => homeOf(subscription, view) === this.#runtime.config.address);
     for (const handover of handovers) {
-      const home = this.home(handover.subscription);
+      const home = homeOf(handover.subscription, view);
       if (home !== undefined) this.#mesh.linkTo(home)?.send({ type: 'LEASES', ...handover });
     }
+    this.#cleared = view;
     this.#tell(this.#mesh.links.values());
-    this.#install();
   }
 
   /** Which view is used here, and what is stored. */
   #tell(links: Iterable<Link>): void {
-    if (this.view === undefined) return;
-    const { coordinator, term, number } = this.view;
+    if (this.#cleared === undefined) return;
+    const { coordinator, term, number } = this.#cleared;
     const stored = [...this.#runtime.log.vector.snapshot()];
     for (const link of links) if (link.isOpen) link.send({ type: 'SEEN', view: { coordinator, term, number }, stored });
   }

@@ -15,7 +15,8 @@
 import { assert, RumormillError } from './error.ts';
 import type { LamportClock } from './lamport.ts';
 import { BATCH_MESSAGES_MAX, batchBytes, type Draft, joinDrafts, lastSeq, type Origin, type RecordBatch, type StoredBatch } from './record.ts';
-import type { Clock, Page, Store } from './runtime.ts';
+import type { Clock, Page, Store, Timer } from './runtime.ts';
+import { Tail } from './tail.ts';
 import { VersionVector } from './version-vector.ts';
 
 /** Each batch of so many declares in its deps all that is stored, not only what is new: so the deps of an origin's last ones add up to all of it. */
@@ -26,7 +27,11 @@ export interface LogOptions {
   readonly instance: string;
   readonly tailBytesMax: number;
   readonly transactionBytesMax: number;
+  readonly transactionMessagesMax: number;
+  /** For how long the first batch waits for company, ms; not while a transaction runs, nor where a peer's batch is there or a transaction is full. */
+  readonly batchWaitMs: number;
   readonly pendingBytesMax: number;
+  readonly pendingMessagesMax: number;
   /** Beyond which drafts are not joined. */
   readonly batchBytesMax: number;
 }
@@ -98,8 +103,10 @@ export class Log {
   #causes: Causes;
   #queue: Entry[] = [];
   #pendingBytes = 0;
+  #pendingMessages = 0;
   #full = false;
   #scheduled = false;
+  #waitingForCompany: Timer | undefined;
   #idleWaiters: (() => void)[] = [];
 
   constructor(store: Store, clock: Clock, lamport: LamportClock, options: LogOptions, events: LogEvents) {
@@ -189,17 +196,31 @@ export class Log {
   }
 
   #admit(entry: Entry): void {
+    const { pendingBytesMax, pendingMessagesMax } = this.#options;
     this.#pendingBytes += entryBytes(entry);
-    if (this.#pendingBytes >= this.#options.pendingBytesMax) this.#full = true;
+    this.#pendingMessages += entryCount(entry);
+    if (this.#pendingBytes >= pendingBytesMax || this.#pendingMessages >= pendingMessagesMax) this.#full = true;
     if (entry.kind === 'local' && this.#nameless !== undefined) this.#nameless.push(entry);
     else this.#enqueue(entry);
   }
 
   #enqueue(entry: Entry): void {
+    const { batchWaitMs, transactionMessagesMax } = this.#options;
     this.#queue.push(entry);
+    const begin = (): void => {
+      this.#waitingForCompany = undefined;
+      void this.#commitAll();
+    };
+    const mayWait = batchWaitMs > 0 && entry.kind === 'local' && this.#pendingMessages < transactionMessagesMax;
+    if (this.#waitingForCompany !== undefined && !mayWait) {
+      this.#waitingForCompany.cancel();
+      this.#waitingForCompany = undefined;
+      this.#clock.defer(begin);
+    }
     if (this.#scheduled) return;
     this.#scheduled = true;
-    this.#clock.defer(() => void this.#commitAll());
+    if (mayWait) this.#waitingForCompany = this.#clock.schedule(batchWaitMs, begin);
+    else this.#clock.defer(begin);
   }
 
   async #commitAll(): Promise<void> {
@@ -237,9 +258,13 @@ export class Log {
   }
 
   #takeTransaction(): Entry[] {
-    let bytes = 0;
-    let count = 0;
-    while (count < this.#queue.length && bytes < this.#options.transactionBytesMax) bytes += entryBytes(this.#queue[count++]!);
+    const { transactionBytesMax, transactionMessagesMax } = this.#options;
+    let [bytes, messages, count] = [0, 0, 0];
+    while (count < this.#queue.length && bytes < transactionBytesMax && messages < transactionMessagesMax) {
+      const entry = this.#queue[count++]!;
+      bytes += entryBytes(entry);
+      messages += entryCount(entry);
+    }
     return this.#queue.splice(0, count);
   }
 
@@ -318,8 +343,12 @@ export class Log {
   }
 
   #release(entries: readonly Entry[]): void {
-    for (const entry of entries) this.#pendingBytes -= entryBytes(entry);
-    if (this.#full && this.#pendingBytes <= this.#options.pendingBytesMax / 2) {
+    const { pendingBytesMax, pendingMessagesMax } = this.#options;
+    for (const entry of entries) {
+      this.#pendingBytes -= entryBytes(entry);
+      this.#pendingMessages -= entryCount(entry);
+    }
+    if (this.#full && this.#pendingBytes <= pendingBytesMax / 2 && this.#pendingMessages <= pendingMessagesMax / 2) {
       this.#full = false;
       this.#events.drained();
     }
@@ -330,46 +359,6 @@ function entryBytes(entry: Entry): number {
   return batchBytes(entry.kind === 'local' ? entry.draft : entry.batch);
 }
 
-/** The newest batches, consecutive positions, bounded in bytes; the oldest leave first. */
-class Tail {
-  readonly #bytesMax: number;
-  #batches: (StoredBatch | undefined)[] = [];
-  #start = 0; // index of the oldest that has not left
-  #first: number; // its position; of the next to come, if there is none
-  #bytes = 0;
-
-  constructor(first: number, bytesMax: number) {
-    this.#first = first;
-    this.#bytesMax = bytesMax;
-  }
-
-  push(batch: StoredBatch): void {
-    this.#batches.push(batch);
-    this.#bytes += batchBytes(batch);
-    while (this.#bytes > this.#bytesMax && this.#start < this.#batches.length) {
-      this.#bytes -= batchBytes(this.#batches[this.#start]!);
-      this.#batches[this.#start] = undefined; // its bytes are free at once, its place when there are many
-      this.#start += 1;
-      this.#first += 1;
-    }
-    if (this.#start > 1024 && this.#start * 2 > this.#batches.length) {
-      this.#batches = this.#batches.slice(this.#start);
-      this.#start = 0;
-    }
-  }
-
-  /** Undefined where the tail does not reach back to the position. */
-  readAfter(position: number, topics: ReadonlySet<string> | undefined, bytesMax: number): Page | undefined {
-    if (position + 1 < this.#first) return undefined;
-    const batches: StoredBatch[] = [];
-    let bytes = 0;
-    let index = this.#start + (position + 1 - this.#first);
-    for (; index < this.#batches.length && bytes < bytesMax; index += 1) {
-      const batch = this.#batches[index]!;
-      if (topics !== undefined && !topics.has(batch.topic)) continue;
-      batches.push(batch);
-      bytes += batchBytes(batch);
-    }
-    return { batches, through: Math.max(position, this.#first + (index - this.#start) - 1) };
-  }
+function entryCount(entry: Entry): number {
+  return entry.kind === 'local' ? entry.draft.count : entry.batch.count;
 }

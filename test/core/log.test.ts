@@ -11,7 +11,7 @@ import { draft, origin, specimenBatch } from '../support/record.ts';
 
 const [a, b, c] = [origin('a:1'), origin('b:1'), origin('c:1')];
 const DISKFULL = new RumormillError('DISKFULL', 'no room');
-const OPTIONS: LogOptions = { instance: 'aaaaaaaaaaaa', tailBytesMax: 1_000_000, transactionBytesMax: 1_000_000, pendingBytesMax: 1_000_000, batchBytesMax: 1 };
+const OPTIONS: LogOptions = { instance: 'aaaaaaaaaaaa', tailBytesMax: 1_000_000, transactionBytesMax: 1_000_000, pendingBytesMax: 1_000_000, batchBytesMax: 1, transactionMessagesMax: 1e6, pendingMessagesMax: 1e6, batchWaitMs: 0 };
 
 /** A log on a store, and everything that happened to it, in order, as text. */
 class Bench {
@@ -364,6 +364,44 @@ t.test('a batch is joined up to its limits', async (t) => {
   t.strictSame(await counts(1e6, many), [800, 800, 400], 'messages');
   const big = draft(['x'.repeat(1000)]);
   t.strictSame(await counts(2 * batchBytes(big), [big, big, big]), [2, 1], 'bytes');
+});
+
+t.test('a transaction takes no more messages than it may; beyond the buffer publishers have to wait', async (t) => {
+  const bench = new Bench({ transactionMessagesMax: 3, pendingMessagesMax: 6 });
+  const release = bench.store.hold();
+  for (let index = 0; index < 6; index += 1) {
+    t.equal(bench.log.full, false, `${index} wait`);
+    bench.publish(`m${index}`);
+  }
+  t.equal(bench.log.full, true);
+  await bench.clock.settle();
+  release();
+  await bench.clock.settle();
+  t.strictSame(bench.store.transactions, [3, 3]);
+  t.equal(bench.take().filter((event) => event === 'drained').length, 1);
+  t.equal(bench.log.full, false);
+});
+
+t.test('the first batch waits for company, but not for longer than it may, nor when a peer sends something or there is enough', async (t) => {
+  const bench = new Bench({ batchWaitMs: 10, transactionMessagesMax: 3 });
+  bench.publish('one');
+  await bench.clock.advance(9);
+  t.strictSame(bench.store.transactions, []);
+  bench.publish('two');
+  await bench.clock.advance(1);
+  t.strictSame(bench.store.transactions, [2]);
+  bench.publish('three');
+  bench.receive(remote(b, 1));
+  await bench.clock.settle();
+  t.strictSame(bench.store.transactions, [2, 2], 'a peer waits for an acknowledgement');
+  for (const name of ['four', 'five', 'six']) bench.publish(name);
+  await bench.clock.settle();
+  t.strictSame(bench.store.transactions, [2, 2, 3], 'it is full');
+  await bench.clock.advance(100);
+  t.strictSame(bench.store.transactions, [2, 2, 3], 'a timer that was called off does nothing');
+  bench.publish('seven');
+  await bench.clock.advance(10);
+  t.strictSame(bench.store.transactions, [2, 2, 3, 1]);
 });
 
 t.test('while its origin is not settled, local batches wait and those of peers enter', async (t) => {

@@ -33,7 +33,7 @@ function shelf(name: Origin, tailBytesMax = 1e6): Shelf {
   const clock = new ManualClock();
   const repeats = new Repeats(store, () => name, { dedupeWindowMs: 1000, dedupeIdsMax: 1000, repeatsMax: 1000 });
   const events: LogEvents = { mark: (batches) => repeats.mark(batches), committed: (batches) => repeats.stored(batches, 0), failed: () => undefined, drained: () => undefined };
-  const log = new Log(store, clock, new LamportClock(), { instance: Buffer.from(name).toString('hex').slice(0, 12), tailBytesMax, transactionBytesMax: 1e6, pendingBytesMax: 1e9, batchBytesMax: 1 }, events);
+  const log = new Log(store, clock, new LamportClock(), { instance: Buffer.from(name).toString('hex').slice(0, 12), tailBytesMax, transactionBytesMax: 1e6, pendingBytesMax: 1e9, batchBytesMax: 1, transactionMessagesMax: 1e6, pendingMessagesMax: 1e6, batchWaitMs: 0 }, events);
   return {
     log,
     store,

@@ -16,7 +16,7 @@ const NEWS: ReadonlySet<string> = new Set(['news']);
 const WINDOW_MS = 1000;
 const OPTIONS: RepeatsOptions = { dedupeWindowMs: WINDOW_MS, dedupeIdsMax: 100, repeatsMax: 100 };
 const LIMITS = { count: 1000, bytes: 1e9, readBytes: 1e9 };
-const LOG = { instance: 'aaaaaaaaaaaa', tailBytesMax: 1e6, transactionBytesMax: 1e6, pendingBytesMax: 1e9, batchBytesMax: 1 };
+const LOG = { instance: 'aaaaaaaaaaaa', tailBytesMax: 1e6, transactionBytesMax: 1e6, pendingBytesMax: 1e9, batchBytesMax: 1, transactionMessagesMax: 1e6, pendingMessagesMax: 1e6, batchWaitMs: 0 };
 
 /** A broker's log with its repeats, on a store that outlives it. */
 class Shelf {
