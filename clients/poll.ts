@@ -1,7 +1,7 @@
 /** POLL: a reader's messages from its cursor on. The cursor goes on at whichever broker answers. */
 import { performance } from 'node:perf_hooks';
 import { RumormillError } from '../brokers/core/error.ts';
-import { decodeMessage, text } from '../brokers/wire/message.ts';
+import { decodeSlice, text } from '../brokers/wire/message.ts';
 import { BEAT_MS, type BlockingConnection } from './blocking.ts';
 import { type PollResult, toMessage } from './message.ts';
 import type { Answer } from './request.ts';
@@ -26,11 +26,11 @@ export async function poll(connection: BlockingConnection, wanted: PollRequest, 
 }
 
 export function pollArgs({ topics, cursor, count, blockMs }: PollRequest): (string | number)[] {
-  return ['POLL', ...topics, 'CURSOR', cursor, 'COUNT', count, 'BLOCK', blockMs];
+  return ['POLL', ...topics, 'CURSOR', cursor, 'COUNT', count, 'BLOCK', blockMs, 'FORMAT', 'batches'];
 }
 
 /** @throws RumormillError PROTOCOL */
 export function decodePoll(reply: Answer): PollResult {
   if (!Array.isArray(reply) || !Array.isArray(reply[1])) throw new RumormillError('PROTOCOL', 'POLL did not answer a cursor and messages');
-  return { cursor: text(reply[0]), messages: reply[1].map((each) => toMessage(decodeMessage(each))) };
+  return { cursor: text(reply[0]), messages: reply[1].flatMap((each) => decodeSlice(each).map(toMessage)) };
 }

@@ -4,6 +4,7 @@
  * A command takes its arguments and returns its reply, or a promise of it, and then the connection waits; the next command is not begun before
  * (but for PUBLISH, whose replies alone may be outstanding together). `undefined` where it has sent its replies itself.
  */
+import { isReserved, RESERVED_PREFIX } from '../core/catalog-operation.ts';
 import { RumormillError } from '../core/error.ts';
 import type { Broker } from '../host.ts';
 import type { Args } from '../wire/command-parser.ts';
@@ -49,7 +50,8 @@ export interface Cancellation {
 
 export type Reply = Value | undefined;
 
-interface Usage {
+/** How a command is used. */
+export interface Usage {
   /** How many arguments, the name included; `max` undefined for any number. */
   readonly min: number;
   readonly max?: number;
@@ -73,9 +75,21 @@ export interface HomeCommand extends Usage {
 export type Command = LocalCommand | HomeCommand;
 
 /** @throws RumormillError ERR for a wrong number of arguments, with the usage */
-export function checkArity(command: Command, name: string, args: Args): void {
+export function checkArity(command: Usage, name: string, args: Args): void {
   if (args.length >= command.min && args.length <= (command.max ?? Infinity)) return;
   throw new RumormillError('ERR', `wrong number of arguments for ${name}; usage: ${name} ${command.usage}`);
+}
+
+/**
+ * The subcommand that the second argument names; `min`, `max` and `usage` of each count and show it too.
+ * @throws RumormillError ERR where there is none, or for a wrong number of arguments
+ */
+export function subcommand<T extends Usage>(args: Args, subcommands: Readonly<Record<string, T>>): T {
+  const [name, what] = [args.text(0).toUpperCase(), args.text(1).toUpperCase()];
+  const found = Object.hasOwn(subcommands, what) ? subcommands[what] : undefined;
+  if (found === undefined) throw new RumormillError('ERR', `unknown subcommand ${name} ${shown(args.text(1))}; ${Object.keys(subcommands).join(', ')}`);
+  checkArity(found, name, args);
+  return found;
 }
 
 /** Reads options behind the fixed arguments: words in any order, each with what follows it. */
@@ -126,14 +140,32 @@ export function integerArgument(args: Args, index: number, name: string, min: nu
 
 /** @throws RumormillError ERR or TOOBIG where the text cannot be a topic's name */
 export function checkTopic(topic: string, bytesMax: number): string {
-  if (topic === '') throw new RumormillError('ERR', 'topic name is empty');
-  if (Buffer.byteLength(topic) > bytesMax) throw new RumormillError('TOOBIG', `topic name is over ${bytesMax} bytes`);
-  for (let index = 0; index < topic.length; index += 1) {
-    const code = topic.charCodeAt(index);
-    if (code < 32 || (code >= 127 && code < 160)) throw new RumormillError('ERR', `topic name ${shown(topic)} has control characters`);
+  return checkName('topic', topic, bytesMax);
+}
+
+/** A topic that clients may publish to, rename, delete or bind. @throws RumormillError ERR or TOOBIG where the text is no name of one */
+export function checkOpenTopic(topic: string, bytesMax: number): string {
+  if (isReserved(topic)) throw new RumormillError('ERR', `topic name ${shown(topic)} is reserved, as all that begin with ${RESERVED_PREFIX}`);
+  return checkTopic(topic, bytesMax);
+}
+
+/** @throws RumormillError ERR or TOOBIG where the text cannot be the name of a `what` */
+export function checkName(what: string, name: string, bytesMax: number): string {
+  if (name === '') throw new RumormillError('ERR', `${what} name is empty`);
+  if (Buffer.byteLength(name) > bytesMax) throw new RumormillError('TOOBIG', `${what} name is over ${bytesMax} bytes`);
+  for (let index = 0; index < name.length; index += 1) {
+    const code = name.charCodeAt(index);
+    if (code < 32 || (code >= 127 && code < 160)) throw new RumormillError('ERR', `${what} name ${shown(name)} has control characters`);
   }
-  if (topic.includes('\ufffd')) throw new RumormillError('ERR', `topic name ${shown(topic)} is not UTF-8`);
-  return topic;
+  if (name.includes('\ufffd')) throw new RumormillError('ERR', `${what} name ${shown(name)} is not UTF-8`);
+  return name;
+}
+
+/** @throws RumormillError ERR or TOOBIG where the text cannot be the key of a message or binding */
+export function checkKey(key: string, bytesMax: number): string {
+  if (Buffer.byteLength(key) > bytesMax) throw new RumormillError('TOOBIG', `key is over ${bytesMax} bytes`);
+  if (key.includes('\ufffd')) throw new RumormillError('ERR', `key ${shown(key)} is not UTF-8`);
+  return key;
 }
 
 /** Text from a client as it may stand in an error: quoted and cut. */

@@ -8,7 +8,7 @@ import { ACK_LEVELS, type AckLevel, type Limits } from '../config.ts';
 import { RumormillError } from '../core/error.ts';
 import { BATCH_MESSAGES_MAX, type BatchMeta, type Draft, type HeaderList } from '../core/record.ts';
 import type { Args } from '../wire/command-parser.ts';
-import { checkTopic, OptionReader, shown } from './command.ts';
+import { checkOpenTopic, OptionReader, shown } from './command.ts';
 
 /** A batch ready to be published. */
 export interface SealedBatch {
@@ -110,7 +110,7 @@ export class PublishBatcher {
     const full = this.#starts.length >= BATCH_MESSAGES_MAX || this.#bytes + this.#metaBytes + bytes + metaBytes > this.#limits.batchBytesMax;
     if (!known || acks !== this.#acks || full) this.seal();
     if (!known) {
-      this.#topic = checkTopic(args.text(1), this.#limits.topicBytesMax);
+      this.#topic = checkOpenTopic(args.text(1), this.#limits.topicBytesMax);
       this.#topicBytes = Buffer.from(args.bytes(1));
     }
     this.#acks = acks;

@@ -13,7 +13,8 @@ import { join } from 'node:path';
 import type { Address } from '../core/address.ts';
 import { messageOf, RumormillError } from '../core/error.ts';
 import { BATCH_MESSAGES_MAX, makeOrigin, type Origin, parseDeps, type StoredBatch } from '../core/record.ts';
-import type { FoundId, Page, Random, RangeQuery, Store, StoreState } from '../core/runtime.ts';
+import type { AckCheckpoint, CountQuery, FoundId, LamportPlace, LiveCount, Page, Random, RangeQuery, Store, StoreState } from '../core/runtime.ts';
+import { isBefore, type Stamp } from '../core/subscription.ts';
 import type { Vector } from '../core/version-vector.ts';
 import { APPLICATION_ID, MIGRATIONS, SCHEMA, SCHEMA_VERSION } from './schema.ts';
 import { Handle, type Param, READ_ONLY, READ_WRITE, type Row, sqliteCode, storeError } from './sqlite.ts';
@@ -30,6 +31,15 @@ const page = (where: string, order: string): string => `
       SELECT position, sum(length(body) + 200) OVER (ORDER BY ${order} ROWS UNBOUNDED PRECEDING) - length(body) - 200 AS before
       FROM batches WHERE ${where} ORDER BY ${order} LIMIT ${PAGE_ROWS_MAX})
     WHERE before < ?) ORDER BY ${order.replaceAll(/\b(position|lamport)\b/g, 'b.$1')}`;
+
+/** Counts in the batches of a topic after a position, up to another one; `messages` says how many of a batch. */
+function count(messages: string): string {
+  return `
+    WITH settled AS MATERIALIZED (SELECT o.id AS origin, coalesce(v.value, 0) AS seq FROM origins o LEFT JOIN json_each(?5) v ON v.key = o.name)
+    SELECT count(*) AS batches, max(position) AS through, sum(messages) AS messages FROM (
+      SELECT b.position, CASE WHEN b.lengths = '[]' THEN 0 ELSE ${messages} END AS messages
+      FROM batches b CROSS JOIN settled s ON s.origin = b.origin WHERE b.topic = ?1 AND b.position > ?2 AND b.position <= ?3 ORDER BY b.position LIMIT ?4)`;
+}
 
 const SQL = {
   append: `
@@ -60,6 +70,52 @@ const SQL = {
     SELECT min((SELECT CASE WHEN b.seq + b.count > coalesce(v.value, 0) + 1 THEN b.position END
       FROM batches b WHERE b.origin = o.id AND b.seq <= coalesce(v.value, 0) + 1 ORDER BY b.seq DESC LIMIT 1)) - 1 AS position
     FROM origins o LEFT JOIN json_each(?) v ON v.key = o.name`,
+
+  // Acknowledgements. An origin's positions grow with its seqs, so that the last one up to a position is found by halving.
+  vectorAt: `
+    WITH RECURSIVE halves(origin, low, high) AS (
+      SELECT id, 0, (SELECT seq + count FROM batches WHERE origin = id ORDER BY seq DESC LIMIT 1) FROM origins
+      UNION ALL
+      SELECT h.origin, CASE WHEN b.position <= ?1 THEN b.seq + b.count - 1 ELSE h.low END, CASE WHEN b.position <= ?1 THEN h.high ELSE b.seq END
+      FROM halves h JOIN batches b
+        ON b.position = (SELECT position FROM batches WHERE origin = h.origin AND seq <= (h.low + h.high) / 2 ORDER BY seq DESC LIMIT 1)
+      WHERE h.low + 1 < h.high)
+    SELECT o.name AS origin, h.low AS seq FROM halves h JOIN origins o ON o.id = h.origin WHERE h.low + 1 >= h.high AND h.low > 0`,
+  count: count(`max(0, min(b.count, b.seq + b.count - 1 - s.seq)) - CASE WHEN b.repeats = '' THEN 0 ELSE
+      (SELECT count(*) FROM json_each(b.repeats) r WHERE b.seq + CAST(r.key AS INTEGER) > s.seq) END`),
+  countOfKeys: count(`CASE WHEN b.meta = '' THEN 0 ELSE (SELECT count(*) FROM json_each(b.meta, '$.keys') k
+      WHERE k.value IN (SELECT value FROM json_each(?6)) AND b.seq + k.key > s.seq
+        AND (b.repeats = '' OR b.repeats -> ('$."' || k.key || '"') IS NULL)) END`),
+  saveAcks: `INSERT INTO acknowledgements (subscription, state) SELECT value ->> 0, value ->> 1 FROM json_each(?) WHERE true
+    ON CONFLICT (subscription) DO UPDATE SET state = excluded.state`,
+  dropAcks: 'DELETE FROM acknowledgements WHERE subscription IN (SELECT value FROM json_each(?))',
+  saveAcksPosition: 'UPDATE broker SET acknowledged = ?',
+  loadAcks: 'SELECT subscription, state FROM acknowledgements',
+  loadAcksPosition: 'SELECT acknowledged FROM broker',
+} as const;
+
+/** How many of a batch's messages are dead: its first ones. Parameters: the Lamport timestamp of a deletion, the ids of origins that sort not before its own. */
+const DEAD = `max(0, min(count, ? - lamport + (origin NOT IN (SELECT value FROM json_each(?)))))`;
+const NO_DELETION = -BATCH_MESSAGES_MAX;
+const COVER_BYTES_MAX = 8 * 1024 * 1024; // of bodies, in one transaction: publishers wait for it
+
+const TOPIC_SQL = {
+  topics: `
+    WITH RECURSIVE names (topic) AS (
+      SELECT min(topic) FROM batches WHERE topic > ?
+      UNION ALL SELECT (SELECT min(topic) FROM batches WHERE topic > names.topic) FROM names WHERE topic IS NOT NULL LIMIT ?)
+    SELECT topic FROM names WHERE topic IS NOT NULL`,
+  countLive: `
+    SELECT count(*) AS batches, max(position) AS through,
+      coalesce(sum(CASE lengths WHEN '[]' THEN 0 ELSE
+        count - dead - (CASE repeats WHEN '' THEN 0 ELSE (SELECT count(*) FROM json_each(repeats) r WHERE CAST(r.key AS INTEGER) >= dead) END) END), 0) AS messages,
+      coalesce(sum(CASE dead WHEN 0 THEN size WHEN count THEN 0 ELSE
+        coalesce((SELECT sum(l.value) FROM json_each(lengths) l WHERE l.key >= dead), 0) END), 0) AS bytes
+    FROM (SELECT position, count, lengths, repeats, length(body) AS size, ${DEAD} AS dead FROM batches WHERE topic = ? AND position > ? ORDER BY position LIMIT ?)`,
+  deadAfter: `
+    SELECT position, lamport, lengths <> '[]' AND ${DEAD} = count AS dead, length(body) AS size FROM batches
+    WHERE topic = ? AND lamport BETWEEN ? AND ? AND (lamport, position) > (?, ?) ORDER BY lamport, position LIMIT ?`,
+  cover: `UPDATE batches SET lengths = '[]', meta = '', repeats = '', body = zeroblob(0) WHERE position IN (SELECT value FROM json_each(?))`,
 } as const;
 
 const NEWEST = `
@@ -122,7 +178,7 @@ async function prepareSchema(db: Handle, file: string, origin: Origin): Promise<
     }
     return;
   }
-  await db.exec(`BEGIN IMMEDIATE; ${SCHEMA} INSERT INTO broker VALUES (1, '${origin.replaceAll("'", "''")}', 0, 0); COMMIT`);
+  await db.exec(`BEGIN IMMEDIATE; ${SCHEMA} INSERT INTO broker (id, origin, lamport, term) VALUES (1, '${origin.replaceAll("'", "''")}', 0, 0); COMMIT`);
 }
 
 class SqliteStore implements Store {
@@ -226,6 +282,56 @@ class SqliteStore implements Store {
     const id = this.#originIds.get(origin);
     const rows = id === undefined ? [] : await this.#all(SQL.lastDeps, id, limit);
     return rows.map((row) => parseDeps({ deps: String(row['deps']) }));
+  }
+
+  async vectorAt(position: number): Promise<Vector> {
+    return new Map((await this.#all(SQL.vectorAt, position)).map((row) => [row['origin'] as Origin, Number(row['seq'])]));
+  }
+
+  async count({ topic, keys, after, until, settled, batchesMax }: CountQuery): Promise<{ messages: number; through: number }> {
+    const params = [topic, after, until, batchesMax, JSON.stringify(Object.fromEntries(settled))];
+    const [row] = keys === undefined ? await this.#all(SQL.count, ...params) : await this.#all(SQL.countOfKeys, ...params, JSON.stringify(keys));
+    return { messages: Number(row?.['messages'] ?? 0), through: Number(row?.['batches']) < batchesMax ? until : Number(row?.['through']) };
+  }
+
+  /** Three transactions, since statements of another one may run between those of one: each by itself leaves what can be read back. */
+  async saveAcks({ states, position }: AckCheckpoint, gone: readonly string[]): Promise<void> {
+    if (states.length > 0) await this.#write(SQL.saveAcks, JSON.stringify(states));
+    if (gone.length > 0) await this.#write(SQL.dropAcks, JSON.stringify(gone));
+    await this.#write(SQL.saveAcksPosition, position);
+  }
+
+  async loadAcks(): Promise<AckCheckpoint> {
+    const [row] = await this.#all(SQL.loadAcksPosition);
+    const states = (await this.#all(SQL.loadAcks)).map((each) => [String(each['subscription']), String(each['state'])] as const);
+    return { states, position: Number(row?.['acknowledged']) };
+  }
+
+  async readTopics(after: string, limit: number): Promise<string[]> {
+    return (await this.#all(TOPIC_SQL.topics, after, limit)).map((row) => String(row['topic']));
+  }
+
+  async countLive(topic: string, dead: Stamp | undefined, after: number, limit: number): Promise<LiveCount> {
+    const [row = {}] = await this.#all(TOPIC_SQL.countLive, dead?.lamport ?? NO_DELETION, this.#originsNotBefore(dead), topic, after, limit);
+    const through = Number(row['batches']) < limit ? undefined : Number(row['through']);
+    return { messages: Number(row['messages']), bytes: Number(row['bytes']), through };
+  }
+
+  async cover(topic: string, dead: Stamp, after: LamportPlace, limit: number): Promise<LamportPlace | undefined> {
+    const { lamport, position } = after;
+    const rows = await this.#all(TOPIC_SQL.deadAfter, dead.lamport, this.#originsNotBefore(dead), topic, lamport, dead.lamport, lamport, position, limit);
+    let bytes = 0;
+    const end = rows.findIndex((row, index) => row['dead'] === 1 && (bytes += Number(row['size'])) > COVER_BYTES_MAX && index > 0);
+    const batches = rows.slice(0, end < 0 ? rows.length : end) as unknown as (LamportPlace & { dead: number })[];
+    const positions = batches.filter((batch) => batch.dead === 1).map((batch) => batch.position);
+    if (positions.length > 0) await this.#write(TOPIC_SQL.cover, JSON.stringify(positions));
+    return end < 0 && rows.length < limit ? undefined : { lamport: batches.at(-1)!.lamport, position: batches.at(-1)!.position };
+  }
+
+  /** As JSON, the ids of origins whose records come not before a stamp where they have its Lamport timestamp. */
+  #originsNotBefore(stamp: Stamp | undefined): string {
+    const later = [...this.#originIds].filter(([origin]) => stamp !== undefined && !isBefore({ lamport: stamp.lamport, origin }, stamp));
+    return JSON.stringify(later.map(([, id]) => id));
   }
 
   async close(): Promise<void> {

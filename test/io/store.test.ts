@@ -3,11 +3,13 @@ import { join } from 'node:path';
 import sqlite3 from 'sqlite3';
 import t, { type Test } from 'tap';
 import { parseAddress } from '../../brokers/core/address.ts';
-import { lastSeq, type Origin, type StoredBatch } from '../../brokers/core/record.ts';
-import type { Page, Store } from '../../brokers/core/runtime.ts';
+import { isCovered, lastSeq, type Origin, parseRepeats, type StoredBatch, validateBatch } from '../../brokers/core/record.ts';
+import type { LamportPlace, LiveCount, Page, Store } from '../../brokers/core/runtime.ts';
+import type { Stamp } from '../../brokers/core/subscription.ts';
 import { openStore } from '../../brokers/io/store.ts';
 import { temporaryFolder } from '../support/folder.ts';
-import { SeededRandom } from '../support/random.ts';
+import { MemoryStore } from '../support/memory-store.ts';
+import { SEED, SeededRandom } from '../support/random.ts';
 import { draft, origin, specimenBatch } from '../support/record.ts';
 
 const ADDRESS = parseAddress('10.0.0.1:3000');
@@ -261,6 +263,60 @@ t.test('readRepeats and lastDeps: the newest', async (t) => {
   t.strictSame(await store.lastDeps(B, 9), []);
 });
 
+t.test('the vector at a position, and counts, are what a store in memory says', async (t) => {
+  const store = await open(t, temporaryFolder(t));
+  const random = new SeededRandom();
+  const rows = Array.from({ length: 120 }, () =>
+    [random.pick([A, A, B]), random.pick(['news', 'sport']), ...Array.from({ length: random.integer(1, 4) }, () => 'x')] as const);
+  const written = batches(rows).map((batch): StoredBatch => {
+    if (random.integer(0, 9) === 0) return { ...batch, lengths: '[]', body: Buffer.alloc(0) };
+    const keys = Array.from({ length: batch.count }, () => random.pick(['k', 'l', null]));
+    return {
+      ...batch, meta: random.integer(0, 3) === 0 ? '' : JSON.stringify({ keys }), repeats: random.integer(0, 3) > 0 ? '' : JSON.stringify({ [batch.count - 1]: [B, 1] }),
+    };
+  });
+  await store.append(written);
+  const memory = new MemoryStore(A);
+  await memory.append(written);
+  const wrong = new Set<string>();
+  for (let position = 0; position <= 121; position += 1) {
+    const [mine, theirs] = [await store.vectorAt(position), await memory.vectorAt(position)];
+    if (JSON.stringify([...mine].sort()) !== JSON.stringify([...theirs].sort())) wrong.add(`vector at ${position}`);
+    const after = random.integer(0, 119);
+    const query = {
+      topic: random.pick(['news', 'sport', 'x']), keys: random.pick([undefined, ['k'], ['k', 'l', 'm']]), after, until: random.integer(after, 120),
+      settled: new Map([[A, random.integer(0, 200)], [B, random.integer(0, 50)]]), batchesMax: random.pick([1, 7, 1000]),
+    };
+    if (JSON.stringify(await store.count(query)) !== JSON.stringify(await memory.count(query))) wrong.add(JSON.stringify(query));
+  }
+  t.strictSame([...wrong], []);
+});
+
+t.test('acknowledgements are kept by subscription, with the position up to which they hold', async (t) => {
+  const folder = temporaryFolder(t);
+  const store = await open(t, folder);
+  t.strictSame(await store.loadAcks(), { states: [], position: 0 });
+  await store.saveAcks({ states: [['a', '{"it\'s":1}'], ['b', '{}']], position: 7 }, []);
+  await store.saveAcks({ states: [['a', '{"x":2}']], position: 9 }, ['b', 'c']);
+  await store.close();
+  t.strictSame(await (await open(t, folder)).loadAcks(), { states: [['a', '{"x":2}']], position: 9 });
+});
+
+t.test('a file of the second version is taken over', async (t) => {
+  const folder = temporaryFolder(t);
+  const store = await open(t, folder);
+  await store.append(SPECIMENS);
+  await store.saveClock(77, 3);
+  await store.close();
+  const file = join(folder, 'broker.db');
+  await execute(file, 'DROP TABLE acknowledgements; ALTER TABLE broker DROP COLUMN acknowledged; PRAGMA user_version = 2');
+  const again = await open(t, folder);
+  t.match(again.state, { lamport: 77, term: 3, position: 5 });
+  await again.saveAcks({ states: [['a', '{}']], position: 5 }, []);
+  t.strictSame(await again.loadAcks(), { states: [['a', '{}']], position: 5 });
+  t.strictSame(await read(file, 'PRAGMA user_version'), [{ user_version: 3 }]);
+});
+
 t.test('a file of the first version is taken over', async (t) => {
   const folder = temporaryFolder(t);
   const store = await open(t, folder);
@@ -268,11 +324,12 @@ t.test('a file of the first version is taken over', async (t) => {
   await store.close();
   const file = join(folder, 'broker.db');
   await execute(file, 'DROP VIEW messages; DROP INDEX batches_with_repeats; ALTER TABLE batches DROP COLUMN repeats;'
+    + ' DROP TABLE acknowledgements; ALTER TABLE broker DROP COLUMN acknowledged;'
     + ' CREATE VIEW messages AS SELECT 1; PRAGMA user_version = 1');
   const again = await open(t, folder);
   t.strictSame((await again.readAfter(0, undefined, ALL)).batches.map(({ repeats }) => repeats), ['', '', '', '', '']);
   t.equal((await read(file, 'SELECT payload FROM messages')).length, 9);
-  t.strictSame(await read(file, 'PRAGMA user_version'), [{ user_version: 2 }]);
+  t.strictSame(await read(file, 'PRAGMA user_version'), [{ user_version: 3 }]);
 });
 
 t.test('an append that cannot be stores nothing of itself, and the store goes on', async (t) => {
@@ -335,15 +392,74 @@ t.test('the view `messages` shows one row a message to any SQLite tool, while th
     [{ lamport: 51, payload: Buffer.from('xyz') }], 'as the README has it');
 });
 
+t.test('the names under which batches are stored, some at a time', async (t) => {
+  const store = await open(t, temporaryFolder(t));
+  t.strictSame(await store.readTopics('', 10), []);
+  await store.append(batches([[A, 'b', '1'], [A, 'a', '2'], [B, 'b', '3'], [B, '$catalog', '4'], [A, 'c', '5']]));
+  t.strictSame(await store.readTopics('', 10), ['$catalog', 'a', 'b', 'c']);
+  t.strictSame(await store.readTopics('', 2), ['$catalog', 'a']);
+  t.strictSame(await store.readTopics('a', 2), ['b', 'c']);
+  t.strictSame(await store.readTopics('c', 2), []);
+});
+
+t.test(`what lives of a topic is counted, and what is dead is covered, some batches at a time (SEED=${SEED})`, async (t) => {
+  const random = new SeededRandom();
+  const file = temporaryFolder(t);
+  const store = await open(t, file);
+  const memory = new MemoryStore(A);
+  const rows = Array.from({ length: 120 }, (): [Origin, string, ...string[]] =>
+    [random.pick([A, B]), random.pick(['x', 'x', 'y']), ...Array.from({ length: random.integer(1, 5) }, () => 'z'.repeat(random.integer(0, 9)))]);
+  const all = batches(rows).map((batch) => {
+    const lamport = batch.origin === A ? batch.lamport : batch.lamport + 3;
+    const repeats = random.integer(0, 3) > 0 ? '' : JSON.stringify(Object.fromEntries(rows[batch.position - 1]!.slice(2).flatMap((_, index) => (random.integer(0, 1) ? [[index, [A, 1]]] : []))));
+    return { ...batch, lamport, repeats: repeats === '{}' ? '' : repeats };
+  });
+  for (const each of [store, memory]) await each.append(all);
+  const counted = async (each: Store, topic: string, dead: Stamp | undefined): Promise<unknown> => {
+    const pages: LiveCount[] = [];
+    for (let after: number | undefined = 0; after !== undefined; after = pages.at(-1)!.through) pages.push(await each.countLive(topic, dead, after, 20));
+    return pages;
+  };
+  const stamps = [undefined, { lamport: 1, origin: A }, ...Array.from({ length: 30 }, () => ({ lamport: random.integer(1, 400), origin: random.pick([A, B, origin('10.0.0.1:3000', 9)]) }))];
+  for (const dead of stamps) t.strictSame(await counted(store, 'x', dead), await counted(memory, 'x', dead), JSON.stringify(dead));
+  for (const dead of stamps.slice(1, 6) as Stamp[]) {
+    const before = await counted(store, 'x', dead);
+    for (const each of [store, memory]) {
+      let after: LamportPlace | undefined = { lamport: 0, position: 0 };
+      while (after !== undefined) after = await each.cover('x', dead, after, 7);
+    }
+    t.strictSame(await counted(store, 'x', dead), before, 'nothing that lives is covered');
+    const { batches: stored } = await store.readAfter(0, undefined, ALL);
+    t.strictSame(stored.map((batch) => ({ ...batch, body: String(batch.body) })), memory.batches.map((batch) => ({ ...batch, body: Buffer.from(batch.body).toString() })));
+    for (const batch of stored) validateBatch(batch);
+    t.equal(stored.filter((batch) => isCovered(batch)).length, all.filter((batch) => memory.batches[batch.position - 1]!.lengths === '[]').length);
+  }
+  t.strictSame(await store.cover('x', { lamport: 10, origin: A }, { lamport: 1e6, position: 0 }, 7), undefined);
+  t.ok(memory.batches.some((batch) => isCovered(batch)) && memory.batches.some((batch) => batch.topic === 'x' && !isCovered(batch)), 'some of each');
+  const live = memory.batches.reduce((sum, batch) => sum + (isCovered(batch) ? 0 : batch.count - parseRepeats(batch).size), 0);
+  t.strictSame(await read(join(file, 'broker.db'), 'SELECT count(*) AS n FROM messages'), [{ n: live }], 'the view shows none of them');
+});
+
+t.test('much that is dead is covered a few megabytes at a time', async (t) => {
+  const store = await open(t, temporaryFolder(t));
+  const big = 'x'.repeat(1024 * 1024);
+  await store.append(batches(Array.from({ length: 12 }, (): [Origin, string, string] => [A, 'x', big])));
+  const dead = { lamport: 1000, origin: B };
+  t.strictSame(await store.cover('x', dead, { lamport: 0, position: 0 }, 100), { lamport: 8, position: 8 });
+  t.strictSame((await store.countLive('x', undefined, 0, 100)).bytes, 4 * big.length);
+  t.strictSame(await store.cover('x', dead, { lamport: 8, position: 8 }, 100), undefined);
+  t.strictSame((await store.countLive('x', undefined, 0, 100)), { messages: 0, bytes: 0, through: undefined });
+});
+
 t.test('a file that cannot be used is refused and left as it is, byte for byte', async (t) => {
   const made = temporaryFolder(t);
   await (await open(t, made)).close();
   const mine = join(made, 'broker.db');
   const foreign = join(temporaryFolder(t), 'foreign.db');
   await execute(foreign, "CREATE TABLE recipes (name TEXT); INSERT INTO recipes VALUES ('soup')");
-  await execute(mine, 'PRAGMA user_version = 3');
+  await execute(mine, 'PRAGMA user_version = 4');
   const cases: [name: string, bytes: Buffer, message: RegExp][] = [
-    ['newer version', readFileSync(mine), /broker\.db has version 3, this broker reads up to 2; use a newer broker$/],
+    ['newer version', readFileSync(mine), /broker\.db has version 4, this broker reads up to 3; use a newer broker$/],
     ['no database', Buffer.alloc(8192, 'Dear diary. '), /broker\.db is not an SQLite database$/],
     ['a few bytes', Buffer.from('xy'), /broker\.db is not an SQLite database$/],
     ['of another program', readFileSync(foreign), /broker\.db is an SQLite file of another program$/],

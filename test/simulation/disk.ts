@@ -8,7 +8,8 @@
 import { type Address } from '../../brokers/core/address.ts';
 import { RumormillError } from '../../brokers/core/error.ts';
 import { makeOrigin, type Origin, type StoredBatch } from '../../brokers/core/record.ts';
-import type { FoundId, Page, RangeQuery, Store, StoreState } from '../../brokers/core/runtime.ts';
+import type { AckCheckpoint, CountQuery, FoundId, LamportPlace, LiveCount, Page, RangeQuery, Store, StoreState } from '../../brokers/core/runtime.ts';
+import type { Stamp } from '../../brokers/core/subscription.ts';
 import type { Vector } from '../../brokers/core/version-vector.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import type { SeededRandom } from '../support/random.ts';
@@ -182,6 +183,36 @@ class DiskStore implements Store {
 
   readRepeats(limit: number): Promise<StoredBatch[]> {
     return this.#read(() => this.#disk.data.readRepeats(limit));
+  }
+
+  vectorAt(position: number): Promise<Vector> {
+    return this.#read(() => this.#disk.data.vectorAt(position));
+  }
+
+  count(query: CountQuery): Promise<{ messages: number; through: number }> {
+    return this.#read(() => this.#disk.data.count(query));
+  }
+
+  saveAcks(checkpoint: AckCheckpoint, gone: readonly string[]): Promise<void> {
+    return this.#write(() => this.#disk.data.saveAcks(checkpoint, gone));
+  }
+
+  loadAcks(): Promise<AckCheckpoint> {
+    return this.#read(() => this.#disk.data.loadAcks());
+  }
+
+  readTopics(after: string, limit: number): Promise<string[]> {
+    return this.#read(() => this.#disk.data.readTopics(after, limit));
+  }
+
+  countLive(topic: string, dead: Stamp | undefined, after: number, limit: number): Promise<LiveCount> {
+    return this.#read(() => this.#disk.data.countLive(topic, dead, after, limit));
+  }
+
+  async cover(topic: string, dead: Stamp, after: LamportPlace, limit: number): Promise<LamportPlace | undefined> {
+    let next: LamportPlace | undefined;
+    await this.#write(async () => void (next = await this.#disk.data.cover(topic, dead, after, limit)));
+    return next;
   }
 
   /** Waits for what is being written. */

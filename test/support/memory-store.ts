@@ -2,11 +2,13 @@
  * A store in memory, by the letter of core/runtime.ts. It checks what every caller owes a store: positions follow on, an origin's records
  * come in seq order without holes, and only after what they depend on (invariants 3 and 4).
  */
+import { firstLive } from '../../brokers/core/catalog.ts';
 import { assert, type RumormillError } from '../../brokers/core/error.ts';
 import {
-  BATCH_MESSAGES_MAX, batchBytes, lastLamport, lastSeq, type Origin, parseDeps, parseMeta, type StoredBatch,
+  BATCH_MESSAGES_MAX, batchBytes, lastLamport, lastSeq, type Origin, parseDeps, parseLengths, parseMeta, parseRepeats, type StoredBatch,
 } from '../../brokers/core/record.ts';
-import type { FoundId, Page, RangeQuery, Store, StoreState } from '../../brokers/core/runtime.ts';
+import type { AckCheckpoint, CountQuery, FoundId, LamportPlace, LiveCount, Page, RangeQuery, Store, StoreState } from '../../brokers/core/runtime.ts';
+import type { Stamp } from '../../brokers/core/subscription.ts';
 import type { Vector } from '../../brokers/core/version-vector.ts';
 
 export class MemoryStore implements Store {
@@ -18,6 +20,8 @@ export class MemoryStore implements Store {
   /** What the next appends fail with, one after another. */
   readonly failures: RumormillError[] = [];
   reads = 0;
+  readonly acks = new Map<string, string>();
+  acksPosition = 0;
   #gate: Promise<void> | undefined;
   #lamport = 0; // of the newest record
   readonly #vector = new Map<Origin, number>();
@@ -31,6 +35,8 @@ export class MemoryStore implements Store {
     const copy = new MemoryStore(this.origin);
     copy.#insert(this.batches);
     copy.clocks.push(...this.clocks.slice(-1));
+    for (const [subscription, state] of this.acks) copy.acks.set(subscription, state);
+    copy.acksPosition = this.acksPosition;
     return copy;
   }
 
@@ -122,6 +128,58 @@ export class MemoryStore implements Store {
 
   async readRepeats(limit: number): Promise<StoredBatch[]> {
     return this.batches.filter(({ repeats }) => repeats !== '').slice(-limit);
+  }
+
+  async vectorAt(position: number): Promise<Vector> {
+    return new Map(this.batches.slice(0, position).map((batch) => [batch.origin, lastSeq(batch)]));
+  }
+
+  async count({ topic, keys, after, until, settled, batchesMax }: CountQuery): Promise<{ messages: number; through: number }> {
+    const all = this.batches.slice(after, until).filter((batch) => batch.topic === topic);
+    const counted = all.slice(0, batchesMax);
+    let messages = 0;
+    for (const batch of counted) {
+      const [copies, names] = [parseRepeats(batch), parseMeta(batch).keys];
+      for (let index = 0; index < parseLengths(batch).length; index += 1) {
+        const isWanted = keys === undefined || keys.includes(names?.[index] ?? null!);
+        if (isWanted && !copies.has(index) && batch.seq + index > (settled.get(batch.origin) ?? 0)) messages += 1;
+      }
+    }
+    return { messages, through: counted.length < batchesMax ? until : counted.at(-1)!.position };
+  }
+
+  async saveAcks({ states, position }: AckCheckpoint, gone: readonly string[]): Promise<void> {
+    for (const [subscription, state] of states) this.acks.set(subscription, state);
+    for (const subscription of gone) this.acks.delete(subscription);
+    this.acksPosition = position;
+  }
+
+  async loadAcks(): Promise<AckCheckpoint> {
+    return { states: [...this.acks], position: this.acksPosition };
+  }
+
+  async readTopics(after: string, limit: number): Promise<string[]> {
+    return [...new Set(this.batches.map(({ topic }) => topic))].filter((topic) => topic > after).sort().slice(0, limit);
+  }
+
+  async countLive(topic: string, dead: Stamp | undefined, after: number, limit: number): Promise<LiveCount> {
+    const batches = this.batches.filter((batch) => batch.topic === topic && batch.position > after).slice(0, limit);
+    const sum = (count: (batch: StoredBatch, lengths: readonly number[], first: number) => number): number =>
+      batches.reduce((total, batch) => total + count(batch, parseLengths(batch), firstLive(batch, dead)), 0);
+    return {
+      messages: sum((batch, lengths, first) => lengths.filter((_, index) => index >= first && !parseRepeats(batch).has(index)).length),
+      bytes: sum((_, lengths, first) => lengths.slice(first).reduce((total, length) => total + length, 0)),
+      through: batches.length < limit ? undefined : batches.at(-1)!.position,
+    };
+  }
+
+  async cover(topic: string, dead: Stamp, after: LamportPlace, limit: number): Promise<LamportPlace | undefined> {
+    const compare = (a: LamportPlace, b: LamportPlace): number => a.lamport - b.lamport || a.position - b.position;
+    const found = this.batches.filter((batch) => batch.topic === topic && batch.lamport <= dead.lamport && compare(batch, after) > 0).sort(compare).slice(0, limit);
+    for (const batch of found) {
+      if (firstLive(batch, dead) === batch.count) this.batches[batch.position - 1] = { ...batch, lengths: '[]', meta: '', repeats: '', body: new Uint8Array() };
+    }
+    return found.length < limit ? undefined : found.at(-1);
   }
 
   async close(): Promise<void> {}

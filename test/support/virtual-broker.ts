@@ -14,13 +14,17 @@ const SILENT: Logger = { debug: () => undefined, info: () => undefined, warn: ()
 
 export class VirtualBroker {
   readonly clock = new ManualClock();
-  readonly store = new MemoryStore(origin('localhost:3000'));
+  readonly store: MemoryStore;
   #broker: Broker | undefined;
   #before = 0;
   #accept: ((channel: Channel) => void) | undefined;
 
-  static async start(options: ConfigOptions = {}): Promise<VirtualBroker> {
-    const virtual = new VirtualBroker();
+  private constructor(store: MemoryStore) {
+    this.store = store;
+  }
+
+  static async start(options: ConfigOptions = {}, store = new MemoryStore(origin('localhost:3000'))): Promise<VirtualBroker> {
+    const virtual = new VirtualBroker(store);
     virtual.#broker = await Broker.start(options, [], {
       clock: virtual.clock,
       random: () => 0,
