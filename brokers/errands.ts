@@ -79,7 +79,7 @@ export class Errands {
       const link = home === undefined || home === config.address ? undefined : this.#route(home);
       if (link !== undefined) {
         const reply = await this.#ask(link, home!, subject, args, version, caller, clock.now() - begun);
-        if (reply !== undefined && reply.compare(MOVED, 0, MOVED.length, 0, MOVED.length) !== 0) return new Raw(reply);
+        if (reply !== undefined && !reply.subarray(0, MOVED.length).equals(MOVED)) return new Raw(reply);
         if (reply === undefined) reachableAt = clock.now();
       }
       if (clock.now() - reachableAt >= config.limits.homeTimeoutMs) throw this.#unreachable(subject, home);
