@@ -42,8 +42,18 @@ export const DEFAULT_LIMITS = {
   visibilityMsDefault: 30_000,
   visibilityMsMax: 24 * 3600 * 1000, // (e)
   maxDeliveriesMax: 1_000_000, // (e)
-  backoffMsMax: 24 * 3600 * 1000, // (e)
+  backoffMsMax: 24 * 3600 * 1000, // (e); doubling ends there
   sweepBatchesMax: 1024, // of deleted topics, looked at a tick
+  leasesMax: 200_000, // messages of one that were delivered and are not done; PULL brings nothing new until some are
+  delayMsMax: 24 * 3600 * 1000, // (e) of NACK
+  consumersMax: 10_000, // names remembered of one; the oldest leave
+  queueReadBytes: 256 * 1024, // of one read from the disk at a time, and kept while it is read from
+  queueScanMax: 10_000, // messages passed over before others have their turn
+  countBatchesMax: 2000, // counted at a time, so that other reads are not held up
+  floorMs: 1000, // between floors of one
+  floorAcks: 10_000, // acknowledgements after which there is one sooner
+  deadLettersMax: 1000, // of one, on their way at a time
+  checkpointMs: 5000, // between checkpoints of what is acknowledged
 
   // Log
   pendingBytesMax: 64 * 1024 * 1024, // (w) accepted and not on disk; reading goes on at half of it
@@ -151,6 +161,7 @@ function checkLimits(limits: Limits): void {
     ['beatMs', 'stallMs'], // what one beat tells must be able to arrive before it counts as stalled
     ['electionOkTimeoutMs', 'electionCoordinatorTimeoutMs'],
     ['beatMs', 'homeSilenceMs'], // or the homes of a healthy silent peer would move
+    ['tickMs', 'floorMs'],
     ['joinTimeoutMs', 'takeoverAfterMs'], // or who starts could take over from a coordinator before it has met it
     ['pollCountDefault', 'pollCountMax'],
     ['visibilityMsDefault', 'visibilityMsMax'],

@@ -18,6 +18,7 @@ import type { Connection, HomeCommand, Reply } from './commands/command.ts';
 import { type BrokerInfo, Mesh } from './mesh.ts';
 import { Metadata } from './metadata.ts';
 import { openName } from './naming.ts';
+import { Queues } from './queues.ts';
 import { Readers } from './readers.ts';
 import { Session } from './session.ts';
 import { Sweep } from './sweep.ts';
@@ -42,6 +43,7 @@ export class Broker {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly readers: Readers;
+  readonly queues: Queues;
   readonly metadata: Metadata;
   readonly topics: Topics;
   /** Settles when the broker has stopped: rejects where it had to, because its store failed. */
@@ -78,6 +80,7 @@ export class Broker {
       broker = new Broker(config, store, runtime);
       await broker.#repeats.restore(runtime.clock.now());
       await broker.metadata.restore();
+      await broker.queues.restore();
       broker.#listener = await runtime.transport.listen(
         config.bind, (channel) => broker.#accept(channel), (reason) => runtime.logger.warn('connection not accepted', { reason }));
     } catch (error) {
@@ -118,8 +121,8 @@ export class Broker {
       storeFailed: (error) => this.#failed(error),
       broker: this,
       catalogVector: () => this.metadata.vector,
-      giveUp: () => Promise.resolve([]),
-      takeOver: () => undefined,
+      giveUp: (serves) => this.queues.giveUp(serves),
+      takeOver: (handover) => this.queues.takeOver(handover),
     });
     this.metadata = new Metadata({
       config, clock, store, logger, log: this.#log, lamport: this.#lamport,
@@ -129,11 +132,15 @@ export class Broker {
       }),
       changed: (namesChanged) => {
         if (namesChanged) this.#namesChanged();
+        this.queues.catalogChanged();
       },
     });
     this.#sweep = new Sweep({ limits, store, names: this.metadata, storeFailed: (error) => this.#failed(error) });
     this.readers = new Readers({
       clock, limits, source: { log: this.#log, store, repeats: this.#repeats, names: this.metadata }, storeFailed: (error) => this.#failed(error),
+    });
+    this.queues = new Queues({
+      clock, limits, logger, log: this.#log, store, repeats: this.#repeats, catalog: this.metadata, storeFailed: (error) => this.#failed(error),
     });
     this.topics = new Topics(store, this.metadata, this.readers);
     this.stopped = new Promise((resolve, reject) => (this.#settleStopped = { resolve, reject }));
@@ -229,7 +236,7 @@ export class Broker {
       pending_bytes: this.#log.pendingBytes,
       links: this.#mesh.linkCount,
       connections: this.#sessions.size,
-      waiters: this.readers.waiting,
+      waiters: this.readers.waiting + this.queues.waiting,
       records_received: this.#mesh.received.records,
       records_duplicate: this.#mesh.received.duplicates,
       uptime_ms: Math.round(this.clock.now() - this.#startedAt),
@@ -270,11 +277,13 @@ export class Broker {
   async #stop(): Promise<void> {
     await this.#listener?.close();
     this.readers.close();
+    this.queues.close();
     await this.#mesh.hurry();
     await this.#log.idle();
     await this.#sessionsDone();
     this.#timer?.cancel();
     this.#mesh.close();
+    await this.queues.checkpoint();
     try {
       await this.#store.saveClock(this.#lamport.time, this.#mesh.term);
     } catch (error) {
@@ -310,6 +319,7 @@ export class Broker {
     this.#quorum.expire(now);
     this.#repeats.expire(now);
     this.readers.expire(now);
+    this.queues.tick(now);
     this.#sweep.tick();
     this.#timer = this.clock.schedule(this.config.limits.tickMs, () => this.#tick());
   }
@@ -326,6 +336,7 @@ export class Broker {
     // 2. Readers: who waits for one of the topics reads on; who subscribed gets the messages pushed.
     this.#repeats.stored(batches, this.clock.now());
     this.readers.committed(batches);
+    this.queues.committed(batches);
     // 3. Publishers: the log answers each batch when this returns; those who wait for more brokers are counted.
     this.#quorum.update();
     this.#traffic.committed(batches);

@@ -54,7 +54,7 @@ export class Readers {
     const deadline = clock.now() + blockMs;
     for (let from = cursor; ; ) {
       const result = await this.#reading(readTopics(source, topics, from, this.#limits(count)));
-      if (result.messages.length > 0 || clock.now() >= deadline || cancellation.cancelled || this.#closing) return result;
+      if (result.slices.length > 0 || clock.now() >= deadline || cancellation.cancelled || this.#closing) return result;
       if (result.cursor.position >= source.log.position) await this.#wait([...storedTopics(source.names, topics)], deadline, cancellation);
       from = result.cursor;
     }

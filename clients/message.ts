@@ -26,13 +26,43 @@ export interface PollResult {
 }
 
 export function toMessage({ id, topic, lamport, key, headers, payload, dedupe }: WireMessage): Message {
+  const bytes = Buffer.isBuffer(payload) ? payload : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
+  return new ReceivedMessage(id, topic, lamport, key, namedHeaders(headers), bytes, dedupe?.id ?? null, dedupe?.time ?? null);
+}
+
+const NO_HEADERS: Message['headers'] = Object.freeze({});
+
+function namedHeaders(headers: WireMessage['headers']): Message['headers'] {
+  if (headers.length === 0) return NO_HEADERS;
   const names: Record<string, string> = {};
   for (let index = 0; index + 1 < headers.length; index += 2) names[headers[index]!] = headers[index + 1]!;
-  const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
-  return {
-    id, topic, lamport, key, headers: names, payload: bytes, dedupeId: dedupe?.id ?? null, time: dedupe?.time ?? null,
-    get text() {
-      return bytes.toString('utf8');
-    },
-  };
+  return names;
+}
+
+class ReceivedMessage implements Message {
+  readonly id: string;
+  readonly topic: string;
+  readonly lamport: number;
+  readonly key: string | null;
+  readonly headers: Message['headers'];
+  readonly payload: Buffer;
+  readonly dedupeId: string | null;
+  readonly time: number | null;
+
+  constructor(
+    id: string, topic: string, lamport: number, key: string | null, headers: Message['headers'], payload: Buffer, dedupeId: string | null, time: number | null,
+  ) {
+    this.id = id;
+    this.topic = topic;
+    this.lamport = lamport;
+    this.key = key;
+    this.headers = headers;
+    this.payload = payload;
+    this.dedupeId = dedupeId;
+    this.time = time;
+  }
+
+  get text(): string {
+    return this.payload.toString('utf8');
+  }
 }

@@ -9,7 +9,7 @@ import { performance } from 'node:perf_hooks';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Address } from '../brokers/core/address.ts';
 import { messageOf, RumormillError } from '../brokers/core/error.ts';
-import { decodeMessage, text } from '../brokers/wire/message.ts';
+import { decodeSlice, text } from '../brokers/wire/message.ts';
 import { backoffMs } from './backoff.ts';
 import type { Connection } from './connection.ts';
 import type { Dialer } from './dialer.ts';
@@ -121,11 +121,11 @@ export class Poller {
 }
 
 export function pollArgs({ topics, cursor, count, blockMs }: PollRequest): (string | number)[] {
-  return ['POLL', ...topics, 'CURSOR', cursor, 'COUNT', count, 'BLOCK', blockMs];
+  return ['POLL', ...topics, 'CURSOR', cursor, 'COUNT', count, 'BLOCK', blockMs, 'FORMAT', 'batches'];
 }
 
 /** @throws RumormillError PROTOCOL */
 export function decodePoll(reply: Answer): PollResult {
   if (!Array.isArray(reply) || !Array.isArray(reply[1])) throw new RumormillError('PROTOCOL', 'POLL did not answer a cursor and messages');
-  return { cursor: text(reply[0]), messages: reply[1].map((each) => toMessage(decodeMessage(each))) };
+  return { cursor: text(reply[0]), messages: reply[1].flatMap((each) => decodeSlice(each).map(toMessage)) };
 }

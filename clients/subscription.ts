@@ -1,7 +1,7 @@
 /**
  * A subscription: long-polls without end, as an async iterable of messages or of batches.
  *
- * It goes on from its cursor on whichever broker answers, so it misses nothing and repeats nothing when a broker dies; what two brokers took of one
+ * While a batch is handled the next one is fetched already. It goes on from its cursor on whichever broker answers, so it misses nothing and repeats nothing when a broker dies; what two brokers took of one
  * retried publish comes once (repeats.ts). `latest` is turned into a cursor at once, so that what is published from then on is not lost either when
  * the first broker dies before it has anything.
  */
@@ -57,10 +57,13 @@ export class Subscription implements AsyncIterable<Message> {
     const { signal, count = COUNT, limit = Infinity } = this.#options;
     try {
       if (this.#cursor === 'latest') this.#cursor = (await this.#poll(this.#request(1, 0))).cursor;
+      let next = this.#poll(this.#request(Math.min(count, limit), BLOCK_MS));
       for (let left = limit; left > 0; ) {
-        const { cursor, messages: polled } = await this.#poll(this.#request(Math.min(count, left), BLOCK_MS));
+        const { cursor, messages: polled } = await next;
         const messages = this.#repeats.without(polled);
         left -= messages.length;
+        if (left > 0) next = this.#poll({ ...this.#request(Math.min(count, left), BLOCK_MS), cursor });
+        next.catch(() => undefined); // it is awaited above, unless the loop is left before
         if (messages.length > 0) yield { cursor, messages };
         this.#cursor = cursor;
       }

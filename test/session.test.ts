@@ -317,3 +317,15 @@ t.test('a shutdown answers what was accepted, and refuses what comes', async (t)
 function bound(virtual: VirtualBroker): { broker: VirtualBroker['broker']; store: VirtualBroker['store']; clock: VirtualBroker['clock']; connect: () => VirtualClient } {
   return { broker: virtual.broker, store: virtual.store, clock: virtual.clock, connect: () => virtual.connect() };
 }
+
+t.test('POLL in batches: a batch as it is stored, cut where COUNT ends; another FORMAT is refused', async (t) => {
+  const client = (await START()).connect();
+  await client.ask('PUBLISH a one', 'PUBLISH a two KEY k', 'PUBLISH a three');
+  const [reply] = await client.ask('POLL a CURSOR earliest COUNT 2 FORMAT batches') as [[string, unknown[][]]];
+  const fields = reply[1].map(([, topic, lamport, , lengths, , body]) => [topic, lamport, lengths, body]);
+  t.equal(fields.map(([, , , body]) => body).join(''), 'onetwo');
+  t.equal(fields[0]![0], 'a');
+  const [rest] = await client.ask(`POLL a CURSOR ${reply[0]} FORMAT BATCHES`) as [[string, unknown[][]]];
+  t.strictSame(rest[1].map((batch) => batch[6]), ['three']);
+  t.match((await client.ask('POLL a FORMAT xml'))[0], /FORMAT "xml" is not messages or batches/);
+});

@@ -5,16 +5,17 @@ import { RumormillError } from '../core/error.ts';
 import { LAMPORT_MAX } from '../core/lamport.ts';
 import type { Broker } from '../host.ts';
 import type { Args } from '../wire/command-parser.ts';
-import { encodeMessage } from '../wire/message.ts';
-import { checkTopic, type Command, type Connection, OptionReader } from './command.ts';
+import { encodeMessage, encodeSlice } from '../wire/message.ts';
+import type { Value } from '../wire/resp.ts';
+import { checkTopic, type Command, type Connection, OptionReader, shown } from './command.ts';
 
-const POLL_OPTIONS = new Set(['CURSOR', 'COUNT', 'BLOCK']);
+const POLL_OPTIONS = new Set(['CURSOR', 'COUNT', 'BLOCK', 'FORMAT']);
 
 /**
  * The options come behind the topics, so the topics end at the first word that is an option. A topic that bears an option's name
  * can be read where it stands first.
  */
-async function poll(args: Args, { broker, cancellation }: Connection): Promise<[string, ReturnType<typeof encodeMessage>[]]> {
+async function poll(args: Args, { broker, cancellation }: Connection): Promise<Value> {
   const { pollCountDefault, pollCountMax, pollTopicsMax, blockMsMax, topicBytesMax } = broker.config.limits;
   const topics = new Set<string>();
   let at = 1;
@@ -24,15 +25,23 @@ async function poll(args: Args, { broker, cancellation }: Connection): Promise<[
   let cursor: Cursor | undefined;
   let count = pollCountDefault;
   let blockMs = 0;
+  let inBatches = false;
   const options = new OptionReader(args, at);
   for (let name = options.next(); name !== undefined; name = options.next()) {
     if (name === 'CURSOR') cursor = parseCursor(broker, options.text());
     else if (name === 'COUNT') count = options.integer(1, pollCountMax);
     else if (name === 'BLOCK') blockMs = options.integer(0, blockMsMax);
+    else if (name === 'FORMAT') inBatches = parseFormat(options.text()) === 'batches';
     else options.unknown();
   }
   const result = await broker.readers.poll(topics, cursor ?? broker.readers.latestCursor(), count, blockMs, cancellation);
-  return [encodeCursor(result.cursor), result.messages.map(encodeMessage)];
+  return [encodeCursor(result.cursor), inBatches ? result.slices.map(encodeSlice) : result.messages.map(encodeMessage)];
+}
+
+function parseFormat(text: string): 'messages' | 'batches' {
+  const word = text.toLowerCase();
+  if (word === 'messages' || word === 'batches') return word;
+  throw new RumormillError('ERR', `FORMAT ${shown(text)} is not messages or batches`);
 }
 
 function parseCursor(broker: Broker, text: string): Cursor {
@@ -63,7 +72,7 @@ async function range(args: Args, { broker }: Connection): Promise<ReturnType<typ
 }
 
 export const readCommands: Readonly<Record<string, Command>> = {
-  POLL: { min: 2, usage: 'topic [topic ...] [CURSOR cursor|earliest|latest] [COUNT n] [BLOCK ms]', run: poll },
+  POLL: { min: 2, usage: 'topic [topic ...] [CURSOR cursor|earliest|latest] [COUNT n] [BLOCK ms] [FORMAT messages|batches]', run: poll },
   LATEST: { min: 2, max: 2, usage: 'topic', run: latest },
   RANGE: { min: 2, usage: 'topic [FROM lamport] [TO lamport] [COUNT n] [REV]', run: range },
 };

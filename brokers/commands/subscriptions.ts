@@ -11,6 +11,7 @@ import type { Broker } from '../host.ts';
 import type { Args } from '../wire/command-parser.ts';
 import { OK, type Value } from '../wire/resp.ts';
 import { type Caller, checkKey, checkName, checkOpenTopic, type HomeCommand, OptionReader, subcommand, type Usage } from './command.ts';
+import { describeSubscription, pendingLeases } from './queue.ts';
 
 /** How options and settings are called in commands and in errors. */
 const SETTINGS: Readonly<Record<string, keyof Settings>> = {
@@ -166,6 +167,8 @@ const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
   LIST: { min: 2, max: 3, usage: 'LIST [pattern]', run: list },
   UPDATE: { min: 4, usage: `UPDATE name ${SETTINGS_USAGE}`, run: update },
   DELETE: { min: 3, max: 3, usage: 'DELETE name', run: remove },
+  GET: { min: 3, max: 3, usage: 'GET name', run: describeSubscription },
+  PENDING: { min: 3, max: 5, usage: 'PENDING name [COUNT n]', run: pendingLeases },
 };
 
 export const subscriptionCommands: Readonly<Record<string, HomeCommand>> = {

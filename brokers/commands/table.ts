@@ -3,6 +3,7 @@ import type { Command } from './command.ts';
 import { connectionCommands } from './connection.ts';
 import { meshCommands } from './mesh.ts';
 import { pubSubCommands } from './pub-sub.ts';
+import { queueCommands } from './queue.ts';
 import { readCommands } from './read.ts';
 import { subscriptionCommands } from './subscriptions.ts';
 import { topicCommands } from './topics.ts';
@@ -15,6 +16,6 @@ let table: Readonly<Record<string, Command>> | undefined;
 export function commands(): Readonly<Record<string, Command>> {
   return (table ??= {
     PUBLISH: { min: 3, usage: PUBLISH_USAGE, run: () => undefined },
-    ...readCommands, ...pubSubCommands, ...topicCommands, ...subscriptionCommands, ...meshCommands, ...connectionCommands,
+    ...readCommands, ...pubSubCommands, ...topicCommands, ...subscriptionCommands, ...queueCommands, ...meshCommands, ...connectionCommands,
   });
 }

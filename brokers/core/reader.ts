@@ -7,7 +7,7 @@
 import { firstLive, type TopicNames } from './catalog.ts';
 import type { Cursor } from './cursor.ts';
 import type { Log } from './log.ts';
-import { BATCH_MESSAGES_MAX, compareRecords, isCovered, lastSeq, type Message, messagesOf, type Origin, parseRepeats, type StoredBatch } from './record.ts';
+import { BATCH_MESSAGES_MAX, compareRecords, isCovered, lastSeq, type Message, messagesOf, type Origin, parseRepeats, type RecordBatch, type StoredBatch } from './record.ts';
 import type { Repeats } from './repeats.ts';
 import type { RangeQuery, Store } from './runtime.ts';
 import { type Vector, VersionVector } from './version-vector.ts';
@@ -28,9 +28,34 @@ export interface ReadSource {
   readonly names: TopicNames;
 }
 
-export interface ReadResult {
-  readonly messages: Message[];
+/** Messages of a batch as they are stored: those from index `from` to `to` (exclusive) but for those that are `skipped`, in ascending order. */
+export interface Slice {
+  readonly batch: RecordBatch; // under the name that its topic has now
+  readonly from: number;
+  readonly to: number;
+  readonly skipped: readonly number[];
+}
+
+export function messagesOfSlice({ batch, from, to, skipped }: Slice): Message[] {
+  const messages = messagesOf(batch, from, to);
+  if (skipped.length === 0) return messages;
+  const without = new Set(skipped);
+  return messages.filter((_, index) => !without.has(from + index));
+}
+
+/** What was read: some slices, each with a message at least, and where to go on. */
+export class ReadResult {
+  readonly slices: readonly Slice[];
   readonly cursor: Cursor;
+
+  constructor(slices: readonly Slice[], cursor: Cursor) {
+    this.slices = slices;
+    this.cursor = cursor;
+  }
+
+  get messages(): Message[] {
+    return this.slices.flatMap(messagesOfSlice);
+  }
 }
 
 /** The cursor of a reader that has read everything stored here. */
@@ -52,15 +77,16 @@ export async function readTopics(source: ReadSource, topics: ReadonlySet<string>
   const read = new VersionVector(cursor.vector);
   const known = cursor.instance === log.instance && cursor.position <= log.position;
   let position = known ? cursor.position : await store.positionCovered(cursor.vector);
-  const messages: Message[] = [];
-  while (messages.length === 0 && position < log.position) {
+  const slices: Slice[] = [];
+  while (slices.length === 0 && position < log.position) {
     const reading = log.readAfter(position, storedTopics(names, topics), limits.readBytes);
     const page = reading instanceof Promise ? await reading : reading;
-    const whole = takeMessages(page.batches, read, source, messages, limits);
+    const whole = takeSlices(page.batches, read, source, slices, limits);
     position = whole === undefined ? page.through : whole;
   }
   const atEnd = position >= log.position;
-  return { messages, cursor: { vector: atEnd ? mergedSnapshot(log, read) : read.snapshot(), instance: log.instance, position: Math.min(position, log.position) } };
+  const vector = atEnd ? mergedSnapshot(log, read) : read.snapshot();
+  return new ReadResult(slices, { vector, instance: log.instance, position: Math.min(position, log.position) });
 }
 
 /** The names under which the messages of some topics are stored. */
@@ -68,16 +94,16 @@ export function storedTopics(names: TopicNames, topics: ReadonlySet<string>): Re
   return names.isPlain ? topics : new Set([...topics].flatMap((topic) => names.storedTopics(topic)));
 }
 
-/** The messages of a batch as `messagesOf` has them, under the name that their topic has now. */
-function shownMessages(names: TopicNames, batch: StoredBatch, from: number, to?: number): Message[] {
-  return messagesOf(names.isPlain ? batch : { ...batch, topic: names.shownTopic(batch.topic) }, from, to);
+/** A batch under the name that its topic has now. */
+function shown(names: TopicNames, batch: StoredBatch): StoredBatch {
+  return names.isPlain ? batch : { ...batch, topic: names.shownTopic(batch.topic) };
 }
 
 /** Takes what is unread of the batches, in order. Returns the position before the batch at which a limit cut, or undefined. */
-function takeMessages(
-  batches: readonly StoredBatch[], read: VersionVector, { repeats, names }: ReadSource, messages: Message[], limits: ReadLimits,
+function takeSlices(
+  batches: readonly StoredBatch[], read: VersionVector, { repeats, names }: ReadSource, slices: Slice[], limits: ReadLimits,
 ): number | undefined {
-  let bytes = 0;
+  let [count, bytes] = [0, 0];
   for (const batch of batches) {
     const last = lastSeq(batch);
     const from = Math.max(read.get(batch.origin) + 1 - batch.seq, firstLive(batch, names.deadBefore(batch.topic)));
@@ -85,11 +111,12 @@ function takeMessages(
       read.advance(batch.origin, last);
       continue;
     }
-    const room = limits.count - messages.length;
+    const room = limits.count - count;
     if (room <= 0 || (bytes > 0 && bytes + batch.body.length > limits.bytes)) return batch.position - 1;
     const to = Math.min(batch.count, from + room);
-    const isRepeat = repeats.repeatsIn(batch, read);
-    messages.push(...shownMessages(names, batch, from, to).filter((_, index) => !isRepeat(from + index)));
+    const skipped = repeats.repeatsIn(batch, read, from, to);
+    if (skipped.length < to - from) slices.push({ batch: shown(names, batch), from, to, skipped });
+    count += to - from - skipped.length;
     bytes += batch.body.length;
     read.advance(batch.origin, batch.seq + to - 1);
     if (batch.seq + to - 1 < last) return batch.position - 1;
@@ -142,7 +169,7 @@ async function readStoredRange({ store, names }: Pick<ReadSource, 'store' | 'nam
     for (const batch of page) {
       const copies = parseRepeats(batch);
       const first = firstLive(batch, dead);
-      for (const [index, message] of shownMessages(names, batch, first).entries()) {
+      for (const [index, message] of messagesOf(shown(names, batch), first).entries()) {
         if (copies.has(first + index)) continue;
         const next = { lamport: message.lamport, origin: batch.origin, message };
         if (message.lamport < query.from || message.lamport > query.to) continue;

@@ -122,6 +122,21 @@ export function joinDrafts(drafts: readonly Draft[]): Draft {
   };
 }
 
+/** The messages of a batch from index `from` to `to` (exclusive), as a batch. */
+export function cutBatch(batch: RecordBatch, from: number, to: number): RecordBatch {
+  if (from === 0 && to === batch.count) return batch;
+  const lengths = parseLengths(batch);
+  const start = lengths.slice(0, from).reduce((sum, length) => sum + length, 0);
+  const kept = lengths.slice(from, to);
+  const end = kept.reduce((sum, length) => sum + length, start);
+  const { keys, headers, ids } = parseMeta(batch);
+  const meta = { keys: keys?.slice(from, to), headers: headers?.slice(from, to), ids: ids?.slice(from, to) };
+  return {
+    ...batch, seq: batch.seq + from, lamport: batch.lamport + from, count: to - from, lengths: JSON.stringify(kept),
+    meta: batch.meta === '' ? '' : JSON.stringify(meta satisfies { [name in keyof BatchMeta]: unknown }), body: batch.body.subarray(start, end),
+  };
+}
+
 function joinMeta(drafts: readonly Draft[]): string {
   const metas = drafts.map(parseMeta);
   const column = (name: keyof BatchMeta): unknown[] | undefined =>

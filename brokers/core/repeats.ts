@@ -129,14 +129,21 @@ export class Repeats {
     this.#index(batches);
   }
 
-  /** Which messages of a batch, by index, a reader who has read `read` and comes to them has had in another copy. */
-  repeatsIn(batch: StoredBatch, read: VersionVector): (index: number) => boolean {
+  /** Those messages of a batch, by index, which a reader who has read `read` and comes to them has had in another copy; in order. */
+  repeatsIn(batch: StoredBatch, read: VersionVector, from: number, to: number): number[] {
+    if (batch.repeats === '' && this.#later.size === 0) return [];
     const marked = parseRepeats(batch);
-    return (index) => {
-      if (marked.has(index)) return true;
-      const copies = this.#later.size === 0 ? undefined : this.#later.get(`${batch.origin} ${batch.seq + index}`);
-      return copies?.some(({ origin, seq }) => read.get(origin) >= seq) ?? false;
-    };
+    const repeats: number[] = [];
+    for (let index = from; index < to; index += 1) {
+      const copies = this.#later.get(`${batch.origin} ${batch.seq + index}`);
+      if (marked.has(index) || copies?.some(({ origin, seq }) => read.get(origin) >= seq) === true) repeats.push(index);
+    }
+    return repeats;
+  }
+
+  /** The marked copies of a record that are remembered. */
+  copies(origin: Origin, seq: number): readonly { readonly origin: Origin; readonly seq: number }[] {
+    return this.#later.size === 0 ? [] : (this.#later.get(`${origin} ${seq}`) ?? []);
   }
 
   /** What the batch's origin had stored when it named it. */

@@ -101,6 +101,23 @@ export interface FoundId {
   readonly time: number;
 }
 
+/** Which messages of one stored topic are counted: those after a position, up to another one, that no entry of `settled` covers, without repeats. */
+export interface CountQuery {
+  readonly topic: string;
+  /** With one of these keys only; with any, or none, where it is undefined. */
+  readonly keys: readonly string[] | undefined;
+  readonly after: number;
+  readonly until: number; // inclusive
+  readonly settled: Vector;
+  readonly batchesMax: number;
+}
+
+/** What `saveAcks` kept: states as text by subscription, which hold at least everything up to a position. */
+export interface AckCheckpoint {
+  readonly states: readonly (readonly [subscription: string, state: string])[];
+  readonly position: number;
+}
+
 /** What lives of a topic in some of its batches; `through` is the position of the last of them where there may be more. */
 export interface LiveCount {
   readonly messages: number; // repeats are none
@@ -143,6 +160,15 @@ export interface Store {
   lastDeps(origin: Origin, limit: number): Promise<(readonly (readonly [Origin, number])[])[]>;
   /** The newest `limit` batches that repeat messages, in position order. */
   readRepeats(limit: number): Promise<StoredBatch[]>;
+
+  // Acknowledgements
+  /** The last seq of each origin that is stored at a position or before. */
+  vectorAt(position: number): Promise<Vector>;
+  /** How many messages match, in the first `batchesMax` batches, and up to where that is: `until` where these were all. */
+  count(query: CountQuery): Promise<{ readonly messages: number; readonly through: number }>;
+  /** The states first, then the position; those that are gone are dropped. May be cut short between them. @throws RumormillError DISKFULL or STORE */
+  saveAcks(checkpoint: AckCheckpoint, gone: readonly string[]): Promise<void>;
+  loadAcks(): Promise<AckCheckpoint>;
 
   /** The names under which batches are stored, the reserved ones too, in order: the first `limit` of those that come after a name. */
   readTopics(after: string, limit: number): Promise<string[]>;

@@ -2,7 +2,7 @@
  * The tables of broker.db, and how a file of an earlier version becomes one of this version.
  */
 
-export const SCHEMA_VERSION = 2;
+export const SCHEMA_VERSION = 3;
 export const APPLICATION_ID = 0x52554d52; // 'RUMR', in the file's header
 
 /** One row a message, without repeats. */
@@ -17,9 +17,16 @@ const VIEW = `CREATE VIEW messages AS
 
 const REPEATS_INDEX = `CREATE INDEX batches_with_repeats ON batches (position) WHERE repeats <> '';`;
 
+/** What of each subscription's messages is done (core/acknowledgements.ts). */
+const ACKNOWLEDGEMENTS = `CREATE TABLE acknowledgements (
+    subscription TEXT PRIMARY KEY,
+    state TEXT NOT NULL        -- JSON
+  );`;
+
 /** From the version before, to the next. */
 export const MIGRATIONS: readonly string[] = [
   `ALTER TABLE batches ADD COLUMN repeats TEXT NOT NULL DEFAULT ''; ${REPEATS_INDEX} DROP VIEW messages; ${VIEW}`, // 1 to 2
+  `ALTER TABLE broker ADD COLUMN acknowledged INTEGER NOT NULL DEFAULT 0; ${ACKNOWLEDGEMENTS}`, // 2 to 3
 ];
 
 export const SCHEMA = `
@@ -27,7 +34,8 @@ export const SCHEMA = `
     id INTEGER PRIMARY KEY CHECK (id = 1),
     origin TEXT NOT NULL,      -- this store's name in the mesh
     lamport INTEGER NOT NULL,  -- the Lamport clock, saved at each beat where it moved
-    term INTEGER NOT NULL      -- of the newest election known
+    term INTEGER NOT NULL,     -- of the newest election known
+    acknowledged INTEGER NOT NULL DEFAULT 0 -- position up to which the table acknowledgements holds
   );
   CREATE TABLE origins (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
   CREATE TABLE batches (
@@ -50,6 +58,7 @@ export const SCHEMA = `
   CREATE INDEX batches_with_ids ON batches (time) WHERE meta LIKE '%"ids":%';
   ${REPEATS_INDEX}
   ${VIEW}
+  ${ACKNOWLEDGEMENTS}
   PRAGMA application_id = ${APPLICATION_ID};
   PRAGMA user_version = ${SCHEMA_VERSION};
 `;

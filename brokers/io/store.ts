@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import type { Address } from '../core/address.ts';
 import { messageOf, RumormillError } from '../core/error.ts';
 import { BATCH_MESSAGES_MAX, makeOrigin, type Origin, parseDeps, type StoredBatch } from '../core/record.ts';
-import type { FoundId, LamportPlace, LiveCount, Page, Random, RangeQuery, Store, StoreState } from '../core/runtime.ts';
+import type { AckCheckpoint, CountQuery, FoundId, LamportPlace, LiveCount, Page, Random, RangeQuery, Store, StoreState } from '../core/runtime.ts';
 import { isBefore, type Stamp } from '../core/subscription.ts';
 import type { Vector } from '../core/version-vector.ts';
 import { APPLICATION_ID, MIGRATIONS, SCHEMA, SCHEMA_VERSION } from './schema.ts';
@@ -31,6 +31,15 @@ const page = (where: string, order: string): string => `
       SELECT position, sum(length(body) + 200) OVER (ORDER BY ${order} ROWS UNBOUNDED PRECEDING) - length(body) - 200 AS before
       FROM batches WHERE ${where} ORDER BY ${order} LIMIT ${PAGE_ROWS_MAX})
     WHERE before < ?) ORDER BY ${order.replaceAll(/\b(position|lamport)\b/g, 'b.$1')}`;
+
+/** Counts in the batches of a topic after a position, up to another one; `messages` says how many of a batch. */
+function count(messages: string): string {
+  return `
+    WITH settled AS MATERIALIZED (SELECT o.id AS origin, coalesce(v.value, 0) AS seq FROM origins o LEFT JOIN json_each(?5) v ON v.key = o.name)
+    SELECT count(*) AS batches, max(position) AS through, sum(messages) AS messages FROM (
+      SELECT b.position, CASE WHEN b.lengths = '[]' THEN 0 ELSE ${messages} END AS messages
+      FROM batches b CROSS JOIN settled s ON s.origin = b.origin WHERE b.topic = ?1 AND b.position > ?2 AND b.position <= ?3 ORDER BY b.position LIMIT ?4)`;
+}
 
 const SQL = {
   append: `
@@ -61,6 +70,28 @@ const SQL = {
     SELECT min((SELECT CASE WHEN b.seq + b.count > coalesce(v.value, 0) + 1 THEN b.position END
       FROM batches b WHERE b.origin = o.id AND b.seq <= coalesce(v.value, 0) + 1 ORDER BY b.seq DESC LIMIT 1)) - 1 AS position
     FROM origins o LEFT JOIN json_each(?) v ON v.key = o.name`,
+
+  // Acknowledgements. An origin's positions grow with its seqs, so that the last one up to a position is found by halving.
+  vectorAt: `
+    WITH RECURSIVE halves(origin, low, high) AS (
+      SELECT id, 0, (SELECT seq + count FROM batches WHERE origin = id ORDER BY seq DESC LIMIT 1) FROM origins
+      UNION ALL
+      SELECT h.origin, CASE WHEN b.position <= ?1 THEN b.seq + b.count - 1 ELSE h.low END, CASE WHEN b.position <= ?1 THEN h.high ELSE b.seq END
+      FROM halves h JOIN batches b
+        ON b.position = (SELECT position FROM batches WHERE origin = h.origin AND seq <= (h.low + h.high) / 2 ORDER BY seq DESC LIMIT 1)
+      WHERE h.low + 1 < h.high)
+    SELECT o.name AS origin, h.low AS seq FROM halves h JOIN origins o ON o.id = h.origin WHERE h.low + 1 >= h.high AND h.low > 0`,
+  count: count(`max(0, min(b.count, b.seq + b.count - 1 - s.seq)) - CASE WHEN b.repeats = '' THEN 0 ELSE
+      (SELECT count(*) FROM json_each(b.repeats) r WHERE b.seq + CAST(r.key AS INTEGER) > s.seq) END`),
+  countOfKeys: count(`CASE WHEN b.meta = '' THEN 0 ELSE (SELECT count(*) FROM json_each(b.meta, '$.keys') k
+      WHERE k.value IN (SELECT value FROM json_each(?6)) AND b.seq + k.key > s.seq
+        AND (b.repeats = '' OR b.repeats -> ('$."' || k.key || '"') IS NULL)) END`),
+  saveAcks: `INSERT INTO acknowledgements (subscription, state) SELECT value ->> 0, value ->> 1 FROM json_each(?) WHERE true
+    ON CONFLICT (subscription) DO UPDATE SET state = excluded.state`,
+  dropAcks: 'DELETE FROM acknowledgements WHERE subscription IN (SELECT value FROM json_each(?))',
+  saveAcksPosition: 'UPDATE broker SET acknowledged = ?',
+  loadAcks: 'SELECT subscription, state FROM acknowledgements',
+  loadAcksPosition: 'SELECT acknowledged FROM broker',
 } as const;
 
 /** How many of a batch's messages are dead: its first ones. Parameters: the Lamport timestamp of a deletion, the ids of origins that sort not before its own. */
@@ -147,7 +178,7 @@ async function prepareSchema(db: Handle, file: string, origin: Origin): Promise<
     }
     return;
   }
-  await db.exec(`BEGIN IMMEDIATE; ${SCHEMA} INSERT INTO broker VALUES (1, '${origin.replaceAll("'", "''")}', 0, 0); COMMIT`);
+  await db.exec(`BEGIN IMMEDIATE; ${SCHEMA} INSERT INTO broker (id, origin, lamport, term) VALUES (1, '${origin.replaceAll("'", "''")}', 0, 0); COMMIT`);
 }
 
 class SqliteStore implements Store {
@@ -251,6 +282,29 @@ class SqliteStore implements Store {
     const id = this.#originIds.get(origin);
     const rows = id === undefined ? [] : await this.#all(SQL.lastDeps, id, limit);
     return rows.map((row) => parseDeps({ deps: String(row['deps']) }));
+  }
+
+  async vectorAt(position: number): Promise<Vector> {
+    return new Map((await this.#all(SQL.vectorAt, position)).map((row) => [row['origin'] as Origin, Number(row['seq'])]));
+  }
+
+  async count({ topic, keys, after, until, settled, batchesMax }: CountQuery): Promise<{ messages: number; through: number }> {
+    const params = [topic, after, until, batchesMax, JSON.stringify(Object.fromEntries(settled))];
+    const [row] = keys === undefined ? await this.#all(SQL.count, ...params) : await this.#all(SQL.countOfKeys, ...params, JSON.stringify(keys));
+    return { messages: Number(row?.['messages'] ?? 0), through: Number(row?.['batches']) < batchesMax ? until : Number(row?.['through']) };
+  }
+
+  /** Three transactions, since statements of another one may run between those of one: each by itself leaves what can be read back. */
+  async saveAcks({ states, position }: AckCheckpoint, gone: readonly string[]): Promise<void> {
+    if (states.length > 0) await this.#write(SQL.saveAcks, JSON.stringify(states));
+    if (gone.length > 0) await this.#write(SQL.dropAcks, JSON.stringify(gone));
+    await this.#write(SQL.saveAcksPosition, position);
+  }
+
+  async loadAcks(): Promise<AckCheckpoint> {
+    const [row] = await this.#all(SQL.loadAcksPosition);
+    const states = (await this.#all(SQL.loadAcks)).map((each) => [String(each['subscription']), String(each['state'])] as const);
+    return { states, position: Number(row?.['acknowledged']) };
   }
 
   async readTopics(after: string, limit: number): Promise<string[]> {

@@ -1,9 +1,13 @@
 /**
  * Messages on the wire: `[id, topic, Lamport timestamp, key or nil, headers as a flat array, payload]`, and where it was published with an ID, that
  * dedupe id and the wall-clock time (ms since 1970) as seventh and eighth; for brokers that send them and clients that read them.
+ *
+ * Batches on the wire, for clients that take them as they are stored (POLL ... FORMAT batches): `[origin, topic, first Lamport timestamp, wall-clock time,
+ * lengths, meta, body, indices of messages to leave out]`; the fields are those of core/record.ts.
  */
-import { RumormillError } from '../core/error.ts';
-import type { Message } from '../core/record.ts';
+import { messageOf, RumormillError } from '../core/error.ts';
+import { messagesOfSlice, type Slice } from '../core/reader.ts';
+import { cutBatch, type Message, parseLengths, parseOrigin } from '../core/record.ts';
 import type { Reply } from './reply-parser.ts';
 import type { Value } from './resp.ts';
 
@@ -23,6 +27,27 @@ export function decodeMessage(reply: Reply): Message {
     id: text(id), topic: text(topic), lamport, key: key === null ? null : text(key), headers: headers.map(text), payload,
     dedupe: dedupeId === null || typeof time !== 'number' ? null : { id: text(dedupeId), time },
   };
+}
+
+export function encodeSlice({ batch, from, to, skipped }: Slice): Value {
+  const { origin, topic, lamport, time, lengths, meta, body } = cutBatch(batch, from, to);
+  return [origin, topic, lamport, time, lengths, meta, body, skipped.map((index) => index - from)];
+}
+
+/** @throws RumormillError PROTOCOL where the reply is not a batch */
+export function decodeSlice(reply: Reply): Message[] {
+  if (!Array.isArray(reply) || reply.length < 8) throw new RumormillError('PROTOCOL', 'reply is not a batch');
+  const [origin, topic, lamport, time, lengths, meta, body, skipped] = reply;
+  if (typeof lamport !== 'number' || typeof time !== 'number' || !Buffer.isBuffer(body) || !Array.isArray(skipped)) {
+    throw new RumormillError('PROTOCOL', 'reply is not a batch');
+  }
+  try {
+    const draft = { topic: text(topic), time, lengths: text(lengths), meta: text(meta), body };
+    const count = parseLengths({ ...draft, count: 0 }).length;
+    return messagesOfSlice({ batch: { ...draft, count, origin: parseOrigin(text(origin)), seq: 1, lamport, deps: '' }, from: 0, to: count, skipped: skipped.map(Number) });
+  } catch (cause) {
+    throw new RumormillError('PROTOCOL', `reply is not a batch: ${messageOf(cause)}`, { cause });
+  }
 }
 
 /** The text of a simple or bulk string. @throws RumormillError PROTOCOL for anything else */

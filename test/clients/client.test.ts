@@ -2,7 +2,7 @@ import t, { type Test } from 'tap';
 import { RumormillError } from '../../brokers/core/error.ts';
 import { type Client, type ClientEvent, connect, type ConnectOptions } from '../../clients/client.ts';
 import { waitFor, within } from '../support/wait.ts';
-import { deadAddress, DROP, FakeBroker, type Handler, message, option, publishReply } from './fake-broker.ts';
+import { deadAddress, DROP, FakeBroker, type Handler, message, stored, option, publishReply } from './fake-broker.ts';
 
 async function open(t: Test, brokers: FakeBroker | string | readonly string[], options: Partial<ConnectOptions> = {}): Promise<Client> {
   const client = await connect({ brokers: brokers instanceof FakeBroker ? brokers.address : brokers, timeoutMs: 5000, ...options });
@@ -44,7 +44,7 @@ t.test('a publish carries its options, and its result names the message', async 
 });
 
 t.test('the Lamport clock goes on from whatever was seen', async (t) => {
-  const handler: Handler = ([name]) => (name === 'PUBLISH' ? 40 : name === 'LATEST' ? message(99, 'x') : ['c', [message(200, 'y')]]);
+  const handler: Handler = ([name]) => (name === 'PUBLISH' ? 40 : name === 'LATEST' ? message(99, 'x') : ['c', [stored(200, 'y')]]);
   const broker = await FakeBroker.start(t, handler);
   const client = await open(t, broker);
   const sent = async (): Promise<string | undefined> => {

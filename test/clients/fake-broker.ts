@@ -123,3 +123,11 @@ export async function deadAddress(): Promise<string> {
   await new Promise((resolve) => server.close(resolve));
   return `127.0.0.1:${port}`;
 }
+
+/** A message as POLL ... FORMAT batches has it: a batch of its own. */
+export function stored(lamport: number, payload: string | Uint8Array, more: Partial<Message> = {}): Value {
+  const { id = `${lamport}@a:1`, topic = 'news', key = null, headers = [], dedupe = null } = more;
+  const body = typeof payload === 'string' ? Buffer.from(payload) : payload;
+  const meta = JSON.stringify({ keys: [key], headers: [headers], ids: [dedupe?.id ?? null] });
+  return [`${id.split('@')[1]}/000000000000`, topic, lamport, dedupe?.time ?? 0, `[${body.length}]`, meta, body, []];
+}

@@ -6,7 +6,7 @@ import { RumormillError } from '../../brokers/core/error.ts';
 import { type Origin, parseOrigin } from '../../brokers/core/record.ts';
 import type { Value } from '../../brokers/wire/resp.ts';
 import { Command, lines, run } from './command.ts';
-import { deadAddress, DROP, FakeBroker, type Handler, message, option } from './fake-broker.ts';
+import { deadAddress, DROP, FakeBroker, type Handler, stored, option } from './fake-broker.ts';
 
 const ORIGIN: Origin = parseOrigin('a:1/0123456789ab');
 const cursorAt = (count: number): string => encodeCursor({ vector: new Map([[ORIGIN, count]]), instance: '000000000001', position: count });
@@ -25,9 +25,9 @@ function logOf(messages: readonly Value[], atMost = Infinity): Handler {
 }
 
 const THREE = [
-  message(1, 'hello'),
-  message(2, 'two\nlines \x1b[31m', { key: 'k', headers: ['a', 'b'] }),
-  message(3, Uint8Array.of(0xff, 0x00)),
+  stored(1, 'hello'),
+  stored(2, 'two\nlines \x1b[31m', { key: 'k', headers: ['a', 'b'] }),
+  stored(3, Uint8Array.of(0xff, 0x00)),
 ];
 const flags = (broker: FakeBroker, ...more: string[]): string[] => ['--brokers', broker.address, '--from', 'earliest', ...more];
 
@@ -134,7 +134,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 }
 
 t.test('a reader that goes away ends it quietly', async (t) => {
-  const log = Array.from({ length: 5000 }, (_, index) => message(index + 1, 'x'.repeat(100)));
+  const log = Array.from({ length: 5000 }, (_, index) => stored(index + 1, 'x'.repeat(100)));
   const broker = await FakeBroker.start(t, logOf(log));
   const command = new Command(t, 'subscriber', flags(broker, 'news'));
   command.child.stdout.once('data', () => command.child.stdout.destroy());

@@ -2,7 +2,7 @@ import t, { type Test } from 'tap';
 import { RumormillError } from '../../brokers/core/error.ts';
 import { type Client, type ClientEvent, connect, type ConnectOptions } from '../../clients/client.ts';
 import { waitFor, within } from '../support/wait.ts';
-import { type Answer, DROP, FakeBroker, type Handler, message, option } from './fake-broker.ts';
+import { type Answer, DROP, FakeBroker, type Handler, stored, option } from './fake-broker.ts';
 
 async function open(t: Test, brokers: readonly FakeBroker[], options: Partial<ConnectOptions> = {}): Promise<Client> {
   const client = await connect({ brokers: brokers.map(({ address }) => address), timeoutMs: 5000, ...options });
@@ -17,7 +17,7 @@ function logOf(payloads: readonly string[], atMost = Infinity): Handler {
     if (cursor === 'latest') return [`c${payloads.length}`, []];
     const from = cursor === 'earliest' ? 0 : Number(cursor.slice(1));
     const to = Math.min(payloads.length, from + Math.min(atMost, Number(option(args, 'COUNT') ?? 100)));
-    return from === to ? undefined : [`c${to}`, payloads.slice(from, to).map((payload, index) => message(from + index + 1, payload))];
+    return from === to ? undefined : [`c${to}`, payloads.slice(from, to).map((payload, index) => stored(from + index + 1, payload))];
   };
 }
 
@@ -99,7 +99,7 @@ t.test('a broker that falls silent while a poll waits is noticed', async (t) => 
 
 t.test('a broker that answers a poll late, but lives, is left alone', async (t) => {
   let answer: (() => void) | undefined;
-  const broker = await FakeBroker.start(t, () => new Promise((resolve) => (answer = (): void => resolve(['c1', [message(1, 'a')]]))));
+  const broker = await FakeBroker.start(t, () => new Promise((resolve) => (answer = (): void => resolve(['c1', [stored(1, 'a')]]))));
   const client = await open(t, [broker], { silenceMs: 20, connectTimeoutMs: 1000 });
   const polled = client.poll('news', { cursor: 'earliest', blockMs: 1 });
   await waitFor('it was probed more than once', () => broker.connections > 3);
@@ -110,7 +110,7 @@ t.test('a broker that answers a poll late, but lives, is left alone', async (t) 
 
 t.test('a long wait is made of short ones, each from where the last one ended', async (t) => {
   let polls = 0;
-  const broker = await FakeBroker.start(t, () => ((polls += 1) < 3 ? [`c${polls}`, []] : ['c3', [message(1, 'a')]]));
+  const broker = await FakeBroker.start(t, () => ((polls += 1) < 3 ? [`c${polls}`, []] : ['c3', [stored(1, 'a')]]));
   const client = await open(t, [broker]);
   t.match(await client.poll('news', { cursor: 'earliest', blockMs: 60_000 }), { cursor: 'c3', messages: [{ text: 'a' }] });
   t.strictSame(broker.asked('POLL').map((args) => option(args, 'CURSOR')), ['earliest', 'c1', 'c2']);
@@ -119,10 +119,10 @@ t.test('a long wait is made of short ones, each from where the last one ended', 
 
 t.test('what two brokers took of one retried publish is delivered once, and does not count towards the limit', async (t) => {
   const second = await FakeBroker.start(t, (args) => (option(args, 'CURSOR') === 'c2'
-    ? ['c4', [message(2, 'b', { id: '2@b:1', dedupe: { id: 'b', time: 0 } }), message(3, 'other topic', { topic: 'sport', dedupe: { id: 'b', time: 0 } })]]
-    : ['c6', [message(4, 'no id'), message(5, 'c', { dedupe: { id: 'c', time: 0 } })]]));
+    ? ['c4', [stored(2, 'b', { id: '2@b:1', dedupe: { id: 'b', time: 0 } }), stored(3, 'other topic', { topic: 'sport', dedupe: { id: 'b', time: 0 } })]]
+    : ['c6', [stored(4, 'no id'), stored(5, 'c', { dedupe: { id: 'c', time: 0 } })]]));
   const first = await FakeBroker.start(t, (args) => (option(args, 'CURSOR') === 'earliest'
-    ? ['c2', [message(1, 'a', { id: '1@a:1', dedupe: { id: 'a', time: 0 } }), message(2, 'b', { id: '2@a:1', dedupe: { id: 'b', time: 0 } })]] : DROP));
+    ? ['c2', [stored(1, 'a', { id: '1@a:1', dedupe: { id: 'a', time: 0 } }), stored(2, 'b', { id: '2@a:1', dedupe: { id: 'b', time: 0 } })]] : DROP));
   const client = await open(t, [first, second]);
   const seen: string[] = [];
   for await (const { text } of client.subscribe(['news', 'sport'], { from: 'earliest', limit: 5 })) seen.push(text);
@@ -131,10 +131,10 @@ t.test('what two brokers took of one retried publish is delivered once, and does
 });
 
 t.test('a batch of nothing but repeats is passed over', async (t) => {
-  const twice = [message(1, 'a', { id: '1@a:1', dedupe: { id: 'a', time: 0 } }), message(1, 'a', { id: '1@b:1', dedupe: { id: 'a', time: 0 } })];
+  const twice = [stored(1, 'a', { id: '1@a:1', dedupe: { id: 'a', time: 0 } }), stored(1, 'a', { id: '1@b:1', dedupe: { id: 'a', time: 0 } })];
   const broker = await FakeBroker.start(t, (args) => {
     const index = ['earliest', 'c1', 'c2'].indexOf(option(args, 'CURSOR')!);
-    return [`c${index + 1}`, [twice[index] ?? message(2, 'b')]];
+    return [`c${index + 1}`, [twice[index] ?? stored(2, 'b')]];
   });
   const client = await open(t, [broker]);
   const batches: string[][] = [];

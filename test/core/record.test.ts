@@ -1,7 +1,7 @@
 import t from 'tap';
 import { LAMPORT_MAX } from '../../brokers/core/lamport.ts';
 import {
-  BATCH_MESSAGES_MAX, batchBytes, compareRecords, lastLamport, lastSeq, makeOrigin, messagesOf, originAddress, parseDeps, parseLengths,
+  BATCH_MESSAGES_MAX, batchBytes, compareRecords, cutBatch, joinDrafts, lastLamport, lastSeq, makeOrigin, messagesOf, originAddress, parseDeps, parseLengths,
   parseMeta, parseOrigin, type RecordBatch, validateBatch,
 } from '../../brokers/core/record.ts';
 import { parseAddress } from '../../brokers/core/address.ts';
@@ -56,6 +56,21 @@ t.test('records are ordered by Lamport timestamp, then broker, then incarnation'
   ];
   t.strictSame([...ordered].reverse().sort(compareRecords), ordered);
   t.equal(compareRecords(ordered[3]!, { ...ordered[3]! }), 0);
+});
+
+t.test('cutBatch and joinDrafts undo each other', async (t) => {
+  const batch = specimenBatch();
+  t.equal(cutBatch(batch, 0, 3), batch, 'whole, it is the same');
+  for (const at of [1, 2]) {
+    const parts = [cutBatch(batch, 0, at), cutBatch(batch, at, 3)];
+    t.strictSame(parts.map(({ seq, lamport, count }) => [seq, lamport, count]), [[7, 41, at], [7 + at, 41 + at, 3 - at]]);
+    const { topic, count, time, lengths, meta, body } = batch;
+    const joined = joinDrafts(parts);
+    t.strictSame({ ...joined, meta: parseMeta(joined) }, { topic, count, time, lengths, meta: parseMeta({ ...batch, meta }), body });
+  }
+  const bare = specimenBatch({ meta: '' });
+  t.equal(cutBatch(bare, 1, 3).meta, '');
+  t.equal(joinDrafts([bare, bare]).meta, '');
 });
 
 t.test('messagesOf', async (t) => {

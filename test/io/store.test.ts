@@ -263,6 +263,60 @@ t.test('readRepeats and lastDeps: the newest', async (t) => {
   t.strictSame(await store.lastDeps(B, 9), []);
 });
 
+t.test('the vector at a position, and counts, are what a store in memory says', async (t) => {
+  const store = await open(t, temporaryFolder(t));
+  const random = new SeededRandom();
+  const rows = Array.from({ length: 120 }, () =>
+    [random.pick([A, A, B]), random.pick(['news', 'sport']), ...Array.from({ length: random.integer(1, 4) }, () => 'x')] as const);
+  const written = batches(rows).map((batch): StoredBatch => {
+    if (random.integer(0, 9) === 0) return { ...batch, lengths: '[]', body: Buffer.alloc(0) };
+    const keys = Array.from({ length: batch.count }, () => random.pick(['k', 'l', null]));
+    return {
+      ...batch, meta: random.integer(0, 3) === 0 ? '' : JSON.stringify({ keys }), repeats: random.integer(0, 3) > 0 ? '' : JSON.stringify({ [batch.count - 1]: [B, 1] }),
+    };
+  });
+  await store.append(written);
+  const memory = new MemoryStore(A);
+  await memory.append(written);
+  const wrong = new Set<string>();
+  for (let position = 0; position <= 121; position += 1) {
+    const [mine, theirs] = [await store.vectorAt(position), await memory.vectorAt(position)];
+    if (JSON.stringify([...mine].sort()) !== JSON.stringify([...theirs].sort())) wrong.add(`vector at ${position}`);
+    const after = random.integer(0, 119);
+    const query = {
+      topic: random.pick(['news', 'sport', 'x']), keys: random.pick([undefined, ['k'], ['k', 'l', 'm']]), after, until: random.integer(after, 120),
+      settled: new Map([[A, random.integer(0, 200)], [B, random.integer(0, 50)]]), batchesMax: random.pick([1, 7, 1000]),
+    };
+    if (JSON.stringify(await store.count(query)) !== JSON.stringify(await memory.count(query))) wrong.add(JSON.stringify(query));
+  }
+  t.strictSame([...wrong], []);
+});
+
+t.test('acknowledgements are kept by subscription, with the position up to which they hold', async (t) => {
+  const folder = temporaryFolder(t);
+  const store = await open(t, folder);
+  t.strictSame(await store.loadAcks(), { states: [], position: 0 });
+  await store.saveAcks({ states: [['a', '{"it\'s":1}'], ['b', '{}']], position: 7 }, []);
+  await store.saveAcks({ states: [['a', '{"x":2}']], position: 9 }, ['b', 'c']);
+  await store.close();
+  t.strictSame(await (await open(t, folder)).loadAcks(), { states: [['a', '{"x":2}']], position: 9 });
+});
+
+t.test('a file of the second version is taken over', async (t) => {
+  const folder = temporaryFolder(t);
+  const store = await open(t, folder);
+  await store.append(SPECIMENS);
+  await store.saveClock(77, 3);
+  await store.close();
+  const file = join(folder, 'broker.db');
+  await execute(file, 'DROP TABLE acknowledgements; ALTER TABLE broker DROP COLUMN acknowledged; PRAGMA user_version = 2');
+  const again = await open(t, folder);
+  t.match(again.state, { lamport: 77, term: 3, position: 5 });
+  await again.saveAcks({ states: [['a', '{}']], position: 5 }, []);
+  t.strictSame(await again.loadAcks(), { states: [['a', '{}']], position: 5 });
+  t.strictSame(await read(file, 'PRAGMA user_version'), [{ user_version: 3 }]);
+});
+
 t.test('a file of the first version is taken over', async (t) => {
   const folder = temporaryFolder(t);
   const store = await open(t, folder);
@@ -270,11 +324,12 @@ t.test('a file of the first version is taken over', async (t) => {
   await store.close();
   const file = join(folder, 'broker.db');
   await execute(file, 'DROP VIEW messages; DROP INDEX batches_with_repeats; ALTER TABLE batches DROP COLUMN repeats;'
+    + ' DROP TABLE acknowledgements; ALTER TABLE broker DROP COLUMN acknowledged;'
     + ' CREATE VIEW messages AS SELECT 1; PRAGMA user_version = 1');
   const again = await open(t, folder);
   t.strictSame((await again.readAfter(0, undefined, ALL)).batches.map(({ repeats }) => repeats), ['', '', '', '', '']);
   t.equal((await read(file, 'SELECT payload FROM messages')).length, 9);
-  t.strictSame(await read(file, 'PRAGMA user_version'), [{ user_version: 2 }]);
+  t.strictSame(await read(file, 'PRAGMA user_version'), [{ user_version: 3 }]);
 });
 
 t.test('an append that cannot be stores nothing of itself, and the store goes on', async (t) => {
@@ -402,9 +457,9 @@ t.test('a file that cannot be used is refused and left as it is, byte for byte',
   const mine = join(made, 'broker.db');
   const foreign = join(temporaryFolder(t), 'foreign.db');
   await execute(foreign, "CREATE TABLE recipes (name TEXT); INSERT INTO recipes VALUES ('soup')");
-  await execute(mine, 'PRAGMA user_version = 3');
+  await execute(mine, 'PRAGMA user_version = 4');
   const cases: [name: string, bytes: Buffer, message: RegExp][] = [
-    ['newer version', readFileSync(mine), /broker\.db has version 3, this broker reads up to 2; use a newer broker$/],
+    ['newer version', readFileSync(mine), /broker\.db has version 4, this broker reads up to 3; use a newer broker$/],
     ['no database', Buffer.alloc(8192, 'Dear diary. '), /broker\.db is not an SQLite database$/],
     ['a few bytes', Buffer.from('xy'), /broker\.db is not an SQLite database$/],
     ['of another program', readFileSync(foreign), /broker\.db is an SQLite file of another program$/],

@@ -8,7 +8,7 @@
 import { type Address } from '../../brokers/core/address.ts';
 import { RumormillError } from '../../brokers/core/error.ts';
 import { makeOrigin, type Origin, type StoredBatch } from '../../brokers/core/record.ts';
-import type { FoundId, LamportPlace, LiveCount, Page, RangeQuery, Store, StoreState } from '../../brokers/core/runtime.ts';
+import type { AckCheckpoint, CountQuery, FoundId, LamportPlace, LiveCount, Page, RangeQuery, Store, StoreState } from '../../brokers/core/runtime.ts';
 import type { Stamp } from '../../brokers/core/subscription.ts';
 import type { Vector } from '../../brokers/core/version-vector.ts';
 import { MemoryStore } from '../support/memory-store.ts';
@@ -183,6 +183,22 @@ class DiskStore implements Store {
 
   readRepeats(limit: number): Promise<StoredBatch[]> {
     return this.#read(() => this.#disk.data.readRepeats(limit));
+  }
+
+  vectorAt(position: number): Promise<Vector> {
+    return this.#read(() => this.#disk.data.vectorAt(position));
+  }
+
+  count(query: CountQuery): Promise<{ messages: number; through: number }> {
+    return this.#read(() => this.#disk.data.count(query));
+  }
+
+  saveAcks(checkpoint: AckCheckpoint, gone: readonly string[]): Promise<void> {
+    return this.#write(() => this.#disk.data.saveAcks(checkpoint, gone));
+  }
+
+  loadAcks(): Promise<AckCheckpoint> {
+    return this.#read(() => this.#disk.data.loadAcks());
   }
 
   readTopics(after: string, limit: number): Promise<string[]> {

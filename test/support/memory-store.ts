@@ -7,7 +7,7 @@ import { assert, type RumormillError } from '../../brokers/core/error.ts';
 import {
   BATCH_MESSAGES_MAX, batchBytes, lastLamport, lastSeq, type Origin, parseDeps, parseLengths, parseMeta, parseRepeats, type StoredBatch,
 } from '../../brokers/core/record.ts';
-import type { FoundId, LamportPlace, LiveCount, Page, RangeQuery, Store, StoreState } from '../../brokers/core/runtime.ts';
+import type { AckCheckpoint, CountQuery, FoundId, LamportPlace, LiveCount, Page, RangeQuery, Store, StoreState } from '../../brokers/core/runtime.ts';
 import type { Stamp } from '../../brokers/core/subscription.ts';
 import type { Vector } from '../../brokers/core/version-vector.ts';
 
@@ -20,6 +20,8 @@ export class MemoryStore implements Store {
   /** What the next appends fail with, one after another. */
   readonly failures: RumormillError[] = [];
   reads = 0;
+  readonly acks = new Map<string, string>();
+  acksPosition = 0;
   #gate: Promise<void> | undefined;
   #lamport = 0; // of the newest record
   readonly #vector = new Map<Origin, number>();
@@ -33,6 +35,8 @@ export class MemoryStore implements Store {
     const copy = new MemoryStore(this.origin);
     copy.#insert(this.batches);
     copy.clocks.push(...this.clocks.slice(-1));
+    for (const [subscription, state] of this.acks) copy.acks.set(subscription, state);
+    copy.acksPosition = this.acksPosition;
     return copy;
   }
 
@@ -124,6 +128,34 @@ export class MemoryStore implements Store {
 
   async readRepeats(limit: number): Promise<StoredBatch[]> {
     return this.batches.filter(({ repeats }) => repeats !== '').slice(-limit);
+  }
+
+  async vectorAt(position: number): Promise<Vector> {
+    return new Map(this.batches.slice(0, position).map((batch) => [batch.origin, lastSeq(batch)]));
+  }
+
+  async count({ topic, keys, after, until, settled, batchesMax }: CountQuery): Promise<{ messages: number; through: number }> {
+    const all = this.batches.slice(after, until).filter((batch) => batch.topic === topic);
+    const counted = all.slice(0, batchesMax);
+    let messages = 0;
+    for (const batch of counted) {
+      const [copies, names] = [parseRepeats(batch), parseMeta(batch).keys];
+      for (let index = 0; index < parseLengths(batch).length; index += 1) {
+        const isWanted = keys === undefined || keys.includes(names?.[index] ?? null!);
+        if (isWanted && !copies.has(index) && batch.seq + index > (settled.get(batch.origin) ?? 0)) messages += 1;
+      }
+    }
+    return { messages, through: counted.length < batchesMax ? until : counted.at(-1)!.position };
+  }
+
+  async saveAcks({ states, position }: AckCheckpoint, gone: readonly string[]): Promise<void> {
+    for (const [subscription, state] of states) this.acks.set(subscription, state);
+    for (const subscription of gone) this.acks.delete(subscription);
+    this.acksPosition = position;
+  }
+
+  async loadAcks(): Promise<AckCheckpoint> {
+    return { states: [...this.acks], position: this.acksPosition };
   }
 
   async readTopics(after: string, limit: number): Promise<string[]> {

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { RumormillError } from '../../brokers/core/error.ts';
 import { type Message, messagesOf } from '../../brokers/core/record.ts';
-import { decodeMessage, encodeMessage, text } from '../../brokers/wire/message.ts';
+import { decodeMessage, decodeSlice, encodeMessage, encodeSlice, text } from '../../brokers/wire/message.ts';
 import { type Reply, ReplyParser } from '../../brokers/wire/reply-parser.ts';
 import { encodeReply } from '../../brokers/wire/resp.ts';
 import { specimenBatch } from '../support/record.ts';
@@ -51,4 +51,33 @@ t.test('text', async (t) => {
   t.equal(text('a'), 'a');
   t.equal(text(Buffer.from('é')), 'é');
   for (const wrong of [undefined, null, 7, ['a'], new RumormillError('ERR', 'x')]) t.throws(() => text(wrong), { code: 'PROTOCOL' });
+});
+
+t.test('batches: every cut of one, with any of its messages left out, is decoded to the messages that are left', async (t) => {
+  const batch = specimenBatch();
+  const all = messagesOf(batch);
+  for (let from = 0; from < 3; from += 1) {
+    for (let to = from + 1; to <= 3; to += 1) {
+      for (const skipped of [[], [from]]) {
+        const parser = new ReplyParser();
+        parser.push(encodeReply(encodeSlice({ batch, from, to, skipped })));
+        const expected = all.slice(from, to).filter((_, index) => !skipped.includes(from + index));
+        t.strictSame(plain(decodeSlice(parser.next()!)), plain(expected), `${from} to ${to} without ${skipped.join()}`);
+      }
+    }
+  }
+});
+
+function plain(messages: readonly Message[]): unknown[] {
+  return messages.map((message) => ({ ...message, payload: [...message.payload] }));
+}
+
+t.test('what is no batch is a PROTOCOL error', async (t) => {
+  const good: Reply[] = ['h:1/000000000000', 'news', 41, 7, '[1]', '', Buffer.from('x'), []];
+  t.equal(decodeSlice(good).length, 1);
+  for (const [at, wrong] of [[0, 'nobody'], [1, 7], [2, 'x'], [3, null], [4, '['], [5, '{'], [6, 'x'], [7, 'x']] as const) {
+    t.throws(() => decodeSlice(good.with(at, wrong)), { code: 'PROTOCOL' }, `element ${at}`);
+  }
+  t.throws(() => decodeSlice(good.slice(0, 7)), { code: 'PROTOCOL' });
+  t.throws(() => decodeSlice('news'), { code: 'PROTOCOL' });
 });

@@ -1,0 +1,137 @@
+/**
+ * PULLs of one subscription: served one at a time, in the order in which they came.
+ *
+ * A PULL that finds nothing stays (core/long-poll.ts) until a commit, a lease that has run out or its deadline wakes the line; the one behind it waits too, since
+ * there is nothing for anybody. A PULL is in the long-poll from the beginning, so that nothing that comes while it is looked after is missed.
+ */
+import type { Cancellation } from './commands/command.ts';
+import { messageOf } from './core/error.ts';
+import type { LongPoll, Waiter } from './core/long-poll.ts';
+import type { Message } from './core/record.ts';
+import type { Clock } from './core/runtime.ts';
+
+export interface PullRequest {
+  readonly consumer: string;
+  readonly count: number;
+  readonly blockMs: number;
+}
+
+/** A message with its lease. */
+export interface Delivery {
+  readonly token: string;
+  /** Which delivery of the message it is, from 1 on. */
+  readonly deliveries: number;
+  readonly message: Message;
+}
+
+/** A PULL that is not answered. */
+export interface Pull extends Waiter, PullRequest {
+  topics: readonly string[];
+  isOver: boolean;
+  wake(): void;
+  answer(deliveries: Delivery[]): void;
+  fail(error: unknown): void;
+}
+
+export interface PullLineRuntime {
+  readonly clock: Clock;
+  readonly waiters: LongPoll<Pull>;
+  /** What a PULL gets, leased to it; empty where there is nothing, or it is over. */
+  fill(pull: Pull): Promise<Delivery[]>;
+  storeFailed(error: unknown): void;
+}
+
+export class PullLine {
+  readonly #runtime: PullLineRuntime;
+  readonly #pulls = new Set<Pull>();
+  #isServing = false;
+  #isWoken = false;
+
+  constructor(runtime: PullLineRuntime) {
+    this.#runtime = runtime;
+  }
+
+  get size(): number {
+    return this.#pulls.size;
+  }
+
+  *consumers(): Iterable<string> {
+    for (const { consumer } of this.#pulls) yield consumer;
+  }
+
+  /** @param topics under which what it waits for is stored */
+  add(request: PullRequest, topics: readonly string[], cancellation: Cancellation): Promise<Delivery[]> {
+    const { clock, waiters } = this.#runtime;
+    if (cancellation.cancelled) return Promise.resolve([]);
+    return new Promise((resolve, reject) => {
+      const end = (): void => {
+        pull.isOver = true;
+        cancellation.onCancel = undefined;
+        this.#pulls.delete(pull);
+        waiters.remove(pull);
+      };
+      const pull: Pull = {
+        ...request, topics, deadline: clock.now() + request.blockMs, isOver: false,
+        wake: () => this.wake(),
+        answer: (deliveries) => {
+          end();
+          resolve(deliveries);
+        },
+        fail: (error) => {
+          end();
+          reject(error instanceof Error ? error : new Error(messageOf(error)));
+        },
+      };
+      cancellation.onCancel = () => pull.answer([]);
+      this.#pulls.add(pull);
+      waiters.add(pull);
+      this.wake();
+    });
+  }
+
+  /** There may be something for whoever waits, or somebody's time is up. */
+  wake(): void {
+    this.#isWoken = true;
+    if (!this.#isServing && this.#pulls.size > 0) void this.#serve();
+  }
+
+  /** What they wait for is stored under other topics now. */
+  retarget(topics: readonly string[]): void {
+    for (const pull of this.#pulls) {
+      this.#runtime.waiters.remove(pull);
+      pull.topics = topics;
+      this.#runtime.waiters.add(pull);
+    }
+  }
+
+  /** Whoever waits gets the error, or nothing. */
+  close(error: Error | undefined): void {
+    for (const pull of [...this.#pulls]) {
+      if (error === undefined) pull.answer([]);
+      else pull.fail(error);
+    }
+  }
+
+  async #serve(): Promise<void> {
+    const { clock, fill, storeFailed } = this.#runtime;
+    this.#isServing = true;
+    try {
+      while (this.#isWoken) {
+        this.#isWoken = false;
+        for (const pull of this.#pulls) {
+          const deliveries = await fill(pull);
+          if (pull.isOver) continue;
+          if (deliveries.length === 0) break;
+          pull.answer(deliveries);
+        }
+      }
+      const now = clock.now();
+      for (const pull of this.#pulls) if (pull.deadline <= now) pull.answer([]);
+    } catch (error) {
+      storeFailed(error);
+      this.close(error instanceof Error ? error : new Error(messageOf(error)));
+    } finally {
+      this.#isServing = false;
+    }
+  }
+}

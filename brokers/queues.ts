@@ -1,0 +1,247 @@
+/**
+ * The subscriptions that are at home here: what their commands do, what wakes their PULLs, and their way to the next home.
+ *
+ * A subscription costs nothing before its first PULL but its state (acknowledger.ts), which every broker has. A commit is work only for
+ * those with a PULL that waits for one of its topics.
+ */
+import { Acknowledger } from './acknowledger.ts';
+import type { Cancellation } from './commands/command.ts';
+import { decodeHandover, encodeHandover } from './core/handover.ts';
+import { messageOf, RumormillError } from './core/error.ts';
+import type { Handover } from './homes.ts';
+import { originTag } from './core/lease-token.ts';
+import type { HandedLease, LeaseEntry } from './core/leases.ts';
+import { LongPoll } from './core/long-poll.ts';
+import type { TopicNames } from './core/catalog.ts';
+import { isBefore, type Subscription } from './core/subscription.ts';
+import type { Origin, StoredBatch } from './core/record.ts';
+import type { Delivery, Pull, PullRequest } from './pull-line.ts';
+import { type QueueRuntime, SubscriptionQueue } from './subscription-queue.ts';
+
+/** What is known of the catalog (brokers/metadata.ts). */
+export interface Subscriptions extends TopicNames {
+  /** The same object until something of it changes. */
+  subscription(name: string): Subscription | undefined;
+  subscriptions(): Iterable<Subscription>;
+  /** Drops a transient subscription. */
+  forget(name: string): void;
+}
+
+export interface QueuesRuntime extends Omit<QueueRuntime, 'acknowledger' | 'waiters' | 'originOf' | 'catalog'> {
+  readonly catalog: Subscriptions;
+}
+
+/** What `describe` says beside what the catalog knows. */
+export interface QueueStatus {
+  readonly subscription: Subscription;
+  readonly backlog: number;
+  readonly inFlight: number;
+  readonly delayed: number;
+  readonly deadLettered: number;
+  readonly redelivered: number;
+  readonly consumers: number;
+  readonly rivalRecords: number;
+}
+
+export interface PendingLease {
+  /** `<lamport>@<host:port>`; undefined where only a former home knows it. */
+  readonly id: string | undefined;
+  readonly consumer: string;
+  readonly deliveries: number;
+  readonly remainingMs: number;
+  readonly state: 'leased' | 'delayed';
+}
+
+interface Handed {
+  readonly leases: readonly HandedLease[];
+  readonly at: number;
+}
+
+export class Queues {
+  readonly #runtime: QueuesRuntime;
+  readonly #acknowledger: Acknowledger;
+  readonly #waiters = new LongPoll<Pull>();
+  readonly #queues = new Map<string, SubscriptionQueue>();
+  readonly #handed = new Map<string, Handed[]>(); // to subscriptions that nobody has asked for here
+  readonly #transientSince = new Map<string, number>(); // when nobody had asked for them
+  readonly #origins = new Map<string, Origin>(); // by tag
+  #isClosed = false;
+
+  constructor(runtime: QueuesRuntime) {
+    this.#runtime = runtime;
+    this.#acknowledger = new Acknowledger({
+      ...runtime,
+      subscription: (name) => runtime.catalog.subscription(name),
+      merged: (name, origin) => {
+        const queue = this.#queues.get(name);
+        if (queue !== undefined && origin !== runtime.log.origin) queue.counts.rivalRecords += 1;
+      },
+    });
+  }
+
+  /** Takes up what earlier lives of this broker knew. To be called when the catalog is known, before anything else. */
+  restore(): Promise<void> {
+    return this.#acknowledger.restore();
+  }
+
+  /** How many PULLs wait. */
+  get waiting(): number {
+    return this.#waiters.size;
+  }
+
+  // What commands do: each is for a subscription that is at home here. @throws RumormillError NOTFOUND
+
+  async pull(name: string, request: PullRequest, cancellation: Cancellation): Promise<Delivery[]> {
+    const queue = this.#queue(name);
+    return this.#isClosed ? [] : queue.pull(request, cancellation);
+  }
+
+  /** How many tokens were good; settles when that is on disk. */
+  async acknowledge(name: string, tokens: readonly string[]): Promise<number> {
+    return this.#queue(name).acknowledge(tokens);
+  }
+
+  negativeAcknowledge(name: string, tokens: readonly string[], delayMs: number | undefined): number {
+    return this.#queue(name).negativeAcknowledge(tokens, delayMs);
+  }
+
+  extend(name: string, tokens: readonly string[], ms: number): number {
+    return this.#queue(name).extend(tokens, ms);
+  }
+
+  async purge(name: string): Promise<number> {
+    return this.#queue(name).purge();
+  }
+
+  async describe(name: string): Promise<QueueStatus> {
+    const queue = this.#queue(name);
+    const { counts } = queue.leases;
+    const backlog = await queue.backlog();
+    return { subscription: queue.subscription, backlog, inFlight: counts.leased, delayed: counts.delayed, consumers: queue.consumers, ...queue.counts };
+  }
+
+  /** What is leased or delayed: origin by origin, as it was delivered first. */
+  pending(name: string, count: number): PendingLease[] {
+    const now = this.#runtime.clock.now();
+    const pending: PendingLease[] = [];
+    for (const entry of this.#queue(name).leases.all()) {
+      const { state, consumer, deliveries, dueAt } = entry;
+      if (pending.length >= count) break;
+      if (state !== 'leased' && state !== 'delayed') continue;
+      pending.push({ id: idOf(entry), consumer, deliveries, remainingMs: Math.max(0, Math.round(dueAt - now)), state });
+    }
+    return pending;
+  }
+
+  // What happens to them
+
+  /** Batches are on disk. The catalog has learned of them. */
+  committed(batches: readonly StoredBatch[]): void {
+    this.#acknowledger.committed(batches);
+    if (this.#waiters.size === 0) return;
+    for (const pull of this.#waiters.woken(new Set(batches.map(({ topic }) => topic)))) pull.wake();
+  }
+
+  tick(now: number): void {
+    for (const pull of this.#waiters.expire(now)) pull.wake();
+    for (const queue of this.#queues.values()) queue.tick(now);
+    this.#acknowledger.tick(now);
+    this.#expireTransient(now);
+  }
+
+  /** Something of the catalog is not as it was. */
+  catalogChanged(): void {
+    const { catalog, clock } = this.#runtime;
+    this.#acknowledger.catalogChanged();
+    for (const [name, queue] of this.#queues) {
+      const subscription = catalog.subscription(name);
+      if (subscription !== undefined && !isBefore(queue.subscription.since, subscription.since)) queue.configure(subscription);
+      else this.#drop(name, queue, `subscription ${JSON.stringify(name)} is not what it was`);
+    }
+    for (const { name, settings } of catalog.subscriptions()) {
+      if (settings.transient && !this.#transientSince.has(name)) this.#transientSince.set(name, clock.now());
+    }
+  }
+
+  /**
+   * Drops what is not served here any more; who waits for it fails with MOVED. Settles when nothing of it is on its way to the disk.
+   * @returns what was leased of each, for its next home
+   */
+  async giveUp(serves: (subscription: string) => boolean): Promise<Handover[]> {
+    const { clock, catalog } = this.#runtime;
+    for (const name of this.#handed.keys()) if (!serves(name)) this.#handed.delete(name);
+    const leaving = [...this.#queues].filter(([name]) => !serves(name));
+    for (const [name, queue] of leaving) this.#drop(name, queue, `subscription ${JSON.stringify(name)} has another home now`);
+    for (const { name, settings } of [...catalog.subscriptions()]) if (settings.transient && !serves(name)) this.#forget(name);
+    for (const [, queue] of leaving) await this.#acknowledger.idle(queue.ledger);
+    return leaving.map(([name, { leases }]) => ({ subscription: name, leases: encodeHandover(leases.all(), clock.now()) })).filter(({ leases }) => leases !== '');
+  }
+
+  /** A subscription is at home here now; this is what its former home had leased. */
+  takeOver({ subscription, leases }: Handover): void {
+    const { clock, limits, logger } = this.#runtime;
+    try {
+      const handed = { leases: decodeHandover(leases, { leasesMax: limits.leasesMax, remainingMsMax: limits.delayMsMax }), at: clock.now() };
+      const queue = this.#queues.get(subscription);
+      if (queue !== undefined) queue.adopt(handed.leases, handed.at);
+      else this.#handed.set(subscription, [...(this.#handed.get(subscription) ?? []), handed]);
+    } catch (error) {
+      logger.warn('leases of a former home not understood, ignored', { subscription, reason: messageOf(error) });
+    }
+  }
+
+  /** Nobody is served any more; whoever waits gets what there is at the end of a wait. What was accepted is on its way to the disk then. */
+  close(): void {
+    this.#isClosed = true;
+    for (const queue of this.#queues.values()) queue.close();
+    this.#acknowledger.flush();
+  }
+
+  /** Keeps what is done, so that the next life need not read it from the log. */
+  checkpoint(): Promise<void> {
+    return this.#acknowledger.checkpoint();
+  }
+
+  /** @throws RumormillError NOTFOUND */
+  #queue(name: string): SubscriptionQueue {
+    const known = this.#queues.get(name);
+    if (known !== undefined) return known;
+    const subscription = this.#runtime.catalog.subscription(name);
+    if (subscription === undefined) throw new RumormillError('NOTFOUND', `subscription ${JSON.stringify(name)}`);
+    const queue = new SubscriptionQueue({ ...this.#runtime, acknowledger: this.#acknowledger, waiters: this.#waiters, originOf: (tag) => this.#originOf(tag) }, subscription);
+    this.#queues.set(name, queue);
+    for (const { leases, at } of this.#handed.get(name) ?? []) queue.adopt(leases, at);
+    this.#handed.delete(name);
+    return queue;
+  }
+
+  #drop(name: string, queue: SubscriptionQueue, reason: string): void {
+    this.#queues.delete(name);
+    queue.close(new RumormillError('MOVED', reason));
+  }
+
+  #forget(name: string): void {
+    this.#transientSince.delete(name);
+    this.#runtime.catalog.forget(name);
+  }
+
+  /** Those that nobody has used for as long as a lease runs. */
+  #expireTransient(now: number): void {
+    for (const [name, since] of this.#transientSince) {
+      const subscription = this.#runtime.catalog.subscription(name);
+      if (subscription?.settings.transient !== true) this.#transientSince.delete(name);
+      else if ((this.#queues.get(name)?.idleMs(now) ?? now - since) >= subscription.settings.visibilityMs) this.#forget(name);
+    }
+  }
+
+  #originOf(tag: string): Origin | undefined {
+    const known = this.#origins.get(tag);
+    if (known !== undefined) return known;
+    for (const [origin] of this.#runtime.log.vector.entries()) this.#origins.set(originTag(origin), origin);
+    return this.#origins.get(tag);
+  }
+}
+
+function idOf({ source, origin, seq }: LeaseEntry): string | undefined {
+  return source && `${source.lamport + seq - source.seq}@${origin.slice(0, origin.lastIndexOf('/'))}`;
+}

@@ -1,0 +1,349 @@
+/**
+ * One subscription at its home: who waits for its messages, what is leased to whom, what is done.
+ *
+ * A PULL gets what is to be delivered again first, then what is new, as stored. A message is leased in the same turn in which its PULL is answered: whatever had to be
+ * read from the disk was read before, and a PULL that has something does not wait for more.
+ */
+import type { Acknowledger, Ledger } from './acknowledger.ts';
+import { Backlog, type BacklogRuntime } from './backlog.ts';
+import type { Cancellation } from './commands/command.ts';
+import { DeadLetters } from './dead-letters.ts';
+import type { RumormillError } from './core/error.ts';
+import { decodeToken, encodeToken, lifeOf } from './core/lease-token.ts';
+import { type HandedLease, type LeaseEntry, Leases, type LeasePolicy, type Source, tokenOf } from './core/leases.ts';
+import type { LongPoll } from './core/long-poll.ts';
+import type { Message, Origin } from './core/record.ts';
+import { Routes } from './core/routes.ts';
+import type { Clock, Logger } from './core/runtime.ts';
+import type { Binding, Subscription } from './core/subscription.ts';
+import { type Delivery, type Pull, PullLine, type PullRequest } from './pull-line.ts';
+
+export interface QueueRuntime extends BacklogRuntime {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly acknowledger: Acknowledger;
+  readonly waiters: LongPoll<Pull>;
+  /** The origin that has a tag, if a record of it is stored here. */
+  originOf(tag: string): Origin | undefined;
+  storeFailed(error: unknown): void;
+}
+
+/** Since this broker became the subscription's home. */
+export interface QueueCounts {
+  deadLettered: number;
+  redelivered: number;
+  /** Acknowledgement records of another home. */
+  rivalRecords: number;
+}
+
+export class SubscriptionQueue {
+  readonly counts: QueueCounts = { deadLettered: 0, redelivered: 0, rivalRecords: 0 };
+  readonly leases: Leases;
+  readonly ledger: Ledger;
+  readonly #runtime: QueueRuntime;
+  readonly #backlog: Backlog;
+  readonly #deadLetters: DeadLetters;
+  readonly #life: number;
+  readonly #line: PullLine;
+  readonly #consumers = new Map<string, number>(); // when each pulled last
+  #subscription: Subscription;
+  #routes: Routes;
+  #usedAt: number;
+  #floorAt = 0; // when the next may be
+  #flooredPosition = 0;
+  #acksSinceFloor = 0;
+
+  constructor(runtime: QueueRuntime, subscription: Subscription) {
+    this.#runtime = runtime;
+    this.#subscription = subscription;
+    this.#life = lifeOf(subscription);
+    this.#routes = new Routes(subscription.bindings);
+    this.#usedAt = runtime.clock.now();
+    this.ledger = runtime.acknowledger.ledger(subscription);
+    this.leases = new Leases(runtime.log.instance, this.#policy());
+    this.#backlog = new Backlog(runtime, this.ledger, this.#routes);
+    this.#line = new PullLine({ ...runtime, fill: (pull) => this.#fill(pull) });
+    this.#deadLetters = new DeadLetters({
+      ...runtime, leases: this.leases, backlog: this.#backlog, counts: this.counts,
+      subscription: () => this.#subscription,
+      settle: (entries) => this.#settle(entries, []),
+      revived: () => this.wake(),
+    });
+  }
+
+  get subscription(): Subscription {
+    return this.#subscription;
+  }
+
+  /** Who waits, or has pulled within the time for which a lease runs. */
+  get consumers(): number {
+    const since = this.#runtime.clock.now() - this.#subscription.settings.visibilityMs;
+    for (const [consumer, at] of this.#consumers) if (at < since) this.#consumers.delete(consumer);
+    for (const consumer of this.#line.consumers()) this.#consumers.set(consumer, this.#runtime.clock.now());
+    return this.#consumers.size;
+  }
+
+  /** How long nobody has pulled, waited or held a lease, ms. */
+  idleMs(now: number): number {
+    if (this.#line.size > 0 || this.leases.counts.leased > 0) this.#usedAt = now;
+    return now - this.#usedAt;
+  }
+
+  pull(request: PullRequest, cancellation: Cancellation): Promise<Delivery[]> {
+    const { clock, limits } = this.#runtime;
+    const now = clock.now();
+    this.#usedAt = now;
+    this.#consumers.delete(request.consumer); // so that the oldest stand first
+    this.#consumers.set(request.consumer, now);
+    if (this.#consumers.size > limits.consumersMax) this.#consumers.delete(this.#consumers.keys().next().value!);
+    return this.#line.add(request, [...this.#routes.topics], cancellation);
+  }
+
+  /** There may be something for whoever waits. */
+  wake(): void {
+    this.#line.wake();
+  }
+
+  /** How many tokens were good; settles when what they name is done, on disk. @throws RumormillError DISKFULL or CLOSING: then all is as before */
+  async acknowledge(tokens: readonly string[]): Promise<number> {
+    const now = this.#runtime.clock.now();
+    const entries: LeaseEntry[] = [];
+    const others = new Map<string, readonly [Origin, number]>(); // of an earlier home's leases
+    for (const text of tokens) {
+      const token = decodeToken(this.#life, text);
+      const origin = token && this.#runtime.originOf(token.tag);
+      if (token === undefined || origin === undefined) continue;
+      const entry = this.leases.get(origin, token.seq);
+      if (entry !== undefined) {
+        if (!this.leases.isGood(entry, token, now)) continue;
+        this.leases.settle(entry);
+        entries.push(entry);
+      } else if (token.instance !== this.#runtime.log.instance && this.#mayBeOpen(origin, token.seq)) others.set(`${token.tag} ${token.seq}`, [origin, token.seq]);
+    }
+    if (entries.length + others.size > 0) await this.#settle(entries, [...others.values()]);
+    return entries.length + others.size;
+  }
+
+  /** How many tokens were good. */
+  negativeAcknowledge(tokens: readonly string[], delayMs: number | undefined): number {
+    const now = this.#runtime.clock.now();
+    const entries = this.#good(tokens, now);
+    for (const entry of entries) this.leases.fail(entry, now, delayMs);
+    this.#failed(entries);
+    this.wake();
+    return entries.length;
+  }
+
+  /** How many tokens were good: their leases run for so long from now on. */
+  extend(tokens: readonly string[], ms: number): number {
+    const now = this.#runtime.clock.now();
+    const entries = this.#good(tokens, now);
+    for (const entry of entries) this.leases.extend(entry, ms, now);
+    return entries.length;
+  }
+
+  /** Drops everything that is stored now. Returns how many messages waited to be delivered, for the first time or again. */
+  async purge(): Promise<number> {
+    const { log, acknowledger } = this.#runtime;
+    const [until, vector] = [log.position, log.vector.snapshot()];
+    const count = await this.backlog();
+    await new Promise<void>((resolve, reject) => {
+      const ids = this.#routes.starts.map(({ id }) => id);
+      acknowledger.gather(this.ledger, (state) => state.raise(ids, vector), (error) => (error === undefined ? resolve() : reject(error)));
+    });
+    for (const entry of [...this.leases.all()]) if ((vector.get(entry.origin) ?? 0) >= entry.seq) this.leases.remove(entry);
+    this.#backlog.skipTo(until);
+    this.wake();
+    return count;
+  }
+
+  /** How many messages wait to be delivered, for the first time or again. */
+  async backlog(): Promise<number> {
+    const fresh = await this.#backlog.count(this.#runtime.log.position);
+    const { ready, failed } = this.leases.counts;
+    return Math.max(0, fresh + ready + failed - this.leases.unplaced);
+  }
+
+  /** What a former home had leased. @param at when it was told */
+  adopt(leases: readonly HandedLease[], at: number): void {
+    for (const lease of leases) {
+      const isStored = (this.#runtime.log.vector.get(lease.origin)) >= lease.seq;
+      if (isStored && this.leases.size < this.#runtime.limits.leasesMax && !this.ledger.isPending(lease.origin, lease.seq)) this.leases.adopt(lease, at);
+    }
+  }
+
+  /** The catalog says something else of it now. */
+  configure(subscription: Subscription): void {
+    if (subscription === this.#subscription) return;
+    const before = shapeOf(this.#subscription.bindings);
+    this.#subscription = subscription;
+    this.leases.policy = this.#policy();
+    if (shapeOf(subscription.bindings) === before) return;
+    this.#routes = new Routes(subscription.bindings);
+    this.#flooredPosition = 0;
+    for (const entry of [...this.leases.all()]) if (entry.source !== undefined && !this.#routes.topics.has(entry.source.topic)) this.leases.remove(entry);
+    this.#backlog.configure(this.#routes);
+    this.#line.retarget([...this.#routes.topics]);
+    this.wake();
+  }
+
+  tick(now: number): void {
+    if ((this.leases.nextDue ?? Infinity) <= now) {
+      this.#failed(this.leases.expire(now));
+      this.wake();
+    }
+    this.#deadLetters.tick();
+    this.#backlog.tick();
+    const isDue = now >= this.#floorAt || this.#acksSinceFloor >= this.#runtime.limits.floorAcks;
+    if (isDue && this.ledger.done.size > 0) void this.#raiseFloor(now);
+  }
+
+  /** Nobody is served any more: whoever waits gets the error, or nothing. */
+  close(error?: RumormillError): void {
+    this.#line.close(error);
+  }
+
+  #policy(): LeasePolicy {
+    const { visibilityMs, maxDeliveries, backoffMs } = this.#subscription.settings;
+    return { visibilityMs, maxDeliveries, backoffMs, backoffMsMax: this.#runtime.limits.backoffMsMax };
+  }
+
+  /** What a PULL gets, leased; empty where there is nothing, or it is over. */
+  async #fill(pull: Pull): Promise<Delivery[]> {
+    const { clock, limits } = this.#runtime;
+    const deliveries: Delivery[] = [];
+    let bytes = 0;
+    const hasRoom = (message: Message): boolean => deliveries.length === 0 || bytes + message.payload.length <= limits.replyBytesMax;
+    const deliver = (entry: LeaseEntry, message: Message): void => {
+      bytes += message.payload.length;
+      deliveries.push({ token: encodeToken(this.#life, tokenOf(entry)), deliveries: entry.deliveries, message });
+    };
+    const redeliver = (entry: LeaseEntry, message: Message): void => {
+      this.counts.redelivered += 1;
+      this.leases.again(entry, pull.consumer, clock.now());
+      deliver(entry, message);
+    };
+    this.#failed(this.leases.expire(clock.now()));
+    for (let entry = this.leases.nextReady; entry !== undefined && deliveries.length < pull.count; entry = this.leases.nextReady) {
+      const message = this.#backlog.again(entry.source!, entry.seq - entry.source!.seq);
+      if (message instanceof Promise) {
+        if (deliveries.length > 0) return deliveries;
+        await message;
+        if (pull.isOver) return [];
+      } else if (message === undefined) this.leases.remove(entry);
+      else if (hasRoom(message)) redeliver(entry, message);
+      else return deliveries;
+    }
+    while (deliveries.length < pull.count) {
+      const next = this.#backlog.next((origin, seq, source) => this.#isTaken(origin, seq, source));
+      if (next === 'end') break;
+      if (next === 'pause' || next instanceof Promise) {
+        if (deliveries.length > 0) break;
+        await (next === 'pause' ? new Promise<void>((resolve) => clock.defer(resolve)) : next);
+        if (pull.isOver) return [];
+        continue;
+      }
+      const { source, index, message } = next;
+      const handed = this.leases.get(source.origin, source.seq + index); // that has run out
+      if (!hasRoom(message) || (handed === undefined && this.leases.size >= limits.leasesMax)) break;
+      this.#backlog.advance();
+      if (handed !== undefined) redeliver(handed, message);
+      else this.#deliverFirst(source, index, message, pull.consumer, deliver);
+    }
+    return deliveries;
+  }
+
+  #deliverFirst(source: Source, index: number, message: Message, consumer: string, deliver: (entry: LeaseEntry, message: Message) => void): void {
+    const { maxDeliveries } = this.#subscription.settings;
+    const attempts = maxDeliveries === null ? 0 : this.ledger.done.attempts(source.origin, source.seq + index);
+    if (maxDeliveries !== null && attempts >= maxDeliveries) this.#deadLetters.add([this.leases.exhausted(source, index, attempts)]);
+    else deliver(this.leases.lease(source, index, attempts, consumer, this.#runtime.clock.now()), message);
+  }
+
+  /** Whether a message that the reader comes to has been delivered. One that was handed over gets its place. */
+  #isTaken(origin: Origin, seq: number, source: Source): boolean {
+    const entry = this.leases.get(origin, seq);
+    if (entry === undefined) return false;
+    if (entry.source === undefined) {
+      this.leases.place(entry, source);
+      if (entry.state === 'failed') this.#failed([entry]);
+    }
+    return entry.state !== 'ready';
+  }
+
+  /** Deliveries have failed: notes how many, where that counts, and sees to those that were the last. */
+  #failed(entries: readonly LeaseEntry[]): void {
+    if (entries.length === 0 || this.#subscription.settings.maxDeliveries === null) return;
+    this.#runtime.acknowledger.gather(this.ledger, (state) => {
+      for (const { origin, seq, deliveries } of entries) state.fail(origin, seq, deliveries);
+    });
+    this.#deadLetters.add(entries.filter(({ state }) => state === 'failed'));
+  }
+
+  /** The entries of those tokens that are good, each once. */
+  #good(tokens: readonly string[], now: number): LeaseEntry[] {
+    const entries = new Set<LeaseEntry>();
+    for (const text of tokens) {
+      const token = decodeToken(this.#life, text);
+      const origin = token && this.#runtime.originOf(token.tag);
+      const entry = token && origin && this.leases.get(origin, token.seq);
+      if (entry !== undefined && this.leases.isGood(entry, token!, now)) entries.add(entry);
+    }
+    return [...entries];
+  }
+
+  /** Whether a message that was leased by an earlier home, and not by this one, may not be done yet. */
+  #mayBeOpen(origin: Origin, seq: number): boolean {
+    if ((this.#runtime.log.vector.get(origin)) < seq || this.ledger.isPending(origin, seq)) return false;
+    return !this.ledger.done.isDone(origin, seq, this.#routes.starts);
+  }
+
+  /** Messages are done. Settles when that is on disk. */
+  #settle(entries: readonly LeaseEntry[], others: readonly (readonly [Origin, number])[]): Promise<void> {
+    const { acknowledger, repeats, limits } = this.#runtime;
+    return new Promise((resolve, reject) => {
+      const change = (state: Ledger['done']): void => {
+        for (const [origin, seq] of [...entries.map((entry) => [entry.origin, entry.seq] as const), ...others]) {
+          state.add(origin, seq);
+          for (const copy of repeats.copies(origin, seq)) state.add(copy.origin, copy.seq);
+        }
+      };
+      acknowledger.gather(this.ledger, change, (error) => {
+        const wasFull = this.leases.size >= limits.leasesMax;
+        for (const entry of entries) {
+          if (error === undefined) this.leases.remove(entry);
+          else this.leases.unsettle(entry);
+        }
+        this.#acksSinceFloor += entries.length;
+        if (wasFull) this.wake();
+        if (error === undefined) resolve();
+        else reject(error);
+      });
+    });
+  }
+
+  /** Everything stored before the first message that is not done is done: says so, and the exceptions below need not be kept. */
+  async #raiseFloor(now: number): Promise<void> {
+    const { log, store, limits, acknowledger, storeFailed } = this.#runtime;
+    this.#floorAt = now + limits.floorMs;
+    this.#acksSinceFloor = 0;
+    const position = Math.min(this.#backlog.position, (this.leases.lowest ?? Infinity) - 1);
+    if (position <= this.#flooredPosition) return;
+    this.#flooredPosition = position;
+    const starts = this.#routes.starts;
+    try {
+      const vector = position >= log.position ? log.vector.snapshot() : await store.vectorAt(position);
+      const risen = new Map([...vector].filter(([origin, seq]) => starts.some(({ id }) => this.ledger.done.floor(id, origin) < seq)));
+      acknowledger.gather(this.ledger, (state) => state.raise(starts.map(({ id }) => id), risen), (error) => {
+        if (error !== undefined) this.#flooredPosition = 0;
+      });
+    } catch (error) {
+      storeFailed(error);
+    }
+  }
+}
+
+/** Of bindings, what the queue works with, as text. */
+function shapeOf(bindings: readonly Binding[]): string {
+  return JSON.stringify(bindings.map(({ storedTopics, key, starts }) => [storedTopics, key, starts.map(({ id }) => id)]));
+}
