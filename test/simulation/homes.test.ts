@@ -133,3 +133,26 @@ t.test('while no home can be reached the answer is TRYAGAIN after the stated tim
   await world.until('a view', () => low.broker.status()['members'] === 2);
   t.match(await ask(world, client, 'PULL', 'work'), 'NOTFOUND subscription "work"');
 });
+
+t.test('in a mesh that is larger than its fan-out, commands find their way to the home and back', async (t) => {
+  const world = await World.start(SEED, 12, { fanout: 2 });
+  await world.until('everybody is a member', () => world.machines.every(({ broker }) => broker.status()['members'] === 12));
+  const clients: VirtualClient[] = [];
+  for (const machine of world.machines) clients.push(await world.client(machine));
+  t.equal(await ask(world, clients[0]!, 'TOPIC', 'CREATE', 'jobs'), 'OK');
+  const names = Array.from({ length: 12 }, (_, index) => `work-${index}`);
+  for (const name of names) {
+    t.equal(await ask(world, clients[0]!, 'SUBSCRIPTION', 'CREATE', name, 'FROM', 'earliest'), 'OK');
+    t.equal(await ask(world, clients[0]!, 'BIND', name, 'jobs'), 'OK');
+  }
+  await ask(world, clients[0]!, 'PUBLISH', 'jobs', 'one');
+  await world.converged();
+  const homes = new Set<unknown>();
+  for (const [index, name] of names.entries()) {
+    const reply = await ask(world, clients[index]!, 'SUBSCRIPTION', 'GET', name) as unknown[];
+    homes.add(reply[reply.indexOf('home') + 1]);
+    t.strictSame(pulled(await ask(world, clients[(index + 5) % 12]!, 'PULL', name, 'BLOCK', 5000)), [['one', 1]], name);
+  }
+  t.ok(homes.size > 4, `${homes.size} homes`);
+  t.ok(world.machines.every(({ broker }) => Number(broker.status()['links']) < 11), 'it is no full mesh');
+});
