@@ -277,11 +277,13 @@ export class Broker {
   async #stop(): Promise<void> {
     await this.#listener?.close();
     this.readers.close();
+    this.#mesh.homes.errands.close();
     this.queues.close();
     await this.#mesh.hurry();
     await this.#log.idle();
     await this.#sessionsDone();
     this.#timer?.cancel();
+    await this.#mesh.homes.leave();
     this.#mesh.close();
     await this.queues.checkpoint();
     try {

@@ -15,6 +15,7 @@ import { nats } from './nats.ts';
 import { makePlan, type Plan } from './plan.ts';
 import { publishLocal, publishQuorum } from './publishing.ts';
 import { catchUp, endToEnd, fanOut, idleWaiters, keepUp, replay } from './reading.ts';
+import { queue } from './queue.ts';
 import { redis } from './redis.ts';
 import { Report } from './report.ts';
 
@@ -28,6 +29,7 @@ const SCENARIOS: Readonly<Record<string, (plan: Plan) => Promise<void>>> = {
   replay,
   'catch-up': catchUp,
   waiters: idleWaiters,
+  queue,
 };
 const SLOW = 'publish-1k'; // left out of a quick run, unless it is asked for
 const PICTURE = 'publish, 100 B';

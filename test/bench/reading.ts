@@ -171,7 +171,7 @@ export async function idleWaiters(plan: Plan): Promise<void> {
 }
 
 /** Stores so many messages. @returns how many there are */
-async function fill(brokers: Brokers, messages: number): Promise<number> {
+export async function fill(brokers: Brokers, messages: number): Promise<number> {
   const before = await brokers.stored();
   const { acked } = await publish(brokers.publishing, { ...LOAD, messages });
   await assertStored(brokers, before, acked);
@@ -184,6 +184,6 @@ async function waiters(brokers: readonly BrokerProcess[]): Promise<number> {
 }
 
 /** Memory that a process has, as Linux tells it. */
-function residentKiB({ pid }: BrokerProcess): number {
+export function residentKiB({ pid }: BrokerProcess): number {
   return Number(/^VmRSS:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]);
 }

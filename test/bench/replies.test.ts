@@ -1,5 +1,5 @@
 import t from 'tap';
-import { type AckCounter, NatsCounter, RespCounter } from './replies.ts';
+import { type AckCounter, LeaseReader, NatsCounter, RespCounter } from './replies.ts';
 
 /** Acknowledgements of a text that comes in chunks of `size` bytes. */
 function count(counter: AckCounter, text: string, size: number): number {
@@ -25,6 +25,17 @@ t.test('replies to POLL give their messages and the cursor of the last', async (
     const counter = new RespCounter();
     t.equal(count(counter, text, size), 0, 'integers in arrays are no acknowledgements');
     t.strictSame([counter.replies, counter.messages, counter.cursor], [3, 3, 'c3'], `in chunks of ${size}`);
+  }
+});
+
+t.test('replies to PULL give their tokens, those to ACK how many were good', async (t) => {
+  const message = '*6\r\n$3\r\n1@a\r\n$1\r\nt\r\n:1\r\n$-1\r\n*2\r\n$1\r\nn\r\n$1\r\nv\r\n$5\r\n*9\r\n:\r\n';
+  const lease = (token: string): string => `*3\r\n$2\r\n${token}\r\n:7\r\n${message}`;
+  const text = `*2\r\n${lease('t1')}${lease('t2')}:5\r\n*0\r\n*1\r\n${lease('t3')}:6\r\n`;
+  for (let size = 1; size <= text.length; size += 1) {
+    const reader = new LeaseReader();
+    t.equal(count(reader, text, size), 11, `in chunks of ${size}`);
+    t.strictSame([reader.replies, reader.tokens.map(String)], [5, ['$2\r\nt1\r\n', '$2\r\nt2\r\n', '$2\r\nt3\r\n']]);
   }
 });
 

@@ -82,6 +82,62 @@ export class RespCounter implements AckCounter {
   }
 }
 
+/** What a consumer needs of replies: of PULL the tokens, of ACK how many were good. */
+export class LeaseReader {
+  /** Of the replies to PULL so far, until somebody takes them away: each as a RESP bulk string, to be sent back as it is. */
+  tokens: Buffer[] = [];
+  /** Whole replies so far. */
+  replies = 0;
+  #rest: Buffer | undefined;
+  #left: number[] = []; // elements still to come, of each array that is begun
+
+  /** @returns the sum of the integers that were replies. @throws Error where the server reports one */
+  take(chunk: Buffer): number {
+    const bytes = this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk]);
+    let at = 0;
+    let integers = 0;
+    for (;;) {
+      let end = at + 1;
+      while (end < bytes.length && bytes[end] !== CR) end += 1;
+      if (end + 1 >= bytes.length) break;
+      const type = bytes[at];
+      let next = end + 2;
+      if (type === DOLLAR) {
+        const length = number(bytes, at + 1, end);
+        if (length >= 0) next += length + 2;
+        if (next > bytes.length) break;
+        if (this.#left.length === 2 && this.#left[1] === 3) this.tokens.push(Buffer.from(bytes.subarray(at, next)));
+        this.#ended();
+      } else if (type === STAR) {
+        const length = number(bytes, at + 1, end);
+        if (length > 0) this.#left.push(length);
+        else this.#ended();
+      } else if (type === MINUS) {
+        throw new Error(`the server answers ${bytes.toString('utf8', at + 1, Math.min(end, at + ERROR_CHARS))}`);
+      } else {
+        if (type === COLON && this.#left.length === 0) integers += number(bytes, at + 1, end);
+        this.#ended();
+      }
+      at = next;
+    }
+    this.#rest = at < bytes.length ? bytes.subarray(at) : undefined;
+    return integers;
+  }
+
+  /** An element has ended, and with it every array of which it is the last. */
+  #ended(): void {
+    while (this.#left.length > 0) {
+      const left = this.#left.at(-1)! - 1;
+      if (left > 0) {
+        this.#left[this.#left.length - 1] = left;
+        return;
+      }
+      this.#left.pop();
+    }
+    this.replies += 1;
+  }
+}
+
 /** Counts JetStream's PubAcks, which come as messages to the connection's reply subject. */
 export class NatsCounter implements AckCounter {
   readonly #pong: () => void;

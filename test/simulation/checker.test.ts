@@ -99,7 +99,7 @@ function kinds(changes: Partial<History>): string[] {
 
 function history(changes: Partial<History> = {}): History {
   return {
-    brokers: [A, B, C], publications, subscriptions: [subscription(deliveries)], disks: writes, terms: [], incidents: [],
+    brokers: [A, B, C], publications, subscriptions: [subscription(deliveries)], disks: writes, terms: [], views: [], queues: undefined, incidents: [],
     records: new Map([[A, ['q', 'a']], [B, ['q', 'a']], [C, ['q', 'a']]]),
     coordinators: [A, B, C].map((broker) => ({ broker, coordinator: C, term: 4 })),
     ...changes,
@@ -129,7 +129,7 @@ function replaced(disk: Address, at: number): DiskEvent {
 
 function publication(payload: string, broker: Address, outcome: Attempt['outcome'], changes: Partial<Publication> & { endedAt?: number } = {}): Publication {
   const { endedAt = 50, ...rest } = changes;
-  return { topic: 'news', payload, acks: 'local', dedupeId: null, question: null, attempts: [{ broker, sentAt: 1, endedAt, outcome }], ...rest };
+  return { topic: 'news', key: null, payload, acks: 'local', dedupeId: null, question: null, attempts: [{ broker, sentAt: 1, endedAt, outcome }], ...rest };
 }
 
 function delivery(payload: string, lamport: number, taker: Address, changes: Partial<Delivery> = {}): Delivery {

@@ -9,6 +9,7 @@ import { type Address, compareAddresses } from '../../brokers/core/address.ts';
 import type { Attempt, Delivery, History, Publication, Subscription } from './history.ts';
 import { type Entry, Ledger, nameOf } from './ledger.ts';
 import { HOLDS } from './limits.ts';
+import { checkQueues, type QueueCounts } from './queue-checker.ts';
 import type { TermEvent } from './world.ts';
 
 export interface Violation {
@@ -28,6 +29,8 @@ export interface Verdict {
     /** Answers that a subscriber got before their questions, because the broker that took the answer had not got the question yet. */
     answeredAhead: number;
   };
+  /** What consumers did; undefined in a run without queues. */
+  readonly queues: QueueCounts | undefined;
 }
 
 /** What a publisher may be told, beside an acknowledgement. The last three it tells itself. */
@@ -37,12 +40,13 @@ const NOTHING_STORED = ['DISKFULL', 'CLOSING', 'UNREACHABLE'];
 export function check(history: History): Verdict {
   const checker = new Checker(history);
   checker.run();
-  return { violations: checker.violations, counts: checker.counts };
+  return { violations: checker.violations, counts: checker.counts, queues: checker.queues };
 }
 
 class Checker {
   readonly violations: Violation[] = [];
   readonly counts = { excused: 0, dropped: 0, twice: 0, answeredAhead: 0 };
+  queues: QueueCounts | undefined;
   readonly #history: History;
   readonly #ledger: Ledger;
   readonly #questions: ReadonlyMap<string, string>; // by answer, payloads both
@@ -62,11 +66,15 @@ class Checker {
     for (const subscription of subscriptions) this.#checkSubscription(subscription);
     this.#checkConvergence();
     this.#checkTerms();
+    if (this.#history.queues === undefined) return;
+    const { violations, counts } = checkQueues(this.#history, this.#history.queues, this.#ledger);
+    this.violations.push(...violations);
+    this.queues = counts;
   }
 
   #checkPublication(publication: Publication): void {
     const { payload, dedupeId, acks, attempts, question } = publication;
-    const copies = this.#ledger.byPayload.get(payload) ?? [];
+    const copies = (this.#ledger.byPayload.get(payload) ?? []).filter(({ deadLetter }) => deadLetter === null);
     const kept = copies.filter((entry) => !this.#ledger.superseded.has(entry));
     const origins = new Set(kept.map(({ origin }) => origin));
     if (kept.length > 1) this.counts.twice += 1;
@@ -99,9 +107,13 @@ class Checker {
   }
 
   #checkUnexpected(): void {
-    const expected = new Set(this.#history.publications.map(({ topic, payload }) => `${topic} ${payload}`));
-    for (const { topic, payload } of this.#ledger.entries.values()) {
-      if (!expected.has(`${topic} ${payload}`)) this.#violated('unexpected', `${payload} in ${topic}, which nobody published`);
+    const { publications, queues } = this.#history;
+    const named = (topic: string, payload: string): string => `${queues?.aliases.get(topic) ?? topic} ${payload}`; // whichever of its names a topic was called by
+    const expected = new Set(publications.map(({ topic, payload }) => named(topic, payload)));
+    const payloads = new Set(publications.map(({ payload }) => payload));
+    for (const { topic, payload, deadLetter } of this.#ledger.entries.values()) {
+      const isExpected = deadLetter === null ? topic.startsWith('$') || expected.has(named(topic, payload)) : payloads.has(payload);
+      if (!isExpected) this.#violated('unexpected', `${payload} in ${topic}, which nobody published`);
     }
   }
 

@@ -71,8 +71,9 @@ export class Faults {
     const { time } = this.#world;
     await time.sleep(this.#dice.integer(0, Math.max(0, end - time.now - FAULT_MIN_MS)));
     const lastsMs = Math.min(end - time.now, this.#dice.integer(FAULT_MIN_MS, this.#dice.pick([500, 3000, 14_000])));
-    if (!(await this.#inflict(kind, lastsMs))) return;
-    this.counts[kind] += 1;
+    const over = this.#world.disturb();
+    if (await this.#inflict(kind, lastsMs)) this.counts[kind] += 1;
+    over();
   }
 
   /** False where it could not happen, because the broker was down already. */

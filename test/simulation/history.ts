@@ -6,11 +6,13 @@ import type { AckLevel } from '../../brokers/config.ts';
 import type { Address } from '../../brokers/core/address.ts';
 import type { Vector } from '../../brokers/core/version-vector.ts';
 import type { DiskEvent } from './disk.ts';
-import type { Incident, TermEvent } from './world.ts';
+import type { QueueHistory } from './queue-history.ts';
+import type { Incident, TermEvent, ViewEvent } from './world.ts';
 
 /** A message that a publisher wants published; its payload names it. With a dedupe id it may be tried more than once. */
 export interface Publication {
   readonly topic: string;
+  readonly key: string | null;
   readonly payload: string;
   readonly acks: AckLevel;
   readonly dedupeId: string | null;
@@ -57,6 +59,10 @@ export interface History {
   /** Everything that happened to the disks, in order. */
   readonly disks: readonly DiskEvent[];
   readonly terms: readonly TermEvent[];
+  /** Which views brokers began to use. */
+  readonly views: readonly ViewEvent[];
+  /** Undefined in a run without queues. */
+  readonly queues: QueueHistory | undefined;
   readonly incidents: readonly Incident[];
   /** The records of each disk in the end, in an order that is the same on all. */
   readonly records: ReadonlyMap<Address, readonly string[]>;

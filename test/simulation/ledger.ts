@@ -6,7 +6,7 @@
  * before it (4), and a record's Lamport timestamp is above those of its causes.
  */
 import type { Address } from '../../brokers/core/address.ts';
-import { messagesOf, type Origin, originAddress, type StoredBatch } from '../../brokers/core/record.ts';
+import { type HeaderList, messagesOf, type Origin, originAddress, type StoredBatch } from '../../brokers/core/record.ts';
 import { covers, type Vector } from '../../brokers/core/version-vector.ts';
 import type { DiskEvent } from './disk.ts';
 import { HOLDS } from './limits.ts';
@@ -18,7 +18,10 @@ export interface Entry {
   readonly id: string; // <lamport>@<host:port>
   readonly lamport: number;
   readonly topic: string;
+  readonly key: string | null;
   readonly payload: string;
+  /** What its headers say of the message of which it is a dead letter. */
+  readonly deadLetter: { readonly subscription: string; readonly id: string; readonly deliveries: string } | null;
   readonly dedupeId: string | null;
   /** What its origin had stored before it. */
   readonly causes: Vector;
@@ -82,8 +85,8 @@ export class Ledger {
     if (isOwn && batch.lamport <= state.lamport) this.#violated('clock', `${name} has Lamport timestamp ${batch.lamport}, its causes have ${state.lamport}`);
     for (const [index, message] of messagesOf(batch).entries()) {
       const entry: Entry = {
-        origin: batch.origin, seq: batch.seq + index, id: message.id, lamport: message.lamport, topic: batch.topic,
-        payload: Buffer.from(message.payload).toString(), dedupeId: message.dedupe?.id ?? null, causes, heldBy: new Map(), isOn: new Map(),
+        origin: batch.origin, seq: batch.seq + index, id: message.id, lamport: message.lamport, topic: batch.topic, key: message.key,
+        payload: Buffer.from(message.payload).toString(), deadLetter: deadLetterOf(message.headers), dedupeId: message.dedupe?.id ?? null, causes, heldBy: new Map(), isOn: new Map(),
       };
       this.#note(entry, disk, at, isOwn);
     }
@@ -135,4 +138,10 @@ export function nameOf(origin: Origin, seq: number): string {
 
 function contentOf({ lamport, topic, payload, dedupeId }: Entry): string {
   return JSON.stringify([lamport, topic, payload, dedupeId]);
+}
+
+function deadLetterOf(headers: HeaderList): Entry['deadLetter'] {
+  const values = new Map(Array.from({ length: headers.length / 2 }, (_, index) => [headers[2 * index]!, headers[2 * index + 1]!]));
+  const [subscription, id, deliveries] = ['subscription', 'id', 'deliveries'].map((name) => values.get(`dead-letter-${name}`));
+  return subscription === undefined ? null : { subscription, id: id ?? '', deliveries: deliveries ?? '' };
 }

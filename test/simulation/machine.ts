@@ -24,11 +24,13 @@ export class Machine {
   #life: Life | undefined;
   #broker: Broker | undefined;
   #stopping: Promise<void> | undefined;
+  #up: (() => void) | undefined; // ends the disturbance that its absence is
 
   constructor(world: World, address: Address) {
     this.#world = world;
     this.address = address;
     this.disk = new VirtualDisk(address, world.time, world.random, world.diskLog);
+    this.#up = world.disturb();
   }
 
   get isRunning(): boolean {
@@ -76,7 +78,8 @@ export class Machine {
     });
     if (life.isOver) return;
     this.#broker = broker;
-    this.#world.started(this.address, Number(broker.status()['term']));
+    this.#up?.();
+    this.#world.started(this.address, Number(broker.status()['term']), Buffer.from(broker.readers.latestCursor().instance, 'hex').toString('base64url'));
     broker.stopped.catch((error: unknown) => {
       const full = error instanceof RumormillError && error.code === 'DISKFULL'; // it could not save its clock when it was told to stop
       if (!full && this.#life === life) this.#world.incident(this.address, `stopped: ${String(error)}`);
@@ -99,6 +102,7 @@ export class Machine {
     const { broker } = this;
     const life = this.#life;
     this.#broker = undefined;
+    this.#up = this.#world.disturb();
     try {
       await new Promise<void>((resolve, reject) => life?.run(() => broker.stop().then(resolve, reject)));
     } catch (error) {
@@ -146,6 +150,7 @@ export class Machine {
 
   #end(): void {
     const life = this.#life;
+    if (this.#broker !== undefined) this.#up = this.#world.disturb();
     this.#life = this.#broker = this.#stopping = undefined;
     if (life === undefined) return;
     life.end();

@@ -11,7 +11,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'acknowledges before the commit',
     patches: [
-      ['host.js', `named: (batch) => {\n                if (acks === 'none')`, `named: (batch) => {\n                if (acks === 'none' || acks === 'local')`],
+      ['host.js', `named: ({ lamport }) => {\n                if (acks === 'none')`, `named: ({ lamport }) => {\n                if (acks === 'none' || acks === 'local')`],
       ['host.js', `if (acks !== 'none')\n                    this.#acknowledge(`, `if (acks !== 'none' && acks !== 'local')\n                    this.#acknowledge(`],
     ],
   },

@@ -5,12 +5,14 @@ import { SeededRandom } from '../support/random.ts';
 import { check, type Verdict } from './checker.ts';
 import { Faults } from './faults.ts';
 import type { History } from './history.ts';
+import { Queues } from './queues.ts';
 import { Workload } from './workload.ts';
 import { World } from './world.ts';
 
 const RAGE_MS = [12_000, 28_000] as const;
 const CONVERGE_MS = 60_000; // after the last fault; a broker redials within seconds
 const SETTLE_MS = 1000; // for what was acknowledged with `none` and is not written yet
+const QUEUES_PERCENT = 50; // of the runs
 const LOOK_MS = 100; // between looks whether all is quiet
 
 export interface RunOptions {
@@ -40,29 +42,44 @@ export async function runSeed(options: RunOptions): Promise<Report> {
   const brokers = options.brokers ?? dice.pick([3, 3, 3, 3, 4, 5]);
   const world = new World(seed, brokers);
   const workload = new Workload(world);
-  const faults = new Faults(world, workload.hosts);
+  const queues = dice.integer(1, 100) <= QUEUES_PERCENT ? new Queues(world, workload.hosts.length, workload.publications, dice.integer(0, 1) === 0) : undefined;
+  const isAlone = dice.integer(0, 1) === 0;
+  const faults = new Faults(world, [...workload.hosts, ...(queues?.hosts ?? [])]);
   const onRejection = (reason: unknown): void => world.time.fail(reason);
   process.on('unhandledRejection', onRejection);
   let peaceAt = 0;
   try {
     await Promise.all(world.machines.map((machine) => world.of(machine.start())));
-    const working = workload.run();
+    await queues?.setUp();
+    const working = Promise.all([workload.run(), queues?.run()]);
     await world.of(faults.rage(dice.integer(...RAGE_MS)), Infinity);
     peaceAt = world.time.now;
     world.heal();
     workload.end();
+    queues?.end();
     await world.of(working);
     await quiet(world);
     await world.of(workload.catchUp());
+    if (queues !== undefined) {
+      await world.of(queues.drain(), Infinity);
+      await quiet(world);
+      await queues.inspect();
+    }
+  } catch (error) {
+    world.incident('run', error instanceof Error ? (error.stack ?? error.message) : String(error));
+  }
+  const calmMs = faults.calmMs + world.time.now - peaceAt;
+  const history = historyOf(world, workload, queues);
+  try {
+    if (isAlone && world.incidents.length === 0) await queues?.alone();
   } catch (error) {
     world.incident('run', error instanceof Error ? (error.stack ?? error.message) : String(error));
   } finally {
     process.off('unhandledRejection', onRejection);
   }
-  const history = historyOf(world, workload);
   return {
     ...check(history), seed, brokers, history, lines: world.history, faults: faults.counts, disks: sum(world.machines.map(({ disk }) => disk.counts)),
-    network: world.network.counts, virtualMs: world.time.now, calmMs: faults.calmMs + world.time.now - peaceAt, events: world.time.steps,
+    network: world.network.counts, virtualMs: world.time.now, calmMs, events: world.time.steps,
   };
 }
 
@@ -75,14 +92,15 @@ async function quiet(world: World): Promise<void> {
   world.note('run', 'did not become quiet');
 }
 
-function historyOf(world: World, workload: Workload): History {
-  const { machines, diskLog, terms, incidents } = world;
+function historyOf(world: World, workload: Workload, queues: Queues | undefined): History {
+  const { machines, diskLog, terms, views, incidents } = world;
   for (const machine of machines) if (!machine.isRunning) world.incident(machine.address, 'does not run in the end');
   return {
     brokers: machines.map(({ address }) => address),
     publications: workload.publications,
     subscriptions: workload.subscriptions,
-    disks: diskLog, terms, incidents,
+    disks: diskLog, terms, views, incidents,
+    queues: queues?.history(),
     records: new Map(machines.map((machine) => [machine.address, machine.records()])),
     coordinators: world.running.map(({ address, broker }) => ({ broker: address, coordinator: broker.coordinator, term: Number(broker.status()['term']) })),
   };

@@ -25,5 +25,6 @@ t.test(`nothing that was promised is broken, whatever goes wrong: ${RUNS} seeds 
   }
   t.comment(summary.text((performance.now() - startedAt) / 1000));
   for (const [kind, count] of Object.entries(summary.faults)) t.ok(count > 0, `${kind} did happen`);
+  for (const [what, count] of Object.entries(summary.queues)) t.ok(count > 0, `queues: ${what}`);
   t.ok(summary.calm >= 0.25, 'at least a quarter of each run was free of faults');
 });

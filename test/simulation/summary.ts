@@ -1,16 +1,17 @@
 /** What a batch of runs did, in numbers: a batch in which some fault never happened proves nothing about it. */
 import { ACK_LEVELS } from '../../brokers/config.ts';
+import type { QueueCounts } from './queue-checker.ts';
 import { type Report, sum } from './run.ts';
 
 export class Summary {
-  readonly #reports: Pick<Report, 'faults' | 'disks' | 'network' | 'counts' | 'virtualMs' | 'calmMs' | 'events'>[] = [];
+  readonly #reports: Pick<Report, 'faults' | 'disks' | 'network' | 'counts' | 'queues' | 'virtualMs' | 'calmMs' | 'events'>[] = [];
   readonly #outcomes: Record<string, Record<string, number>> = Object.fromEntries(ACK_LEVELS.map((level) => [level, { acknowledged: 0 }]));
   #deliveries = 0;
   #failed = 0;
 
   add(report: Report): void {
-    const { faults, disks, network, counts, virtualMs, calmMs, events, history } = report;
-    this.#reports.push({ faults, disks, network, counts, virtualMs, calmMs, events }); // without the history, which is large
+    const { faults, disks, network, counts, queues, virtualMs, calmMs, events, history } = report;
+    this.#reports.push({ faults, disks, network, counts, queues, virtualMs, calmMs, events }); // without the history, which is large
     if (report.violations.length > 0) this.#failed += 1;
     for (const { deliveries } of history.subscriptions) this.#deliveries += deliveries.length;
     for (const { acks, attempts } of history.publications) {
@@ -25,6 +26,11 @@ export class Summary {
   /** How often each kind of fault happened. */
   get faults(): Report['faults'] {
     return sum(this.#reports.map(({ faults }) => faults));
+  }
+
+  /** What consumers did. */
+  get queues(): QueueCounts {
+    return sum(this.#reports.flatMap(({ queues }) => (queues === undefined ? [] : [queues])));
   }
 
   /** The least part of a run's virtual time that was free of faults. */
@@ -43,6 +49,7 @@ export class Summary {
       `network     ${listed(sum(this.#reports.map(({ network }) => network)))}`,
       ...ACK_LEVELS.map((level) => `ACKS ${level.padEnd(6)} ${listed(this.#outcomes[level]!)}`),
       `deliveries  ${this.#deliveries}; ${listed(sum(this.#reports.map(({ counts }) => counts)))}`,
+      `queues      in ${this.#reports.filter(({ queues }) => queues !== undefined).length} runs; ${listed(this.queues)}`,
     ].join('\n');
   }
 }

@@ -1,71 +1,21 @@
 /**
  * Publishers and subscribers of a run, each a process on a host of its own that speaks the bare protocol and writes down what it did and got.
  *
- * A publisher goes to another broker where its own does not answer; what bears a dedupe id it tries again there. A subscriber long-polls and goes
- * from broker to broker with its cursor, at random and when its broker is gone. Some subscribers answer what they read, on another
- * broker too, so that there is an order of cause and effect to check.
+ * A subscriber long-polls and goes from broker to broker with its cursor, at random and when its broker is gone. Some subscribers answer what they
+ * read, on another broker too, so that there is an order of cause and effect to check.
  */
-import { ACK_LEVELS, type AckLevel } from '../../brokers/config.ts';
 import { decodeCursor } from '../../brokers/core/cursor.ts';
 import { RumormillError } from '../../brokers/core/error.ts';
 import { decodeMessage, text } from '../../brokers/wire/message.ts';
 import type { Reply } from '../../brokers/wire/reply-parser.ts';
-import { SeededRandom } from '../support/random.ts';
-import { VirtualClient } from './client.ts';
+import { Caller, codeOf, LOST } from './caller.ts';
 import type { Delivery, Publication, Subscription } from './history.ts';
-import type { Machine } from './machine.ts';
+import { Publisher } from './publisher.ts';
 import type { World } from './world.ts';
 
 const TOPICS = ['news', 'sport', 'weather'];
 const [PUBLISHERS, SUBSCRIBERS] = [3, 4];
-const ATTEMPTS_MAX = 6; // with one dedupe id; well within the window in which brokers remember it
 const CATCH_UP_TRIES_MAX = 100;
-
-/** A client process: a connection with one broker at a time, chosen by its dice. */
-class Caller {
-  readonly host: string;
-  readonly world: World;
-  readonly dice: SeededRandom;
-  #machine: Machine;
-  #client: VirtualClient | undefined;
-
-  constructor(world: World, host: string, number: number) {
-    this.host = host;
-    this.world = world;
-    this.dice = new SeededRandom(Math.imul(world.seed, 1009) + number);
-    this.#machine = this.dice.pick(world.machines);
-  }
-
-  get machine(): Machine {
-    return this.#machine;
-  }
-
-  get isConnected(): boolean {
-    return this.#client !== undefined && !this.#client.isClosed;
-  }
-
-  /** Takes leave of its broker; the next one is another. */
-  hop(): void {
-    this.hangUp();
-    this.#machine = this.dice.pick(this.world.machines.filter((machine) => machine !== this.#machine));
-  }
-
-  hangUp(): void {
-    this.#client?.close();
-    this.#client = undefined;
-  }
-
-  /** @throws RumormillError UNREACHABLE */
-  async connect(): Promise<VirtualClient> {
-    if (this.#client === undefined || this.#client.isClosed) this.#client = await VirtualClient.connect(this.world, this.host, this.#machine);
-    return this.#client;
-  }
-
-  /** The host sleeps up to so long. */
-  rest(ms: number): Promise<void> {
-    return this.world.time.sleep(this.dice.integer(1, ms));
-  }
-}
 
 export class Workload {
   readonly publications: Publication[] = [];
@@ -127,67 +77,6 @@ export class Workload {
   }
 }
 
-class Publisher {
-  readonly caller: Caller;
-  readonly #name: string;
-  readonly #publications: Publication[];
-  #count = 0;
-
-  constructor(caller: Caller, name: string, publications: Publication[]) {
-    this.caller = caller;
-    this.#name = name;
-    this.#publications = publications;
-  }
-
-  /** Publishes some messages together, and again what bears an id and got no answer, until it does or patience ends. */
-  async publish(topic: string, count: number, question: Publication['question']): Promise<void> {
-    const { dice } = this.caller;
-    const acks = dice.pick(ACK_LEVELS);
-    const hasId = dice.integer(0, 2) === 0;
-    let waiting = Array.from({ length: count }, (): Publication => {
-      const name = `${this.#name}.${(this.#count += 1)}`;
-      const payload = question === null ? name : `${name} re ${question.payload.split(' ')[0]}`;
-      return { topic, payload, acks, dedupeId: hasId ? name : null, question, attempts: [] };
-    });
-    this.#publications.push(...waiting);
-    for (let tries = 1; waiting.length > 0; tries += 1) {
-      await this.#attempt(waiting, acks);
-      waiting = waiting.filter(({ attempts }) => typeof attempts.at(-1)!.outcome === 'string');
-      if (waiting.length > 0) this.caller.hop();
-      if (!hasId || tries === ATTEMPTS_MAX) return;
-      if (waiting.length > 0) await this.caller.rest(500);
-    }
-  }
-
-  async #attempt(publications: readonly Publication[], acks: AckLevel): Promise<void> {
-    const { caller } = this;
-    const timeoutMs = caller.dice.pick([200, 2000, 8000]);
-    const { now } = caller.world.time;
-    const attempts = publications.map(({ attempts }) => {
-      const attempt = { broker: caller.machine.address, sentAt: now, endedAt: Infinity, outcome: undefined };
-      attempts.push(attempt);
-      return attempts.at(-1)!;
-    });
-    const settle = (index: number, outcome: number | string): void => void Object.assign(attempts[index]!, { outcome, endedAt: caller.world.time.now });
-    let client: VirtualClient;
-    try {
-      client = await caller.connect();
-    } catch (error) {
-      for (const index of attempts.keys()) settle(index, codeOf(error));
-      return;
-    }
-    await Promise.all(publications.map(async ({ topic, payload, dedupeId, question }, index) => {
-      const options = [...(dedupeId === null ? [] : ['ID', dedupeId]), ...(question === null ? [] : ['LAMPORT', question.lamport])];
-      try {
-        const reply = await client.within(timeoutMs, 'PUBLISH', topic, payload, 'ACKS', acks, ...options);
-        settle(index, typeof reply === 'number' ? reply : codeOf(reply));
-      } catch (error) {
-        settle(index, codeOf(error));
-      }
-    }));
-  }
-}
-
 class Subscriber {
   readonly caller: Caller;
   readonly subscription: Subscription;
@@ -214,7 +103,7 @@ class Subscriber {
       reply = await client.within(blockMs + dice.pick([300, 3000]), 'POLL', ...subscription.topics, ...options);
       if (reply instanceof RumormillError) throw reply;
     } catch (error) {
-      if (!['UNREACHABLE', 'DISCONNECTED', 'TIMEOUT', 'CLOSING'].includes(codeOf(error))) world.incident(caller.host, `POLL: ${String(error)}`);
+      if (!LOST.includes(codeOf(error))) world.incident(caller.host, `POLL: ${String(error)}`);
       await caller.rest(200);
       caller.hop();
       return undefined;
@@ -247,9 +136,4 @@ class Subscriber {
     const { topic, lamport, payload } = decodeMessage(reply);
     await this.#answers!.publish(topic, 1, { payload: Buffer.from(payload).toString(), lamport });
   }
-}
-
-function codeOf(error: unknown): string {
-  if (error instanceof RumormillError) return error.code;
-  throw error;
 }

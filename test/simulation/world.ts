@@ -12,8 +12,10 @@ import { VirtualClient } from './client.ts';
 import type { DiskEvent } from './disk.ts';
 import { Machine } from './machine.ts';
 import { VirtualNetwork } from './network.ts';
+import type { Process } from './queue-history.ts';
 import { VirtualTime } from './time.ts';
 
+const AGREED_MS = 10_000; // in which everybody is linked and follows one coordinator and its view again, whatever happened
 const BOUND_MS = 60_000; // of virtual time, for what should come at once
 
 /** The election as it is seen from outside: a broker starts with a term, chooses a coordinator in one, or loses its disk and with it its term. */
@@ -24,6 +26,13 @@ export interface TermEvent {
   readonly term: number;
   /** Only of `chosen`. */
   readonly coordinator?: Address;
+}
+
+/** A broker begins to use a view of who shares the work. */
+export interface ViewEvent {
+  readonly broker: Address;
+  readonly at: number;
+  readonly members: readonly Address[];
 }
 
 /** What a broker should never do, whatever happens to it. */
@@ -45,7 +54,10 @@ export class World {
   readonly history: string[] = [];
   readonly diskLog: DiskEvent[] = [];
   readonly terms: TermEvent[] = [];
+  readonly views: ViewEvent[] = [];
+  readonly processes: Process[] = [];
   readonly incidents: Incident[] = [];
+  readonly #disturbances: { readonly from: number; to: number }[] = [];
   #clients = 0;
 
   /** @param count machines, `10.0.0.1:3000` and up, none of them running; each knows all the others */
@@ -84,16 +96,40 @@ export class World {
     if (event === 'coordinator chosen') {
       this.terms.push({ kind: 'chosen', broker, at: this.time.now, term: Number(fields['term']), coordinator: parseAddress(String(fields['coordinator'])) });
     }
+    if (event === 'view') this.views.push({ broker, at: this.time.now, members: String(fields['members']).split(' ') as Address[] });
     if (event === 'election started') this.terms.push({ kind: 'electing', broker, at: this.time.now, term: Number(fields['term']) });
     if (level === 'error' && !event.startsWith('disk full')) this.incident(broker, `${event} ${JSON.stringify(fields)}`);
   }
 
-  started(broker: Address, term: number): void {
+  /** @param tag of the process, as its lease tokens begin */
+  started(broker: Address, term: number, tag: string): void {
+    this.processes.push({ broker, tag, since: this.time.now });
     this.terms.push({ kind: 'started', broker, at: this.time.now, term });
   }
 
   diskReplaced(broker: Address): void {
     this.terms.push({ kind: 'replaced', broker, at: this.time.now, term: 0 });
+  }
+
+  /** Something is not as it should be, from now until the function that it returns is called. */
+  disturb(): () => void {
+    const disturbance = { from: this.time.now, to: Infinity };
+    this.#disturbances.push(disturbance);
+    return () => {
+      disturbance.to = this.time.now;
+    };
+  }
+
+  /** The times in which nothing was disturbed, nor had been for so long that everybody agreed on who is there. */
+  calms(): [from: number, to: number][] {
+    const calms: [number, number][] = [];
+    let from = 0;
+    for (const disturbance of this.#disturbances) { // in the order of their beginnings
+      if (disturbance.from > from) calms.push([from, disturbance.from]);
+      from = Math.max(from, disturbance.to + AGREED_MS);
+    }
+    if (from < this.time.now) calms.push([from, this.time.now]);
+    return calms;
   }
 
   /** Lets virtual time pass. */

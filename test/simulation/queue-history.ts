@@ -1,0 +1,90 @@
+/**
+ * What consumers, and those who make and remove subscriptions, leave behind for the checker: plain values, as in history.ts.
+ */
+import type { Address } from '../../brokers/core/address.ts';
+
+/** A subscription as the run makes it. */
+export interface Queue {
+  readonly name: string;
+  readonly bindings: readonly { readonly topic: string; readonly key: string | null }[];
+  readonly visibilityMs: number;
+  readonly maxDeliveries: number | null;
+  readonly deadLetter: string | null;
+}
+
+/** A PULL, and what came of it: how many messages, or the code of an error, or undefined while nothing came. */
+export interface Pull {
+  readonly queue: string;
+  readonly consumer: string;
+  readonly broker: Address; // which was asked
+  readonly sentAt: number;
+  endedAt: number; // Infinity while nothing came
+  outcome: number | string | undefined;
+}
+
+/** A message as PULL brought it. It was leased between `pull.sentAt` and `pull.endedAt`. */
+export interface Lease {
+  readonly pull: Pull;
+  readonly token: string;
+  readonly deliveries: number;
+  readonly id: string; // <lamport>@<host:port>
+  readonly topic: string;
+  readonly key: string | null;
+  readonly payload: string;
+}
+
+/** ACK, NACK or EXTEND of some leases, under the name of their queue or of another, and what came of it. */
+export interface Settlement {
+  readonly kind: 'ack' | 'nack' | 'extend';
+  readonly queue: string;
+  readonly leases: readonly Lease[];
+  readonly ms: number; // only of `extend`
+  readonly broker: Address;
+  readonly sentAt: number;
+  endedAt: number;
+  outcome: number | string | undefined;
+}
+
+/** A change of topics, subscriptions or bindings. */
+export interface Act {
+  readonly args: readonly string[];
+  readonly sentAt: number;
+  endedAt: number;
+  /** 'OK', or what stood in its way, or undefined while nothing came. */
+  outcome: string | undefined;
+}
+
+/** One process of a broker: leases bear its tag. */
+export interface Process {
+  readonly tag: string;
+  readonly broker: Address;
+  readonly since: number;
+}
+
+/** What one broker says in the end, when all is quiet. */
+export interface Catalog {
+  readonly broker: Address;
+  readonly topics: readonly string[];
+  readonly subscriptions: readonly string[];
+  readonly bindings: readonly string[];
+  /** By topic, `<id> <payload>` of all its messages. */
+  readonly messages: ReadonlyMap<string, readonly string[]>;
+}
+
+export interface QueueHistory {
+  readonly queues: readonly Queue[];
+  /** Topics that were renamed, to what they were called before. */
+  readonly aliases: ReadonlyMap<string, string>;
+  readonly pulls: readonly Pull[];
+  readonly leases: readonly Lease[];
+  readonly settlements: readonly Settlement[];
+  readonly acts: readonly Act[];
+  readonly processes: readonly Process[];
+  /** Times in which nothing was disturbed, and nothing had been for so long that all agreed. */
+  readonly calms: readonly (readonly [from: number, to: number])[];
+  /** Queues that could not be emptied in the end. */
+  readonly stuck: readonly string[];
+  readonly catalogs: readonly Catalog[];
+  /** What each broker delivers that is cut off from all others once everything was acknowledged. */
+  readonly leftovers: readonly { readonly broker: Address; readonly queue: string; readonly payload: string; readonly id: string }[];
+}

@@ -1,0 +1,268 @@
+/**
+ * Queues of a run: topics, subscriptions and bindings are made before the storms, publishers publish to them and consumers consume from them in the storms,
+ * and after them everything is consumed to its end, and every broker is asked what it knows.
+ *
+ * In some runs a topic is renamed, another one deleted and a subscription deleted, while everything else goes on.
+ */
+import { RumormillError } from '../../brokers/core/error.ts';
+import { decodeMessage, text } from '../../brokers/wire/message.ts';
+import type { Reply } from '../../brokers/wire/reply-parser.ts';
+import { Caller, codeOf, LOST } from './caller.ts';
+import { Consumer } from './consumer.ts';
+import type { Publication } from './history.ts';
+import type { Machine } from './machine.ts';
+import { Publisher } from './publisher.ts';
+import type { Act, Catalog, Lease, Pull, Queue, QueueHistory, Settlement } from './queue-history.ts';
+import type { World } from './world.ts';
+
+const [PRODUCERS, CONSUMERS] = [2, 3];
+const COLOURS = ['red', 'green', 'blue'];
+const TRIES_MAX = 60; // of an act, and of what is asked in the end
+const DRAIN_MS = 60_000; // far longer than any lease
+const ALONE_MS = 40_000; // for a broker that is cut off to find that it is alone
+
+const QUEUES: readonly Queue[] = [
+  queue('work', ['news', null], ['sport', null]),
+  { ...queue('picky', ['sport', null]), visibilityMs: 1000, maxDeliveries: 3, deadLetter: 'failures' },
+  queue('undertaker', ['failures', null]),
+  queue('keyed', ['jobs', 'red'], ['jobs', 'green']),
+];
+/** Those to which something happens in some runs: its topic is renamed; its topic is deleted; it is deleted itself. */
+const [MOVER, MOURNER, BRIEF] = [queue('mover', ['old', null]), queue('mourner', ['doomed', null]), queue('brief', ['weather', null])];
+const RENAMED = 'new';
+
+function queue(name: string, ...bindings: (readonly [topic: string, key: string | null])[]): Queue {
+  return { name, bindings: bindings.map(([topic, key]) => ({ topic, key })), visibilityMs: 2000, maxDeliveries: null, deadLetter: null };
+}
+
+export class Queues {
+  /** Hosts of all clients. */
+  readonly hosts: string[] = [];
+  readonly #world: World;
+  readonly #queues: readonly Queue[];
+  readonly #changes: boolean;
+  readonly #pulls: Pull[] = [];
+  readonly #leases: Lease[] = [];
+  readonly #settlements: Settlement[] = [];
+  readonly #acts: Act[] = [];
+  readonly #stuck: string[] = [];
+  readonly #catalogs: Catalog[] = [];
+  readonly #leftovers: QueueHistory['leftovers'][number][] = [];
+  readonly #administrator: Caller;
+  readonly #producers: readonly Publisher[];
+  readonly #consumers: readonly Consumer[];
+  readonly #topics: [topic: string, key: () => string | null][];
+  #isOver = false;
+
+  /**
+   * @param number of the first host
+   * @param changes whether topics and subscriptions are renamed and deleted in the storms
+   */
+  constructor(world: World, number: number, publications: Publication[], changes: boolean) {
+    this.#world = world;
+    this.#changes = changes;
+    this.#queues = changes ? [...QUEUES, MOVER, MOURNER, BRIEF] : QUEUES;
+    const caller = (host: string): Caller => new Caller(world, host, number + this.hosts.push(host));
+    this.#administrator = caller('administrator');
+    this.#producers = Array.from({ length: PRODUCERS }, (_, index) => new Publisher(caller(`producer-${index + 1}`), `q${index + 1}`, publications));
+    this.#consumers = Array.from({ length: CONSUMERS }, (_, index) => new Consumer(caller(`consumer-${index + 1}`), {
+      pulls: this.#pulls, leases: this.#leases, settlements: this.#settlements,
+    }));
+    const { dice } = this.#administrator;
+    const keyless: [string, () => null][] = ['news', 'sport', ...(changes ? ['old', 'doomed', 'weather'] : [])].map((topic) => [topic, () => null]);
+    this.#topics = [['jobs', () => dice.pick(COLOURS)], ...keyless];
+  }
+
+  /** Makes everything, and waits until every broker has it. */
+  async setUp(): Promise<void> {
+    const all = [['TOPIC', 'CREATE', 'jobs', 'TYPE', 'direct'], ...(this.#changes ? ['old', 'doomed'].map((topic) => ['TOPIC', 'CREATE', topic]) : [])];
+    for (const { name, bindings, visibilityMs, maxDeliveries, deadLetter } of this.#queues) {
+      const limit = maxDeliveries === null ? [] : ['MAXDELIVERIES', String(maxDeliveries), 'DEADLETTER', deadLetter!, 'BACKOFF', '100'];
+      all.push(['SUBSCRIPTION', 'CREATE', name, 'VISIBILITY', String(visibilityMs), ...limit]);
+      for (const { topic, key } of bindings) all.push(['BIND', name, topic, ...(key === null ? [] : ['KEY', key])]);
+    }
+    await this.#world.settled();
+    for (const args of all) {
+      const { outcome } = await this.#world.of(this.#act(args));
+      if (outcome !== 'OK') throw new Error(`${args.join(' ')}: ${outcome}`);
+    }
+    await this.#world.converged();
+  }
+
+  /** Runs until `end` is called. */
+  async run(): Promise<void> {
+    await Promise.all([
+      ...this.#producers.map((producer) => this.#produce(producer)), ...this.#consumers.map((consumer) => this.#consume(consumer)),
+      ...(this.#changes ? [this.#change()] : []),
+    ]);
+  }
+
+  end(): void {
+    this.#isOver = true;
+  }
+
+  /** Consumes what is left, until no queue has anything. For when all brokers are up. */
+  async drain(): Promise<void> {
+    const [consumer] = this.#consumers as readonly [Consumer];
+    const { time } = this.#world;
+    for (const queue of this.#queues) {
+      const end = time.now + DRAIN_MS;
+      while (!(await this.#isDrained(consumer, queue))) {
+        if (time.now > end) {
+          this.#stuck.push(queue.name);
+          break;
+        }
+        await consumer.caller.rest(300);
+      }
+    }
+  }
+
+  /** Asks every broker what it knows. For when all are the same. */
+  async inspect(): Promise<void> {
+    const { machines } = this.#world;
+    for (const machine of machines) {
+      const ask = (...args: string[]): Promise<Reply[]> => this.#ask(machine, ...args);
+      const lists = async (...args: string[]): Promise<string[]> => (await ask(...args)).map((reply) => JSON.stringify(reply, plain)).sort();
+      const messages = new Map<string, string[]>();
+      for (const topic of this.#changes ? ['doomed', 'old', RENAMED] : []) {
+        const found = (await ask('RANGE', topic, 'COUNT', '10000')).map(decodeMessage);
+        messages.set(topic, found.map(({ id, topic: shown, payload }) => `${shown} ${id} ${Buffer.from(payload).toString()}`));
+      }
+      this.#catalogs.push({
+        broker: machine.address, messages,
+        topics: await lists('TOPIC', 'LIST'), subscriptions: await lists('SUBSCRIPTION', 'LIST'), bindings: await lists('BINDINGS'),
+      });
+    }
+  }
+
+  /** Cuts every broker off from all others; each is the home of everything then, and should have nothing that is not done. */
+  async alone(): Promise<void> {
+    const { machines } = this.#world;
+    for (const [index, machine] of machines.entries()) this.#world.partition([machine], machines.slice(index + 1));
+    const isAlone = (machine: Machine): boolean => machine.broker.brokers().every(({ state }) => state === 'self' || state === 'dead');
+    await this.#world.until('every broker is alone', () => machines.every(isAlone), ALONE_MS);
+    for (const machine of machines) {
+      for (const { name } of this.#queues.filter((queue) => !this.#isGone(queue))) {
+        for (const [, , message] of (await this.#ask(machine, 'PULL', name, 'COUNT', '100')) as Reply[][]) {
+          const { id, payload } = decodeMessage(message!);
+          this.#leftovers.push({ broker: machine.address, queue: name, id, payload: Buffer.from(payload).toString() });
+        }
+      }
+    }
+  }
+
+  history(): QueueHistory {
+    return {
+      queues: this.#queues, aliases: new Map(this.#changes ? [[RENAMED, 'old']] : []),
+      pulls: this.#pulls, leases: this.#leases, settlements: this.#settlements, acts: this.#acts,
+      processes: this.#world.processes, calms: this.#world.calms(), stuck: this.#stuck, catalogs: this.#catalogs, leftovers: this.#leftovers,
+    };
+  }
+
+  async #produce(producer: Publisher): Promise<void> {
+    const { caller } = producer;
+    while (!this.#isOver) {
+      await caller.rest(caller.dice.pick([200, 1000, 3000]));
+      const [topic, key] = caller.dice.pick(this.#topics);
+      await producer.publish(topic, caller.dice.integer(1, 4), null, key());
+    }
+    caller.hangUp();
+  }
+
+  async #consume(consumer: Consumer): Promise<void> {
+    const { caller } = consumer;
+    while (!this.#isOver) {
+      const queue = caller.dice.pick(this.#queues);
+      await consumer.work(queue, caller.dice.pick(this.#queues.filter((other) => other !== queue)));
+    }
+    caller.hangUp();
+  }
+
+  /** What becomes of the topics and subscriptions that are there for it. */
+  async #change(): Promise<void> {
+    const { dice } = this.#administrator;
+    const changes = [['TOPIC', 'RENAME', 'old', RENAMED], ['TOPIC', 'DELETE', 'doomed'], ['SUBSCRIPTION', 'DELETE', BRIEF.name]];
+    for (const args of changes) {
+      await this.#world.time.sleep(dice.integer(0, 6000));
+      const { outcome } = await this.#act(args);
+      if (args[1] === 'RENAME' && outcome === 'OK') this.#topics.push([RENAMED, () => null]);
+    }
+    this.#administrator.hangUp();
+  }
+
+  /** Carries out a change, again and again until it is done. What an attempt without an answer may have done is fine too. */
+  async #act(args: readonly string[]): Promise<Act> {
+    const caller = this.#administrator;
+    const { time } = this.#world;
+    const act: Act = { args, sentAt: time.now, endedAt: Infinity, outcome: undefined };
+    this.#acts.push(act);
+    for (let tries = 1; tries <= TRIES_MAX; tries += 1) {
+      try {
+        const reply = await (await caller.connect()).within(caller.dice.pick([1000, 5000]), ...args);
+        if (reply instanceof RumormillError) throw reply;
+        act.outcome = text(reply);
+        break;
+      } catch (error) {
+        act.outcome = codeOf(error);
+        if (tries > 1 && args.includes('DELETE') && act.outcome === 'NOTFOUND') {
+          act.outcome = 'OK';
+          break;
+        }
+        if (![...LOST, 'TRYAGAIN', 'DISKFULL', 'NOQUORUM'].includes(act.outcome)) {
+          this.#world.incident(caller.host, `${args.join(' ')}: ${String(error)}`);
+          break;
+        }
+        await caller.rest(1000);
+        caller.hop();
+      }
+    }
+    act.endedAt = time.now;
+    return act;
+  }
+
+  /** Whether the run has deleted it, or may have. */
+  #isGone(queue: Queue): boolean {
+    return this.#acts.some(({ args }) => args[0] === 'SUBSCRIPTION' && args[1] === 'DELETE' && args[2] === queue.name);
+  }
+
+  async #isDrained(consumer: Consumer, queue: Queue): Promise<boolean> {
+    if (this.#isGone(queue)) return true;
+    const leases = await consumer.pull(queue, 100, 0);
+    if (leases === undefined) return false;
+    if (leases.length > 0) {
+      await consumer.ack(queue, leases);
+      return false;
+    }
+    try {
+      const reply = await (await consumer.caller.connect()).within(5000, 'SUBSCRIPTION', 'GET', queue.name);
+      if (reply instanceof RumormillError) throw reply;
+      const fields = reply as Reply[];
+      const count = (name: string): number => Number(fields[fields.findIndex((field) => Buffer.isBuffer(field) && field.toString() === name) + 1]);
+      return ['backlog', 'in_flight', 'delayed'].every((name) => count(name) === 0);
+    } catch (error) {
+      if (![...LOST, 'TRYAGAIN'].includes(codeOf(error))) throw error;
+      return false;
+    }
+  }
+
+  /** An array from one broker, which is asked until it answers. */
+  async #ask(machine: Machine, ...args: string[]): Promise<Reply[]> {
+    const client = await this.#world.client(machine);
+    let last: Reply = null;
+    for (let tries = 0; tries < TRIES_MAX; tries += 1) {
+      const reply = await this.#world.of(client.command(...args));
+      if (Array.isArray(reply)) {
+        client.close();
+        return reply;
+      }
+      last = reply;
+      await this.#world.run(500);
+    }
+    throw new Error(`${args.join(' ')} at ${machine.address}: ${String(last)}`);
+  }
+}
+
+function plain(_: string, value: unknown): unknown {
+  const { type, data } = (value ?? {}) as { type?: unknown; data?: number[] };
+  return type === 'Buffer' && data !== undefined ? Buffer.from(data).toString() : value; // as JSON has Buffers
+}
