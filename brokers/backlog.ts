@@ -7,7 +7,7 @@
 import type { Ledger } from './acknowledger.ts';
 import type { Limits } from './config.ts';
 import { firstLive, type TopicNames } from './core/catalog.ts';
-import type { Source } from './core/leases.ts';
+import type { LeaseEntry, Source } from './core/leases.ts';
 import type { Log } from './core/log.ts';
 import { type Message, messagesOf, type Origin, parseRepeats, type StoredBatch } from './core/record.ts';
 import type { Repeats } from './core/repeats.ts';
@@ -137,14 +137,19 @@ export class Backlog {
     this.#isUsed = false;
   }
 
-  /** How many messages after the position, up to another one, are due; counted in steps. */
-  async count(until: number): Promise<number> {
+  /** How many messages wait to be delivered, for the first time or again; counted in steps. @param entries what was delivered before */
+  async count(entries: Iterable<LeaseEntry>): Promise<number> {
     while (this.#reading !== undefined) await this.#reading;
+    let count = 0;
+    for (const entry of entries) {
+      if (this.#hasPassed(entry)) count += entry.state === 'ready' ? 1 : 0;
+      else if (entry.state !== 'ready') count -= 1;
+    }
     const { log, store, limits } = this.#runtime;
     const [routes, after, { done }] = [this.#routes, this.#position, this.#ledger];
     const passed = new Map(after >= log.position ? log.vector.snapshot() : await store.vectorAt(after));
     if (this.#partial !== undefined) passed.set(this.#partial.origin, this.#partial.seq + this.#index - 1);
-    let count = 0;
+    const until = log.position;
     const settled = new Map(passed);
     for (const topic of routes.topics) {
       const bounds = routes.settledOf(topic, done);
@@ -158,6 +163,11 @@ export class Backlog {
     }
     for (const origin of done.origins()) count -= done.countAbove(origin, settled.get(origin) ?? 0);
     return Math.max(0, count);
+  }
+
+  #hasPassed({ source, seq }: LeaseEntry): boolean {
+    if (source === undefined) return false;
+    return source.position <= this.#position || (source.position === this.#partial?.position && seq - source.seq < this.#index);
   }
 
   /** The batch to go on in, opened. */

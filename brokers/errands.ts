@@ -55,6 +55,7 @@ export class Errands {
   readonly #moving = new Set<() => void>(); // asks that wait for an answer: to look again where their subscription is at home
   #waiting: (() => void)[] = [];
   #ids = 0;
+  #isClosed = false;
 
   /** @param route the link over which a broker is reached, its own or one that passes on */
   constructor(runtime: ErrandsRuntime, homes: Homes, route: (home: Address) => Link | undefined) {
@@ -100,6 +101,12 @@ export class Errands {
     for (const resolve of this.#waiting.splice(0)) resolve();
   }
 
+  /** Carries out nothing more for peers: they notice when their links close, and ask the next home. What is being carried out and does not wait is still answered. */
+  close(): void {
+    this.#isClosed = true;
+    for (const services of this.#services.values()) for (const service of services.values()) if (service.onCancel !== undefined) cancel(service);
+  }
+
   linkDown(link: Link): void {
     const asked = this.#asked.get(link);
     const services = this.#services.get(link);
@@ -112,6 +119,7 @@ export class Errands {
 
   /** A peer asks: for itself, or for another one. */
   asked(link: Link, ask: Ask): void {
+    if (this.#isClosed) return;
     const service: Service = { cancelled: false, onCancel: undefined };
     entry(this.#services, link).set(ask.id, service);
     const answer = (reply: Uint8Array): void => {

@@ -108,7 +108,7 @@ export class Homes {
         this.#views.learnSeen(link.peer.address, message.view, new Map(message.stored));
         return this.#install();
       case 'LEASES':
-        if (this.home(message.subscription) === this.#runtime.config.address) this.#runtime.takeOver(message);
+        if (this.#isNext(message.subscription, link.peer.address)) this.#runtime.takeOver(message);
         return;
       case 'ASK':
         return this.errands.asked(link, message);
@@ -117,6 +117,18 @@ export class Homes {
       case 'FORGET':
         return this.errands.forget(link, message.id);
     }
+  }
+
+  /** This broker shuts down: gives everything up, for those whose home it is next. */
+  async leave(): Promise<void> {
+    const handovers = await this.#runtime.giveUp(() => false);
+    if (this.view !== undefined) this.#handOver(handovers, without(this.view, this.#runtime.config.address));
+  }
+
+  /** Whether a subscription is at home here, or will be when this broker has left. */
+  #isNext(subscription: string, leaving: Address): boolean {
+    const { address } = this.#runtime.config;
+    return this.view !== undefined && [this.view, without(this.view, leaving)].some((view) => homeOf(subscription, view) === address);
   }
 
   /** Who is there, and not so far behind that its subscriptions would have to wait for it. */
@@ -148,12 +160,16 @@ export class Homes {
 
   async #change(view: View): Promise<void> {
     const handovers = await this.#runtime.giveUp((subscription) => homeOf(subscription, view) === this.#runtime.config.address);
+    this.#handOver(handovers, view);
+    this.#cleared = view;
+    this.#tell(this.#mesh.links.values());
+  }
+
+  #handOver(handovers: readonly Handover[], view: View): void {
     for (const handover of handovers) {
       const home = homeOf(handover.subscription, view);
       if (home !== undefined) this.#mesh.linkTo(home)?.send({ type: 'LEASES', ...handover });
     }
-    this.#cleared = view;
-    this.#tell(this.#mesh.links.values());
   }
 
   /** Which view is used here, and what is stored. */
@@ -169,4 +185,8 @@ export class Homes {
     const isReachable = (member: Address): boolean => this.#mesh.linkTo(member) !== undefined;
     if (this.#views.install(log.vector.snapshot(), isReachable, clock.now())) this.errands.changed();
   }
+}
+
+function without(view: View, address: Address): View {
+  return { ...view, members: view.members.filter((member) => member !== address) };
 }

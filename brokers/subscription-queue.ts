@@ -158,10 +158,8 @@ export class SubscriptionQueue {
   }
 
   /** How many messages wait to be delivered, for the first time or again. */
-  async backlog(): Promise<number> {
-    const fresh = await this.#backlog.count(this.#runtime.log.position);
-    const { ready, failed } = this.leases.counts;
-    return Math.max(0, fresh + ready + failed - this.leases.unplaced);
+  backlog(): Promise<number> {
+    return this.#backlog.count(this.leases.all());
   }
 
   /** What a former home had leased. @param at when it was told */

@@ -4,8 +4,11 @@
  *     const client = await connect({ brokers: 'localhost:3000' });
  *     await client.publish('news', 'hello', { key: 'k', acks: 'quorum' });
  *     for await (const message of client.subscribe(['news'], { from: 'earliest' })) console.log(message.text);
+ *     for await (const message of client.consume('billing', { concurrency: 10 })) await handle(message).then(() => message.ack());
  *
- * One connection for publishes and reads, one for each subscription or waiting poll. The client learns the brokers of the mesh by itself and
+ * `subscribe` reads topics from a cursor of its own; `consume` shares the messages of a subscription, a queue that the mesh keeps, with other consumers.
+ *
+ * One connection for publishes and reads, one for commands about topics, subscriptions and bindings, one for each reader or consumer or waiting poll. The client learns the brokers of the mesh by itself and
  * goes on with another when one dies. It keeps a Lamport clock: what it publishes is later than everything that it has seen.
  */
 import { setMaxListeners } from 'node:events';
@@ -13,21 +16,37 @@ import type { Address } from '../brokers/core/address.ts';
 import { RumormillError } from '../brokers/core/error.ts';
 import { LamportClock } from '../brokers/core/lamport.ts';
 import { decodeMessage, text } from '../brokers/wire/message.ts';
+import { Asker } from './ask.ts';
+import { type BlockingConnection, BlockingConnections } from './blocking.ts';
+import type { ConsumeOptions, Consumption } from './consumption.ts';
 import { type BrokerInfo, decodeBrokers, Dialer } from './dialer.ts';
+import { Fields } from './fields.ts';
+import type { LeasedMessage } from './leased-message.ts';
+import { Leases, type NackOptions, type PullOptions } from './leases.ts';
 import { type Message, type PollResult, toMessage } from './message.ts';
 import { type ConnectOptions, type Settings, settingsOf } from './options.ts';
-import { decodePoll, pollArgs, Poller, type PollRequest } from './poller.ts';
+import { decodePoll, poll, pollArgs, type PollRequest } from './poll.ts';
 import { DedupeIds, publishCall, type Published, type PublishOptions } from './publish.ts';
 import { type Answer, requestOf, withResolvers } from './request.ts';
 import { Requests } from './requests.ts';
 import { type SubscribeOptions, Subscription } from './subscription.ts';
+import {
+  bindArgs, type BindingInfo, type BindOptions, createSubscriptionArgs, decodeBinding, decodePending, decodeSubscription, type PendingInfo,
+  type SubscriptionChanges, type SubscriptionInfo, type SubscriptionOptions, updateSubscriptionArgs,
+} from './subscriptions.ts';
+import { createTopicArgs, decodeTopic, type TopicInfo, type TopicOptions } from './topics.ts';
 
 export { RumormillError } from '../brokers/core/error.ts';
+export type { ConsumeOptions, Consumption } from './consumption.ts';
 export type { BrokerInfo } from './dialer.ts';
+export type { LeasedMessage } from './leased-message.ts';
+export type { NackOptions, PullOptions } from './leases.ts';
 export type { Message, PollResult } from './message.ts';
 export type { ClientEvent, ConnectOptions } from './options.ts';
 export type { Published, PublishOptions } from './publish.ts';
 export type { SubscribeOptions, Subscription } from './subscription.ts';
+export type { BindingInfo, BindOptions, PendingInfo, SubscriptionChanges, SubscriptionInfo, SubscriptionOptions } from './subscriptions.ts';
+export type { TopicInfo, TopicOptions, TopicType } from './topics.ts';
 
 export interface PollOptions {
   /** `latest` (the default), `earliest`, or a cursor. */
@@ -46,6 +65,8 @@ export interface RangeOptions {
   readonly reverse?: boolean;
 }
 
+const COUNT = 100; // of a poll
+
 /**
  * Connects to the first broker that answers.
  * @throws RumormillError CONFIG for options that cannot be; UNREACHABLE with the addresses tried, after `timeoutMs`
@@ -55,13 +76,16 @@ export async function connect(options: ConnectOptions): Promise<Client> {
 }
 
 export class Client implements AsyncDisposable {
-  readonly #settings: Settings;
   readonly #dialer: Dialer;
   readonly #requests: Requests;
+  readonly #queue: Requests; // connects when it is first used
+  readonly #asker: Asker;
+  readonly #leases: Leases;
+  readonly #waiting: BlockingConnections;
   readonly #closing = new AbortController();
   readonly #lamport = new LamportClock();
   readonly #ids = new DedupeIds();
-  #polls = 0;
+  readonly #idempotent: boolean;
 
   /** What `connect` calls, once the options are checked. */
   static async open(settings: Settings): Promise<Client> {
@@ -71,10 +95,14 @@ export class Client implements AsyncDisposable {
   }
 
   private constructor(settings: Settings) {
-    this.#settings = settings;
+    this.#idempotent = settings.idempotent;
     setMaxListeners(0, this.#closing.signal); // every poll that waits listens; `pollsMax` bounds them
     this.#dialer = new Dialer(settings, this.#closing.signal);
-    this.#requests = new Requests(settings, this.#dialer, this.#closing.signal);
+    this.#requests = new Requests(settings, this.#dialer, this.#closing.signal, 'requests');
+    this.#queue = new Requests(settings, this.#dialer, this.#closing.signal, 'queue');
+    this.#asker = new Asker(this.#queue, this.#closing.signal);
+    this.#waiting = new BlockingConnections(settings, this.#dialer, this.#closing.signal);
+    this.#leases = new Leases(this.#asker, this.#waiting, (lamport) => this.#lamport.witness(lamport));
   }
 
   /** The brokers that the client would try, the one last used first. */
@@ -91,7 +119,7 @@ export class Client implements AsyncDisposable {
    */
   publish(topic: string, payload: string | Uint8Array, options: PublishOptions = {}): Promise<Published> {
     const { promise, resolve, reject } = withResolvers<Published>();
-    const makesId = this.#settings.idempotent && options.acks !== 'none';
+    const makesId = this.#idempotent && options.acks !== 'none';
     this.#requests.submit(publishCall({
       topic, payload, options,
       dedupeId: options.id ?? (makesId ? this.#ids.next() : null),
@@ -113,29 +141,25 @@ export class Client implements AsyncDisposable {
 
   /** @throws RumormillError; the signal's reason */
   async poll(topics: string | readonly string[], options: PollOptions = {}): Promise<PollResult> {
-    const { cursor = 'latest', count = 100, blockMs = 0, signal } = options;
+    const { cursor = 'latest', count = COUNT, blockMs = 0, signal } = options;
     const request: PollRequest = { topics: [topics].flat(), cursor, count, blockMs };
     signal?.throwIfAborted();
     if (blockMs === 0) return this.#seen(decodePoll(await this.#read(pollArgs(request))));
-    const poller = this.#openPoller();
-    const until = this.#until(signal);
-    try {
+    return this.#waiting.use(signal, async (connection, until) => {
       // A wait from `latest` begins at a cursor, so that nothing is missed when its broker is lost and another goes on.
-      const from = cursor === 'latest' ? (await poller.poll({ ...request, count: 1, blockMs: 0 }, until)).cursor : cursor;
-      return this.#seen(await poller.poll({ ...request, cursor: from }, until));
-    } finally {
-      this.#closePoller(poller);
-    }
+      const from = cursor === 'latest' ? (await poll(connection, { ...request, count: 1, blockMs: 0 }, until)).cursor : cursor;
+      return this.#seen(await poll(connection, { ...request, cursor: from }, until));
+    });
   }
 
   /** Messages of the topics as they come: `for await (const message of client.subscribe(['news']))`. Begins when iterated. */
   subscribe(topics: string | readonly string[], options: SubscribeOptions = {}): Subscription {
-    const until = this.#until(options.signal);
-    let poller: Poller | undefined;
-    const poll = async (request: PollRequest): Promise<PollResult> => this.#seen(await (poller ??= this.#openPoller()).poll(request, until));
-    return new Subscription([topics].flat(), options, poll, () => {
-      if (poller !== undefined) this.#closePoller(poller);
-      poller = undefined;
+    const until = this.#waiting.until(options.signal);
+    let connection: BlockingConnection | undefined;
+    const read = async (request: PollRequest): Promise<PollResult> => this.#seen(await poll(connection ??= this.#waiting.open(), request, until));
+    return new Subscription([topics].flat(), options, read, () => {
+      if (connection !== undefined) this.#waiting.close(connection);
+      connection = undefined;
     });
   }
 
@@ -169,11 +193,129 @@ export class Client implements AsyncDisposable {
     return decodeBrokers(await this.#read(['MESH', 'BROKERS']));
   }
 
-  /** Ends every connection. Calls without an answer fail with CLOSED, subscriptions too. */
+  /** What the broker that is asked says of itself: broker, coordinator, term, lamport, messages, uptime_ms, ... */
+  async status(): Promise<Record<string, string | number>> {
+    return new Fields(await this.#read(['MESH', 'STATUS']), 'MESH STATUS').all();
+  }
+
+  // Topics, subscriptions, bindings. All of what follows is made again until it is answered or `timeoutMs` is over: see ask.ts for what that means, and which errors
+  // may come then: TRYAGAIN (the subscription's home cannot be reached), UNREACHABLE, DISCONNECTED. It may have been carried out all the same.
+
+  /** The same again changes nothing. @throws RumormillError EXISTS where it is of another type */
+  async createTopic(topic: string, options: TopicOptions = {}): Promise<void> {
+    await this.#asker.ask(createTopicArgs(topic, options));
+  }
+
+  /** Counts messages, which takes the broker a while for millions. @throws RumormillError NOTFOUND */
+  async topic(topic: string): Promise<TopicInfo> {
+    return decodeTopic(await this.#asker.ask(['TOPIC', 'GET', topic]));
+  }
+
+  /** Their names; those that match where a pattern (`*`, `?`, `[a-z]`) is given. */
+  async topics(pattern?: string): Promise<string[]> {
+    return this.#asker.names(['TOPIC', 'LIST', ...optional(pattern)]);
+  }
+
+  /** Publishers, readers and bindings that still say `topic` go on: it means the same topic. @throws RumormillError NOTFOUND, EXISTS */
+  async renameTopic(topic: string, newName: string): Promise<void> {
+    await this.#asker.ask(['TOPIC', 'RENAME', topic, newName]);
+  }
+
+  /** With its messages and bindings. @throws RumormillError NOTFOUND, but not where a broker was lost and the topic is gone at the next */
+  async deleteTopic(topic: string): Promise<void> {
+    await this.#asker.ask(['TOPIC', 'DELETE', topic], { doneBy: 'NOTFOUND' });
+  }
+
+  /** The same again changes nothing. @throws RumormillError EXISTS where it has other settings; ERR for settings that cannot be */
+  async createSubscription(name: string, options: SubscriptionOptions = {}): Promise<void> {
+    await this.#asker.ask(createSubscriptionArgs(name, options));
+  }
+
+  /** Counts the backlog, which takes its home a while for millions. @throws RumormillError NOTFOUND */
+  async subscription(name: string): Promise<SubscriptionInfo> {
+    return decodeSubscription(await this.#asker.ask(['SUBSCRIPTION', 'GET', name]));
+  }
+
+  /** Their names; those that match where a pattern is given. */
+  async subscriptions(pattern?: string): Promise<string[]> {
+    return this.#asker.names(['SUBSCRIPTION', 'LIST', ...optional(pattern)]);
+  }
+
+  /** Leases that were given stay as they are. @throws RumormillError NOTFOUND; ERR for settings that cannot be */
+  async updateSubscription(name: string, changes: SubscriptionChanges): Promise<void> {
+    await this.#asker.ask(updateSubscriptionArgs(name, changes));
+  }
+
+  /** With its bindings and its backlog. @throws RumormillError NOTFOUND, but not where a broker was lost and it is gone at the next */
+  async deleteSubscription(name: string): Promise<void> {
+    await this.#asker.ask(['SUBSCRIPTION', 'DELETE', name], { doneBy: 'NOTFOUND' });
+  }
+
+  /** What is leased or delayed. @throws RumormillError NOTFOUND */
+  async pending(name: string, { count }: { readonly count?: number } = {}): Promise<PendingInfo[]> {
+    return (await this.#asker.list(['SUBSCRIPTION', 'PENDING', name, ...(count === undefined ? [] : ['COUNT', count])])).map(decodePending);
+  }
+
+  /** The same again changes nothing. @throws RumormillError NOTFOUND; ERR for a key on a fanout topic, or none on a direct one */
+  async bind(name: string, topic: string, options: BindOptions = {}): Promise<void> {
+    await this.#asker.ask(bindArgs('BIND', name, topic, options));
+  }
+
+  /** @throws RumormillError NOTFOUND, but not where a broker was lost and the binding is gone at the next */
+  async unbind(name: string, topic: string, options: BindOptions = {}): Promise<void> {
+    await this.#asker.ask(bindArgs('UNBIND', name, topic, options), { doneBy: 'NOTFOUND' });
+  }
+
+  /** Those of one subscription, or all. @throws RumormillError NOTFOUND */
+  async bindings(name?: string): Promise<BindingInfo[]> {
+    return (await this.#asker.list(['BINDINGS', ...optional(name)])).map(decodeBinding);
+  }
+
+  /**
+   * Leases messages: what is there, or else what comes first within `blockMs`; none where nothing does. Settle each before the subscription's visibility timeout is over,
+   * or extend it; `consume` does that by itself.
+   * @throws RumormillError NOTFOUND; the signal's reason
+   */
+  pull(name: string, options: PullOptions = {}): Promise<LeasedMessage[]> {
+    return this.#leases.pull(name, options);
+  }
+
+  /**
+   * Messages of a subscription as they come, leased: `for await (const message of client.consume('billing'))`, each to be settled with `message.ack()` or `nack()`, or the
+   * iteration stalls when `concurrency` of them are not. Their leases are extended meanwhile, until the iteration ends; if one is lost all the same (its home died),
+   * `message.lost` is true and `message.signal` aborted. Begins when iterated; ends by `break` or its signal, when what was pulled and not handed out is given back.
+   * @throws RumormillError CONFIG; when iterated NOTFOUND, TRYAGAIN, UNREACHABLE, BUSY, CLOSED
+   */
+  consume(name: string, options: ConsumeOptions = {}): Consumption {
+    return this.#leases.consume(name, options);
+  }
+
+  /** How many of the leases were still good; fewer may be told where a broker was lost. @throws RumormillError NOTFOUND, DISKFULL */
+  ack(name: string, tokens: readonly string[]): Promise<number> {
+    return this.#leases.ack(name, tokens);
+  }
+
+  /** To be delivered again. How many of the leases were still good, as `ack`. @throws RumormillError NOTFOUND */
+  nack(name: string, tokens: readonly string[], options: NackOptions = {}): Promise<number> {
+    return this.#leases.nack(name, tokens, options);
+  }
+
+  /** Lets the leases end `ms` from now. How many were still good. @throws RumormillError NOTFOUND */
+  extend(name: string, ms: number, tokens: readonly string[]): Promise<number> {
+    return this.#leases.extend(name, ms, tokens);
+  }
+
+  /** Drops the backlog and every lease; how many messages that were, in the last attempt where a broker was lost. @throws RumormillError NOTFOUND */
+  async purge(name: string): Promise<number> {
+    return this.#asker.count(['PURGE', name]);
+  }
+
+  /** Ends every connection. Calls without an answer fail with CLOSED, subscriptions and consumers too. */
   async close(): Promise<void> {
     const error = new RumormillError('CLOSED', 'the client was closed');
     this.#closing.abort(error);
     this.#requests.close(error);
+    this.#queue.close(error);
     await Promise.resolve();
   }
 
@@ -187,24 +329,13 @@ export class Client implements AsyncDisposable {
     return reply;
   }
 
-  #until(signal: AbortSignal | undefined): AbortSignal {
-    return signal === undefined ? this.#closing.signal : AbortSignal.any([this.#closing.signal, signal]);
-  }
-
-  #openPoller(): Poller {
-    if (this.#polls >= this.#settings.pollsMax) throw new RumormillError('BUSY', `${this.#polls} polls and subscriptions are open already`);
-    this.#polls += 1;
-    return new Poller(this.#settings, this.#dialer);
-  }
-
-  #closePoller(poller: Poller): void {
-    this.#polls -= 1;
-    poller.close();
-  }
-
   /** What was seen comes before whatever is published next. */
   #seen<T extends { readonly messages: readonly Message[] }>(result: T): T {
     for (const { lamport } of result.messages) this.#lamport.witness(lamport);
     return result;
   }
+}
+
+function optional(argument: string | undefined): string[] {
+  return argument === undefined ? [] : [argument];
 }

@@ -44,6 +44,11 @@ export class LineWriter {
     }
   }
 
+  /** Whether nobody reads any more, or the system takes no more. */
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
   /** True where the stream's reader is behind: call `flushed` before adding more. */
   get isBehind(): boolean {
     return !this.#closed && this.#stream.writableNeedDrain;

@@ -11,8 +11,11 @@ export type ClientEvent =
   /** After a loss: work goes on with this broker. */
   | { readonly type: 'failover'; readonly purpose: Purpose; readonly broker: string; readonly from: string };
 
-/** `requests`: the connection that publishes and reads share. `poll`: one that a subscription or a waiting poll has for itself. */
-export type Purpose = 'requests' | 'poll';
+/**
+ * `requests`: the connection that publishes and reads share. `queue`: the one that commands about topics, subscriptions and bindings share. `poll`: one that a reader or
+ * a consumer, or a poll or pull that waits, has for itself.
+ */
+export type Purpose = 'requests' | 'queue' | 'poll';
 
 export interface ConnectOptions {
   /** Where to begin: `host:port`, several of them separated by commas, or a list. The rest of the mesh is learned. */
@@ -34,7 +37,7 @@ export interface ConnectOptions {
   readonly unansweredMax?: number;
   /** Most bytes of calls without an answer; a publish beyond is rejected with BUSY. Default 64 MiB. */
   readonly unansweredBytesMax?: number;
-  /** Most subscriptions and waiting polls at a time, each of which has a connection; one more is rejected with BUSY. Default 1,000. */
+  /** Most readers, consumers and waiting polls and pulls at a time, each of which has a connection; one more is rejected with BUSY. Default 1,000. */
   readonly pollsMax?: number;
   /** Shown by the brokers beside this client's connections. */
   readonly name?: string;

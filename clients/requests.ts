@@ -1,5 +1,6 @@
 /**
- * The connection that publishes and reads share, with failover.
+ * A connection that calls share, with failover: one for publishes and reads, another for commands about topics, subscriptions and bindings, so that a broker
+ * that waits for a subscription's home holds up no publish.
  *
  * Calls made in one turn of the event loop leave in one write; replies settle them in order. When the connection is lost, calls that
  * were never written, those that the broker refused because it is shutting down, and those that may safely be made twice, are made
@@ -12,7 +13,7 @@ import { RumormillError } from '../brokers/core/error.ts';
 import type { Reply } from '../brokers/wire/reply-parser.ts';
 import type { Command, Connection, Owner } from './connection.ts';
 import type { Dialer } from './dialer.ts';
-import type { Settings } from './options.ts';
+import type { Purpose, Settings } from './options.ts';
 import { Queue } from '../brokers/core/queue.ts';
 
 const WATCH_MS = 100;
@@ -30,6 +31,7 @@ export class Requests implements Owner<Call> {
   readonly #settings: Settings;
   readonly #dialer: Dialer;
   readonly #signal: AbortSignal;
+  readonly #purpose: Purpose;
   readonly #unsent = new Queue<Call>();
   #refused: Call[] = []; // by a broker that is shutting down: it has stored nothing, so they go to the next
   #connection: Connection<Call> | undefined;
@@ -42,10 +44,11 @@ export class Requests implements Owner<Call> {
   #lost: Address | undefined; // since no connection came after it yet
 
   /** @param signal aborted when the client closes */
-  constructor(settings: Settings, dialer: Dialer, signal: AbortSignal) {
+  constructor(settings: Settings, dialer: Dialer, signal: AbortSignal, purpose: Purpose) {
     this.#settings = settings;
     this.#dialer = dialer;
     this.#signal = signal;
+    this.#purpose = purpose;
   }
 
   /** Connects. @throws RumormillError UNREACHABLE */
@@ -100,7 +103,7 @@ export class Requests implements Owner<Call> {
       return;
     }
     this.#lost = address;
-    this.#settings.emit({ type: 'lost', purpose: 'requests', broker: address, reason });
+    this.#settings.emit({ type: 'lost', purpose: this.#purpose, broker: address, reason });
     const now = performance.now();
     this.#unsent.prepend([...refused, ...unanswered.filter((call) => call.repeatable && now < call.deadline)]);
     for (const call of unanswered) {
@@ -146,7 +149,7 @@ export class Requests implements Owner<Call> {
   #use(connection: Connection<Call>): void {
     this.#connection = connection;
     connection.attach(this);
-    if (this.#lost !== undefined) this.#settings.emit({ type: 'failover', purpose: 'requests', broker: connection.address, from: this.#lost });
+    if (this.#lost !== undefined) this.#settings.emit({ type: 'failover', purpose: this.#purpose, broker: connection.address, from: this.#lost });
     this.#lost = undefined;
   }
 

@@ -4,12 +4,14 @@
  *
  * Standard output has the messages and nothing else; what happens to the connection goes to standard error. The cursor file is written
  * after the messages it covers were handed to the system, so a run that is killed repeats a batch at most and loses nothing.
- * Ctrl-C and SIGTERM end it with exit status 0, and so does a reader of its output that goes away.
+ * Ctrl-C and SIGTERM end it with exit status 0, and so does a reader of its output that goes away. With `--group-id` it shares the messages with others: group.ts.
  */
+import { hostname } from 'node:os';
 import { Argument, Command, Option } from 'commander';
 import { type Client, connect, type Message } from './client.ts';
 import { addBrokerFlags, type BrokerFlags, connectOptions, noteEvent, runMain, wholeNumber } from './command-line.ts';
 import { CursorFile } from './cursor-file.ts';
+import { printGroup } from './group.ts';
 import { LineWriter } from './line-writer.ts';
 import { type LineFormat, messageLine } from './message-line.ts';
 
@@ -19,11 +21,19 @@ interface Flags extends BrokerFlags {
   readonly json?: true;
   readonly raw?: true;
   readonly cursorFile?: string;
+  readonly groupId?: string;
+  readonly consumerId?: string;
+  readonly key?: string;
+  readonly ack: boolean;
 }
 
 const EXAMPLES = `
 A message is one line: [Lamport timestamp] topic (key): payload. With --json it is an object with id, topic, lamport, key, headers and
 payload; a payload that is not UTF-8 comes as payloadBase64.
+
+With --group-id the messages come through a subscription of that name, which is made and bound to the topics where it is not yet (topics that are unknown are
+made too, direct ones where there is a --key). Each message goes to one of all subscribers with the same --group-id, and is acknowledged when it is printed; one that
+is not, because its subscriber was killed, comes again to another.
 
 Examples:
   $ subscriber news                                what is published from now on
@@ -31,21 +41,31 @@ Examples:
   $ subscriber --json news sport | jq .payload     two topics
   $ subscriber --cursor-file news.cursor news      goes on where the last run ended
   $ subscriber --brokers a:3000,b:3000 news        begins with the second broker where the first is down
+  $ subscriber --group-id g1 orders                in several terminals: they share the work
+  $ subscriber --group-id g1 --from earliest orders            a new group begins with what is kept
+  $ subscriber --group-id north --key north parcels            of a direct topic what is published with this key
+  $ subscriber --group-id g1 --no-ack --count 5 orders         looks at the next five and leaves them for others
 `;
 
 const program = new Command('subscriber')
   .description('Prints the messages of topics as they come.')
   .addArgument(new Argument('<topic...>', 'what to read').argParser<string[]>((topic, topics) => [...(topics ?? []), topic]))
-  .option('--from <place>', 'latest, earliest, or a cursor', 'latest')
+  .option('--from <place>', 'latest, earliest, or a cursor; with --group-id, where a new group begins', 'latest')
   .option('--count <n>', 'exit after n messages', wholeNumber(1))
   .addOption(new Option('--json', 'one JSON object a line').conflicts('raw'))
   .option('--raw', 'the payload only')
   .option('--cursor-file <path>', 'go on from the cursor in this file (from --from where there is none yet), and keep it up to date')
+  .addOption(new Option('--group-id <name>', 'consume through this subscription, sharing the messages with all who name it').conflicts('cursorFile'))
+  .option('--consumer-id <name>', "with --group-id: what the subscription calls this consumer (default: the host's name and the process id)")
+  .option('--key <key>', 'with --group-id: bind direct topics with this key')
+  .option('--no-ack', 'with --group-id: acknowledge nothing; messages come again when their leases have run out, or this subscriber ends')
   .addHelpText('after', EXAMPLES);
 addBrokerFlags(program).action((topics: string[]) => runMain('subscriber', () => main(topics, program.opts<Flags>())));
 await program.parseAsync();
 
 async function main(topics: readonly string[], flags: Flags): Promise<void> {
+  const [stray] = flags.groupId === undefined ? groupFlags(flags) : [];
+  if (stray !== undefined) return program.error(`error: option '${stray}' needs '--group-id <name>'`);
   const stop = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
   const output = new LineWriter(process.stdout, () => stop.abort());
@@ -59,7 +79,9 @@ async function main(topics: readonly string[], flags: Flags): Promise<void> {
   }));
   if (client === undefined) return process.exit(0); // it was still looking for a broker
   try {
-    await print(client, topics, from, flags, { output, file, signal: stop.signal });
+    const sinks = { output, file, signal: stop.signal };
+    if (flags.groupId === undefined) await print(client, topics, from, flags, sinks);
+    else await consume(client, topics, flags.groupId, flags, sinks);
     await output.flushed();
   } finally {
     await client.close();
@@ -76,7 +98,7 @@ async function print(client: Client, topics: readonly string[], place: string, f
   const { file, signal } = sinks;
   const from = file !== undefined && place === 'latest' ? (await client.poll(topics, { cursor: place, count: 1 })).cursor : place;
   if (from !== place) await file?.write(from); // a run that is killed before its first message has its place too
-  const format: LineFormat = flags.json ? 'json' : flags.raw ? 'raw' : 'text';
+  const format = formatOf(flags);
   const limit = flags.count === undefined ? {} : { limit: flags.count };
   const subscription = client.subscribe(topics, { from, signal, ...limit });
   for await (const { cursor, messages } of subscription.batches()) {
@@ -84,6 +106,27 @@ async function print(client: Client, topics: readonly string[], place: string, f
     if (signal.aborted) return; // nobody may have read it
     await file?.write(cursor);
   }
+}
+
+async function consume(client: Client, topics: readonly string[], group: string, flags: Flags, { output, signal }: Sinks): Promise<void> {
+  const { consumerId = `${hostname()}-${process.pid}`, key, from, ack: isAcknowledging, count: limit = Infinity } = flags;
+  const format = formatOf(flags);
+  await printGroup(client, { group, consumer: consumerId, topics, from, key, isAcknowledging, limit, signal }, async (messages) => {
+    for (const message of messages) {
+      output.line(messageLine(message, format));
+      if (output.isBehind) await output.flushed();
+    }
+    await output.flushed();
+    return !output.isClosed;
+  });
+}
+
+function groupFlags({ consumerId, key, ack }: Flags): string[] {
+  return [...(consumerId === undefined ? [] : ['--consumer-id']), ...(key === undefined ? [] : ['--key']), ...(ack ? [] : ['--no-ack'])];
+}
+
+function formatOf({ json, raw }: Flags): LineFormat {
+  return json ? 'json' : raw ? 'raw' : 'text';
 }
 
 async function printBatch(messages: readonly Message[], format: LineFormat, { output, signal }: Sinks): Promise<void> {

@@ -6,7 +6,7 @@
  * the first broker dies before it has anything.
  */
 import type { Message, PollResult } from './message.ts';
-import type { PollRequest } from './poller.ts';
+import type { PollRequest } from './poll.ts';
 import { Repeats } from './repeats.ts';
 
 export interface SubscribeOptions {

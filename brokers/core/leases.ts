@@ -75,7 +75,6 @@ export class Leases {
   readonly #ready = new Heap<Entry>(isBefore);
   readonly #placed = new Heap<Entry>(isBefore);
   readonly #counts: Record<LeaseState, number> = { leased: 0, delayed: 0, ready: 0, failed: 0, gone: 0 };
-  #unplaced = 0;
   #number = 0; // of the newest lease
 
   /** @param instance of this process (`Log.instance`) */
@@ -91,11 +90,6 @@ export class Leases {
   /** How many there are, by state. */
   get counts(): Readonly<Record<LeaseState, number>> {
     return this.#counts;
-  }
-
-  /** How many have no place yet. */
-  get unplaced(): number {
-    return this.#unplaced;
   }
 
   get(origin: Origin, seq: number): LeaseEntry | undefined {
@@ -219,7 +213,6 @@ export class Leases {
   remove(present: LeaseEntry): void {
     const entry = present as Entry;
     if (entry.state === 'gone') return;
-    if (entry.source === undefined) this.#unplaced -= 1;
     this.#set(entry, 'gone');
     const entries = this.#entries.get(entry.origin)!;
     entries.delete(entry.seq);
@@ -238,13 +231,11 @@ export class Leases {
     if (entries === undefined) this.#entries.set(entry.origin, new Map([[entry.seq, entry]]));
     else entries.set(entry.seq, entry);
     this.#counts[entry.state] += 1;
-    this.#unplaced += 1;
     return entry;
   }
 
   #place(entry: Entry, source: Source): void {
     entry.source = source;
-    this.#unplaced -= 1;
     this.#placed.push(entry);
   }
 

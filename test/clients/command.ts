@@ -7,6 +7,8 @@ import { waitFor, within } from '../support/wait.ts';
 
 const DIST = process.env['DIST'] ?? fileURLToPath(new URL('../../dist', import.meta.url));
 
+type Script = 'publisher' | 'subscriber' | 'admin';
+
 export interface Ended {
   readonly code: number | null;
   readonly stdout: string;
@@ -20,7 +22,7 @@ export class Command {
   readonly #ended: Promise<Ended>;
 
   /** Starts it; it is killed when the test ends. */
-  constructor(t: Test, script: 'publisher' | 'subscriber', args: readonly string[]) {
+  constructor(t: Test, script: Script, args: readonly string[]) {
     const { NODE_OPTIONS: _, ...env } = process.env; // tap's loaders are none of its business
     const child = spawn(process.execPath, [join(DIST, `clients/${script}.js`), ...args], { env });
     this.child = child;
@@ -35,13 +37,13 @@ export class Command {
     return within('the command ends', this.#ended, 20_000);
   }
 
-  async until(what: string, condition: (command: this) => boolean): Promise<void> {
+  async until(what: string, condition: (command: this) => boolean | Promise<boolean>): Promise<void> {
     await waitFor(`${what}; standard error: ${this.stderr}`, () => condition(this));
   }
 }
 
 /** Runs a command line to its end, with `input` on standard input. */
-export function run(t: Test, script: 'publisher' | 'subscriber', args: readonly string[], input: string | Uint8Array = ''): Promise<Ended> {
+export function run(t: Test, script: Script, args: readonly string[], input: string | Uint8Array = ''): Promise<Ended> {
   const command = new Command(t, script, args);
   command.child.stdin.end(input);
   return command.ended();

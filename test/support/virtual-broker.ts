@@ -23,11 +23,11 @@ export class VirtualBroker {
     this.store = store;
   }
 
-  static async start(options: ConfigOptions = {}, store = new MemoryStore(origin('localhost:3000'))): Promise<VirtualBroker> {
+  static async start(options: ConfigOptions = {}, store = new MemoryStore(origin('localhost:3000')), random = (): number => 0): Promise<VirtualBroker> {
     const virtual = new VirtualBroker(store);
     virtual.#broker = await Broker.start(options, [], {
       clock: virtual.clock,
-      random: () => 0,
+      random,
       logger: SILENT,
       openStore: () => Promise.resolve(virtual.store),
       transport: {
@@ -58,11 +58,12 @@ export class VirtualBroker {
 export class VirtualClient {
   readonly channel: VirtualChannel;
   readonly #clock: ManualClock;
-  readonly #before: number;
+  /** The Lamport timestamp before the first publish. */
+  readonly before: number;
   readonly #parser = new ReplyParser();
 
   constructor(channel: VirtualChannel, clock: ManualClock, before: number) {
-    this.#before = before;
+    this.before = before;
     this.channel = channel;
     this.#clock = clock;
   }
@@ -89,7 +90,7 @@ export class VirtualClient {
     await this.#clock.settle();
     for (const bytes of this.channel.onTheWay.splice(0)) this.#parser.push(Buffer.from(bytes));
     const replies: unknown[] = [];
-    for (let reply = this.#parser.next(); reply !== undefined; reply = this.#parser.next()) replies.push(typeof reply === 'number' ? reply - this.#before : plain(reply));
+    for (let reply = this.#parser.next(); reply !== undefined; reply = this.#parser.next()) replies.push(typeof reply === 'number' ? reply - this.before : plain(reply));
     return replies;
   }
 

@@ -1,0 +1,129 @@
+#!/usr/bin/env node
+/**
+ * `admin <command>`: looks at topics, subscriptions, bindings and brokers, and changes them.
+ *
+ * Listings are tables, or with `--json` one JSON document. Exit status 0 where it was done, else 1 and one line that says why.
+ */
+import { Command, Option } from 'commander';
+import { type Client, connect, type SubscriptionOptions, type TopicOptions } from './client.ts';
+import { addBrokerFlags, type BrokerFlags, connectOptions, noteEvent, runMain, wholeNumber } from './command-line.ts';
+import { bindingListing, type Listing, pendingListing, statusListing, subscriptionListing, topicListing } from './listing.ts';
+import { LineWriter } from './line-writer.ts';
+
+interface Flags extends BrokerFlags {
+  readonly json?: true;
+}
+
+/** As commander reads them: those that were not given are not there. */
+interface SettingFlags {
+  readonly transient?: true;
+  readonly visibility?: number;
+  readonly maxDeliveries?: number;
+  readonly deadLetter?: string;
+  readonly backoff?: number;
+  readonly from?: string;
+}
+
+const PENDING_COUNT = 100;
+const MS_MAX = 2 ** 53 - 1; // the brokers know better
+
+const EXAMPLES = `
+Examples:
+  $ admin status                                  the brokers, and what the one asked says of itself
+  $ admin --port 3001 subscriptions 'bill*'       backlogs, leases, consumers, homes
+  $ admin --json topics | jq '.[].messages'
+  $ admin topics create parcels --type direct
+  $ admin subscriptions create billing --max-deliveries 5 --dead-letter billing-failed
+  $ admin bind billing orders
+  $ admin bind north parcels --key north
+  $ admin subscriptions pending billing           what is leased or delayed, and to whom
+  $ admin subscriptions purge billing
+`;
+
+const program = new Command('admin')
+  .description('Looks at topics, subscriptions, bindings and brokers, and changes them.')
+  .option('--json', 'listings as JSON')
+  .configureHelp({ showGlobalOptions: true })
+  .addHelpText('after', EXAMPLES);
+addBrokerFlags(program);
+
+const topics = program.command('topics').description('lists topics, or those that match the pattern').argument('[pattern]')
+  .action((pattern?: string) => list((client) => topicListing(client, pattern)));
+topics.command('create <topic>').description('creates a topic')
+  .addOption(new Option('--type <type>', 'fanout: to every bound subscription; direct: to those bound with the message\'s key').choices(['fanout', 'direct']))
+  .action((topic: string, { type }: TopicOptions) => act(`topic ${topic} is there`, (client) => client.createTopic(topic, type === undefined ? {} : { type })));
+topics.command('rename <topic> <name>').description('renames a topic; who still uses the old name means the same topic')
+  .action((topic: string, name: string) => act(`topic ${topic} is called ${name} now`, (client) => client.renameTopic(topic, name)));
+topics.command('delete <topic>').description('deletes a topic with its messages and bindings')
+  .action((topic: string) => act(`topic ${topic} is gone`, (client) => client.deleteTopic(topic)));
+
+const subscriptions = program.command('subscriptions').description('lists subscriptions, or those that match the pattern').argument('[pattern]')
+  .action((pattern?: string) => list((client) => subscriptionListing(client, pattern)));
+addSettingFlags(subscriptions.command('create <name>').description('creates a subscription'))
+  .option('--transient', 'in the memory of one broker, gone with its last consumer')
+  .action((name: string, flags: SettingFlags) => act(`subscription ${name} is there`, (client) => client.createSubscription(name, settings(flags))));
+addSettingFlags(subscriptions.command('update <name>').description('changes the settings that are given'))
+  .action((name: string, flags: SettingFlags) => act(`subscription ${name} is changed`, (client) => client.updateSubscription(name, settings(flags))));
+subscriptions.command('delete <name>').description('deletes a subscription with its bindings and its backlog')
+  .action((name: string) => act(`subscription ${name} is gone`, (client) => client.deleteSubscription(name)));
+subscriptions.command('pending <name>').description('lists what is leased or delayed')
+  .option('--count <n>', 'at most n messages', wholeNumber(1), PENDING_COUNT)
+  .action((name: string, { count }: { count: number }) => list((client) => pendingListing(client, name, count)));
+subscriptions.command('purge <name>').description('drops the backlog and all leases')
+  .action((name: string) => act('', async (client) => `${await client.purge(name)} messages dropped`));
+
+program.command('bindings').description('lists the bindings of all subscriptions, or of one').argument('[subscription]')
+  .action((name?: string) => list((client) => bindingListing(client, name)));
+for (const [verb, done] of [['bind', 'is bound to'], ['unbind', 'is no longer bound to']] as const) {
+  program.command(`${verb} <subscription> <topic>`).description(verb === 'bind' ? 'binds a subscription to a topic' : 'takes the binding away')
+    .option('--key <key>', 'of a direct topic: only messages with this key')
+    .action((name: string, topic: string, options: { key?: string }) => act(`${name} ${done} ${topic}`, (client) => client[verb](name, topic, options)));
+}
+program.command('status').description('the brokers of the mesh, and what the one asked says of itself').action(() => list(statusListing));
+await program.parseAsync();
+
+function addSettingFlags(command: Command): Command {
+  return command
+    .option('--visibility <ms>', 'for how long a message is leased', wholeNumber(1, MS_MAX))
+    .option('--max-deliveries <n>', 'after n deliveries without an acknowledgement a message goes to --dead-letter; 0: no limit', wholeNumber(0))
+    .option('--dead-letter <topic>', "the topic for such messages; '': none")
+    .option('--backoff <ms>', 'how long a message waits after its first delivery; doubles with each', wholeNumber(0, MS_MAX))
+    .option('--from <place>', 'where bindings that are made from now on begin: latest, earliest, or a cursor');
+}
+
+function settings({ transient, visibility, maxDeliveries, deadLetter, backoff, from }: SettingFlags): SubscriptionOptions {
+  return {
+    ...(transient !== undefined && { transient }),
+    ...(visibility !== undefined && { visibilityMs: visibility }),
+    ...(maxDeliveries !== undefined && { maxDeliveries }),
+    ...(deadLetter !== undefined && { deadLetter }),
+    ...(backoff !== undefined && { backoffMs: backoff }),
+    ...(from !== undefined && { from }),
+  };
+}
+
+function list(listing: (client: Client) => Promise<Listing>): Promise<void> {
+  return withClient(async (client, { json }) => {
+    const { data, lines } = await listing(client);
+    return json ? [JSON.stringify(data, undefined, 2)] : lines(process.stdout.isTTY === true);
+  });
+}
+
+/** Does something and says so: what it returns, or else `done`. */
+function act(done: string, action: (client: Client) => Promise<string | void>): Promise<void> {
+  return withClient(async (client) => [(await action(client)) ?? done]);
+}
+
+function withClient(work: (client: Client, flags: Flags) => Promise<readonly string[]>): Promise<void> {
+  return runMain('admin', async () => {
+    const flags = program.opts<Flags>();
+    const output = new LineWriter(process.stdout, () => {}); // where nobody reads it, it is done all the same
+    const client = await connect({ ...connectOptions(flags), onEvent: noteEvent });
+    try {
+      for (const line of await work(client, flags)) output.line(line);
+      await output.flushed();
+    } finally {
+      await client.close();
+    }
+  });
+}

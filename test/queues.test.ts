@@ -1,0 +1,370 @@
+import t from 'tap';
+import { RumormillError } from '../brokers/core/error.ts';
+import { encodeRecord } from '../brokers/core/acknowledgements.ts';
+import { Acknowledgements } from '../brokers/core/acknowledgements.ts';
+import type { ConfigOptions } from '../brokers/config.ts';
+import { draft, origin } from './support/record.ts';
+import { VirtualBroker, type VirtualClient } from './support/virtual-broker.ts';
+
+/** A delivery: its token, which delivery of the message it is, the payload. */
+type Given = readonly [token: string, deliveries: number, payload: string];
+
+/** The broker, a client, and a PULL as deliveries. */
+async function start(options: ConfigOptions = {}, ...commands: readonly string[]) {
+  const virtual = await VirtualBroker.start(options);
+  const client = virtual.connect();
+  await client.ask(...commands);
+  return { virtual, client, clock: virtual.clock, store: virtual.store };
+}
+
+function given(reply: unknown): Given[] {
+  return (reply as [string, number, unknown[]][]).map(([token, deliveries, message]) => [token, deliveries, String(message[5])]);
+}
+
+async function pull(client: VirtualClient, command: string): Promise<Given[]> {
+  const [reply] = await client.ask(`PULL ${command}`);
+  if (!Array.isArray(reply)) throw new Error(`PULL ${command}: ${String(reply)}`);
+  return given(reply);
+}
+
+/** An integer reply; `VirtualClient` counts those that stand alone from the first publish. */
+async function count(client: VirtualClient, command: string): Promise<unknown> {
+  const [reply] = await client.ask(command);
+  return typeof reply === 'number' ? reply + client.before : reply;
+}
+
+const payloads = (deliveries: readonly Given[]): string[] => deliveries.map(([, , payload]) => payload);
+const tokens = (deliveries: readonly Given[]): string => deliveries.map(([token]) => token).join(' ');
+
+/** SUBSCRIPTION GET as an object. */
+async function describe(client: VirtualClient, name: string): Promise<Record<string, unknown>> {
+  const [reply] = (await client.ask(`SUBSCRIPTION GET ${name}`)) as [unknown[]];
+  return Object.fromEntries(Array.from({ length: reply.length / 2 }, (_, at) => [reply[2 * at], reply[2 * at + 1]]));
+}
+
+const BOUND = ['SUBSCRIPTION CREATE s VISIBILITY 1000', 'TOPIC CREATE a', 'BIND s a'];
+
+t.test('PULL leases messages as they are stored, ACK is good once', async (t) => {
+  const { client } = await start({}, ...BOUND);
+  await client.ask('PUBLISH a 1 KEY k', 'PUBLISH a 2', 'PUBLISH b x', 'PUBLISH a 3');
+  const first = await pull(client, 's COUNT 2');
+  t.strictSame(payloads(first), ['1', '2']);
+  t.strictSame(first.map(([, deliveries]) => deliveries), [1, 1]);
+  t.strictSame(payloads(await pull(client, 's')), ['3']);
+  t.strictSame(await pull(client, 's'), []);
+  t.equal(await count(client, `ACK s ${tokens(first)}`), 2);
+  t.equal(await count(client, `ACK s ${tokens(first)}`), 0);
+  t.match(await describe(client, 's'), { backlog: 0, in_flight: 1, delayed: 0, redelivered: 0, consumers: 1, bindings: 1, home: 'localhost:3000' });
+});
+
+t.test('one ACK counts each token once, and what is no token not at all', async (t) => {
+  const { client } = await start({}, ...BOUND, 'SUBSCRIPTION CREATE o', 'BIND o a', 'PUBLISH a 1');
+  const [[token]] = (await pull(client, 's')) as [Given];
+  const [[other]] = (await pull(client, 'o')) as [Given];
+  t.equal(await count(client, `ACK s ${other} x ${token}x ${token} ${token}`), 1);
+  t.equal(await count(client, `ACK o ${other}`), 1);
+});
+
+t.test('a lease that runs out: the message is delivered again, first, and only the newest token is good', async (t) => {
+  const { client, clock } = await start({}, ...BOUND, 'PUBLISH a 1', 'PUBLISH a 2', 'PUBLISH a 3');
+  const old = await pull(client, 's COUNT 2');
+  await clock.advance(1100);
+  const again = await pull(client, 's COUNT 10');
+  t.strictSame(again.map(([, deliveries, payload]) => [deliveries, payload]), [[2, '1'], [2, '2'], [1, '3']]);
+  t.equal(await count(client, `ACK s ${tokens(old)}`), 0, 'late');
+  t.equal(await count(client, `ACK s ${tokens(again)}`), 3);
+  t.match(await describe(client, 's'), { redelivered: 2, in_flight: 0 });
+});
+
+t.test('EXTEND counts from now', async (t) => {
+  const { client, clock } = await start({}, ...BOUND, 'PUBLISH a 1', 'PUBLISH a 2');
+  const [one, two] = (await pull(client, 's')) as [Given, Given];
+  await clock.advance(900);
+  t.equal(await count(client, `EXTEND s 2000 ${one[0]} x`), 1);
+  await clock.advance(1000);
+  t.strictSame(payloads(await pull(client, 's')), ['2']);
+  await clock.advance(800);
+  t.equal(await count(client, `EXTEND s 500 ${one[0]} ${two[0]}`), 1);
+  t.match(await client.ask('EXTEND s 0 x', 'EXTEND s'), [/^-ERR EXTEND "0" is not an integer/, /^-ERR wrong number/]);
+  t.equal(await count(client, `ACK s ${one[0]}`), 1);
+});
+
+t.test('NACK: again at once, after a delay, or by the backoff of the subscription', async (t) => {
+  const { client, clock } = await start({}, ...BOUND, 'PUBLISH a 1', 'PUBLISH a 2');
+  const [one, two] = (await pull(client, 's')) as [Given, Given];
+  t.equal(await count(client, `NACK s ${two[0]} x`), 1);
+  t.equal(await count(client, `NACK s ${one[0]} DELAY 500`), 1);
+  t.match(await client.ask('SUBSCRIPTION PENDING s'), [[[/@localhost:3000$/, /^client-\d+@localhost:3000$/, 1, 500, 'delayed']]]);
+  t.strictSame(payloads(await pull(client, 's CONSUMER me')), ['2']);
+  t.match(await client.ask('SUBSCRIPTION PENDING s COUNT 2'), [[[/./, /./, 1, 500, 'delayed'], [/./, 'me', 2, 1000, 'leased']]]);
+  t.match(await describe(client, 's'), { in_flight: 1, delayed: 1, consumers: 2 });
+  await clock.advance(600);
+  t.strictSame(payloads(await pull(client, 's')), ['1']);
+  await client.ask('SUBSCRIPTION UPDATE s BACKOFF 1000');
+  await clock.advance(1100);
+  t.strictSame(await pull(client, 's'), [], 'a lease that runs out waits too: 2 s after the second delivery');
+  await clock.advance(2100);
+  t.strictSame(payloads(await pull(client, 's')), ['1', '2']);
+});
+
+t.test('PULLs that wait are served in turn, and answered empty at their time', async (t) => {
+  const { virtual, client, clock } = await start({}, ...BOUND);
+  const [one, two, three] = [virtual.connect(), virtual.connect(), virtual.connect()];
+  t.strictSame(await one.ask('PULL s BLOCK 5000'), []);
+  t.strictSame(await two.ask('PULL s BLOCK 1000'), []);
+  t.strictSame(await three.ask('PULL s BLOCK 5000'), []);
+  await client.ask('PUBLISH b x', 'PUBLISH a 1');
+  t.strictSame(payloads(given((await one.replies())[0])), ['1']);
+  await clock.advance(950);
+  const [again] = await two.replies();
+  t.strictSame(again, undefined);
+  await clock.advance(150);
+  const [late] = await two.replies();
+  t.ok(Array.isArray(late), 'its time is up, or it has what has run out');
+  three.end();
+  t.strictSame(await three.replies(), [[]], 'a client that is gone gets nothing');
+  t.strictSame(payloads(await pull(client, 's')).concat(payloads(given(late))), ['1']);
+});
+
+t.test('a connection that is lost while its PULL waits takes no message with it', async (t) => {
+  const { virtual, client } = await start({}, ...BOUND);
+  const lost = virtual.connect();
+  await lost.ask('PULL s BLOCK 5000');
+  lost.channel.handler.closed(undefined);
+  await client.ask('PUBLISH a 1');
+  t.strictSame(payloads(await pull(client, 's')), ['1']);
+});
+
+t.test('direct bindings bring the messages of their keys, fanout bindings all, and a subscription may have both', async (t) => {
+  const { client } = await start({}, 'TOPIC CREATE d TYPE direct', 'TOPIC CREATE f', 'SUBSCRIPTION CREATE s', 'BIND s d KEY red', 'BIND s f', 'SUBSCRIPTION CREATE r', 'BIND r d KEY green');
+  await client.ask('PUBLISH d 1 KEY red', 'PUBLISH d 2 KEY green', 'PUBLISH f 3 KEY x', 'PUBLISH d 4', 'PUBLISH f 5');
+  t.match(await describe(client, 's'), { backlog: 3 });
+  t.match(await describe(client, 'r'), { backlog: 1 });
+  t.strictSame(payloads(await pull(client, 's')), ['1', '3', '5']);
+  t.strictSame(payloads(await pull(client, 'r')), ['2']);
+});
+
+t.test('what was published before a binding is for it only where it begins earlier', async (t) => {
+  const { client } = await start({}, 'PUBLISH a 1', 'SUBSCRIPTION CREATE l', 'BIND l a', 'SUBSCRIPTION CREATE e FROM earliest', 'BIND e a', 'PUBLISH a 2');
+  t.strictSame(payloads(await pull(client, 'l')), ['2']);
+  t.strictSame(payloads(await pull(client, 'e')), ['1', '2']);
+  await client.ask('PUBLISH b 3', 'BIND e b', 'PUBLISH a 4');
+  t.strictSame(payloads(await pull(client, 'e')), ['3', '4'], 'a new binding: what lies behind is found, and what is leased is not leased twice');
+  await client.ask('UNBIND e b', 'PUBLISH b 5');
+  t.match(await describe(client, 'e'), { in_flight: 3, backlog: 0 });
+});
+
+t.test('PURGE drops the backlog, and what is leased', async (t) => {
+  const { client, clock } = await start({}, ...BOUND, 'PUBLISH a 1', 'PUBLISH a 2', 'PUBLISH a 3');
+  const leased = await pull(client, 's COUNT 1');
+  t.equal(await count(client, 'PURGE s'), 2);
+  t.equal(await count(client, `ACK s ${tokens(leased)}`), 0);
+  await client.ask('PUBLISH a 4');
+  await clock.advance(2000);
+  t.strictSame(payloads(await pull(client, 's')), ['4']);
+  t.equal(await count(client, 'PURGE s'), 0);
+});
+
+t.test('after MAXDELIVERIES deliveries a copy goes to the dead-letter topic, and the message is done', async (t) => {
+  const { client, clock } = await start({}, 'SUBSCRIPTION CREATE s VISIBILITY 1000 MAXDELIVERIES 2 DEADLETTER dead', 'TOPIC CREATE a', 'BIND s a');
+  await client.ask('PUBLISH a one KEY k HEADER n v', 'PUBLISH a two');
+  const [one] = (await pull(client, 's')) as [Given];
+  t.equal(await count(client, `NACK s ${one[0]}`), 1);
+  await clock.advance(1100);
+  const again = await pull(client, 's');
+  t.strictSame(again.map(([, deliveries, payload]) => [deliveries, payload]), [[2, 'one'], [2, 'two']]);
+  t.equal(await count(client, `NACK s ${again[0]![0]} DELAY 60000`), 1, 'no delay: it was the last one');
+  await client.replies();
+  t.match(await client.ask('POLL dead CURSOR earliest'), [[/./, [[/./, 'dead', Number, 'k',
+    ['n', 'v', 'dead-letter-subscription', 's', 'dead-letter-topic', 'a', 'dead-letter-id', /^\d+@localhost:3000$/, 'dead-letter-deliveries', '2'], 'one']]]]);
+  await clock.advance(1100);
+  t.match(await describe(client, 's'), { dead_lettered: 2, backlog: 0, in_flight: 0, delayed: 0, redelivered: 2 });
+  const [[, both]] = (await client.ask('POLL dead CURSOR earliest')) as [[unknown, unknown[][]]];
+  t.strictSame(both.map((message) => message[5]), ['one', 'two']);
+});
+
+t.test('a dead letter that finds the disk full waits, and is not lost', async (t) => {
+  const { client, clock, store } = await start({}, 'SUBSCRIPTION CREATE s VISIBILITY 1000 MAXDELIVERIES 1 DEADLETTER dead', 'TOPIC CREATE a', 'BIND s a', 'PUBLISH a one');
+  await pull(client, 's');
+  const full = new RumormillError('DISKFULL', 'no room');
+  store.failures.push(full, full, full);
+  await clock.advance(1100);
+  t.match(await describe(client, 's'), { dead_lettered: 0 });
+  await clock.advance(1000);
+  t.match(await describe(client, 's'), { dead_lettered: 1, backlog: 0 });
+  t.match(await client.ask('POLL dead CURSOR earliest'), [[/./, [[/./, 'dead', Number, null, Array, 'one']]]]);
+});
+
+t.test('an ACK that cannot be written says so, and the lease stays', async (t) => {
+  const { client, clock, store } = await start({}, ...BOUND, 'PUBLISH a 1');
+  const leased = await pull(client, 's');
+  store.failures.push(new RumormillError('DISKFULL', 'no room'));
+  t.match(await client.ask(`ACK s ${tokens(leased)}`), [/^-DISKFULL/]);
+  t.equal(await count(client, `ACK s ${tokens(leased)}`), 1);
+  await clock.advance(2000);
+  t.strictSame(await pull(client, 's'), []);
+});
+
+t.test('ACK is answered when it is on disk; those of one turn share a record', async (t) => {
+  const { virtual, client, store } = await start({}, ...BOUND, 'PUBLISH a 1', 'PUBLISH a 2', 'PUBLISH a 3');
+  const leased = await pull(client, 's');
+  const clients = leased.map(() => virtual.connect());
+  const [before, release] = [store.batches.length, store.hold()];
+  for (const [at, each] of clients.entries()) each.send(`ACK s ${leased[at]![0]}`);
+  t.strictSame(await clients[0]!.replies(), [], 'not before');
+  release();
+  for (const each of clients) t.strictSame(await each.replies(), [1 - each.before]);
+  t.strictSame(store.batches.slice(before).map(({ topic, count: records }) => [topic, records]), [['$acks', 1]]);
+});
+
+t.test('leases have a limit: PULL brings nothing new until some are settled', async (t) => {
+  const { virtual, client } = await start({ limits: { leasesMax: 2 } }, ...BOUND, 'PUBLISH a 1', 'PUBLISH a 2', 'PUBLISH a 3');
+  const leased = await pull(client, 's');
+  t.strictSame(payloads(leased), ['1', '2']);
+  const other = virtual.connect();
+  t.strictSame(await other.ask('PULL s BLOCK 5000'), []);
+  t.equal(await count(client, `ACK s ${leased[1]![0]}`), 1);
+  t.strictSame(payloads(given((await other.replies())[0])), ['3']);
+});
+
+t.test('a reply has a limit in bytes, but one message at least', async (t) => {
+  const { client } = await start({ limits: { replyBytesMax: 1000, payloadBytesMax: 1000 } }, ...BOUND, `PUBLISH a ${'x'.repeat(600)}`, `PUBLISH a ${'y'.repeat(600)}`, 'PUBLISH a z');
+  t.strictSame((await pull(client, 's')).map(([, , payload]) => payload[0]), ['x']);
+  t.strictSame((await pull(client, 's')).map(([, , payload]) => payload[0]), ['y', 'z']);
+});
+
+t.test('a broker that starts again knows what was acknowledged, with and without its checkpoint; tokens of its earlier life acknowledge', async (t) => {
+  for (const isClean of [true, false]) {
+    const { virtual, client, store, clock } = await start({}, ...BOUND, 'PUBLISH a 1', 'PUBLISH a 2', 'PUBLISH a 3', 'PUBLISH a 4');
+    const leased = await pull(client, 's COUNT 3');
+    t.equal(await count(client, `ACK s ${leased[0]![0]} ${leased[2]![0]}`), 2);
+    if (isClean) {
+      const stopping = virtual.broker.stop();
+      await clock.advance(10_000);
+      await stopping;
+      t.equal(store.acks.size, 1);
+      t.ok(store.acksPosition > 0);
+    }
+    const next = await VirtualBroker.start({}, isClean ? store : store.copy(), () => 7);
+    const other = next.connect();
+    t.equal(await count(other, `ACK s ${leased[1]![0]} ${leased[0]![0]}`), 1, 'not leased here and not done');
+    t.equal(await count(other, `ACK s ${leased[1]![0]}`), 0);
+    t.match(await describe(other, 's'), { backlog: 1 });
+    t.strictSame(payloads(await pull(other, 's')), ['4']);
+  }
+});
+
+t.test('leased messages are delivered again after a start, and old tokens are not good then', async (t) => {
+  const { client, store } = await start({}, ...BOUND, 'PUBLISH a 1');
+  const leased = await pull(client, 's');
+  const other = (await VirtualBroker.start({}, store.copy(), () => 7)).connect();
+  const again = await pull(other, 's');
+  t.strictSame(payloads(again), ['1']);
+  t.equal(await count(other, `ACK s ${tokens(leased)}`), 0);
+  t.equal(await count(other, `NACK s ${tokens(leased)}`), 0);
+  t.equal(await count(other, `ACK s ${tokens(again)}`), 1);
+});
+
+t.test('deliveries that failed before a start count', async (t) => {
+  const { client, store } = await start({}, 'SUBSCRIPTION CREATE s MAXDELIVERIES 2 DEADLETTER dead', 'TOPIC CREATE a', 'BIND s a', 'PUBLISH a 1');
+  await client.ask(`NACK s ${tokens(await pull(client, 's'))}`);
+  const other = (await VirtualBroker.start({}, store.copy(), () => 7)).connect();
+  const again = await pull(other, 's');
+  t.strictSame(again.map(([, deliveries]) => deliveries), [2]);
+  await other.ask(`NACK s ${tokens(again)}`);
+  t.match(await describe(other, 's'), { dead_lettered: 1 });
+});
+
+t.test('a broker that stops answers PULLs that wait as at the end of their time', async (t) => {
+  const { virtual, client, clock } = await start({}, ...BOUND);
+  await client.ask('PULL s BLOCK 50000');
+  const stopping = virtual.broker.stop();
+  await clock.advance(10_000);
+  await stopping;
+  t.strictSame(await client.replies(), [[]]);
+});
+
+t.test('exceptions become a floor, within a second, and the record stays small', async (t) => {
+  const { client, clock, store } = await start({}, ...BOUND, ...Array.from({ length: 20 }, (_, at) => `PUBLISH a ${at}`));
+  const leased = await pull(client, 's');
+  await count(client, `ACK s ${tokens(leased.filter((_, at) => at % 2 === 1))}`);
+  await clock.advance(500);
+  await count(client, `ACK s ${tokens(leased.filter((_, at) => at % 2 === 0))}`);
+  await clock.advance(6000);
+  const state = JSON.parse(store.acks.get('s')!) as { d?: unknown; f: { v: object }[] };
+  t.equal(state.d, undefined);
+  t.equal(state.f.length, 1);
+  const written = store.batches.length;
+  await clock.advance(20_000);
+  t.equal(store.batches.length, written, 'an idle subscription writes nothing');
+});
+
+t.test('a deleted subscription: its PULLs end, its next life knows nothing of it', async (t) => {
+  const { virtual, client, clock } = await start({}, ...BOUND, 'PUBLISH a 1');
+  const leased = await pull(client, 's');
+  const waiting = virtual.connect();
+  await waiting.ask('PULL s BLOCK 60000');
+  await client.ask('SUBSCRIPTION DELETE s');
+  await clock.advance(200);
+  t.strictSame(await waiting.replies(), ['-NOTFOUND subscription "s"']);
+  await client.ask('SUBSCRIPTION CREATE s FROM earliest', 'BIND s a');
+  t.equal(await count(client, `ACK s ${tokens(leased)}`), 0);
+  t.strictSame(payloads(await pull(client, 's')), ['1']);
+});
+
+t.test('a transient subscription goes with its last consumer; nothing of it is written', async (t) => {
+  const { virtual, client, clock, store } = await start({}, 'TOPIC CREATE a', 'SUBSCRIPTION CREATE s TRANSIENT VISIBILITY 1000', 'BIND s a', 'PUBLISH a 1');
+  const written = store.batches.length;
+  t.equal(await count(client, `ACK s ${tokens(await pull(client, 's'))}`), 1);
+  t.strictSame(await pull(client, 's'), []);
+  t.equal(store.batches.length, written);
+  const waiting = virtual.connect();
+  await waiting.ask('PULL s BLOCK 5000');
+  await clock.advance(4500);
+  t.match(await describe(client, 's'), { transient: 1, consumers: 1 });
+  await clock.advance(1000);
+  t.strictSame(await waiting.replies(), [[]]);
+  await clock.advance(1000);
+  t.strictSame(await client.ask('PULL s'), ['-NOTFOUND subscription "s"']);
+  await client.ask('SUBSCRIPTION CREATE never TRANSIENT VISIBILITY 1000');
+  await clock.advance(1200);
+  t.strictSame(await client.ask('SUBSCRIPTION LIST'), [[]], 'nor one that nobody ever used');
+});
+
+t.test('bad input gets a clear answer', async (t) => {
+  const { client } = await start({}, ...BOUND);
+  t.match(await client.ask('PULL nobody', 'ACK nobody x', 'NACK nobody x', 'EXTEND nobody 5 x', 'PURGE nobody', 'SUBSCRIPTION GET nobody', 'SUBSCRIPTION PENDING nobody'),
+    Array.from({ length: 7 }, () => '-NOTFOUND subscription "nobody"'));
+  t.match(await client.ask('PULL s COUNT 0', 'PULL s COUNT 10001', 'PULL s BLOCK x', 'PULL s NONSENSE', 'ACK s', 'NACK s x DELAY -1', 'SUBSCRIPTION PENDING s COUNT 0'), [
+    /^-ERR COUNT "0" is not/, /^-ERR COUNT/, /^-ERR BLOCK/, /^-ERR unknown option "NONSENSE" of PULL/, /^-ERR wrong number/, /^-ERR DELAY "-1"/, /^-ERR COUNT "0"/,
+  ]);
+});
+
+t.test('acknowledgements of another home hold, and are counted; what is not understood is ignored', async (t) => {
+  const { virtual, client, store } = await start({}, ...BOUND, 'PUBLISH a 1', 'PUBLISH a 2');
+  await pull(client, 's COUNT 1');
+  const { name, since } = virtual.broker.metadata.subscription('s')!;
+  const mine = [...virtual.broker.vector()][0]![0];
+  const state = new Acknowledgements();
+  const [second] = store.batches.filter(({ topic }) => topic === 'a').slice(-1);
+  state.add(mine, second!.seq + second!.count - 1);
+  const records = [encodeRecord({ subscription: name, since, state }), 'nonsense', encodeRecord({ subscription: 'x', since, state })];
+  virtual.broker.queues.committed([{ ...draft(records, { topic: '$acks' }), origin: origin('other:1', 9), seq: 1, lamport: 1000, deps: '', position: 99, repeats: '' }]);
+  t.strictSame(await pull(client, 's'), []);
+  t.match(await describe(client, 's'), { rival_records: 1, backlog: 0, in_flight: 1 });
+});
+
+t.test('leases move with their subscription: the next home does not deliver before they have run out', async (t) => {
+  const { virtual, client, clock } = await start({}, ...BOUND, 'PUBLISH a 1', 'PUBLISH a 2', 'PUBLISH a 3');
+  const leased = await pull(client, 's COUNT 2');
+  const handovers = await virtual.broker.queues.giveUp(() => false);
+  t.equal(handovers.length, 1);
+  for (const handover of handovers) virtual.broker.queues.takeOver(handover);
+  virtual.broker.queues.takeOver({ subscription: 's', leases: 'nonsense' });
+  t.strictSame(payloads(await pull(client, 's')), ['3']);
+  t.match(await describe(client, 's'), { in_flight: 3, backlog: 0 });
+  t.equal(await count(client, `ACK s ${leased[0]![0]}`), 1, 'its tokens are good');
+  await clock.advance(1100);
+  const again = await pull(client, 's');
+  t.strictSame(again.map(([, deliveries, payload]) => [deliveries, payload]), [[2, '2'], [2, '3']]);
+});

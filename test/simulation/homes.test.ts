@@ -1,0 +1,158 @@
+import t from 'tap';
+import { homeOf } from '../../brokers/core/view.ts';
+import { RumormillError } from '../../brokers/core/error.ts';
+import type { Reply } from '../../brokers/wire/reply-parser.ts';
+import { SEED } from '../support/random.ts';
+import type { VirtualClient } from './client.ts';
+import type { Machine } from './machine.ts';
+import { World } from './world.ts';
+
+type Three = [Machine, Machine, Machine];
+
+/** A name whose home, among all machines and among those that are left without some, are these. */
+function nameAt(all: readonly Machine[], home: Machine, without?: Machine, next?: Machine): string {
+  const view = (machines: readonly Machine[]) => ({ coordinator: all[0]!.address, term: 1, number: 1, members: machines.map(({ address }) => address) });
+  for (let index = 0; ; index += 1) {
+    const name = `work-${index}`;
+    if (homeOf(name, view(all)) !== home.address) continue;
+    if (without === undefined || homeOf(name, view(all.filter((each) => each !== without))) === next?.address) return name;
+  }
+}
+
+/** Replies as plain text, arrays as arrays. */
+function plain(reply: Reply | undefined): unknown {
+  if (Array.isArray(reply)) return reply.map(plain);
+  return Buffer.isBuffer(reply) ? reply.toString() : reply instanceof RumormillError ? `${reply.code} ${reply.message}` : reply;
+}
+
+async function ask(world: World, client: VirtualClient, ...args: (string | number)[]): Promise<unknown> {
+  return plain(await world.of(client.command(...args)));
+}
+
+/** The payloads and delivery counts that a PULL brought. */
+function pulled(reply: unknown): unknown[] {
+  return (reply as [string, number, unknown[]][]).map(([, deliveries, message]) => [message[5], deliveries]);
+}
+
+function tokens(reply: unknown): string[] {
+  return (reply as [string][]).map(([token]) => token);
+}
+
+/** Three brokers that have installed the first view, a client of each, and a subscription of topic `jobs` with its home at the highest. */
+async function office(name: (machines: Three) => string, settings: (string | number)[] = []) {
+  const world = await World.start(SEED, 3);
+  const machines = world.machines as Three;
+  await world.until('everybody is a member', () => machines.every(({ broker }) => broker.status()['members'] === 3));
+  const subscription = name(machines);
+  const [low, middle, high] = [await world.client(machines[0]), await world.client(machines[1]), await world.client(machines[2])];
+  t.equal(await ask(world, low, 'TOPIC', 'CREATE', 'jobs'), 'OK');
+  t.equal(await ask(world, low, 'SUBSCRIPTION', 'CREATE', subscription, ...settings), 'OK', 'a short answer comes through');
+  t.equal(await ask(world, low, 'BIND', subscription, 'jobs'), 'OK', 'the home waits until it knows the topic');
+  return { world, machines, subscription, low, middle, high };
+}
+
+t.test('any broker answers for the home, errors and arity too', async (t) => {
+  const { world, subscription, low, middle, high } = await office((machines) => nameAt(machines, machines[2]));
+  for (const client of [low, middle, high]) {
+    const reply = await ask(world, client, 'SUBSCRIPTION', 'GET', subscription) as string[];
+    t.equal(reply[reply.indexOf('home') + 1], '10.0.0.3:3000');
+    t.equal(await ask(world, client, 'BIND', subscription, 'nowhere'), 'NOTFOUND topic "nowhere"');
+    t.match(await ask(world, client, 'PULL'), /^ERR wrong number of arguments for PULL/);
+    t.equal(await ask(world, client, 'ACK', subscription, 'mangled'), 0);
+  }
+  await ask(world, low, 'PUBLISH', 'jobs', 'one');
+  await ask(world, low, 'PUBLISH', 'jobs', 'two');
+  await world.converged();
+  const [first, second] = [await ask(world, low, 'PULL', subscription, 'COUNT', 1), await ask(world, middle, 'PULL', subscription)];
+  t.strictSame([...pulled(first), ...pulled(second)], [['one', 1], ['two', 1]], 'each to one consumer');
+  t.equal(await ask(world, high, 'ACK', subscription, ...tokens(first), ...tokens(second)), 2);
+  t.strictSame(await ask(world, high, 'PULL', subscription), []);
+});
+
+t.test('a PULL that waits moves with the home, when that crashes, within 3 s; what was acknowledged is not delivered again', async (t) => {
+  const { world, machines, subscription, low, middle } = await office((all) => nameAt(all, all[2], all[2], all[1]));
+  await ask(world, low, 'PUBLISH', 'jobs', 'one', 'ACKS', 'all');
+  const first = await ask(world, low, 'PULL', subscription);
+  t.equal(await ask(world, low, 'ACK', subscription, ...tokens(first)), 1);
+  await world.converged();
+  const waiting = low.command('PULL', subscription, 'BLOCK', 20_000);
+  await world.run(100);
+  machines[2].crash();
+  await ask(world, middle, 'PUBLISH', 'jobs', 'two');
+  const since = world.time.now;
+  t.strictSame(pulled(plain(await world.of(waiting))), [['two', 1]]);
+  t.ok(world.time.now - since < 3000, `after ${Math.round(world.time.now - since)} ms`);
+});
+
+t.test('a home that shuts down hands its leases over: nothing is leased twice, and the tokens stay good', async (t) => {
+  const { world, machines, subscription, low } = await office((all) => nameAt(all, all[1], all[1], all[0]));
+  await ask(world, low, 'PUBLISH', 'jobs', 'one');
+  await ask(world, low, 'PUBLISH', 'jobs', 'two');
+  await world.converged();
+  const first = await ask(world, low, 'PULL', subscription, 'COUNT', 1);
+  await world.of(machines[1].stop());
+  const back = await ask(world, low, 'PULL', subscription);
+  t.strictSame(pulled(back), [['two', 1]]);
+  t.equal(await ask(world, low, 'ACK', subscription, ...tokens(first), ...tokens(back)), 2);
+});
+
+t.test('a broker that joins gets its share of homes, with their leases and acknowledgements', async (t) => {
+  const { world, machines, subscription, low, middle } = await office((all) => nameAt(all, all[2], all[2], all[1]));
+  machines[2].crash();
+  await world.until('two members', () => machines[0].broker.status()['members'] === 2 && machines[1].broker.status()['members'] === 2);
+  for (const payload of ['one', 'two', 'three']) await ask(world, low, 'PUBLISH', 'jobs', payload);
+  const [done, held] = [await ask(world, low, 'PULL', subscription, 'COUNT', 1), await ask(world, low, 'PULL', subscription, 'COUNT', 1)];
+  t.equal(await ask(world, low, 'ACK', subscription, ...tokens(done)), 1);
+  await world.of(machines[2].start());
+  await world.until('three members', () => machines.every(({ broker }) => broker.status()['members'] === 3));
+  const reply = await ask(world, middle, 'SUBSCRIPTION', 'GET', subscription) as (string | number)[];
+  t.strictSame([reply[reply.indexOf('home') + 1], reply[reply.indexOf('in_flight') + 1]], ['10.0.0.3:3000', 1]);
+  t.strictSame(pulled(await ask(world, middle, 'PULL', subscription)), [['three', 1]], 'one is done, two is leased');
+  t.equal(await ask(world, low, 'ACK', subscription, ...tokens(held)), 1);
+});
+
+t.test('without a link of its own to the home a broker asks through the coordinator', async (t) => {
+  const { world, machines, subscription, low } = await office((all) => nameAt(all, all[1]));
+  await ask(world, low, 'PUBLISH', 'jobs', 'one');
+  await world.converged();
+  world.partition([machines[0]], [machines[1]]);
+  await world.until('the link is lost', () => machines[0].broker.status()['links'] === 1);
+  await world.run(1000);
+  t.strictSame(pulled(await ask(world, low, 'PULL', subscription)), [['one', 1]]);
+});
+
+t.test('while no home can be reached the answer is TRYAGAIN after the stated time, and PULL is given up with its client', async (t) => {
+  const world = new World(SEED, 2, { limits: { homeTimeoutMs: 20 } });
+  const [low, high] = world.machines as [Machine, Machine];
+  await world.of(low.start());
+  const client = await world.client(low);
+  const since = world.time.now;
+  t.match(await ask(world, client, 'PULL', 'work'), /^TRYAGAIN home of subscription "work": no coordinator has said where it is after 20 ms/);
+  t.ok(world.time.now - since < 300);
+  await world.of(high.start());
+  await world.until('a view', () => low.broker.status()['members'] === 2);
+  t.match(await ask(world, client, 'PULL', 'work'), 'NOTFOUND subscription "work"');
+});
+
+t.test('in a mesh that is larger than its fan-out, commands find their way to the home and back', async (t) => {
+  const world = await World.start(SEED, 12, { fanout: 2 });
+  await world.until('everybody is a member', () => world.machines.every(({ broker }) => broker.status()['members'] === 12));
+  const clients: VirtualClient[] = [];
+  for (const machine of world.machines) clients.push(await world.client(machine));
+  t.equal(await ask(world, clients[0]!, 'TOPIC', 'CREATE', 'jobs'), 'OK');
+  const names = Array.from({ length: 12 }, (_, index) => `work-${index}`);
+  for (const name of names) {
+    t.equal(await ask(world, clients[0]!, 'SUBSCRIPTION', 'CREATE', name, 'FROM', 'earliest'), 'OK');
+    t.equal(await ask(world, clients[0]!, 'BIND', name, 'jobs'), 'OK');
+  }
+  await ask(world, clients[0]!, 'PUBLISH', 'jobs', 'one');
+  await world.converged();
+  const homes = new Set<unknown>();
+  for (const [index, name] of names.entries()) {
+    const reply = await ask(world, clients[index]!, 'SUBSCRIPTION', 'GET', name) as unknown[];
+    homes.add(reply[reply.indexOf('home') + 1]);
+    t.strictSame(pulled(await ask(world, clients[(index + 5) % 12]!, 'PULL', name, 'BLOCK', 5000)), [['one', 1]], name);
+  }
+  t.ok(homes.size > 4, `${homes.size} homes`);
+  t.ok(world.machines.every(({ broker }) => Number(broker.status()['links']) < 11), 'it is no full mesh');
+});
