@@ -194,3 +194,14 @@ t.test('an expiry at the very time of the backoff\'s end: each step on its own',
   t.strictSame(leases.expire(10_000), [entry]);
   t.equal(entry.state, 'delayed', 'the backoff counts from when the failure was seen');
 });
+
+t.test('what was handed over, failed for the last time and got its place while it was delayed is seen to when the delay ends', async (t) => {
+  const leases = make({ maxDeliveries: 3, backoffMs: 100 });
+  leases.adopt({ origin: A, seq: 10, deliveries: 3, instance: 'ba9876543210', lease: 1, consumer: 'c', state: 'leased', remainingMs: 50 }, 0);
+  const entry = leases.get(A, 10)!;
+  t.strictSame(leases.expire(50), [entry]);
+  t.equal(entry.state, 'delayed', 'nobody knows yet where it lies');
+  leases.place(entry, source(1));
+  t.strictSame(leases.expire(450), [entry]);
+  t.equal(entry.state, 'failed');
+});

@@ -110,7 +110,7 @@ export class Queues {
   async drain(): Promise<void> {
     const [consumer] = this.#consumers as readonly [Consumer];
     const { time } = this.#world;
-    for (const queue of this.#queues) {
+    for (const queue of [...this.#queues, ...this.#queues]) { // twice, since the one has dead letters for the other
       const end = time.now + DRAIN_MS;
       while (!(await this.#isDrained(consumer, queue))) {
         if (time.now > end) {
