@@ -2,7 +2,8 @@
  * Gossip over the links: runs Plumtree, hold-back and the feeds, and performs their effects.
  *
  * A record's way: the log commits it; every feed that has its origin grafted sends it (pump); the peer holds it back until it may be
- * stored, hands it to its log, and after the commit tells everybody (announce), which is its acknowledgement too.
+ * stored, hands it to its log, and after the commit tells whoever sent it, which is its acknowledgement. Everybody else is told at the next tick: they learn
+ * from it whom to ask for what they lack, and nobody waits for that.
  */
 import type { Config } from './config.ts';
 import { RumormillError } from './core/error.ts';
@@ -70,8 +71,9 @@ export class Gossip {
     this.#tellHeld();
   }
 
-  /** Asks anew for what has stalled. */
+  /** Tells what was not told at once, and asks anew for what has stalled. */
   tick(): void {
+    this.announce(false);
     this.#perform(this.#plumtree.tick(this.#runtime.clock.now()));
   }
 
@@ -82,13 +84,20 @@ export class Gossip {
     for (const link of this.#links.values()) this.#greet(link);
   }
 
-  /** Records are on disk: those of them that were grafted go out, and everybody learns what is here now. */
-  committed(): void {
+  /** Records are on disk: those of them that were grafted go out, and who waits for it learns that they are here. */
+  committed(batches: readonly StoredBatch[]): void {
+    const news = new Map<Origin, number>();
+    for (const batch of batches) news.set(batch.origin, lastSeq(batch));
     for (const link of this.#links.values()) {
       this.#greet(link);
       void this.pump(link);
+      this.#tell(link, [...news].filter(([origin]) => this.#isAwaited(link, origin)), false);
     }
-    this.announce(false);
+  }
+
+  /** Whether a peer waits to hear that records of an origin are here: it sent them, or they are ours, or the first of theirs. */
+  #isAwaited(link: Link, origin: Origin): boolean {
+    return origin === this.#runtime.log.origin || this.#plumtree.parent(origin) === link.peer.origin || link.told.get(origin) === 0;
   }
 
   /** A peer has these seqs on disk. Says whether that is more than before. */
@@ -240,7 +249,7 @@ export class Gossip {
     for (const link of this.#links.values()) this.#tell(link, vector, beat);
   }
 
-  #tell(link: Link, vector: ReadonlyMap<Origin, number>, always: boolean): void {
+  #tell(link: Link, vector: Iterable<readonly [Origin, number]>, always: boolean): void {
     if (!link.greeted) return;
     const entries = [...vector].filter(([origin, seq]) => link.told.advance(origin, seq));
     if (entries.length > 0 || always) link.send({ type: 'VECTOR', lamport: this.#runtime.lamport.time, entries });

@@ -333,8 +333,8 @@ export class Broker {
     // 0. Topics, subscriptions and bindings are as the batches say, before anybody acts on them.
     this.metadata.committed(batches);
     this.#sweep.committed(batches);
-    // 1. Peers: those that grafted an origin get its batches, everybody learns what is here.
-    this.#mesh.committed();
+    // 1. Peers: those that grafted an origin get its batches, those who sent some learn that they are here.
+    this.#mesh.committed(batches);
     // 2. Readers: who waits for one of the topics reads on; who subscribed gets the messages pushed.
     this.#repeats.stored(batches, this.clock.now());
     this.readers.committed(batches);

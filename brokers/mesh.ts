@@ -8,7 +8,7 @@ import { type Address, compareAddresses } from './core/address.ts';
 import type { Bully } from './core/bully.ts';
 import { messageOf, RumormillError } from './core/error.ts';
 import type { Membership, MemberState } from './core/membership.ts';
-import { type Origin, originAddress } from './core/record.ts';
+import { type Origin, originAddress, type StoredBatch } from './core/record.ts';
 import type { Channel, Transport } from './core/runtime.ts';
 import { countMissing, EMPTY_VECTOR, type Vector } from './core/version-vector.ts';
 import { Election } from './election.ts';
@@ -166,9 +166,9 @@ export class Mesh {
     }
   }
 
-  /** Records are on disk: those of them that were grafted go out, and everybody learns what is here now. */
-  committed(): void {
-    this.#gossip.committed();
+  /** Records are on disk: those of them that were grafted go out, and who waits for it learns that they are here. */
+  committed(batches: readonly StoredBatch[]): void {
+    this.#gossip.committed(batches);
     this.homes.committed();
   }
 

@@ -103,10 +103,13 @@ export async function runMain(name: string, main: () => Promise<void>): Promise<
     await main();
   } catch (error) {
     if (!isOperatingFault(error)) throw error;
-    note(`${name}: ${messageOf(error)}`);
+    note(`${name}: ${PREFIXES[(error as { code?: string }).code ?? ''] ?? ''}${messageOf(error)}`);
     process.exitCode = 1;
   }
 }
+
+/** Of errors whose message is a name. */
+const PREFIXES: Readonly<Record<string, string>> = { NOTFOUND: 'not found: ', EXISTS: 'there is already: ' };
 
 /** A RumormillError, or an error of the system (a file that cannot be opened), as opposed to a bug. */
 function isOperatingFault(error: unknown): boolean {

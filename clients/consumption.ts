@@ -2,7 +2,8 @@
  * A consumer of a subscription, as an async iterable of leased messages: it pulls ahead as far as `concurrency` allows, keeps the leases alive while the messages
  * are held, and gives back what was not handed out when the iteration ends.
  *
- * A message is held from when it was pulled until its `ack` or `nack` is answered or its lease is lost.
+ * A message is held from when it was pulled until `ack` or `nack` is called or its lease is lost. Those are not waited for before more is pulled, as long as not too many
+ * have no answer.
  */
 import { RumormillError } from '../brokers/core/error.ts';
 import { Queue } from '../brokers/core/queue.ts';
@@ -38,6 +39,7 @@ export interface Source extends Extender {
 
 const CONCURRENCY = 10;
 const CONCURRENCY_MAX = 10_000; // what one PULL brings at most
+const UNANSWERED_MAX = 10_000; // acknowledgements, beyond which pulling waits for answers
 const GRACE_MS = 250; // for the answer to a PULL that may be on its way when the iteration ends; what it leases would be lost to everyone for a while
 
 export class Consumption implements AsyncIterable<LeasedMessage> {
@@ -76,7 +78,8 @@ class Run {
   readonly #pulling = new AbortController(); // aborted some time after the end
   readonly #held = new Set<LeasedMessage>();
   readonly #ready = new Queue<LeasedMessage>(); // held, and not handed out
-  readonly #settling = new Set<Promise<void>>(); // without an answer
+  readonly #settling = new Set<Promise<void>>(); // without an answer, each for all that travel together
+  #unanswered = 0; // messages in them
   #keeper: LeaseKeeper | undefined;
   #left: number; // to hand out
   #isOver = false;
@@ -146,7 +149,7 @@ class Run {
 
   /** How many to pull now: none while more than half of the room is taken and there is still something to hand out, so that pulls stay large. */
   #room(): number {
-    const free = Math.min(this.#concurrency - this.#held.size, this.#left - this.#ready.length);
+    const free = Math.min(this.#concurrency - this.#held.size, this.#left - this.#ready.length, UNANSWERED_MAX - this.#unanswered);
     return this.#ready.length === 0 || 2 * free >= this.#concurrency ? Math.max(0, free) : 0;
   }
 
@@ -156,24 +159,31 @@ class Run {
       extend: async (each, ms) => (await this.#source.extend(ms, [each.token])) > 0,
       lost: (each) => this.#lost(each),
     });
-    this.#held.add(message);
+    this.#hold(message);
     this.#ready.push(message);
-    this.#keeper!.keep(message);
     this.#wake();
+  }
+
+  #hold(message: LeasedMessage): void {
+    this.#held.add(message);
+    this.#keeper!.keep(message);
   }
 
   async #settle(message: LeasedMessage, settling: Settling): Promise<void> {
     this.#keeper!.drop(message);
+    this.#held.delete(message);
     const settled = this.#source.settle(settling, message.token);
     this.#settling.add(settled);
+    this.#unanswered += 1;
+    this.#wake();
     try {
       await settled;
-      this.#held.delete(message);
     } catch (error) {
-      if (!message.lost) this.#keeper!.keep(message); // it is still its handler's
+      if (!message.lost) this.#hold(message); // it is still its handler's
       throw error;
     } finally {
       this.#settling.delete(settled);
+      this.#unanswered -= 1;
       this.#wake();
     }
   }

@@ -53,7 +53,8 @@ export interface SubscriptionInfo {
 
 /** A message that is leased or delayed. */
 export interface PendingInfo {
-  readonly id: string;
+  /** null where its home does not know it any more. */
+  readonly id: string | null;
   readonly consumer: string;
   readonly deliveries: number;
   /** Until the lease, or the delay, ends. */
@@ -120,7 +121,7 @@ export function decodeSubscription(reply: Answer): SubscriptionInfo {
 export function decodePending(row: Answer): PendingInfo {
   const [id, consumer, deliveries, msLeft, state] = arrayOf(row, 'SUBSCRIPTION PENDING');
   if (typeof deliveries !== 'number' || typeof msLeft !== 'number') throw new RumormillError('PROTOCOL', 'SUBSCRIPTION PENDING answered a row that is none');
-  return { id: text(id), consumer: text(consumer), deliveries, msLeft, state: text(state) };
+  return { id: id === null ? null : text(id), consumer: text(consumer), deliveries, msLeft, state: text(state) };
 }
 
 /** @throws RumormillError PROTOCOL */

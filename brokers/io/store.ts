@@ -19,17 +19,20 @@ import type { Vector } from '../core/version-vector.ts';
 import { APPLICATION_ID, MIGRATIONS, SCHEMA, SCHEMA_VERSION } from './schema.ts';
 import { Handle, type Param, READ_ONLY, READ_WRITE, type Row, sqliteCode, storeError } from './sqlite.ts';
 
-const PAGE_ROWS_MAX = 1024;
+const [PAGE_ROWS_MIN, PAGE_ROWS_MAX] = [16, 1024];
 
 const COLUMNS = `b.position, o.name AS origin, b.seq, b.count, b.lamport, b.time, b.topic, b.deps, b.lengths, b.meta, b.body, b.repeats`;
 const FROM = `FROM batches b JOIN origins o ON o.id = b.origin`;
 
-/** Rows whose sizes add up to about the last parameter, at least one. Sizes are read from row headers, bodies only for these rows. */
+/**
+ * Rows whose sizes add up to about the last parameter, at least one and at most as many as the parameter before. Bodies are read only for these rows, sizes for as many as that: a
+ * page of the file each, so there should not be many more of them.
+ */
 const page = (where: string, order: string): string => `
   SELECT ${COLUMNS} ${FROM} WHERE b.position IN (
     SELECT position FROM (
       SELECT position, sum(length(body) + 200) OVER (ORDER BY ${order} ROWS UNBOUNDED PRECEDING) - length(body) - 200 AS before
-      FROM batches WHERE ${where} ORDER BY ${order} LIMIT ${PAGE_ROWS_MAX})
+      FROM batches WHERE ${where} ORDER BY ${order} LIMIT ?)
     WHERE before < ?) ORDER BY ${order.replaceAll(/\b(position|lamport)\b/g, 'b.$1')}`;
 
 /** Counts in the batches of a topic after a position, up to another one; `messages` says how many of a batch. */
@@ -188,6 +191,7 @@ class SqliteStore implements Store {
   readonly #reader: Handle;
   readonly #originIds: Map<Origin, number>;
   #head: number;
+  #rowBytes = 0; // of a row, in the last page
 
   static async load(lock: Handle, writer: Handle, reader: Handle): Promise<SqliteStore> {
     const [broker] = await writer.all('SELECT origin, lamport, term FROM broker');
@@ -243,9 +247,8 @@ class SqliteStore implements Store {
 
   async readAfter(position: number, topics: readonly string[] | undefined, bytesMax: number): Promise<Page> {
     const head = this.#head;
-    if (topics === undefined) return pageOf(await this.#read(SQL.afterPosition, position, bytesMax), head, bytesMax);
-    const pages = await Promise.all(topics.map(async (topic) =>
-      pageOf(await this.#read(SQL.afterPositionOfTopic, position, topic, bytesMax), head, bytesMax)));
+    const pages = topics === undefined ? [await this.#readPage(SQL.afterPosition, [position], head, bytesMax)]
+      : await Promise.all(topics.map((topic) => this.#readPage(SQL.afterPositionOfTopic, [position, topic], head, bytesMax)));
     if (pages.length === 1) return pages[0]!;
     const through = Math.min(...pages.map((each) => each.through));
     const batches = pages.flatMap((each) => each.batches).filter((batch) => batch.position <= through);
@@ -263,7 +266,7 @@ class SqliteStore implements Store {
     const farthest = reverse ? Number.MAX_SAFE_INTEGER : -1;
     return this.#read(
       reverse ? SQL.rangeReverse : SQL.rangeForward,
-      topic, from - BATCH_MESSAGES_MAX, to, from, previous?.lamport ?? farthest, previous?.position ?? farthest, bytesMax);
+      topic, from - BATCH_MESSAGES_MAX, to, from, previous?.lamport ?? farthest, previous?.position ?? farthest, this.#rowsOf(bytesMax), bytesMax);
   }
 
   async readWithIds(windowMs: number, limit: number): Promise<StoredBatch[]> {
@@ -356,6 +359,21 @@ class SqliteStore implements Store {
     }
   }
 
+  async #readPage(sql: string, where: readonly Param[], head: number, bytesMax: number): Promise<Page> {
+    const rows = this.#rowsOf(bytesMax);
+    const batches = await this.#read(sql, ...where, rows, bytesMax);
+    const bytes = batches.reduce((sum, batch) => sum + batch.body.length + 200, 0);
+    if (batches.length > 0) this.#rowBytes = bytes / batches.length;
+    const last = batches.at(-1);
+    const isCut = batches.length >= rows || bytes >= bytesMax; // a page below both limits holds everything up to the head
+    return { batches, through: last !== undefined && isCut ? last.position : Math.max(head, last?.position ?? 0) };
+  }
+
+  /** How many rows a page of so many bytes may have, as the last page was. */
+  #rowsOf(bytesMax: number): number {
+    return Math.min(PAGE_ROWS_MAX, Math.max(PAGE_ROWS_MIN, Math.ceil((1.5 * bytesMax) / this.#rowBytes)));
+  }
+
   async #all(sql: string, ...params: Param[]): Promise<Row[]> {
     try {
       return await this.#reader.query(sql, ...params);
@@ -367,11 +385,4 @@ class SqliteStore implements Store {
   async #read(sql: string, ...params: Param[]): Promise<StoredBatch[]> {
     return (await this.#all(sql, ...params)) as unknown as StoredBatch[];
   }
-}
-
-/** `page` stops at a number of rows or of bytes; a page below both holds everything up to the head. */
-function pageOf(batches: StoredBatch[], head: number, bytesMax: number): Page {
-  const bytes = batches.reduce((sum, batch) => sum + batch.body.length + 200, 0);
-  const last = batches.at(-1);
-  return { batches, through: last !== undefined && (batches.length >= PAGE_ROWS_MAX || bytes >= bytesMax) ? last.position : Math.max(head, last?.position ?? 0) };
 }

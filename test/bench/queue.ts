@@ -128,6 +128,7 @@ async function manySubscriptions(plan: Plan): Promise<void> {
   const brokers = await new Ours('local').start(home);
   const clients = await Promise.all(Array.from({ length: CONNECTIONS }, () => brokers.all[0]!.connect()));
   const count = SUBSCRIPTIONS * plan.scale;
+  await make(clients[0]!, 'TOPIC CREATE popular');
   await Promise.all(clients.map(async (client, lane) => {
     for (let number = lane; number < count; number += clients.length) await make(client, `SUBSCRIPTION CREATE s${number}`, `BIND s${number} popular`);
   }));
@@ -151,7 +152,7 @@ let subscriptions = 0;
 /** Makes a subscription of its own and binds it to what is published from now on. Returns its name. */
 async function subscribe(broker: BrokerProcess, topic: string): Promise<string> {
   const name = `queue-${(subscriptions += 1)}`;
-  await make(await broker.connect(), `SUBSCRIPTION CREATE ${name} VISIBILITY 600000`, `BIND ${name} ${topic}`);
+  await make(await broker.connect(), `TOPIC CREATE ${topic}`, `SUBSCRIPTION CREATE ${name} VISIBILITY 600000`, `BIND ${name} ${topic}`);
   return name;
 }
 

@@ -2,7 +2,7 @@ import t, { type Test } from 'tap';
 import { RumormillError } from '../../brokers/core/error.ts';
 import { type Client, type ClientEvent, connect, type ConnectOptions, type LeasedMessage } from '../../clients/client.ts';
 import { waitFor, within } from '../support/wait.ts';
-import { type Answer, DROP, FakeBroker, type Handler, option } from './fake-broker.ts';
+import { type Answer, DROP, FakeBroker, type Handler, message, option } from './fake-broker.ts';
 import { FakeQueue } from './fake-queue.ts';
 
 async function open(t: Test, brokers: readonly FakeBroker[], options: Partial<ConnectOptions> = {}): Promise<Client> {
@@ -132,6 +132,31 @@ t.test('no more are held than concurrency allows, and pulls stay large', async (
   const before = broker.asked('PULL').length;
   for await (const message of client.consume('billing', { concurrency: 20, limit: 100 })) await message.ack();
   t.ok(broker.asked('PULL').length - before <= 12, `${broker.asked('PULL').length - before} pulls for 100 messages, one after another`);
+});
+
+t.test('acknowledgements are not waited for, up to a bound', async (t) => {
+  let [lamport, seen] = [0, 0];
+  let answer: ((count: number) => void) | undefined;
+  const broker = await FakeBroker.start(t, (args, socket): Answer | Promise<Answer> => {
+    if (args[0] === 'PULL') return Array.from({ length: Number(option(args, 'COUNT')) }, () => [`t${(lamport += 1)}`, 1, message(lamport, 'x')]);
+    if (args[0] === 'ACK' && seen < 15_000) return new Promise((resolve) => (answer = resolve));
+    return args[0] === 'ACK' ? args.length - 2 : new FakeQueue().handler(args, socket);
+  });
+  const client = await open(t, [broker]);
+  const consuming = (async (): Promise<void> => {
+    for await (const each of client.consume('billing', { concurrency: 100, limit: 20_000 })) {
+      seen += 1;
+      void each.ack();
+    }
+  })();
+  await waitFor('the bound is reached', () => seen >= 10_000);
+  t.ok(lamport <= 10_100, `${lamport} were pulled`);
+  while (seen < 15_000) {
+    await waitFor('the next are on their way', () => answer !== undefined || seen >= 15_000);
+    answer?.(1);
+    answer = undefined;
+  }
+  await within('it goes on', consuming);
 });
 
 t.test('leases are kept alive while the messages are held', async (t) => {

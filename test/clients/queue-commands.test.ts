@@ -63,7 +63,7 @@ t.test('what they answer', async (t) => {
     'TOPIC LIST': ['news', 'sport'],
     'SUBSCRIPTION GET': new FakeQueue(['a']).handler(['SUBSCRIPTION', 'GET', 'billing'], undefined as never) as Value,
     'SUBSCRIPTION LIST': [],
-    'SUBSCRIPTION PENDING': [['7@a:1', 'c1', 2, 1500, 'leased'], ['9@a:1', '', 1, 20, 'delayed']],
+    'SUBSCRIPTION PENDING': [['7@a:1', 'c1', 2, 1500, 'leased'], [null, '', 1, 20, 'delayed']],
     BINDINGS: [['billing', 'news', null], ['billing', 'parcels', 'north']],
   };
   const client = await open(t, [await FakeBroker.start(t, ([name, what]) => rows[`${name} ${what}`] ?? rows[name!])]);
@@ -75,7 +75,7 @@ t.test('what they answer', async (t) => {
   });
   t.strictSame(await client.subscriptions(), []);
   t.strictSame(await client.pending('billing'), [
-    { id: '7@a:1', consumer: 'c1', deliveries: 2, msLeft: 1500, state: 'leased' }, { id: '9@a:1', consumer: '', deliveries: 1, msLeft: 20, state: 'delayed' },
+    { id: '7@a:1', consumer: 'c1', deliveries: 2, msLeft: 1500, state: 'leased' }, { id: null, consumer: '', deliveries: 1, msLeft: 20, state: 'delayed' },
   ]);
   t.strictSame(await client.bindings(), [{ subscription: 'billing', topic: 'news', key: null }, { subscription: 'billing', topic: 'parcels', key: 'north' }]);
   t.match(await client.status(), { term: 1 });

@@ -29,7 +29,7 @@ async function publish(client: RespClient, topic: string, prefix: string, count:
 
 t.test('consumers of one subscription, each at another broker, share the work, and each message is handled once', async (t) => {
   const { brokers, clients } = await start(t);
-  await make(clients[0], 'SUBSCRIPTION CREATE work', 'BIND work jobs');
+  await make(clients[0], 'TOPIC CREATE jobs', 'SUBSCRIPTION CREATE work', 'BIND work jobs');
   const total = 600;
   const handled: string[][] = [[], [], []];
   const consuming = clients.map(async (client, index) => {
@@ -68,7 +68,7 @@ t.test('a fanout topic is for every bound subscription, a direct one for those w
 
 t.test('the home is killed under load: another takes over, what was acknowledged stays done, and everything is delivered', async (t) => {
   const { cluster, brokers, clients } = await start(t);
-  await make(clients[0], 'SUBSCRIPTION CREATE work VISIBILITY 60000', 'BIND work jobs');
+  await make(clients[0], 'TOPIC CREATE jobs', 'SUBSCRIPTION CREATE work VISIBILITY 60000', 'BIND work jobs');
   const { home } = await describe(clients[0], 'work');
   const victim = brokers.find(({ address }) => address === home)!;
   const [here, there] = brokers.filter((broker) => broker !== victim) as [Broker, Broker];
@@ -109,7 +109,7 @@ t.test('topics and subscriptions are renamed, deleted and made again while a bro
   const { cluster, brokers, clients } = await start(t);
   const [low, middle] = clients;
   const away = brokers[2];
-  await make(low, 'SUBSCRIPTION CREATE mover', 'BIND mover old', 'SUBSCRIPTION CREATE brief', 'BIND brief old', 'SUBSCRIPTION CREATE mourner', 'BIND mourner doomed');
+  await make(low, 'TOPIC CREATE old', 'TOPIC CREATE doomed', 'SUBSCRIPTION CREATE mover', 'BIND mover old', 'SUBSCRIPTION CREATE brief', 'BIND brief old', 'SUBSCRIPTION CREATE mourner', 'BIND mourner doomed');
   await publish(low, 'old', 'old', 10);
   await publish(middle, 'doomed', 'doomed', 10);
   await cluster.converged();
@@ -142,7 +142,7 @@ t.test('topics and subscriptions are renamed, deleted and made again while a bro
 t.test('all brokers are killed and come back: subscriptions, bindings and what is done are there', async (t) => {
   const { cluster, brokers, clients } = await start(t);
   const [low] = clients;
-  await make(low, 'TOPIC CREATE orders TYPE direct', 'SUBSCRIPTION CREATE work VISIBILITY 60000', 'BIND work jobs', 'BIND work orders KEY red');
+  await make(low, 'TOPIC CREATE jobs', 'TOPIC CREATE orders TYPE direct', 'SUBSCRIPTION CREATE work VISIBILITY 60000', 'BIND work jobs', 'BIND work orders KEY red');
   const published = await publish(low, 'jobs', 'job', 200);
   published.push(...await publish(low, 'orders', 'order', 1, 'KEY', 'red'));
   const leased = await pull(low, 'work', 'COUNT', 200, 'BLOCK', 1000);

@@ -35,7 +35,7 @@ export class Consumer {
     if (dice.integer(0, 9) === 0) this.caller.hop();
     const leases = await this.pull(queue, dice.pick([1, 3, 20]), dice.pick([0, 100, 2000]));
     if (leases === undefined || leases.length === 0) return this.caller.rest(200);
-    if (dice.integer(0, 2) > 0) await this.caller.rest(50);
+    await this.caller.rest(dice.pick([1, 50, 500]));
     const fates = new Map<Fate, Lease[]>();
     for (const lease of leases) {
       const fate = dice.pick(FATES);

@@ -22,7 +22,7 @@ class Scene {
   static async start(...settings: string[]): Promise<Scene> {
     const world = await World.start(SEED, 3);
     const client = await world.client(world.machines[0]!);
-    for (const command of [['SUBSCRIPTION', 'CREATE', 'work', ...settings], ['BIND', 'work', 'jobs']]) {
+    for (const command of [['TOPIC', 'CREATE', 'jobs'], ['SUBSCRIPTION', 'CREATE', 'work', ...settings], ['BIND', 'work', 'jobs']]) {
       const reply = await world.of(client.command(...command));
       if (reply !== 'OK') throw reply;
     }
@@ -137,7 +137,7 @@ t.test('a home without room for the acknowledgement says so, and the lease stays
   t.equal(await scene.ask(client, 'ACK', 'work', a.token), 1, 'and its token is good');
 });
 
-t.test('a home that was paused until another had taken over does not take acknowledgements for what the other delivers', async (t) => {
+t.test('a home that was paused until another had taken over: of the two leases one is good, and the message is done then', async (t) => {
   const scene = await Scene.start();
   const { world, home, others: [other] } = scene;
   const [client, publisher] = [await world.client(other), await world.client(other)];
@@ -150,8 +150,8 @@ t.test('a home that was paused until another had taken over does not take acknow
   t.equal(after.payload, 'a');
   home.resume();
   await world.run(8000);
-  t.equal(await scene.ask(client, 'ACK', 'work', before.token), 0);
-  t.equal(await scene.ask(client, 'ACK', 'work', after.token), 1);
+  const good = [await scene.ask(client, 'ACK', 'work', after.token), await scene.ask(client, 'ACK', 'work', before.token)];
+  t.strictSame(good.sort(), [0, 1]);
   await world.run(40_000);
   t.strictSame(await scene.pull(client), []);
 });

@@ -75,7 +75,8 @@ export class Queues {
 
   /** Makes everything, and waits until every broker has it. */
   async setUp(): Promise<void> {
-    const all = [['TOPIC', 'CREATE', 'jobs', 'TYPE', 'direct'], ...(this.#changes ? ['old', 'doomed'].map((topic) => ['TOPIC', 'CREATE', topic]) : [])];
+    const topics = new Set(this.#queues.flatMap(({ bindings }) => bindings.map(({ topic }) => topic)));
+    const all = [...topics].map((topic) => ['TOPIC', 'CREATE', topic, 'TYPE', topic === 'jobs' ? 'direct' : 'fanout']);
     for (const { name, bindings, visibilityMs, maxDeliveries, deadLetter } of this.#queues) {
       const limit = maxDeliveries === null ? [] : ['MAXDELIVERIES', String(maxDeliveries), 'DEADLETTER', deadLetter!, 'BACKOFF', '100'];
       all.push(['SUBSCRIPTION', 'CREATE', name, 'VISIBILITY', String(visibilityMs), ...limit]);

@@ -27,7 +27,7 @@ export class GossipBroker {
     const config = makeConfig({ limits });
     this.log = new Log(store, clock, lamport, { instance: 'aaaaaaaaaaaa', ...config.limits }, {
       mark: (batches) => batches,
-      committed: () => this.gossip.committed(),
+      committed: (batches) => this.gossip.committed(batches),
       failed: () => this.gossip.rolledBack(),
       drained: () => undefined,
     });

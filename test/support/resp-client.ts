@@ -93,11 +93,11 @@ export class RespClient {
     return { cursor: text(reply[0]), payloads: reply[1].map((message) => Buffer.from(decodeMessage(message).payload).toString('utf8')) };
   }
 
-  /** A flat array of names and values as an object: MESH STATUS, MESH VECTOR. */
+  /** A flat array of names and values as an object: MESH STATUS, MESH VECTOR; nil as ''. */
   async fields(...args: string[]): Promise<Record<string, string>> {
     const reply = await this.command(...args);
     if (!Array.isArray(reply)) throw reply;
-    const texts = reply.map((each) => (typeof each === 'number' ? String(each) : text(each)));
+    const texts = reply.map((each) => (each === null ? '' : typeof each === 'number' ? String(each) : text(each)));
     return Object.fromEntries(Array.from({ length: texts.length / 2 }, (_, index) => [texts[2 * index]!, texts[2 * index + 1]!]));
   }
 
