@@ -113,6 +113,11 @@ export class Metadata implements TopicNames {
     return [...this.#durable.subscriptions(), ...transient];
   }
 
+  /** The transient ones that are at home here. */
+  transientSubscriptions(): Iterable<Subscription> {
+    return this.#transient.subscriptions();
+  }
+
   get subscriptionCount(): number {
     return this.#durable.subscriptionCount + this.#transient.subscriptionCount;
   }

@@ -22,7 +22,7 @@ import { type QueueRuntime, SubscriptionQueue } from './subscription-queue.ts';
 export interface Subscriptions extends TopicNames {
   /** The same object until something of it changes. */
   subscription(name: string): Subscription | undefined;
-  subscriptions(): Iterable<Subscription>;
+  transientSubscriptions(): Iterable<Subscription>;
   /** Drops a transient subscription. */
   forget(name: string): void;
 }
@@ -158,9 +158,7 @@ export class Queues {
       if (subscription !== undefined && !isBefore(queue.subscription.since, subscription.since)) queue.configure(subscription);
       else this.#drop(name, queue, `subscription ${JSON.stringify(name)} is not what it was`);
     }
-    for (const { name, settings } of catalog.subscriptions()) {
-      if (settings.transient && !this.#transientSince.has(name)) this.#transientSince.set(name, clock.now());
-    }
+    for (const { name } of catalog.transientSubscriptions()) if (!this.#transientSince.has(name)) this.#transientSince.set(name, clock.now());
   }
 
   /**
@@ -172,7 +170,7 @@ export class Queues {
     for (const name of this.#handed.keys()) if (!serves(name)) this.#handed.delete(name);
     const leaving = [...this.#queues].filter(([name]) => !serves(name));
     for (const [name, queue] of leaving) this.#drop(name, queue, `subscription ${JSON.stringify(name)} has another home now`);
-    for (const { name, settings } of [...catalog.subscriptions()]) if (settings.transient && !serves(name)) this.#forget(name);
+    for (const { name } of [...catalog.transientSubscriptions()]) if (!serves(name)) this.#forget(name);
     for (const [, queue] of leaving) await this.#acknowledger.idle(queue.ledger);
     return leaving.map(([name, { leases }]) => ({ subscription: name, leases: encodeHandover(leases.all(), clock.now()) })).filter(({ leases }) => leases !== '');
   }

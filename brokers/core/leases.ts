@@ -193,19 +193,17 @@ export class Leases {
     this.#retry(failed as Entry);
   }
 
-  /** Ends leases and delays that are due. Returns the entries whose delivery has failed thereby, and those that are `failed` at the end of a delay. */
+  /** Ends leases and delays that are due. Returns the entries whose delivery has failed thereby, and those that may not be delivered again. */
   expire(now: number): LeaseEntry[] {
     const failed: LeaseEntry[] = [];
     for (let due = this.#due.top; due !== undefined && due.at <= now; due = this.#due.top) {
       this.#due.pop();
       const { entry } = due;
       if (!isCurrent(due)) continue;
-      if (entry.state === 'delayed') {
-        if (!this.#retry(entry)) failed.push(entry);
-      } else {
-        this.fail(entry, now);
-        failed.push(entry);
-      }
+      const { state } = entry;
+      if (state === 'delayed') this.#retry(entry);
+      else this.fail(entry, now);
+      if (state === 'leased' || entry.state === 'failed') failed.push(entry);
     }
     return failed;
   }
@@ -240,12 +238,12 @@ export class Leases {
     this.#placed.push(entry);
   }
 
-  /** To be delivered again, if it may be. Without a place it stays as it is until it has one. False where it is `failed`. */
-  #retry(entry: Entry): boolean {
-    const isFailed = entry.source !== undefined && this.#isExhausted(entry);
-    this.#set(entry, isFailed ? 'failed' : 'ready');
-    if (entry.source !== undefined && !isFailed) this.#ready.push(entry);
-    return !isFailed;
+  /** To be delivered again, if it may be. Without a place it stays as it is until it has one. */
+  #retry(entry: Entry): void {
+    if (entry.source === undefined) return this.#set(entry, 'ready');
+    if (this.#isExhausted(entry)) return this.#set(entry, 'failed');
+    this.#set(entry, 'ready');
+    this.#ready.push(entry);
   }
 
   #isExhausted({ deliveries }: Entry): boolean {
