@@ -76,12 +76,14 @@ export class Errands {
       if (home === config.address && this.#homes.serves(subject)) {
         const reply = await this.#unlessMoved(command, args, { broker: caller.broker, cancellation: caller.cancellation, consumer: caller.consumer, waitedMs: clock.now() - begun });
         if (reply !== MOVED) return reply;
+        reachableAt = clock.now();
       }
       const link = home === undefined || home === config.address ? undefined : this.#route(home);
       if (link !== undefined) {
+        const since = clock.now();
         const reply = await this.#ask(link, home!, subject, args, version, caller, clock.now() - begun);
         if (reply !== undefined && !reply.subarray(0, MOVED.length).equals(MOVED)) return new Raw(reply);
-        if (reply === undefined) reachableAt = clock.now();
+        reachableAt = reply === undefined ? clock.now() : reachableAt + clock.now() - since; // while it waited there, there was a home
       }
       if (clock.now() - reachableAt >= config.limits.homeTimeoutMs) throw this.#unreachable(subject, home);
       await this.#change();

@@ -368,3 +368,13 @@ t.test('leases move with their subscription: the next home does not deliver befo
   const again = await pull(client, 's');
   t.strictSame(again.map(([, deliveries, payload]) => [deliveries, payload]), [[2, '2'], [2, '3']]);
 });
+
+t.test('a subscription that is deleted while a PULL has waited for long: it was not out of reach, so the answer is NOTFOUND', async (t) => {
+  const { virtual, client, clock } = await start({}, ...BOUND);
+  const waiting = virtual.connect();
+  await waiting.ask('PULL s BLOCK 60000');
+  await clock.advance(30_000);
+  await client.ask('SUBSCRIPTION DELETE s');
+  await clock.advance(200);
+  t.strictSame(await waiting.replies(), ['-NOTFOUND subscription "s"']);
+});

@@ -156,3 +156,11 @@ t.test('in a mesh that is larger than its fan-out, commands find their way to th
   t.ok(homes.size > 4, `${homes.size} homes`);
   t.ok(world.machines.every(({ broker }) => Number(broker.status()['links']) < 11), 'it is no full mesh');
 });
+
+t.test('a PULL that has waited at its home for long goes on like one that has just come, when that says that the subscription is not there any more', async (t) => {
+  const { world, subscription, low, middle } = await office((all) => nameAt(all, all[2]));
+  const waiting = low.command('PULL', subscription, 'BLOCK', 60_000);
+  await world.run(10_000);
+  t.equal(await ask(world, middle, 'SUBSCRIPTION', 'DELETE', subscription), 'OK');
+  t.equal(plain(await world.of(waiting)), `NOTFOUND subscription "${subscription}"`);
+});
