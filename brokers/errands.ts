@@ -69,26 +69,28 @@ export class Errands {
     const subject = command.subject(args);
     if (subject === undefined) return command.run(args, caller);
     const { clock, config } = this.#runtime;
+    const { broker, consumer } = caller;
+    const cancellation = command.waits === true ? caller.cancellation : { cancelled: false, onCancel: undefined };
     const begun = clock.now();
     let reachableAt = begun;
-    while (!caller.cancellation.cancelled) {
+    while (!cancellation.cancelled) {
       const home = this.#homes.home(subject);
       if (home === config.address && this.#homes.serves(subject)) {
-        const reply = await this.#unlessMoved(command, args, { broker: caller.broker, cancellation: caller.cancellation, consumer: caller.consumer, waitedMs: clock.now() - begun });
+        const reply = await this.#unlessMoved(command, args, { broker, cancellation, consumer, waitedMs: clock.now() - begun });
         if (reply !== MOVED) return reply;
         reachableAt = clock.now();
       }
       const link = home === undefined || home === config.address ? undefined : this.#route(home);
       if (link !== undefined) {
         const since = clock.now();
-        const reply = await this.#ask(link, home!, subject, args, version, caller, clock.now() - begun);
+        const reply = await this.#ask(link, home!, subject, args, version, { broker, cancellation, consumer, waitedMs: clock.now() - begun });
         if (reply !== undefined && !reply.subarray(0, MOVED.length).equals(MOVED)) return new Raw(reply);
         reachableAt = reply === undefined ? clock.now() : reachableAt + clock.now() - since; // while it waited there, there was a home
       }
       if (clock.now() - reachableAt >= config.limits.homeTimeoutMs) throw this.#unreachable(subject, home);
       await this.#change();
     }
-    return undefined;
+    return []; // as at the end of a wait
   }
 
   /** Something has changed about links, homes, or what is stored here. */
@@ -153,8 +155,7 @@ export class Errands {
     }
   }
 
-  #ask(link: Link, home: Address, subject: string, args: Args, version: RespVersion, caller: Caller, waitedMs: number): Promise<Buffer | undefined> {
-    const { cancellation, consumer } = caller;
+  #ask(link: Link, home: Address, subject: string, args: Args, version: RespVersion, { cancellation, consumer, waitedMs }: Caller): Promise<Buffer | undefined> {
     const command = Array.from({ length: args.length }, (_, index) => args.bytes(index));
     const known = [...this.#runtime.catalogVector()];
     return new Promise((resolve) => {

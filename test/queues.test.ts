@@ -378,3 +378,13 @@ t.test('a subscription that is deleted while a PULL has waited for long: it was 
   await clock.advance(200);
   t.strictSame(await waiting.replies(), ['-NOTFOUND subscription "s"']);
 });
+
+t.test('half a connection: commands of a subscription that were sent are answered, and a PULL is given up', async (t) => {
+  const { virtual, client } = await start();
+  const half = virtual.connect();
+  half.send(...BOUND, 'PUBLISH a 1', 'SUBSCRIPTION CREATE o', 'BIND o a', 'PULL s');
+  half.end();
+  t.strictSame(await half.replies(), ['OK', 'OK', 'OK', 4, 'OK', 'OK', []]);
+  t.equal(half.channel.ended, true);
+  t.strictSame(payloads(await pull(client, 's')), ['1'], 'nobody can tell whether that client would still get it');
+});

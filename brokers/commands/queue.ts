@@ -83,7 +83,7 @@ export function pendingLeases(args: Args, { broker }: Caller): Value {
 }
 
 export const queueCommands: Readonly<Record<string, HomeCommand>> = {
-  PULL: { min: 2, usage: 'name [CONSUMER consumer] [COUNT n] [BLOCK ms]', subject, run: pull },
+  PULL: { min: 2, usage: 'name [CONSUMER consumer] [COUNT n] [BLOCK ms]', subject, waits: true, run: pull },
   ACK: { min: 3, usage: 'name token [token ...]', subject, run: ack },
   NACK: { min: 3, usage: 'name token [token ...] [DELAY ms]', subject, run: nack },
   EXTEND: { min: 4, usage: 'name ms token [token ...]', subject, run: extend },
