@@ -10,7 +10,7 @@ import { isDiskFull, RumormillError } from './core/error.ts';
 import { lifeOf, originTag } from './core/lease-token.ts';
 import type { LeaseEntry, Leases } from './core/leases.ts';
 import type { Log } from './core/log.ts';
-import { type BatchMeta, type Draft, type Message } from './core/record.ts';
+import { type BatchMeta, type Draft, type Message, messageBytes } from './core/record.ts';
 import type { Clock } from './core/runtime.ts';
 import type { Subscription } from './core/subscription.ts';
 
@@ -74,12 +74,12 @@ export class DeadLetters {
     let seen = 0;
     for (const entry of entries) {
       const message = entry.state === 'gone' ? undefined : await this.#read(entry);
-      if (message !== undefined && dead.length > 0 && bytes + message.payload.length > this.#runtime.limits.batchBytesMax) break;
+      if (message !== undefined && dead.length > 0 && bytes + messageBytes(message) > this.#runtime.limits.batchBytesMax) break;
       seen += 1;
       if (message === undefined) this.#runtime.leases.remove(entry);
       else {
         dead.push({ entry, message });
-        bytes += message.payload.length;
+        bytes += messageBytes(message);
       }
     }
     if (dead.length > 0) {

@@ -12,7 +12,7 @@ import type { RumormillError } from './core/error.ts';
 import { decodeToken, encodeToken, lifeOf } from './core/lease-token.ts';
 import { type HandedLease, type LeaseEntry, Leases, type LeasePolicy, type Source, tokenOf } from './core/leases.ts';
 import type { LongPoll } from './core/long-poll.ts';
-import type { Message, Origin } from './core/record.ts';
+import { type Message, messageBytes, type Origin } from './core/record.ts';
 import { Routes } from './core/routes.ts';
 import type { Clock, Logger } from './core/runtime.ts';
 import type { Binding, Subscription } from './core/subscription.ts';
@@ -211,9 +211,9 @@ export class SubscriptionQueue {
     const { clock, limits } = this.#runtime;
     const deliveries: Delivery[] = [];
     let bytes = 0;
-    const hasRoom = (message: Message): boolean => deliveries.length === 0 || bytes + message.payload.length <= limits.replyBytesMax;
+    const hasRoom = (message: Message): boolean => deliveries.length === 0 || bytes + messageBytes(message) <= limits.replyBytesMax;
     const deliver = (entry: LeaseEntry, message: Message): void => {
-      bytes += message.payload.length;
+      bytes += messageBytes(message);
       deliveries.push({ token: encodeToken(this.#life, tokenOf(entry)), deliveries: entry.deliveries, message });
     };
     const redeliver = (entry: LeaseEntry, message: Message): void => {

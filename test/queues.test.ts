@@ -388,3 +388,19 @@ t.test('half a connection: commands of a subscription that were sent are answere
   t.equal(half.channel.ended, true);
   t.strictSame(payloads(await pull(client, 's')), ['1'], 'nobody can tell whether that client would still get it');
 });
+
+t.test('a reply has a limit in bytes, headers and keys included', async (t) => {
+  const long = 'x'.repeat(500);
+  const { client } = await start({ limits: { replyBytesMax: 1000, payloadBytesMax: 1000 } }, ...BOUND, `PUBLISH a 1 HEADER h ${long} KEY ${long}`, `PUBLISH a 2 HEADER h ${long}`, 'PUBLISH a 3');
+  t.strictSame(payloads(await pull(client, 's')), ['1']);
+  t.strictSame(payloads(await pull(client, 's')), ['2', '3']);
+});
+
+t.test('dead letters with long headers become batches that are no larger than others', async (t) => {
+  const long = 'x'.repeat(800);
+  const { client, store } = await start({ limits: { batchBytesMax: 1000 } }, 'SUBSCRIPTION CREATE s MAXDELIVERIES 1 DEADLETTER dead', 'TOPIC CREATE a', 'BIND s a');
+  await client.ask(`PUBLISH a 1 HEADER h ${long}`, `PUBLISH a 2 HEADER h ${long}`);
+  t.equal(await count(client, `NACK s ${tokens(await pull(client, 's'))}`), 2);
+  await client.replies();
+  t.strictSame(store.batches.filter(({ topic }) => topic === 'dead').map((batch) => batch.count), [1, 1]);
+});

@@ -160,9 +160,18 @@ export function compareRecords(a: { lamport: number; origin: Origin }, b: { lamp
   return compareAddresses(originAddress(a.origin), originAddress(b.origin)) || (a.origin < b.origin ? -1 : 1);
 }
 
+const HEADER_FRAME_BYTES = 10; // many short headers are long on the wire
+
 /** About how many bytes a batch takes in memory and on the wire. */
 export function batchBytes(batch: Draft): number {
   return batch.body.length + batch.lengths.length + batch.meta.length + 200;
+}
+
+/** About how many bytes a message takes in a reply, but for its names: the payload and what its publisher put beside it. */
+export function messageBytes({ key, headers, payload, dedupe }: Pick<Message, 'key' | 'headers' | 'payload' | 'dedupe'>): number {
+  let bytes = payload.length;
+  for (const text of headers) bytes += Buffer.byteLength(text) + HEADER_FRAME_BYTES;
+  return bytes + Buffer.byteLength(key ?? '') + Buffer.byteLength(dedupe?.id ?? '');
 }
 
 export function parseLengths(batch: Draft): number[] {
