@@ -404,3 +404,10 @@ t.test('dead letters with long headers become batches that are no larger than ot
   await client.replies();
   t.strictSame(store.batches.filter(({ topic }) => topic === 'dead').map((batch) => batch.count), [1, 1]);
 });
+
+t.test('what a consumer is called has a limit, the name of its connection too', async (t) => {
+  const { client } = await start({}, ...BOUND, 'PUBLISH a 1', 'PUBLISH a 2', `CLIENT SETNAME ${'x'.repeat(100_000)}`);
+  await client.ask('PULL s COUNT 1', `PULL s COUNT 1 CONSUMER ${'y'.repeat(1000)}`);
+  const [pending] = (await client.ask('SUBSCRIPTION PENDING s')) as [unknown[][]];
+  t.strictSame(pending.map(([, consumer]) => String(consumer).length), [256, 256]);
+});

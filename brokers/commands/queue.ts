@@ -4,6 +4,8 @@ import type { Args } from '../wire/command-parser.ts';
 import { encodeMessage } from '../wire/message.ts';
 import { type Caller, type HomeCommand, integerArgument, OptionReader } from './command.ts';
 
+const CONSUMER_CHARACTERS_MAX = 256; // each lease bears it
+
 const subject = (args: Args): string => args.text(1);
 
 async function pull(args: Args, { broker, consumer, waitedMs, cancellation }: Caller): Promise<Value> {
@@ -12,12 +14,12 @@ async function pull(args: Args, { broker, consumer, waitedMs, cancellation }: Ca
   let [by, count, blockMs] = [consumer, pollCountDefault, 0];
   const options = new OptionReader(args, 2);
   for (let option = options.next(); option !== undefined; option = options.next()) {
-    if (option === 'CONSUMER') by = options.text().slice(0, 256);
+    if (option === 'CONSUMER') by = options.text();
     else if (option === 'COUNT') count = options.integer(1, pollCountMax);
     else if (option === 'BLOCK') blockMs = options.integer(0, blockMsMax);
     else options.unknown();
   }
-  const deliveries = await broker.queues.pull(name, { consumer: by, count, blockMs: Math.max(0, blockMs - waitedMs) }, cancellation);
+  const deliveries = await broker.queues.pull(name, { consumer: by.slice(0, CONSUMER_CHARACTERS_MAX), count, blockMs: Math.max(0, blockMs - waitedMs) }, cancellation);
   return deliveries.map(({ token, deliveries: number, message }) => [token, number, encodeMessage(message)]);
 }
 
