@@ -6,7 +6,7 @@
  */
 import { Acknowledger } from './acknowledger.ts';
 import type { Cancellation } from './commands/command.ts';
-import { decodeHandover, encodeHandover } from './core/handover.ts';
+import { decodeHandover, encodeHandover, type Leaving } from './core/handover.ts';
 import { messageOf, RumormillError } from './core/error.ts';
 import type { Handover } from './homes.ts';
 import { originTag } from './core/lease-token.ts';
@@ -167,12 +167,14 @@ export class Queues {
    */
   async giveUp(serves: (subscription: string) => boolean): Promise<Handover[]> {
     const { clock, catalog } = this.#runtime;
-    for (const name of this.#handed.keys()) if (!serves(name)) this.#handed.delete(name);
+    const handed = [...this.#handed].filter(([name]) => !serves(name));
+    for (const [name] of handed) this.#handed.delete(name);
     const leaving = [...this.#queues].filter(([name]) => !serves(name));
     for (const [name, queue] of leaving) this.#drop(name, queue, `subscription ${JSON.stringify(name)} has another home now`);
     for (const { name } of [...catalog.transientSubscriptions()]) if (!serves(name)) this.#forget(name);
     for (const [, queue] of leaving) await this.#acknowledger.idle(queue.ledger);
-    return leaving.map(([name, { leases }]) => ({ subscription: name, leases: encodeHandover(leases.all(), clock.now()) })).filter(({ leases }) => leases !== '');
+    const all = [...leaving.map(([name, { leases }]) => [name, leases.all()] as const), ...handed.map(([name, some]) => [name, some.flatMap(leavingOf)] as const)];
+    return all.map(([subscription, leases]) => ({ subscription, leases: encodeHandover(leases, clock.now()) })).filter(({ leases }) => leases !== '');
   }
 
   /** A subscription is at home here now; this is what its former home had leased. */
@@ -238,6 +240,11 @@ export class Queues {
     for (const [origin] of this.#runtime.log.vector.entries()) this.#origins.set(originTag(origin), origin);
     return this.#origins.get(tag);
   }
+}
+
+/** What was handed over and nobody has asked for goes on to the home after this one. */
+function leavingOf({ leases, at }: Handed): Leaving[] {
+  return leases.map((lease) => ({ ...lease, dueAt: at + lease.remainingMs }));
 }
 
 function idOf({ source, origin, seq }: LeaseEntry): string | undefined {

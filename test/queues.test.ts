@@ -411,3 +411,14 @@ t.test('what a consumer is called has a limit, the name of its connection too', 
   const [pending] = (await client.ask('SUBSCRIPTION PENDING s')) as [unknown[][]];
   t.strictSame(pending.map(([, consumer]) => String(consumer).length), [256, 256]);
 });
+
+t.test('leases that were handed over and that nobody has asked for are handed on', async (t) => {
+  const { virtual, client, clock } = await start({}, ...BOUND, 'PUBLISH a 1', 'PUBLISH a 2');
+  const leased = await pull(client, 's COUNT 1');
+  const { queues } = virtual.broker;
+  for (const handover of await queues.giveUp(() => false)) queues.takeOver(handover);
+  await clock.advance(400);
+  for (const handover of await queues.giveUp(() => false)) queues.takeOver(handover);
+  t.strictSame(payloads(await pull(client, 's')), ['2']);
+  t.equal(await count(client, `ACK s ${tokens(leased)}`), 1);
+});

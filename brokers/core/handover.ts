@@ -14,8 +14,11 @@ interface Group {
   readonly l: number[];
 }
 
+/** Of a lease, what is handed over. */
+export type Leaving = Pick<LeaseEntry, 'origin' | 'seq' | 'state' | 'deliveries' | 'instance' | 'lease' | 'consumer' | 'dueAt'>;
+
 /** What is leased or delayed; '' where there is nothing. */
-export function encodeHandover(entries: Iterable<LeaseEntry>, now: number): string {
+export function encodeHandover(entries: Iterable<Leaving>, now: number): string {
   const groups = new Map<string, Group>();
   for (const { origin, seq, state, deliveries, instance, lease, consumer, dueAt } of entries) {
     if (state !== 'leased' && state !== 'delayed') continue;
