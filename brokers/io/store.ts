@@ -48,7 +48,7 @@ const SQL = {
   append: `
     INSERT INTO batches (position, origin, seq, count, lamport, time, topic, deps, lengths, meta, repeats, body)
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10,
-      substr(?2, 1 + (value ->> 11), value ->> 12)
+      coalesce(substr(?2, 1 + (value ->> 11), value ->> 12), zeroblob(0)) -- no bytes at all are bound as NULL
     FROM json_each(?1)`,
   addOrigin: 'INSERT INTO origins (id, name) VALUES (?, ?)',
   renew: 'UPDATE broker SET origin = ?',

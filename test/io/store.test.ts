@@ -86,6 +86,13 @@ t.test('a new store is empty, and what it was given is there when it is opened a
   t.strictSame([lamport, term], [2 ** 40, 2 ** 33], 'beyond 32 bits; the clock is at least what was saved');
 });
 
+t.test('a transaction whose messages are all empty, or not here any more, is stored', async (t) => {
+  const store = await open(t, temporaryFolder(t));
+  const written = [...batches([[A, 'news', ''], [B, 'news', '', '']]), { ...specimenBatch({ origin: A, seq: 2, count: 1, lamport: 9, lengths: '[]', meta: '', deps: '', body: Buffer.alloc(0) }), position: 3, repeats: '' }];
+  await store.append(written);
+  t.strictSame((await store.readAfter(0, undefined, ALL)).batches, written);
+});
+
 t.test('every field comes back as it went in', async (t) => {
   const store = await open(t, temporaryFolder(t));
   const bytes = Buffer.from(Array.from({ length: 256 }, (_, index) => index));
