@@ -56,7 +56,9 @@ t.test('after as many deliveries as may be, a message is failed', async (t) => {
   leases.again(entry, 'c', 1100);
   leases.fail(entry, 1200, 50);
   t.equal(entry.state, 'failed', 'a delay changes nothing about that');
-  t.equal(leases.exhausted(source(2), 0, 2).state, 'failed', 'what failed at another home counts');
+  leases.exhausted(source(2), 0, 2);
+  t.strictSame(leases.takeFailed().map(({ seq }) => seq), [10, 20], 'what failed at another home counts');
+  t.strictSame(leases.takeFailed(), []);
   t.equal(leases.lowest, 1);
   leases.remove(entry);
   t.equal(leases.lowest, 2, 'until it is with the dead letters it holds up the floor');
@@ -94,7 +96,9 @@ t.test('leases move to another home: tokens stay good, and a message is not deli
   const text = encodeHandover(before.all(), 100);
   const next = new Leases('ba9876543210', POLICY);
   for (const handed of decodeHandover(text, { leasesMax: 100, remainingMsMax: 60_000 })) next.adopt(handed, 5000);
-  t.equal(next.size, 2, 'what is ready is delivered anew');
+  t.equal(next.size, 3);
+  next.expire(5000);
+  t.match(next.get(A, three.seq), { state: 'ready', deliveries: 1 }, 'its deliveries count on');
   const handed = next.get(A, one.seq)!;
   t.equal(next.isGood(handed, tokenOf(one), 5899), true);
   t.equal(next.lowest, undefined);
@@ -186,6 +190,21 @@ t.test(`random operations against a list (seed ${SEED})`, async (t) => {
     }
   }
   t.strictSame([...wrong], []);
+});
+
+t.test('a last delivery that fails before the reader of the log has come to its message is not forgotten', async (t) => {
+  for (const isPlacedFirst of [true, false]) {
+    const leases = make({ maxDeliveries: 3, backoffMs: 100 });
+    leases.adopt({ origin: A, seq: 13, state: 'leased', deliveries: 3, instance: HERE, lease: 7, consumer: 'c', remainingMs: 500 }, 0);
+    const entry = leases.get(A, 13)!;
+    leases.expire(500);
+    t.equal(entry.state, 'delayed');
+    if (isPlacedFirst) leases.place(entry, source(1));
+    leases.expire(900);
+    if (!isPlacedFirst) leases.place(entry, source(1));
+    t.equal(entry.state, 'failed');
+    t.strictSame(leases.takeFailed(), [entry]);
+  }
 });
 
 t.test('an expiry at the very time of the backoff\'s end: each step on its own', async (t) => {
