@@ -199,18 +199,17 @@ export class Leases {
     this.#retry(failed as Entry);
   }
 
-  /** Ends leases and delays that are due. Returns the entries whose delivery has failed thereby. */
+  /** Ends leases and delays that are due. Returns the entries whose delivery has failed thereby, and those that may not be delivered again. */
   expire(now: number): LeaseEntry[] {
     const failed: LeaseEntry[] = [];
     for (let due = this.#due.top; due !== undefined && due.at <= now; due = this.#due.top) {
       this.#due.pop();
       const { entry } = due;
       if (!isCurrent(due)) continue;
-      if (entry.state === 'delayed') this.#retry(entry);
-      else {
-        this.fail(entry, now);
-        failed.push(entry);
-      }
+      const { state } = entry;
+      if (state === 'delayed') this.#retry(entry);
+      else this.fail(entry, now);
+      if (state === 'leased' || entry.state === 'failed') failed.push(entry);
     }
     return failed;
   }

@@ -213,3 +213,20 @@ t.test('an expiry at the very time of the backoff\'s end: each step on its own',
   t.strictSame(leases.expire(10_000), [entry]);
   t.equal(entry.state, 'delayed', 'the backoff counts from when the failure was seen');
 });
+
+t.test('a message that was handed over on its last delivery, or whose limit falls while it is delayed, is failed when its delay ends, and that is told', async (t) => {
+  const leases = make({ maxDeliveries: 3, backoffMs: 100 });
+  leases.adopt({ origin: A, seq: 13, deliveries: 3, instance: HERE, lease: 1, consumer: 'c', state: 'leased', remainingMs: 500 }, 0);
+  const handed = leases.get(A, 13)!;
+  t.strictSame(leases.expire(500), [handed], 'its lease runs out before the reader comes to it');
+  leases.place(handed, source(1));
+  t.equal(handed.state, 'delayed');
+  t.strictSame(leases.expire(900), [handed]);
+  t.equal(handed.state, 'failed');
+
+  const other = leases.lease(source(2), 0, 1, 'c', 1000);
+  leases.fail(other, 1000);
+  leases.policy = { ...leases.policy, maxDeliveries: 2 };
+  t.strictSame(leases.expire(1200), [other]);
+  t.equal(other.state, 'failed');
+});

@@ -6,7 +6,7 @@
  * before it (4), and a record's Lamport timestamp is above those of its causes.
  */
 import type { Address } from '../../brokers/core/address.ts';
-import { type HeaderList, messagesOf, type Origin, originAddress, type StoredBatch } from '../../brokers/core/record.ts';
+import { type HeaderList, isCovered, messagesOf, type Origin, originAddress, parseRepeats, type StoredBatch } from '../../brokers/core/record.ts';
 import { covers, type Vector } from '../../brokers/core/version-vector.ts';
 import type { DiskEvent } from './disk.ts';
 import { HOLDS } from './limits.ts';
@@ -25,6 +25,8 @@ export interface Entry {
   readonly dedupeId: string | null;
   /** What its origin had stored before it. */
   readonly causes: Vector;
+  /** Its origin had stored another with the same dedupe id before. */
+  readonly isRepeat: boolean;
   /** The disks that ever held it, and since when. */
   readonly heldBy: Map<Address, number>;
   /** The disks that hold it, and since when. None: wipes and rollbacks have destroyed it. */
@@ -83,10 +85,12 @@ export class Ledger {
     const name = nameOf(batch.origin, batch.seq);
     if (batch.seq !== (state.vector.get(batch.origin) ?? 0) + 1) this.#violated('hole', `${disk} stored ${name} after ${state.vector.get(batch.origin) ?? 0}`);
     if (isOwn && batch.lamport <= state.lamport) this.#violated('clock', `${name} has Lamport timestamp ${batch.lamport}, its causes have ${state.lamport}`);
+    if (isCovered(batch)) this.#noteCovered(batch, disk, at);
+    const copies = parseRepeats(batch);
     for (const [index, message] of messagesOf(batch).entries()) {
       const entry: Entry = {
         origin: batch.origin, seq: batch.seq + index, id: message.id, lamport: message.lamport, topic: batch.topic, key: message.key,
-        payload: Buffer.from(message.payload).toString(), deadLetter: deadLetterOf(message.headers), dedupeId: message.dedupe?.id ?? null, causes, heldBy: new Map(), isOn: new Map(),
+        payload: Buffer.from(message.payload).toString(), deadLetter: deadLetterOf(message.headers), dedupeId: message.dedupe?.id ?? null, causes, isRepeat: isOwn && copies.has(index), heldBy: new Map(), isOn: new Map(),
       };
       this.#note(entry, disk, at, isOwn);
     }
@@ -115,6 +119,14 @@ export class Ledger {
     }
     if (!known.heldBy.has(disk)) known.heldBy.set(disk, at);
     known.isOn.set(disk, at);
+  }
+
+  /** A disk has got it when it was deleted already; that counts as having it. */
+  #noteCovered({ origin, seq, count }: StoredBatch, disk: Address, at: number): void {
+    for (let index = 0; index < count; index += 1) {
+      const heldBy = this.entries.get(nameOf(origin, seq + index))?.heldBy;
+      if (heldBy !== undefined && !heldBy.has(disk)) heldBy.set(disk, at);
+    }
   }
 
   #advance(disk: Disk, batch: StoredBatch): void {

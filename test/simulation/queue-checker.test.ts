@@ -35,6 +35,11 @@ t.test('a good history is good', async (t) => {
 
 t.test('each violation is found', async (t) => {
   const expired = lease(P, 2, 140, 141);
+  const failing = { queues: [PICKY], settlements: [settle('nack', [first], 25, 30, 1), last(first)] };
+  const failure = stored(`{"s":"work","a":{"${ORIGINS[0]}":[1,1]}}`, 0, 2, 6, { topic: '$acks' });
+  const attempted = { disks: [...disks.slice(0, 2), written(A, 28, failure), written(B, 40, failure)] };
+  const others = [2, 3].map((seq) => stored('{"s":"work"}', 0, seq, 4 + seq, { topic: '$acks' }));
+  const forgotten = { disks: [...disks.slice(0, 2), ...others.flatMap((batch, index) => [written(A, 50 + index, batch), written(B, 60 + index, batch)])] };
   const cases: [name: string, queues: Partial<QueueHistory>, changes: Partial<History>, ...kinds: string[]][] = [
     ['never delivered', { leases: [], settlements: [] }, {}, 'not consumed'],
     ['delivered, and never acknowledged', { leases: [first], settlements: [] }, {}, 'not consumed'],
@@ -45,6 +50,9 @@ t.test('each violation is found', async (t) => {
     ['delivered after its ACK by its home', again(lease(P, 2, 50, 60)), {}, 'delivered after ACK', 'delivered after ACK'],
     ['delivered after its ACK by the next process', again(lease(P2, 1, 50, 60)), {}, 'delivered after ACK'],
     ['delivered after its ACK by who has the record', again(lease(Q, 1, 50, 60)), {}, 'delivered after ACK'],
+    ['delivered after its ACK by who should have waited for the record', { ...again(lease(Q, 1, 35, 60)), peaces: [[0, 1000]] }, {}, 'delivered after ACK'],
+    ['a failed delivery is not counted by the next home', { ...failing, leases: [first, lease(Q, 1, 70, 80)] }, attempted, 'delivery count'],
+    ['a failed delivery is counted in no record', { ...failing, leases: [first, lease(Q, 1, 270, 280)] }, forgotten, 'delivery count'],
     ['leased twice at once', { leases: [first, lease(P, 2, 22, 24)], settlements: [acked] }, {}, 'leased twice', 'token'],
     ['leased again too early, after an EXTEND', { leases: [first, expired], settlements: [settle('extend', [first], 90, 91, 1, 100), last(expired)] }, late(), 'leased twice'],
     ['a delivery is not counted', { leases: [first, lease(P, 1, 140, 141)], settlements: [last(lease(P, 1, 140, 141))] }, late(), 'delivery count'],
@@ -110,7 +118,7 @@ function history(queues: Partial<QueueHistory>, changes: Partial<History> = {}):
   return {
     brokers: BROKERS, publications: [published('m')], subscriptions: [], disks, terms: [], views: [], incidents: [], records: new Map(), coordinators: [],
     queues: {
-      queues: [WORK], aliases: new Map(), pulls: [], leases: [], settlements: [], acts: [], calms: [], stuck: [], catalogs: [], leftovers: [],
+      queues: [WORK], aliases: new Map(), pulls: [], leases: [], settlements: [], acts: [], peaces: [], calms: [], stuck: [], catalogs: [], leftovers: [],
       processes: [{ tag: P, broker: A, since: 0 }, { tag: Q, broker: B, since: 0 }, { tag: P2, broker: A, since: 45 }].filter(({ tag }) => tag !== P2 || usesNext(queues)),
       ...queues,
     },

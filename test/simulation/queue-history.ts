@@ -80,7 +80,9 @@ export interface QueueHistory {
   readonly settlements: readonly Settlement[];
   readonly acts: readonly Act[];
   readonly processes: readonly Process[];
-  /** Times in which nothing was disturbed, and nothing had been for so long that all agreed. */
+  /** Times in which nothing was disturbed, and nothing had been for so long that all were linked; homes may move. */
+  readonly peaces: readonly (readonly [from: number, to: number])[];
+  /** The same, and for so long that all agreed on who is there. */
   readonly calms: readonly (readonly [from: number, to: number])[];
   /** Queues that could not be emptied in the end. */
   readonly stuck: readonly string[];

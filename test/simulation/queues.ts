@@ -19,6 +19,8 @@ const [PRODUCERS, CONSUMERS] = [2, 3];
 const COLOURS = ['red', 'green', 'blue'];
 const TRIES_MAX = 60; // of an act, and of what is asked in the end
 const DRAIN_MS = 60_000; // far longer than any lease
+const LINKED_MS = 3500; // in which every broker has dialled every other, whatever happened
+const AGREED_MS = 10_000; // in which all follow one coordinator and its view
 const ALONE_MS = 40_000; // for a broker that is cut off to find that it is alone
 
 const QUEUES: readonly Queue[] = [
@@ -49,6 +51,7 @@ export class Queues {
   readonly #catalogs: Catalog[] = [];
   readonly #leftovers: QueueHistory['leftovers'][number][] = [];
   readonly #administrator: Caller;
+  readonly #rival: Caller; // changes things too, at the same time
   readonly #producers: readonly Publisher[];
   readonly #consumers: readonly Consumer[];
   readonly #topics: [topic: string, key: () => string | null][];
@@ -64,6 +67,7 @@ export class Queues {
     this.#queues = changes ? [...QUEUES, MOVER, MOURNER, BRIEF] : QUEUES;
     const caller = (host: string): Caller => new Caller(world, host, number + this.hosts.push(host));
     this.#administrator = caller('administrator');
+    this.#rival = caller('rival');
     this.#producers = Array.from({ length: PRODUCERS }, (_, index) => new Publisher(caller(`producer-${index + 1}`), `q${index + 1}`, publications));
     this.#consumers = Array.from({ length: CONSUMERS }, (_, index) => new Consumer(caller(`consumer-${index + 1}`), {
       pulls: this.#pulls, leases: this.#leases, settlements: this.#settlements,
@@ -84,7 +88,7 @@ export class Queues {
     }
     await this.#world.settled();
     for (const args of all) {
-      const { outcome } = await this.#world.of(this.#act(args));
+      const { outcome } = await this.#world.of(this.#act(this.#administrator, args));
       if (outcome !== 'OK') throw new Error(`${args.join(' ')}: ${outcome}`);
     }
     await this.#world.converged();
@@ -94,7 +98,7 @@ export class Queues {
   async run(): Promise<void> {
     await Promise.all([
       ...this.#producers.map((producer) => this.#produce(producer)), ...this.#consumers.map((consumer) => this.#consume(consumer)),
-      ...(this.#changes ? [this.#change()] : []),
+      ...(this.#changes ? [this.#change(), this.#interfere()] : []),
     ]);
   }
 
@@ -156,7 +160,7 @@ export class Queues {
     return {
       queues: this.#queues, aliases: new Map(this.#changes ? [[RENAMED, 'old']] : []),
       pulls: this.#pulls, leases: this.#leases, settlements: this.#settlements, acts: this.#acts,
-      processes: this.#world.processes, calms: this.#world.calms(), stuck: this.#stuck, catalogs: this.#catalogs, leftovers: this.#leftovers,
+      processes: this.#world.processes, peaces: this.#world.undisturbed(LINKED_MS), calms: this.#world.undisturbed(AGREED_MS), stuck: this.#stuck, catalogs: this.#catalogs, leftovers: this.#leftovers,
     };
   }
 
@@ -185,15 +189,30 @@ export class Queues {
     const changes = [['TOPIC', 'RENAME', 'old', RENAMED], ['TOPIC', 'DELETE', 'doomed'], ['SUBSCRIPTION', 'DELETE', BRIEF.name]];
     for (const args of changes) {
       await this.#world.time.sleep(dice.integer(0, 6000));
-      const { outcome } = await this.#act(args);
+      const { outcome } = await this.#act(this.#administrator, args);
       if (args[1] === 'RENAME' && outcome === 'OK') this.#topics.push([RENAMED, () => null]);
+    }
+    while (!this.#isOver) {
+      await this.#world.time.sleep(dice.integer(0, 5000));
+      await this.#act(this.#administrator, ['TOPIC', 'DELETE', 'doomed']);
     }
     this.#administrator.hangUp();
   }
 
+  /** Binds what loses its topic again and again, and unbinds it. */
+  async #interfere(): Promise<void> {
+    const caller = this.#rival;
+    for (const verb of everyOther('UNBIND', 'BIND')) {
+      await caller.rest(3000);
+      if (this.#isOver) break;
+      await this.#act(caller, [verb, MOURNER.name, 'doomed']);
+      if (caller.dice.integer(0, 2) === 0) caller.hop();
+    }
+    caller.hangUp();
+  }
+
   /** Carries out a change, again and again until it is done. What an attempt without an answer may have done is fine too. */
-  async #act(args: readonly string[]): Promise<Act> {
-    const caller = this.#administrator;
+  async #act(caller: Caller, args: readonly string[]): Promise<Act> {
     const { time } = this.#world;
     const act: Act = { args, sentAt: time.now, endedAt: Infinity, outcome: undefined };
     this.#acts.push(act);
@@ -205,8 +224,8 @@ export class Queues {
         break;
       } catch (error) {
         act.outcome = codeOf(error);
-        if (tries > 1 && args.includes('DELETE') && act.outcome === 'NOTFOUND') {
-          act.outcome = 'OK';
+        if (act.outcome === 'NOTFOUND' && args.some((arg) => ['DELETE', MOURNER.name].includes(arg))) { // done before, or by somebody else
+          if (tries > 1 && args[0] === 'SUBSCRIPTION') act.outcome = 'OK';
           break;
         }
         if (![...LOST, 'TRYAGAIN', 'DISKFULL', 'NOQUORUM'].includes(act.outcome)) {
@@ -261,6 +280,10 @@ export class Queues {
     }
     throw new Error(`${args.join(' ')} at ${machine.address}: ${String(last)}`);
   }
+}
+
+function* everyOther(...values: readonly string[]): Iterable<string> {
+  for (;;) yield* values;
 }
 
 function plain(_: string, value: unknown): unknown {

@@ -15,7 +15,6 @@ import { VirtualNetwork } from './network.ts';
 import type { Process } from './queue-history.ts';
 import { VirtualTime } from './time.ts';
 
-const AGREED_MS = 10_000; // in which everybody is linked and follows one coordinator and its view again, whatever happened
 const BOUND_MS = 60_000; // of virtual time, for what should come at once
 
 /** The election as it is seen from outside: a broker starts with a term, chooses a coordinator in one, or loses its disk and with it its term. */
@@ -120,16 +119,16 @@ export class World {
     };
   }
 
-  /** The times in which nothing was disturbed, nor had been for so long that everybody agreed on who is there. */
-  calms(): [from: number, to: number][] {
-    const calms: [number, number][] = [];
+  /** The times in which nothing was disturbed, nor had been for so long before. */
+  undisturbed(forMs: number): [from: number, to: number][] {
+    const times: [number, number][] = [];
     let from = 0;
     for (const disturbance of this.#disturbances) { // in the order of their beginnings
-      if (disturbance.from > from) calms.push([from, disturbance.from]);
-      from = Math.max(from, disturbance.to + AGREED_MS);
+      if (disturbance.from > from) times.push([from, disturbance.from]);
+      from = Math.max(from, disturbance.to + forMs);
     }
-    if (from < this.time.now) calms.push([from, this.time.now]);
-    return calms;
+    if (from < this.time.now) times.push([from, this.time.now]);
+    return times;
   }
 
   /** Lets virtual time pass. */
