@@ -199,17 +199,18 @@ export class Leases {
     this.#retry(failed as Entry);
   }
 
-  /** Ends leases and delays that are due. Returns the entries whose delivery has failed thereby, and those that may not be delivered again. */
+  /** Ends leases and delays that are due. Returns the entries whose delivery has failed thereby. */
   expire(now: number): LeaseEntry[] {
     const failed: LeaseEntry[] = [];
     for (let due = this.#due.top; due !== undefined && due.at <= now; due = this.#due.top) {
       this.#due.pop();
       const { entry } = due;
       if (!isCurrent(due)) continue;
-      const { state } = entry;
-      if (state === 'delayed') this.#retry(entry);
-      else this.fail(entry, now);
-      if (state === 'leased' || entry.state === 'failed') failed.push(entry);
+      if (entry.state === 'delayed') this.#retry(entry);
+      else {
+        this.fail(entry, now);
+        failed.push(entry);
+      }
     }
     return failed;
   }
