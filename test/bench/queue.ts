@@ -110,7 +110,7 @@ async function backlog(plan: Plan): Promise<void> {
       const latencies = new Latencies();
       for (let pulls = 0; pulls < Math.min(PULLS, count / BATCH); pulls += 1) {
         const sentAt = performance.now();
-        if ((await consumer.pull(BATCH, WAIT_MS)).length !== BATCH) throw new Error('a PULL brought too little');
+        if ((await consumer.pull(BATCH, WAIT_MS)).length === 0) throw new Error('a PULL brought nothing');
         latencies.add(performance.now() - sentAt);
       }
       consumer.close();

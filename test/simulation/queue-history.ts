@@ -67,8 +67,8 @@ export interface Catalog {
   readonly topics: readonly string[];
   readonly subscriptions: readonly string[];
   readonly bindings: readonly string[];
-  /** By topic, `<id> <payload>` of all its messages. */
-  readonly messages: ReadonlyMap<string, readonly string[]>;
+  /** Topics and `<topic that is shown> <id> <payload>` of all their messages, as RANGE and as POLL give them. */
+  readonly messages: readonly (readonly [topic: string, lines: readonly string[]])[];
 }
 
 export interface QueueHistory {

@@ -32,6 +32,8 @@ const QUEUES: readonly Queue[] = [
 /** Those to which something happens in some runs: its topic is renamed; its topic is deleted; it is deleted itself. */
 const [MOVER, MOURNER, BRIEF] = [queue('mover', ['old', null]), queue('mourner', ['doomed', null]), queue('brief', ['weather', null])];
 const RENAMED = 'new';
+/** Topics that are deleted while somebody binds to them. */
+const RACES = ['race 1', 'race 2', 'race 3', 'race 4', 'race 5'];
 
 function queue(name: string, ...bindings: (readonly [topic: string, key: string | null])[]): Queue {
   return { name, bindings: bindings.map(([topic, key]) => ({ topic, key })), visibilityMs: 2000, maxDeliveries: null, deadLetter: null };
@@ -51,7 +53,8 @@ export class Queues {
   readonly #catalogs: Catalog[] = [];
   readonly #leftovers: QueueHistory['leftovers'][number][] = [];
   readonly #administrator: Caller;
-  readonly #rival: Caller; // changes things too, at the same time
+  readonly #rival: Caller; // who changes the same at the same time
+  readonly #deleter: Caller;
   readonly #producers: readonly Publisher[];
   readonly #consumers: readonly Consumer[];
   readonly #topics: [topic: string, key: () => string | null][];
@@ -68,6 +71,7 @@ export class Queues {
     const caller = (host: string): Caller => new Caller(world, host, number + this.hosts.push(host));
     this.#administrator = caller('administrator');
     this.#rival = caller('rival');
+    this.#deleter = caller('deleter');
     this.#producers = Array.from({ length: PRODUCERS }, (_, index) => new Publisher(caller(`producer-${index + 1}`), `q${index + 1}`, publications));
     this.#consumers = Array.from({ length: CONSUMERS }, (_, index) => new Consumer(caller(`consumer-${index + 1}`), {
       pulls: this.#pulls, leases: this.#leases, settlements: this.#settlements,
@@ -80,6 +84,7 @@ export class Queues {
   /** Makes everything, and waits until every broker has it. */
   async setUp(): Promise<void> {
     const topics = new Set(this.#queues.flatMap(({ bindings }) => bindings.map(({ topic }) => topic)));
+    for (const topic of this.#changes ? RACES : []) topics.add(topic);
     const all = [...topics].map((topic) => ['TOPIC', 'CREATE', topic, 'TYPE', topic === 'jobs' ? 'direct' : 'fanout']);
     for (const { name, bindings, visibilityMs, maxDeliveries, deadLetter } of this.#queues) {
       const limit = maxDeliveries === null ? [] : ['MAXDELIVERIES', String(maxDeliveries), 'DEADLETTER', deadLetter!, 'BACKOFF', '100'];
@@ -98,7 +103,7 @@ export class Queues {
   async run(): Promise<void> {
     await Promise.all([
       ...this.#producers.map((producer) => this.#produce(producer)), ...this.#consumers.map((consumer) => this.#consume(consumer)),
-      ...(this.#changes ? [this.#change(), this.#interfere()] : []),
+      ...(this.#changes ? [this.#change(), this.#collide()] : []),
     ]);
   }
 
@@ -110,7 +115,7 @@ export class Queues {
   async drain(): Promise<void> {
     const [consumer] = this.#consumers as readonly [Consumer];
     const { time } = this.#world;
-    for (const queue of this.#queues) {
+    for (const queue of [...this.#queues, ...this.#queues]) { // twice, since the one has dead letters for the other
       const end = time.now + DRAIN_MS;
       while (!(await this.#isDrained(consumer, queue))) {
         if (time.now > end) {
@@ -128,10 +133,10 @@ export class Queues {
     for (const machine of machines) {
       const ask = (...args: string[]): Promise<Reply[]> => this.#ask(machine, ...args);
       const lists = async (...args: string[]): Promise<string[]> => (await ask(...args)).map((reply) => JSON.stringify(reply, plain)).sort();
-      const messages = new Map<string, string[]>();
+      const messages: [string, string[]][] = [];
       for (const topic of this.#changes ? ['doomed', 'old', RENAMED] : []) {
-        const found = (await ask('RANGE', topic, 'COUNT', '10000')).map(decodeMessage);
-        messages.set(topic, found.map(({ id, topic: shown, payload }) => `${shown} ${id} ${Buffer.from(payload).toString()}`));
+        const [, polled] = await ask('POLL', topic, 'CURSOR', 'earliest', 'COUNT', '10000');
+        for (const found of [await ask('RANGE', topic, 'COUNT', '10000'), polled as Reply[]]) messages.push([topic, found.map(lineOf)]);
       }
       this.#catalogs.push({
         broker: machine.address, messages,
@@ -199,16 +204,16 @@ export class Queues {
     this.#administrator.hangUp();
   }
 
-  /** Binds what loses its topic again and again, and unbinds it. */
-  async #interfere(): Promise<void> {
-    const caller = this.#rival;
-    for (const verb of everyOther('UNBIND', 'BIND')) {
-      await caller.rest(3000);
-      if (this.#isOver) break;
-      await this.#act(caller, [verb, MOURNER.name, 'doomed']);
-      if (caller.dice.integer(0, 2) === 0) caller.hop();
+  /** Binds and deletes the same topic at the same time, on two brokers. */
+  async #collide(): Promise<void> {
+    const { dice } = this.#rival;
+    for (const topic of RACES) {
+      await this.#world.time.sleep(dice.integer(0, 4000));
+      this.#rival.hop();
+      await Promise.all([this.#act(this.#deleter, ['TOPIC', 'DELETE', topic]), this.#act(this.#rival, ['BIND', MOURNER.name, topic])]);
     }
-    caller.hangUp();
+    this.#rival.hangUp();
+    this.#deleter.hangUp();
   }
 
   /** Carries out a change, again and again until it is done. What an attempt without an answer may have done is fine too. */
@@ -282,8 +287,9 @@ export class Queues {
   }
 }
 
-function* everyOther(...values: readonly string[]): Iterable<string> {
-  for (;;) yield* values;
+function lineOf(reply: Reply): string {
+  const { id, topic, payload } = decodeMessage(reply);
+  return `${topic} ${id} ${Buffer.from(payload).toString()}`;
 }
 
 function plain(_: string, value: unknown): unknown {
