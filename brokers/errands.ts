@@ -79,7 +79,7 @@ export class Errands {
       }
       const link = home === undefined || home === config.address ? undefined : this.#route(home);
       if (link !== undefined) {
-        const reply = await this.#ask(link, home!, subject, args, version, caller, clock.now() - begun);
+        const reply = await this.#ask(link, home!, command, subject, args, version, caller, clock.now() - begun);
         if (reply !== undefined && !reply.subarray(0, MOVED.length).equals(MOVED)) return new Raw(reply);
         if (reply === undefined) reachableAt = clock.now();
       }
@@ -151,10 +151,13 @@ export class Errands {
     }
   }
 
-  #ask(link: Link, home: Address, subject: string, args: Args, version: RespVersion, caller: Caller, waitedMs: number): Promise<Buffer | undefined> {
+  #ask(
+    link: Link, home: Address, { isAboutMessages }: HomeCommand, subject: string, args: Args, version: RespVersion, caller: Caller, waitedMs: number,
+  ): Promise<Buffer | undefined> {
     const { cancellation, consumer } = caller;
     const command = Array.from({ length: args.length }, (_, index) => args.bytes(index));
-    const known = [...this.#runtime.catalogVector()];
+    const { log, catalogVector } = this.#runtime;
+    const known = [...(isAboutMessages === true ? log.vector.snapshot() : catalogVector())];
     return new Promise((resolve) => {
       const done = (reply: Uint8Array | undefined): void => {
         this.#moving.delete(look);

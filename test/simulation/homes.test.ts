@@ -111,6 +111,16 @@ t.test('a broker that joins gets its share of homes, with their leases and ackno
   t.equal(await ask(world, low, 'ACK', subscription, ...tokens(held)), 1);
 });
 
+t.test('a topic that a first publish made can be bound at once through the same broker', async (t) => {
+  const { world, machines, subscription, low } = await office((all) => nameAt(all, all[2]));
+  machines[2].disk.slowWritesMs = 300;
+  await ask(world, low, 'PUBLISH', 'fresh', 'before');
+  t.equal(await ask(world, low, 'BIND', subscription, 'fresh'), 'OK');
+  await ask(world, low, 'PUBLISH', 'fresh', 'after');
+  await world.converged();
+  t.strictSame(pulled(await ask(world, low, 'PULL', subscription)), [['after', 1]], 'latest begins behind what was published before');
+});
+
 t.test('without a link of its own to the home a broker asks through the coordinator', async (t) => {
   const { world, machines, subscription, low } = await office((all) => nameAt(all, all[1]));
   await ask(world, low, 'PUBLISH', 'jobs', 'one');
