@@ -357,9 +357,11 @@ t.test('acknowledgements of another home hold, and are counted; what is not unde
 t.test('leases move with their subscription: the next home does not deliver before they have run out', async (t) => {
   const { virtual, client, clock } = await start({}, ...BOUND, 'PUBLISH a 1', 'PUBLISH a 2', 'PUBLISH a 3');
   const leased = await pull(client, 's COUNT 2');
-  const handovers = await virtual.broker.queues.giveUp(() => false);
-  t.equal(handovers.length, 1);
-  for (const handover of handovers) virtual.broker.queues.takeOver(handover);
+  for (let homes = 0; homes < 3; homes += 1) { // the next homes give it up before anybody asks for it
+    const handovers = await virtual.broker.queues.giveUp(() => false);
+    t.equal(handovers.length, 1);
+    for (const handover of handovers) virtual.broker.queues.takeOver(handover);
+  }
   virtual.broker.queues.takeOver({ subscription: 's', leases: 'nonsense' });
   t.strictSame(payloads(await pull(client, 's')), ['3']);
   t.match(await describe(client, 's'), { in_flight: 3, backlog: 0 });
