@@ -166,3 +166,15 @@ t.test('in a mesh that is larger than its fan-out, commands find their way to th
   t.ok(homes.size > 4, `${homes.size} homes`);
   t.ok(world.machines.every(({ broker }) => Number(broker.status()['links']) < 11), 'it is no full mesh');
 });
+
+t.test('a coordinator that was paused does not take itself for the only one when it goes on', async (t) => {
+  const { world, machines } = await office((all) => nameAt(all, all[0]));
+  const [, , high] = machines;
+  t.equal(high.broker.coordinator, high.address);
+  high.pause();
+  await world.run(5000);
+  high.resume();
+  await world.run(3000);
+  t.equal(high.broker.coordinator, high.address, 'it leads on');
+  t.strictSame(world.history.filter((line) => line.includes(`debug view`) && line.includes(`"members":"${high.address}"`)), []);
+});
