@@ -52,6 +52,7 @@ export class SubscriptionQueue {
   #floorAt = 0; // when the next may be
   #flooredPosition = 0;
   #acksSinceFloor = 0;
+  #othersSettling = 0; // of an earlier home's leases, on their way to the disk: the reader may have passed them
 
   constructor(runtime: QueueRuntime, subscription: Subscription) {
     this.#runtime = runtime;
@@ -301,6 +302,7 @@ export class SubscriptionQueue {
   /** Messages are done. Settles when that is on disk. */
   #settle(entries: readonly LeaseEntry[], others: readonly (readonly [Origin, number])[]): Promise<void> {
     const { acknowledger, repeats, limits } = this.#runtime;
+    this.#othersSettling += others.length;
     return new Promise((resolve, reject) => {
       const change = (state: Ledger['done']): void => {
         for (const [origin, seq] of [...entries.map((entry) => [entry.origin, entry.seq] as const), ...others]) {
@@ -310,6 +312,8 @@ export class SubscriptionQueue {
       };
       acknowledger.gather(this.ledger, change, (error) => {
         const wasFull = this.leases.size >= limits.leasesMax;
+        this.#othersSettling -= others.length;
+        if (error !== undefined && others.length > 0) this.#backlog.configure(this.#routes); // they are due again
         for (const entry of entries) {
           if (error === undefined) this.leases.remove(entry);
           else this.leases.unsettle(entry);
@@ -328,7 +332,7 @@ export class SubscriptionQueue {
     this.#floorAt = now + limits.floorMs;
     this.#acksSinceFloor = 0;
     const position = Math.min(this.#backlog.position, (this.leases.lowest ?? Infinity) - 1);
-    if (position <= this.#flooredPosition) return;
+    if (position <= this.#flooredPosition || this.#othersSettling > 0) return;
     this.#flooredPosition = position;
     const starts = this.#routes.starts;
     try {

@@ -254,6 +254,24 @@ t.test('a broker that starts again knows what was acknowledged, with and without
   }
 });
 
+t.test('an ACK with a token of an earlier life that cannot be written: the message is delivered again, also where a PULL passed it meanwhile', async (t) => {
+  const before = await start({}, ...BOUND, 'PUBLISH a 1', 'PUBLISH a 2');
+  const leased = await pull(before.client, 's COUNT 1');
+  const store = before.store.copy();
+  const again = await VirtualBroker.start({}, store, () => 7);
+  const next = again.connect();
+  const release = store.hold();
+  store.failures.push(new RumormillError('DISKFULL', 'no room'));
+  const other = again.connect();
+  t.strictSame(await next.ask(`ACK s ${tokens(leased)}`), [], 'it is being written');
+  t.strictSame(payloads(await pull(other, 's')), ['2'], 'nobody is given what is being acknowledged');
+  release();
+  await again.clock.settle();
+  t.match(await next.ask('PING'), [/^-DISKFULL/, 'PONG']);
+  await again.clock.advance(5000);
+  t.strictSame(payloads(await pull(other, 's')), ['2', '1'], 'the lease of the other has run out');
+});
+
 t.test('leased messages are delivered again after a start, and old tokens are not good then', async (t) => {
   const { client, store } = await start({}, ...BOUND, 'PUBLISH a 1');
   const leased = await pull(client, 's');
