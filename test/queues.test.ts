@@ -269,7 +269,8 @@ t.test('an ACK with a token of an earlier life that cannot be written: the messa
   await again.clock.settle();
   t.match(await next.ask('PING'), [/^-DISKFULL/, 'PONG']);
   await again.clock.advance(5000);
-  t.strictSame(payloads(await pull(other, 's')), ['2', '1'], 'the lease of the other has run out');
+  const found = [...await pull(other, 's'), ...await pull(other, 's')];
+  t.strictSame(payloads(found), ['2', '1'], 'the lease of the other has run out');
 });
 
 t.test('leased messages are delivered again after a start, and old tokens are not good then', async (t) => {
