@@ -43,14 +43,9 @@ export class DeadLetters {
     this.#runtime = runtime;
   }
 
+  /** Sees to these, and to those that have waited because the disk was full. */
   add(entries: readonly LeaseEntry[]): void {
-    if (entries.length === 0) return;
-    this.#waiting.push(...entries);
-    this.tick();
-  }
-
-  /** Goes on with those that wait. */
-  tick(): void {
+    for (const entry of entries) this.#waiting.push(entry);
     if (!this.#isBusy && this.#waiting.length > 0) void this.#work();
   }
 

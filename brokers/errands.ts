@@ -83,7 +83,7 @@ export class Errands {
       const link = home === undefined || home === config.address ? undefined : this.#route(home);
       if (link !== undefined) {
         const since = clock.now();
-        const reply = await this.#ask(link, home!, subject, args, version, { broker, cancellation, consumer, waitedMs: clock.now() - begun });
+        const reply = await this.#ask(link, home!, command, subject, args, version, { broker, cancellation, consumer, waitedMs: clock.now() - begun });
         if (reply !== undefined && !reply.subarray(0, MOVED.length).equals(MOVED)) return new Raw(reply);
         reachableAt = reply === undefined ? clock.now() : reachableAt + clock.now() - since; // while it waited there, there was a home
       }
@@ -155,9 +155,12 @@ export class Errands {
     }
   }
 
-  #ask(link: Link, home: Address, subject: string, args: Args, version: RespVersion, { cancellation, consumer, waitedMs }: Caller): Promise<Buffer | undefined> {
+  #ask(
+    link: Link, home: Address, { isAboutMessages }: HomeCommand, subject: string, args: Args, version: RespVersion, { cancellation, consumer, waitedMs }: Caller,
+  ): Promise<Buffer | undefined> {
     const command = Array.from({ length: args.length }, (_, index) => args.bytes(index));
-    const known = [...this.#runtime.catalogVector()];
+    const { log, catalogVector } = this.#runtime;
+    const known = [...(isAboutMessages === true ? log.vector.snapshot() : catalogVector())];
     return new Promise((resolve) => {
       const done = (reply: Uint8Array | undefined): void => {
         this.#moving.delete(look);

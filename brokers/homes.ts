@@ -51,11 +51,14 @@ export class Homes {
   readonly #mesh: HomesMesh;
   readonly #views: Views;
   #changes: Promise<void> = Promise.resolve(); // one after another
+  #tickedAt: number;
+  #awayUntil = -Infinity;
   #cleared: View | undefined; // the newest view for which everything was given up that is at home elsewhere in it
 
   constructor(runtime: HomesRuntime, mesh: HomesMesh) {
     this.#runtime = runtime;
     this.#mesh = mesh;
+    this.#tickedAt = runtime.clock.now();
     this.#views = new Views(runtime.config.address, runtime.config.limits.viewInstallMs);
     this.errands = new Errands(runtime, this, (home) => mesh.route(home));
   }
@@ -75,12 +78,26 @@ export class Homes {
   }
 
   tick(): void {
-    const { coordinator, term } = this.#mesh.bully;
-    const view = coordinator === this.#runtime.config.address ? this.#views.propose(term, this.#present()) : undefined;
-    if (view !== undefined) this.#pass(view);
+    if (!this.#wasAway()) this.#propose();
     this.#follow();
     this.#install();
     this.errands.committed();
+  }
+
+  /** Whether this process stood still for a while: then nobody has been heard of lately, whoever is there, and it takes a beat until they are. */
+  #wasAway(): boolean {
+    const { clock, config } = this.#runtime;
+    const now = clock.now();
+    if (now - this.#tickedAt > config.limits.beatMs) this.#awayUntil = now + config.limits.beatMs;
+    this.#tickedAt = now;
+    return now < this.#awayUntil;
+  }
+
+  /** As coordinator: says who is there, where that has changed. */
+  #propose(): void {
+    const { coordinator, term } = this.#mesh.bully;
+    const view = coordinator === this.#runtime.config.address ? this.#views.propose(term, this.#present()) : undefined;
+    if (view !== undefined) this.#pass(view);
   }
 
   /** Records are on disk: what a view waits for may be among them, or what an errand does. */

@@ -6,7 +6,7 @@
  */
 import { Acknowledger } from './acknowledger.ts';
 import type { Cancellation } from './commands/command.ts';
-import { decodeHandover, encodeHandover, type Leaving } from './core/handover.ts';
+import { decodeHandover, encodeHandover } from './core/handover.ts';
 import { messageOf, RumormillError } from './core/error.ts';
 import type { Handover } from './homes.ts';
 import { originTag } from './core/lease-token.ts';
@@ -36,7 +36,7 @@ export interface QueueStatus {
   readonly subscription: Subscription;
   readonly backlog: number;
   readonly inFlight: number;
-  readonly delayed: number;
+  readonly delayed: number; // those on their way to the dead letters too
   readonly deadLettered: number;
   readonly redelivered: number;
   readonly consumers: number;
@@ -117,7 +117,7 @@ export class Queues {
     const queue = this.#queue(name);
     const { counts } = queue.leases;
     const backlog = await queue.backlog();
-    return { subscription: queue.subscription, backlog, inFlight: counts.leased, delayed: counts.delayed, consumers: queue.consumers, ...queue.counts };
+    return { subscription: queue.subscription, backlog, inFlight: counts.leased, delayed: counts.delayed + counts.failed, consumers: queue.consumers, ...queue.counts };
   }
 
   /** What is leased or delayed: origin by origin, as it was delivered first. */
@@ -127,8 +127,9 @@ export class Queues {
     for (const entry of this.#queue(name).leases.all()) {
       const { state, consumer, deliveries, dueAt } = entry;
       if (pending.length >= count) break;
-      if (state !== 'leased' && state !== 'delayed') continue;
-      pending.push({ id: idOf(entry), consumer, deliveries, remainingMs: Math.max(0, Math.round(dueAt - now)), state });
+      if (state === 'ready' || state === 'gone') continue;
+      const remainingMs = state === 'failed' ? 0 : Math.max(0, Math.round(dueAt - now));
+      pending.push({ id: idOf(entry), consumer, deliveries, remainingMs, state: state === 'leased' ? 'leased' : 'delayed' });
     }
     return pending;
   }
@@ -167,14 +168,20 @@ export class Queues {
    */
   async giveUp(serves: (subscription: string) => boolean): Promise<Handover[]> {
     const { clock, catalog } = this.#runtime;
-    const handed = [...this.#handed].filter(([name]) => !serves(name));
-    for (const [name] of handed) this.#handed.delete(name);
+    const passing = [...this.#handed].filter(([name]) => !serves(name)); // nobody has asked for them here
+    for (const [name] of passing) this.#handed.delete(name);
     const leaving = [...this.#queues].filter(([name]) => !serves(name));
     for (const [name, queue] of leaving) this.#drop(name, queue, `subscription ${JSON.stringify(name)} has another home now`);
     for (const { name } of [...catalog.transientSubscriptions()]) if (!serves(name)) this.#forget(name);
     for (const [, queue] of leaving) await this.#acknowledger.idle(queue.ledger);
-    const all = [...leaving.map(([name, { leases }]) => [name, leases.all()] as const), ...handed.map(([name, some]) => [name, some.flatMap(leavingOf)] as const)];
-    return all.map(([subscription, leases]) => ({ subscription, leases: encodeHandover(leases, clock.now()) })).filter(({ leases }) => leases !== '');
+    const now = clock.now();
+    const handovers = [
+      ...leaving.map(([name, { leases }]) => ({ subscription: name, leases: encodeHandover(leases.all(), now) })),
+      ...passing.flatMap(([name, all]) => all.map(({ leases, at }) => ({
+        subscription: name, leases: encodeHandover(leases.map((lease) => ({ ...lease, dueAt: at + lease.remainingMs })), now),
+      }))),
+    ];
+    return handovers.filter(({ leases }) => leases !== '');
   }
 
   /** A subscription is at home here now; this is what its former home had leased. */
@@ -240,11 +247,6 @@ export class Queues {
     for (const [origin] of this.#runtime.log.vector.entries()) this.#origins.set(originTag(origin), origin);
     return this.#origins.get(tag);
   }
-}
-
-/** What was handed over and nobody has asked for goes on to the home after this one. */
-function leavingOf({ leases, at }: Handed): Leaving[] {
-  return leases.map((lease) => ({ ...lease, dueAt: at + lease.remainingMs }));
 }
 
 function idOf({ source, origin, seq }: LeaseEntry): string | undefined {

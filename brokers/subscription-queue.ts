@@ -52,6 +52,7 @@ export class SubscriptionQueue {
   #floorAt = 0; // when the next may be
   #flooredPosition = 0;
   #acksSinceFloor = 0;
+  #othersSettling = 0; // of an earlier home's leases, on their way to the disk: the reader may have passed them
 
   constructor(runtime: QueueRuntime, subscription: Subscription) {
     this.#runtime = runtime;
@@ -130,6 +131,7 @@ export class SubscriptionQueue {
     const entries = this.#good(tokens, now);
     for (const entry of entries) this.leases.fail(entry, now, delayMs);
     this.#failed(entries);
+    this.#bury();
     this.wake();
     return entries.length;
   }
@@ -190,7 +192,7 @@ export class SubscriptionQueue {
       this.#failed(this.leases.expire(now));
       this.wake();
     }
-    this.#deadLetters.tick();
+    this.#bury();
     this.#backlog.tick();
     const isDue = now >= this.#floorAt || this.#acksSinceFloor >= this.#runtime.limits.floorAcks;
     if (isDue && this.ledger.done.size > 0) void this.#raiseFloor(now);
@@ -254,7 +256,7 @@ export class SubscriptionQueue {
   #deliverFirst(source: Source, index: number, message: Message, consumer: string, deliver: (entry: LeaseEntry, message: Message) => void): void {
     const { maxDeliveries } = this.#subscription.settings;
     const attempts = maxDeliveries === null ? 0 : this.ledger.done.attempts(source.origin, source.seq + index);
-    if (maxDeliveries !== null && attempts >= maxDeliveries) this.#deadLetters.add([this.leases.exhausted(source, index, attempts)]);
+    if (maxDeliveries !== null && attempts >= maxDeliveries) this.leases.exhausted(source, index, attempts);
     else deliver(this.leases.lease(source, index, attempts, consumer, this.#runtime.clock.now()), message);
   }
 
@@ -262,20 +264,21 @@ export class SubscriptionQueue {
   #isTaken(origin: Origin, seq: number, source: Source): boolean {
     const entry = this.leases.get(origin, seq);
     if (entry === undefined) return false;
-    if (entry.source === undefined) {
-      this.leases.place(entry, source);
-      if (entry.state === 'failed') this.#failed([entry]);
-    }
+    if (entry.source === undefined) this.leases.place(entry, source);
     return entry.state !== 'ready';
   }
 
-  /** Deliveries have failed: notes how many, where that counts, and sees to those that were the last. */
+  /** Deliveries have failed: notes how many, where that counts. */
   #failed(entries: readonly LeaseEntry[]): void {
     if (entries.length === 0 || this.#subscription.settings.maxDeliveries === null) return;
     this.#runtime.acknowledger.gather(this.ledger, (state) => {
       for (const { origin, seq, deliveries } of entries) state.fail(origin, seq, deliveries);
     });
-    this.#deadLetters.add(entries.filter(({ state }) => state === 'failed'));
+  }
+
+  /** What may not be delivered any more goes to the dead letters. */
+  #bury(): void {
+    this.#deadLetters.add(this.leases.takeFailed());
   }
 
   /** The entries of those tokens that are good, each once. */
@@ -299,6 +302,7 @@ export class SubscriptionQueue {
   /** Messages are done. Settles when that is on disk. */
   #settle(entries: readonly LeaseEntry[], others: readonly (readonly [Origin, number])[]): Promise<void> {
     const { acknowledger, repeats, limits } = this.#runtime;
+    this.#othersSettling += others.length;
     return new Promise((resolve, reject) => {
       const change = (state: Ledger['done']): void => {
         for (const [origin, seq] of [...entries.map((entry) => [entry.origin, entry.seq] as const), ...others]) {
@@ -308,6 +312,8 @@ export class SubscriptionQueue {
       };
       acknowledger.gather(this.ledger, change, (error) => {
         const wasFull = this.leases.size >= limits.leasesMax;
+        this.#othersSettling -= others.length;
+        if (error !== undefined && others.length > 0) this.#backlog.configure(this.#routes); // they are due again
         for (const entry of entries) {
           if (error === undefined) this.leases.remove(entry);
           else this.leases.unsettle(entry);
@@ -326,7 +332,7 @@ export class SubscriptionQueue {
     this.#floorAt = now + limits.floorMs;
     this.#acksSinceFloor = 0;
     const position = Math.min(this.#backlog.position, (this.leases.lowest ?? Infinity) - 1);
-    if (position <= this.#flooredPosition) return;
+    if (position <= this.#flooredPosition || this.#othersSettling > 0) return;
     this.#flooredPosition = position;
     const starts = this.#routes.starts;
     try {

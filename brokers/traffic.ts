@@ -2,6 +2,7 @@
  * Log lines about messages: what was published here and what came by gossip, a line a batch while there is little of it, a line a second
  * when there is much, so that the log tells the story and never becomes the load.
  */
+import { isReserved } from './core/catalog-operation.ts';
 import { lastLamport, type Origin, originAddress, type StoredBatch } from './core/record.ts';
 import type { Clock, Logger } from './core/runtime.ts';
 
@@ -23,6 +24,7 @@ export class Traffic {
 
   committed(batches: readonly StoredBatch[]): void {
     for (const batch of batches) {
+      if (isReserved(batch.topic)) continue; // no message of anybody's
       if (this.#lines < LINES_A_SECOND) this.#tell(batch);
       else this.#count(batch);
     }

@@ -69,6 +69,8 @@ export interface LocalCommand extends Usage {
 export interface HomeCommand extends Usage {
   /** The name of the subscription; undefined where this call is about none and can be carried out anywhere. */
   subject(args: Args): string | undefined;
+  /** Whether the home has to have every message that is stored where the command came in, and not only what is said of topics and subscriptions there. */
+  readonly isAboutMessages?: boolean;
   /** It may wait for long, so it is given up when its client has gone or sends no more. Others are carried out all the same. */
   readonly waits?: true;
   run(args: Args, caller: Caller): Reply | Promise<Reply>;

@@ -178,7 +178,7 @@ export const subscriptionCommands: Readonly<Record<string, HomeCommand>> = {
     subject: (args) => (args.length > 2 && args.text(1).toUpperCase() !== 'LIST' ? args.text(2) : undefined),
     run: (args, caller) => subcommand(args, SUBCOMMANDS).run(args, caller),
   },
-  BIND: { min: 3, max: 5, usage: 'name topic [KEY key]', subject: (args) => args.text(1), run: bind },
+  BIND: { min: 3, max: 5, usage: 'name topic [KEY key]', subject: (args) => args.text(1), isAboutMessages: true, run: bind },
   UNBIND: { min: 3, max: 5, usage: 'name topic [KEY key]', subject: (args) => args.text(1), run: unbind },
   BINDINGS: { min: 1, max: 2, usage: '[name]', subject: (args) => (args.length > 1 ? args.text(1) : undefined), run: bindings },
 };

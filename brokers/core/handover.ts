@@ -4,6 +4,9 @@
  */
 import { RumormillError } from './error.ts';
 import type { HandedLease, LeaseEntry } from './leases.ts';
+
+/** What is known of a message that was delivered, as far as the next home needs it. */
+export type Handing = Pick<LeaseEntry, 'origin' | 'seq' | 'state' | 'deliveries' | 'instance' | 'lease' | 'consumer' | 'dueAt'>;
 import { type Origin, parseOrigin } from './record.ts';
 
 interface Group {
@@ -14,14 +17,14 @@ interface Group {
   readonly l: number[];
 }
 
-/** Of a lease, what is handed over. */
-export type Leaving = Pick<LeaseEntry, 'origin' | 'seq' | 'state' | 'deliveries' | 'instance' | 'lease' | 'consumer' | 'dueAt'>;
-
-/** What is leased or delayed; '' where there is nothing. */
-export function encodeHandover(entries: Iterable<Leaving>, now: number): string {
+/** What was delivered and is not done, '' where there is nothing. What may be delivered again at once is delayed by nothing, so that its deliveries count on. */
+export function encodeHandover(entries: Iterable<Handing>, now: number): string {
   const groups = new Map<string, Group>();
-  for (const { origin, seq, state, deliveries, instance, lease, consumer, dueAt } of entries) {
-    if (state !== 'leased' && state !== 'delayed') continue;
+  for (const entry of entries) {
+    const { origin, seq, deliveries, instance, lease, consumer } = entry;
+    if (entry.state === 'gone') continue;
+    const state = entry.state === 'leased' ? 'leased' : 'delayed';
+    const dueAt = entry.state === 'leased' || entry.state === 'delayed' ? entry.dueAt : now;
     const name = `${origin} ${state} ${instance} ${consumer}`;
     let group = groups.get(name);
     if (group === undefined) groups.set(name, (group = { o: origin, s: state, i: instance, c: consumer, l: [] }));

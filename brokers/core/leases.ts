@@ -75,6 +75,7 @@ export class Leases {
   readonly #ready = new Heap<Entry>(isBefore);
   readonly #placed = new Heap<Entry>(isBefore);
   readonly #counts: Record<LeaseState, number> = { leased: 0, delayed: 0, ready: 0, failed: 0, gone: 0 };
+  #failed: Entry[] = []; // not taken yet
   #number = 0; // of the newest lease
 
   /** @param instance of this process (`Log.instance`) */
@@ -116,6 +117,11 @@ export class Leases {
     return this.#due.top?.at;
   }
 
+  /** Those that have become `failed` since the last time. */
+  takeFailed(): LeaseEntry[] {
+    return this.#failed.length === 0 ? [] : this.#failed.splice(0);
+  }
+
   /** Delivers a message that has no entry. @param attempts deliveries of it that failed before */
   lease(source: Source, index: number, attempts: number, consumer: string, now: number): LeaseEntry {
     const entry = this.#add({
@@ -146,13 +152,13 @@ export class Leases {
   }
 
   /** A message that may not be delivered any more, and has no entry: it is `failed` at once. */
-  exhausted(source: Source, index: number, attempts: number): LeaseEntry {
+  exhausted(source: Source, index: number, attempts: number): void {
     const entry = this.#add({
-      origin: source.origin, seq: source.seq + index, source: undefined, state: 'failed', deliveries: attempts,
+      origin: source.origin, seq: source.seq + index, source: undefined, state: 'ready', deliveries: attempts,
       instance: this.#instance, lease: 0, consumer: '', dueAt: 0, isSettling: false,
     });
     this.#place(entry, source);
-    return entry;
+    this.#set(entry, 'failed');
   }
 
   /** Whether it is the newest lease of its message that a token names, and still runs. */
@@ -193,17 +199,18 @@ export class Leases {
     this.#retry(failed as Entry);
   }
 
-  /** Ends leases and delays that are due. Returns the entries whose delivery has failed thereby, and those that may not be delivered again. */
+  /** Ends leases and delays that are due. Returns the entries whose delivery has failed thereby. */
   expire(now: number): LeaseEntry[] {
     const failed: LeaseEntry[] = [];
     for (let due = this.#due.top; due !== undefined && due.at <= now; due = this.#due.top) {
       this.#due.pop();
       const { entry } = due;
       if (!isCurrent(due)) continue;
-      const { state } = entry;
-      if (state === 'delayed') this.#retry(entry);
-      else this.fail(entry, now);
-      if (state === 'leased' || entry.state === 'failed') failed.push(entry);
+      if (entry.state === 'delayed') this.#retry(entry);
+      else {
+        this.fail(entry, now);
+        failed.push(entry);
+      }
     }
     return failed;
   }
@@ -265,6 +272,7 @@ export class Leases {
     this.#counts[entry.state] -= 1;
     this.#counts[state] += 1;
     entry.state = state;
+    if (state === 'failed') this.#failed.push(entry);
   }
 
   /** Entries that have left, or are due at another time, stand in the heaps until they come to the top, or are too many. */

@@ -11,6 +11,7 @@ import { cpus } from 'node:os';
 import { Command, Option } from 'commander';
 import { wholeNumber } from '../../clients/command-line.ts';
 import { Ours } from './brokers.ts';
+import { growth } from './growth.ts';
 import { nats } from './nats.ts';
 import { makePlan, type Plan } from './plan.ts';
 import { publishLocal, publishQuorum } from './publishing.ts';
@@ -29,6 +30,7 @@ const SCENARIOS: Readonly<Record<string, (plan: Plan) => Promise<void>>> = {
   replay,
   'catch-up': catchUp,
   waiters: idleWaiters,
+  growth,
   queue,
 };
 const SLOW = 'publish-1k'; // left out of a quick run, unless it is asked for

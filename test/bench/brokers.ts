@@ -21,7 +21,7 @@ export class Ours implements System {
   constructor(acks: 'local' | 'quorum', brokers = 3) {
     this.#acks = acks;
     this.#brokers = brokers;
-    this.name = brokers === 3 ? `ours, ${acks}` : 'ours, alone';
+    this.name = brokers === 1 ? 'ours, alone' : `ours, ${acks}`;
     this.promise = acks === 'quorum' ? 'synced to the disks of a majority' : 'synced to the disk of the broker that answers';
   }
 

@@ -56,7 +56,9 @@ t.test('after as many deliveries as may be, a message is failed', async (t) => {
   leases.again(entry, 'c', 1100);
   leases.fail(entry, 1200, 50);
   t.equal(entry.state, 'failed', 'a delay changes nothing about that');
-  t.equal(leases.exhausted(source(2), 0, 2).state, 'failed', 'what failed at another home counts');
+  leases.exhausted(source(2), 0, 2);
+  t.strictSame(leases.takeFailed().map(({ seq }) => seq), [10, 20], 'what failed at another home counts');
+  t.strictSame(leases.takeFailed(), []);
   t.equal(leases.lowest, 1);
   leases.remove(entry);
   t.equal(leases.lowest, 2, 'until it is with the dead letters it holds up the floor');
@@ -94,7 +96,9 @@ t.test('leases move to another home: tokens stay good, and a message is not deli
   const text = encodeHandover(before.all(), 100);
   const next = new Leases('ba9876543210', POLICY);
   for (const handed of decodeHandover(text, { leasesMax: 100, remainingMsMax: 60_000 })) next.adopt(handed, 5000);
-  t.equal(next.size, 2, 'what is ready is delivered anew');
+  t.equal(next.size, 3);
+  next.expire(5000);
+  t.match(next.get(A, three.seq), { state: 'ready', deliveries: 1 }, 'its deliveries count on');
   const handed = next.get(A, one.seq)!;
   t.equal(next.isGood(handed, tokenOf(one), 5899), true);
   t.equal(next.lowest, undefined);
@@ -202,12 +206,17 @@ t.test('a message that was handed over on its last delivery, or whose limit fall
   t.strictSame(leases.expire(500), [handed], 'its lease runs out before the reader comes to it');
   leases.place(handed, source(1));
   t.equal(handed.state, 'delayed');
-  t.strictSame(leases.expire(900), [handed]);
-  t.equal(handed.state, 'failed');
+  t.strictSame(leases.expire(900), [], 'no delivery has failed');
+  t.strictSame(leases.takeFailed(), [handed]);
 
   const other = leases.lease(source(2), 0, 1, 'c', 1000);
   leases.fail(other, 1000);
   leases.policy = { ...leases.policy, maxDeliveries: 2 };
-  t.strictSame(leases.expire(1200), [other]);
-  t.equal(other.state, 'failed');
+  leases.expire(1200);
+  t.strictSame(leases.takeFailed(), [other]);
+
+  leases.adopt({ origin: A, seq: 33, deliveries: 3, instance: HERE, lease: 2, consumer: 'c', state: 'delayed', remainingMs: 0 }, 2000);
+  leases.expire(2000);
+  leases.place(leases.get(A, 33)!, source(3));
+  t.equal(leases.takeFailed()[0]?.seq, 33, 'also where the reader comes to it later');
 });

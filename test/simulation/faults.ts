@@ -14,6 +14,8 @@ export const FAULT_KINDS = [
   'delay', 'reset', 'partition', 'one-way', 'pause', 'crash', 'blackout', 'stop', 'wipe', 'restore', 'clock', 'slow-disk', 'full-disk',
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
+/** Those that take a broker down, and do nothing else. */
+const DOWN: readonly FaultKind[] = ['crash', 'blackout', 'stop', 'wipe', 'restore'];
 
 const STORM_MS = [2000, 14_000] as const;
 const FAULT_MIN_MS = 50;
@@ -71,7 +73,7 @@ export class Faults {
     const { time } = this.#world;
     await time.sleep(this.#dice.integer(0, Math.max(0, end - time.now - FAULT_MIN_MS)));
     const lastsMs = Math.min(end - time.now, this.#dice.integer(FAULT_MIN_MS, this.#dice.pick([500, 3000, 14_000])));
-    const over = this.#world.disturb();
+    const over = DOWN.includes(kind) ? (): void => undefined : this.#world.disturb(); // the machine tells of its absence
     if (await this.#inflict(kind, lastsMs)) this.counts[kind] += 1;
     over();
   }

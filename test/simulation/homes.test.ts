@@ -111,6 +111,16 @@ t.test('a broker that joins gets its share of homes, with their leases and ackno
   t.equal(await ask(world, low, 'ACK', subscription, ...tokens(held)), 1);
 });
 
+t.test('a topic that a first publish made can be bound at once through the same broker', async (t) => {
+  const { world, machines, subscription, low } = await office((all) => nameAt(all, all[2]));
+  machines[2].disk.slowWritesMs = 300;
+  await ask(world, low, 'PUBLISH', 'fresh', 'before');
+  t.equal(await ask(world, low, 'BIND', subscription, 'fresh'), 'OK');
+  await ask(world, low, 'PUBLISH', 'fresh', 'after');
+  await world.converged();
+  t.strictSame(pulled(await ask(world, low, 'PULL', subscription)), [['after', 1]], 'latest begins behind what was published before');
+});
+
 t.test('without a link of its own to the home a broker asks through the coordinator', async (t) => {
   const { world, machines, subscription, low } = await office((all) => nameAt(all, all[1]));
   await ask(world, low, 'PUBLISH', 'jobs', 'one');
@@ -163,4 +173,16 @@ t.test('a PULL that has waited at its home for long goes on like one that has ju
   await world.run(10_000);
   t.equal(await ask(world, middle, 'SUBSCRIPTION', 'DELETE', subscription), 'OK');
   t.equal(plain(await world.of(waiting)), `NOTFOUND subscription "${subscription}"`);
+});
+
+t.test('a coordinator that was paused does not take itself for the only one when it goes on', async (t) => {
+  const { world, machines } = await office((all) => nameAt(all, all[0]));
+  const [, , high] = machines;
+  t.equal(high.broker.coordinator, high.address);
+  high.pause();
+  await world.run(5000);
+  high.resume();
+  await world.run(3000);
+  t.equal(high.broker.coordinator, high.address, 'it leads on');
+  t.strictSame(world.history.filter((line) => line.includes(`debug view`) && line.includes(`"members":"${high.address}"`)), []);
 });

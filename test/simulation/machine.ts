@@ -30,7 +30,7 @@ export class Machine {
     this.#world = world;
     this.address = address;
     this.disk = new VirtualDisk(address, world.time, world.random, world.diskLog);
-    this.#up = world.disturb();
+    this.#up = world.disturb(address);
   }
 
   get isRunning(): boolean {
@@ -102,7 +102,7 @@ export class Machine {
     const { broker } = this;
     const life = this.#life;
     this.#broker = undefined;
-    this.#up = this.#world.disturb();
+    this.#up = this.#world.disturb(this.address);
     try {
       await new Promise<void>((resolve, reject) => life?.run(() => broker.stop().then(resolve, reject)));
     } catch (error) {
@@ -150,7 +150,7 @@ export class Machine {
 
   #end(): void {
     const life = this.#life;
-    if (this.#broker !== undefined) this.#up = this.#world.disturb();
+    if (this.#broker !== undefined) this.#up = this.#world.disturb(this.address);
     this.#life = this.#broker = this.#stopping = undefined;
     if (life === undefined) return;
     life.end();

@@ -29,6 +29,7 @@ t.test('a good history is good', async (t) => {
   t.strictSame(check(history(good)).violations, []);
   t.strictSame(kinds(again(lease(Q, 1, 35, 60))), [], 'B could not know of the ACK');
   t.strictSame(kinds(again(lease(P2, 1, 50, 60)), { disks: [...disks, replaced(A, 45, [message])] }), [], 'A lost it with its disk');
+  t.strictSame(kinds({ ...again(lease(Q, 1, 35, 60)), peaces: [[0, 1000]], absences: [{ absent: A, from: 32, to: 34 }] }), [], 'A died before it could tell B');
   t.strictSame(kinds({ leases: [first, lease(Q, 1, 22, 24)], settlements: [acked] }), [], 'two homes, and not all is calm');
   t.strictSame(kinds({ leases: [first, lease(P, 2, 140, 141)], settlements: [settle('ack', [first], 150, 160, 0), last(lease(P, 2, 140, 141))] }, late()), []);
 });
@@ -118,7 +119,7 @@ function history(queues: Partial<QueueHistory>, changes: Partial<History> = {}):
   return {
     brokers: BROKERS, publications: [published('m')], subscriptions: [], disks, terms: [], views: [], incidents: [], records: new Map(), coordinators: [],
     queues: {
-      queues: [WORK], aliases: new Map(), pulls: [], leases: [], settlements: [], acts: [], peaces: [], calms: [], stuck: [], catalogs: [], leftovers: [],
+      queues: [WORK], aliases: new Map(), pulls: [], leases: [], settlements: [], acts: [], absences: [], peaces: [], calms: [], stuck: [], catalogs: [], leftovers: [],
       processes: [{ tag: P, broker: A, since: 0 }, { tag: Q, broker: B, since: 0 }, { tag: P2, broker: A, since: 45 }].filter(({ tag }) => tag !== P2 || usesNext(queues)),
       ...queues,
     },

@@ -18,6 +18,7 @@ import { type Entry, type Ledger, nameOf } from './ledger.ts';
 import type { Lease, Queue, QueueHistory, Settlement } from './queue-history.ts';
 
 const TAG_CHARS = 8; // 6 bytes in base64url
+const LINKED_MS = 3500; // in which a broker that has come back is linked with all others
 const LATE_MS = 300; // by which an expired lease may be looked at too late
 
 /** What consumers did, and what of it may look wrong and is not. */
@@ -154,11 +155,17 @@ class QueueChecker {
         if (again.pull.sentAt < ack.endedAt) continue;
         const broker = this.#homeOf(again);
         const isKnown = records.length > 0 && records.every((record) => (record.heldBy.get(broker) ?? Infinity) < again.pull.sentAt);
-        const isConnected = within(this.#queues.peaces, ack.sentAt, again.pull.endedAt); // then it is to wait for the record before it takes over
+        const isConnected = this.#areConnected(records, ack.sentAt, again.pull.endedAt); // then it is to wait for the record before it takes over
         if (!(isKnown || isConnected) || this.#wasReplaced(broker, ack.sentAt, again.pull.endedAt)) this.counts.againUnknown += 1;
         else this.#violated('delivered after ACK', `${shown(again)} by ${broker}, which ${isKnown ? 'had' : 'could have'} the acknowledgement of ${ack.sentAt} on disk`);
       }
     }
+  }
+
+  /** Whether those who wrote the records ran all the time, and everybody who ran was linked with them. */
+  #areConnected(records: readonly Entry[], since: number, until: number): boolean {
+    const wasAbsent = (broker: Address): boolean => this.#queues.absences.some(({ absent, from, to }) => absent === broker && from <= until && to + LINKED_MS >= since);
+    return within(this.#queues.peaces, since, until) && !records.some(({ origin }) => wasAbsent(originAddress(origin)));
   }
 
   /** An ACK is answered when its record is on the disk of the home, and counts what was still good. */

@@ -80,7 +80,9 @@ export interface QueueHistory {
   readonly settlements: readonly Settlement[];
   readonly acts: readonly Act[];
   readonly processes: readonly Process[];
-  /** Times in which nothing was disturbed, and nothing had been for so long that all were linked; homes may move. */
+  /** When brokers did not run. */
+  readonly absences: readonly { readonly absent: Address; readonly from: number; readonly to: number }[];
+  /** Times in which nothing was disturbed but that brokers did not run, and nothing had been for so long that all that ran were linked; homes may move. */
   readonly peaces: readonly (readonly [from: number, to: number])[];
   /** The same, and for so long that all agreed on who is there. */
   readonly calms: readonly (readonly [from: number, to: number])[];

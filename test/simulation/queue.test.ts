@@ -155,3 +155,26 @@ t.test('a home that was paused until another had taken over: of the two leases o
   await world.run(40_000);
   t.strictSame(await scene.pull(client), []);
 });
+
+t.test('a home that comes back does not serve before it has what was acknowledged meanwhile, however slow its disk is', async (t) => {
+  const scene = await Scene.start();
+  const { world, home, others: [other] } = scene;
+  const client = await world.client(other);
+  await scene.publish(client, ...Array.from({ length: 200 }, (_, number) => `${number}`));
+  await world.converged();
+  home.crash();
+  await world.run(5000);
+  home.disk.slowWritesMs = 700;
+  const back = world.of(home.start());
+  const handled: string[] = [];
+  await back;
+  for (const end = world.time.now + 20_000; world.time.now < end; await world.run(40)) {
+    const leases = await scene.pull(client, 'COUNT', 1);
+    for (const { token, payload } of leases) {
+      handled.push(payload);
+      t.equal(await scene.ask(client, 'ACK', 'work', token), 1);
+    }
+  }
+  t.equal(new Set(handled).size, handled.length, 'nothing twice');
+  t.ok(handled.length > 10);
+});

@@ -165,7 +165,7 @@ export class Queues {
     return {
       queues: this.#queues, aliases: new Map(this.#changes ? [[RENAMED, 'old']] : []),
       pulls: this.#pulls, leases: this.#leases, settlements: this.#settlements, acts: this.#acts,
-      processes: this.#world.processes, peaces: this.#world.undisturbed(LINKED_MS), calms: this.#world.undisturbed(AGREED_MS), stuck: this.#stuck, catalogs: this.#catalogs, leftovers: this.#leftovers,
+      processes: this.#world.processes, absences: this.#world.absences, peaces: this.#world.undisturbed(LINKED_MS, ({ absent }) => absent === undefined), calms: this.#world.undisturbed(AGREED_MS), stuck: this.#stuck, catalogs: this.#catalogs, leftovers: this.#leftovers,
     };
   }
 

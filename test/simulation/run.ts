@@ -12,7 +12,7 @@ import { World } from './world.ts';
 const RAGE_MS = [12_000, 28_000] as const;
 const CONVERGE_MS = 60_000; // after the last fault; a broker redials within seconds
 const SETTLE_MS = 1000; // for what was acknowledged with `none` and is not written yet
-const QUEUES_PERCENT = 50; // of the runs
+const QUEUES_PERCENT = 40; // of the runs
 const LOOK_MS = 100; // between looks whether all is quiet
 
 export interface RunOptions {

@@ -27,6 +27,13 @@ export interface TermEvent {
   readonly coordinator?: Address;
 }
 
+/** A time in which something was not as it should be. */
+export interface Disturbance {
+  readonly from: number;
+  to: number; // Infinity while it lasts
+  readonly absent: Address | undefined; // the broker that did not run, where that is all
+}
+
 /** A broker begins to use a view of who shares the work. */
 export interface ViewEvent {
   readonly broker: Address;
@@ -56,7 +63,7 @@ export class World {
   readonly views: ViewEvent[] = [];
   readonly processes: Process[] = [];
   readonly incidents: Incident[] = [];
-  readonly #disturbances: { readonly from: number; to: number }[] = [];
+  readonly #disturbances: Disturbance[] = [];
   #clients = 0;
 
   /** @param count machines, `10.0.0.1:3000` and up, none of them running; each knows all the others */
@@ -110,20 +117,28 @@ export class World {
     this.terms.push({ kind: 'replaced', broker, at: this.time.now, term: 0 });
   }
 
-  /** Something is not as it should be, from now until the function that it returns is called. */
-  disturb(): () => void {
-    const disturbance = { from: this.time.now, to: Infinity };
+  /**
+   * Something is not as it should be, from now until the function that it returns is called.
+   * @param absent the broker that does not run, where that is all
+   */
+  disturb(absent?: Address): () => void {
+    const disturbance = { from: this.time.now, to: Infinity, absent };
     this.#disturbances.push(disturbance);
     return () => {
       disturbance.to = this.time.now;
     };
   }
 
-  /** The times in which nothing was disturbed, nor had been for so long before. */
-  undisturbed(forMs: number): [from: number, to: number][] {
+  /** When which broker did not run. */
+  get absences(): (Disturbance & { readonly absent: Address })[] {
+    return this.#disturbances.flatMap(({ from, to, absent }) => (absent === undefined ? [] : [{ from, to, absent }]));
+  }
+
+  /** The times in which nothing was disturbed, nor had been for so long before. @param isMatter which disturbances count */
+  undisturbed(forMs: number, isMatter: (disturbance: Disturbance) => boolean = () => true): [from: number, to: number][] {
     const times: [number, number][] = [];
     let from = 0;
-    for (const disturbance of this.#disturbances) { // in the order of their beginnings
+    for (const disturbance of this.#disturbances.filter(isMatter)) { // in the order of their beginnings
       if (disturbance.from > from) times.push([from, disturbance.from]);
       from = Math.max(from, disturbance.to + forMs);
     }

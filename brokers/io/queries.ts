@@ -1,0 +1,109 @@
+/**
+ * The statements of the store (store.ts), over the tables of schema.ts.
+ *
+ * None of them may cost more the more is stored: each finds its rows by an index, or a limit ends it. SQLite is never told how its tables are filled (no ANALYZE), so
+ * it decides by the wording alone; test/io/queries.test.ts looks at what it decides.
+ */
+
+const COLUMNS = `b.position, o.name AS origin, b.seq, b.count, b.lamport, b.time, b.topic, b.deps, b.lengths, b.meta, b.body, b.repeats`;
+const FROM = `FROM batches b JOIN origins o ON o.id = b.origin`;
+
+/**
+ * Rows whose sizes add up to about the last parameter, at least one and at most as many as the parameter before. Bodies are read only for these rows, sizes for as many as that: a
+ * page of the file each, so there should not be many more of them.
+ */
+const page = (where: string, order: string): string => `
+  SELECT ${COLUMNS} ${FROM} WHERE b.position IN (
+    SELECT position FROM (
+      SELECT position, sum(length(body) + 200) OVER (ORDER BY ${order} ROWS UNBOUNDED PRECEDING) - length(body) - 200 AS before
+      FROM batches WHERE ${where} ORDER BY ${order} LIMIT ?)
+    WHERE before < ?) ORDER BY ${order.replaceAll(/\b(position|lamport)\b/g, 'b.$1')}`;
+
+/** Counts in the batches of a topic after a position, up to another one; `messages` says how many of a batch. */
+function count(messages: string): string {
+  return `
+    WITH settled AS MATERIALIZED (SELECT o.id AS origin, coalesce(v.value, 0) AS seq FROM origins o LEFT JOIN json_each(?5) v ON v.key = o.name)
+    SELECT count(*) AS batches, max(position) AS through, sum(messages) AS messages FROM (
+      SELECT b.position, CASE WHEN b.lengths = '[]' THEN 0 ELSE ${messages} END AS messages
+      FROM batches b CROSS JOIN settled s ON s.origin = b.origin WHERE b.topic = ?1 AND b.position > ?2 AND b.position <= ?3 ORDER BY b.position LIMIT ?4)`;
+}
+
+export const SQL = {
+  append: `
+    INSERT INTO batches (position, origin, seq, count, lamport, time, topic, deps, lengths, meta, repeats, body)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10,
+      coalesce(substr(?2, 1 + (value ->> 11), value ->> 12), zeroblob(0)) -- no bytes at all are bound as NULL
+    FROM json_each(?1)`,
+  addOrigin: 'INSERT INTO origins (id, name) VALUES (?, ?)',
+  renew: 'UPDATE broker SET origin = ?',
+  saveClock: 'UPDATE broker SET lamport = ?, term = ?',
+  afterPosition: page('position > ?', 'position'),
+  afterPositionOfTopic: page('position > ? AND topic = ?', 'position'),
+  rangeForward: page('topic = ? AND lamport BETWEEN ? AND ? AND lamport + count > ? AND (lamport, position) > (?, ?)', 'lamport, position'),
+  rangeReverse: page(
+    'topic = ? AND lamport BETWEEN ? AND ? AND lamport + count > ? AND (lamport, position) < (?, ?)', 'lamport DESC, position DESC'),
+  withIds: `
+    SELECT ${COLUMNS} ${FROM} WHERE b.position IN (
+      SELECT position FROM (
+        SELECT position, sum(count) OVER (ORDER BY position DESC ROWS UNBOUNDED PRECEDING) - count AS before
+        FROM batches WHERE meta LIKE '%"ids":%' AND time >= (SELECT max(time) FROM batches WHERE meta LIKE '%"ids":%') - ?)
+      WHERE before < ?) ORDER BY b.position`,
+  findIds: `
+    SELECT i.value AS id, o.name AS origin, b.seq + i.key AS seq, b.time AS time ${FROM}, json_each(b.meta, '$.ids') i
+    WHERE b.meta LIKE '%"ids":%' AND b.time BETWEEN ? AND ? AND +b.topic = ? AND i.value IN (SELECT value FROM json_each(?)) ORDER BY b.position, i.key`,
+  withRepeats: `SELECT * FROM (SELECT ${COLUMNS} ${FROM} WHERE b.repeats <> '' ORDER BY b.position DESC LIMIT ?) ORDER BY position`,
+  lastDeps: 'SELECT deps FROM batches WHERE origin = ? ORDER BY seq DESC LIMIT ?',
+  positionCovered: `
+    SELECT min((SELECT CASE WHEN b.seq + b.count > coalesce(v.value, 0) + 1 THEN b.position END
+      FROM batches b WHERE b.origin = o.id AND b.seq <= coalesce(v.value, 0) + 1 ORDER BY b.seq DESC LIMIT 1)) - 1 AS position
+    FROM origins o LEFT JOIN json_each(?) v ON v.key = o.name`,
+
+  // Acknowledgements. An origin's positions grow with its seqs, so that the last one up to a position is found by halving.
+  vectorAt: `
+    WITH RECURSIVE halves(origin, low, high) AS (
+      SELECT id, 0, (SELECT seq + count FROM batches WHERE origin = id ORDER BY seq DESC LIMIT 1) FROM origins
+      UNION ALL
+      SELECT h.origin, CASE WHEN b.position <= ?1 THEN b.seq + b.count - 1 ELSE h.low END, CASE WHEN b.position <= ?1 THEN h.high ELSE b.seq END
+      FROM halves h JOIN batches b
+        ON b.position = (SELECT position FROM batches WHERE origin = h.origin AND seq <= (h.low + h.high) / 2 ORDER BY seq DESC LIMIT 1)
+      WHERE h.low + 1 < h.high)
+    SELECT o.name AS origin, h.low AS seq FROM halves h JOIN origins o ON o.id = h.origin WHERE h.low + 1 >= h.high AND h.low > 0`,
+  count: count(`max(0, min(b.count, b.seq + b.count - 1 - s.seq)) - CASE WHEN b.repeats = '' THEN 0 ELSE
+      (SELECT count(*) FROM json_each(b.repeats) r WHERE b.seq + CAST(r.key AS INTEGER) > s.seq) END`),
+  countOfKeys: count(`CASE WHEN b.meta = '' THEN 0 ELSE (SELECT count(*) FROM json_each(b.meta, '$.keys') k
+      WHERE k.value IN (SELECT value FROM json_each(?6)) AND b.seq + k.key > s.seq
+        AND (b.repeats = '' OR b.repeats -> ('$."' || k.key || '"') IS NULL)) END`),
+  saveAcks: `INSERT INTO acknowledgements (subscription, state) SELECT value ->> 0, value ->> 1 FROM json_each(?) WHERE true
+    ON CONFLICT (subscription) DO UPDATE SET state = excluded.state`,
+  dropAcks: 'DELETE FROM acknowledgements WHERE subscription IN (SELECT value FROM json_each(?))',
+  saveAcksPosition: 'UPDATE broker SET acknowledged = ?',
+  loadAcks: 'SELECT subscription, state FROM acknowledgements',
+  loadAcksPosition: 'SELECT acknowledged FROM broker',
+} as const;
+
+/** How many of a batch's messages are dead: its first ones. Parameters: the Lamport timestamp of a deletion, the ids of origins that sort not before its own. */
+const DEAD = `max(0, min(count, ? - lamport + (origin NOT IN (SELECT value FROM json_each(?)))))`;
+
+export const TOPIC_SQL = {
+  topics: `
+    WITH RECURSIVE names (topic) AS (
+      SELECT min(topic) FROM batches WHERE topic > ?
+      UNION ALL SELECT (SELECT min(topic) FROM batches WHERE topic > names.topic) FROM names WHERE topic IS NOT NULL LIMIT ?)
+    SELECT topic FROM names WHERE topic IS NOT NULL`,
+  countLive: `
+    SELECT count(*) AS batches, max(position) AS through,
+      coalesce(sum(CASE lengths WHEN '[]' THEN 0 ELSE
+        count - dead - (CASE repeats WHEN '' THEN 0 ELSE (SELECT count(*) FROM json_each(repeats) r WHERE CAST(r.key AS INTEGER) >= dead) END) END), 0) AS messages,
+      coalesce(sum(CASE dead WHEN 0 THEN size WHEN count THEN 0 ELSE
+        coalesce((SELECT sum(l.value) FROM json_each(lengths) l WHERE l.key >= dead), 0) END), 0) AS bytes
+    FROM (SELECT position, count, lengths, repeats, length(body) AS size, ${DEAD} AS dead FROM batches WHERE topic = ? AND position > ? ORDER BY position LIMIT ?)`,
+  deadAfter: `
+    SELECT position, lamport, lengths <> '[]' AND ${DEAD} = count AS dead, length(body) AS size FROM batches
+    WHERE topic = ? AND lamport BETWEEN ? AND ? AND (lamport, position) > (?, ?) ORDER BY lamport, position LIMIT ?`,
+  cover: `UPDATE batches SET lengths = '[]', meta = '', repeats = '', body = zeroblob(0) WHERE position IN (SELECT value FROM json_each(?))`,
+} as const;
+
+/** Of each origin, the seq and the Lamport timestamp of the last message; NULL where there is none. */
+export const NEWEST = `
+  SELECT o.id, o.name, b.seq + b.count - 1 AS seq, b.lamport + b.count - 1 AS lamport FROM origins o
+  LEFT JOIN batches b ON b.origin = o.id AND b.seq = (SELECT max(seq) FROM batches WHERE origin = o.id)`;

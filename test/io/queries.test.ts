@@ -1,0 +1,39 @@
+import t from 'tap';
+import { NEWEST, SQL, TOPIC_SQL } from '../../brokers/io/queries.ts';
+import { SCHEMA } from '../../brokers/io/schema.ts';
+import { Handle, READ_WRITE } from '../../brokers/io/sqlite.ts';
+
+/** How SQLite carries out each of some statements, a line a step. */
+async function plans(statements: Readonly<Record<string, string>>): Promise<Map<string, string[]>> {
+  const db = await Handle.open(':memory:', READ_WRITE);
+  await db.exec(SCHEMA);
+  const found = new Map<string, string[]>();
+  for (const [name, sql] of Object.entries(statements)) found.set(name, (await db.all(`EXPLAIN QUERY PLAN ${sql}`)).map(({ detail }) => String(detail)));
+  await db.close();
+  return found;
+}
+
+t.test('no statement goes through all batches', async (t) => {
+  for (const [name, steps] of await plans({ ...SQL, ...TOPIC_SQL, newest: NEWEST })) {
+    const scans = steps.filter((step) => /^SCAN (b|batches)\b/.test(step) && !step.endsWith('USING INDEX batches_with_repeats')); // which has those with repeats alone
+    t.strictSame(scans, [], name);
+  }
+});
+
+t.test('each finds its batches by the index that is for it', async (t) => {
+  const ways: Readonly<Record<string, RegExp>> = {
+    afterPosition: /^SEARCH batches USING INTEGER PRIMARY KEY \(rowid>\?\)$/,
+    afterPositionOfTopic: /^SEARCH batches USING INDEX batches_by_topic \(topic=\? AND rowid>\?\)$/,
+    rangeForward: /^SEARCH batches USING INDEX batches_by_lamport \(topic=\? AND lamport>\? AND lamport<\?\)$/,
+    rangeReverse: /^SEARCH batches USING INDEX batches_by_lamport \(topic=\? AND lamport>\? AND lamport<\?\)$/,
+    withIds: /^SEARCH batches USING INDEX batches_with_ids \(time>\?\)$/,
+    findIds: /^SEARCH b USING INDEX batches_with_ids \(time>\? AND time<\?\)$/, // by topic, it would look at all that the topic ever had
+    positionCovered: /^SEARCH b USING INDEX sqlite_autoindex_batches_1 \(origin=\? AND seq<\?\)$/,
+    lastDeps: /^SEARCH batches USING INDEX sqlite_autoindex_batches_1 \(origin=\?\)$/,
+    count: /^SEARCH b USING INDEX batches_by_topic \(topic=\? AND rowid>\? AND rowid<\?\)$/,
+    countLive: /^SEARCH batches USING INDEX batches_by_topic \(topic=\? AND rowid>\?\)$/,
+    deadAfter: /^SEARCH batches USING INDEX batches_by_lamport \(topic=\? AND lamport>\? AND lamport<\?\)$/,
+  };
+  const found = await plans({ ...SQL, ...TOPIC_SQL });
+  for (const [name, way] of Object.entries(ways)) t.ok(found.get(name)?.some((step) => way.test(step)), name, { found: found.get(name) });
+});
