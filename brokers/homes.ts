@@ -47,6 +47,7 @@ type HomesMessage = Extract<PeerMessage, { type: 'VIEW' | 'SEEN' | 'LEASES' | 'A
 
 export class Homes {
   readonly errands: Errands;
+  #lives = new Map<Address, string | undefined>(); // member -> its process, as far as it was seen
   readonly #runtime: HomesRuntime;
   readonly #mesh: HomesMesh;
   readonly #views: Views;
@@ -93,10 +94,18 @@ export class Homes {
     return now < this.#awayUntil;
   }
 
-  /** As coordinator: says who is there, where that has changed. */
+  /**
+   * As coordinator: says who is there, where that has changed. A member that shut down has handed its leases over; where it is back before it was missed, it gets
+   * them back by a new view of the same members.
+   */
   #propose(): void {
     const { coordinator, term } = this.#mesh.bully;
-    const view = coordinator === this.#runtime.config.address ? this.#views.propose(term, this.#present()) : undefined;
+    if (coordinator !== this.#runtime.config.address) return;
+    const members = this.#present();
+    const lives = new Map(members.map((member) => [member, this.#mesh.linkTo(member)?.peer.instance ?? this.#lives.get(member)]));
+    const isRenewed = members.some((member) => this.#lives.get(member) !== undefined && this.#lives.get(member) !== lives.get(member));
+    this.#lives = lives;
+    const view = this.#views.propose(term, members, isRenewed);
     if (view !== undefined) this.#pass(view);
   }
 
@@ -107,6 +116,8 @@ export class Homes {
   }
 
   linkUp(link: Link): void {
+    if (!this.#wasAway()) this.#propose(); // before a broker that is back hears of the view of its earlier life
+    this.#follow();
     if (this.view !== undefined) link.send({ type: 'VIEW', view: this.view });
     this.#tell([link]);
   }
@@ -142,10 +153,10 @@ export class Homes {
     if (this.view !== undefined) this.#handOver(handovers, without(this.view, this.#runtime.config.address));
   }
 
-  /** Whether a subscription is at home here, or will be when this broker has left. */
+  /** Whether a subscription is at home here, or will be when that broker has left; who has no view yet cannot tell, and hands it on when it has. */
   #isNext(subscription: string, leaving: Address): boolean {
     const { address } = this.#runtime.config;
-    return this.view !== undefined && [this.view, without(this.view, leaving)].some((view) => homeOf(subscription, view) === address);
+    return this.view === undefined || [this.view, without(this.view, leaving)].some((view) => homeOf(subscription, view) === address);
   }
 
   /** Who is there, and not so far behind that its subscriptions would have to wait for it. */
@@ -176,8 +187,9 @@ export class Homes {
   }
 
   async #change(view: View): Promise<void> {
+    if (view !== this.view) return; // there is a newer one, in which what comes here meanwhile may be at home
     const handovers = await this.#runtime.giveUp((subscription) => homeOf(subscription, view) === this.#runtime.config.address);
-    this.#handOver(handovers, view);
+    this.#handOver(handovers, this.view);
     this.#cleared = view;
     this.#tell(this.#mesh.links.values());
   }
@@ -185,7 +197,8 @@ export class Homes {
   #handOver(handovers: readonly Handover[], view: View): void {
     for (const handover of handovers) {
       const home = homeOf(handover.subscription, view);
-      if (home !== undefined) this.#mesh.linkTo(home)?.send({ type: 'LEASES', ...handover });
+      if (home === this.#runtime.config.address) this.#runtime.takeOver(handover);
+      else if (home !== undefined) this.#mesh.linkTo(home)?.send({ type: 'LEASES', ...handover });
     }
   }
 

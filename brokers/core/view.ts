@@ -63,11 +63,11 @@ export class Views {
     return this.#current !== undefined && this.#installed === this.#current;
   }
 
-  /** As coordinator: who is there. Returns the view that is new because of it, if it is. */
-  propose(term: number, members: readonly Address[]): View | undefined {
+  /** As coordinator: who is there, and whether one of them is in another life than before. Returns the view that is new because of it, if it is. */
+  propose(term: number, members: readonly Address[], isRenewed = false): View | undefined {
     const sorted = [...members].sort(compareAddresses);
     const known = this.#offered.get(this.#self);
-    if (known?.term === term && known.members.length === sorted.length && known.members.every((member, index) => member === sorted[index])) return undefined;
+    if (!isRenewed && known?.term === term && known.members.length === sorted.length && known.members.every((member, index) => member === sorted[index])) return undefined;
     const view = { coordinator: this.#self, term, number: (known?.term === term ? known.number : 0) + 1, members: sorted };
     this.#offered.set(this.#self, view);
     return view;

@@ -186,3 +186,16 @@ t.test('a coordinator that was paused does not take itself for the only one when
   t.equal(high.broker.coordinator, high.address, 'it leads on');
   t.strictSame(world.history.filter((line) => line.includes(`debug view`) && line.includes(`"members":"${high.address}"`)), []);
 });
+
+t.test('a home that shuts down and is back before anybody has said that it is gone gets its leases back', async (t) => {
+  const { world, machines, subscription, low } = await office((all) => nameAt(all, all[1], all[1], all[0]));
+  await ask(world, low, 'PUBLISH', 'jobs', 'one');
+  await ask(world, low, 'PUBLISH', 'jobs', 'two');
+  await world.converged();
+  const first = await ask(world, low, 'PULL', subscription, 'COUNT', 1, 'BLOCK', 5000);
+  await world.of(machines[1].stop());
+  await world.of(machines[1].start());
+  const back = await ask(world, low, 'PULL', subscription, 'BLOCK', 5000);
+  t.strictSame(pulled(back), [['two', 1]], 'one is leased');
+  t.equal(await ask(world, low, 'ACK', subscription, ...tokens(first), ...tokens(back)), 2);
+});
