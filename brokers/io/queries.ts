@@ -38,7 +38,7 @@ export const SQL = {
   renew: 'UPDATE broker SET origin = ?',
   saveClock: 'UPDATE broker SET lamport = ?, term = ?',
   afterPosition: page('position > ?', 'position'),
-  afterPositionOfTopic: page('position > ? AND topic = ?', 'position'),
+  afterPositionOfTopic: page('position > ? AND position <= ? AND topic = ?', 'position'),
   rangeForward: page('topic = ? AND lamport BETWEEN ? AND ? AND lamport + count > ? AND (lamport, position) > (?, ?)', 'lamport, position'),
   rangeReverse: page(
     'topic = ? AND lamport BETWEEN ? AND ? AND lamport + count > ? AND (lamport, position) < (?, ?)', 'lamport DESC, position DESC'),

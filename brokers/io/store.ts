@@ -21,6 +21,7 @@ import { APPLICATION_ID, MIGRATIONS, SCHEMA, SCHEMA_VERSION } from './schema.ts'
 import { Handle, type Param, READ_ONLY, READ_WRITE, type Row, sqliteCode, storeError } from './sqlite.ts';
 
 const [PAGE_ROWS_MIN, PAGE_ROWS_MAX] = [16, 1024];
+const ROW_BYTES = 200; // of a batch, beside its body; queries.ts counts so too
 const NO_DELETION = -BATCH_MESSAGES_MAX;
 const COVER_BYTES_MAX = 8 * 1024 * 1024; // of bodies, in one transaction: publishers wait for it
 
@@ -146,12 +147,14 @@ class SqliteStore implements Store {
 
   async readAfter(position: number, topics: readonly string[] | undefined, bytesMax: number): Promise<Page> {
     const head = this.#head;
-    const pages = topics === undefined ? [await this.#readPage(SQL.afterPosition, [position], head, bytesMax)]
-      : await Promise.all(topics.map((topic) => this.#readPage(SQL.afterPositionOfTopic, [position, topic], head, bytesMax)));
-    if (pages.length === 1) return pages[0]!;
-    const through = Math.min(...pages.map((each) => each.through));
-    const batches = pages.flatMap((each) => each.batches).filter((batch) => batch.position <= through);
-    return { batches: batches.sort((a, b) => a.position - b.position), through };
+    if (topics === undefined) return this.#readPage(SQL.afterPosition, [position], head, bytesMax);
+    const pageBytes = bytesMax * Math.sqrt(topics.length); // more topics take longer to look at, so there should be fewer pages
+    let page: Page = { batches: [], through: head };
+    for (const topic of topics) { // each up to where those before it end, so that a thousand of them are not a thousand pages
+      const { batches, through } = await this.#readPage(SQL.afterPositionOfTopic, [position, page.through, topic], page.through, bytesMax);
+      if (batches.length > 0) page = cutPage([...page.batches, ...batches], through, pageBytes);
+    }
+    return page;
   }
 
   async positionCovered(vector: Vector): Promise<number> {
@@ -261,7 +264,7 @@ class SqliteStore implements Store {
   async #readPage(sql: string, where: readonly Param[], head: number, bytesMax: number): Promise<Page> {
     const rows = this.#rowsOf(bytesMax);
     const batches = await this.#read(sql, ...where, rows, bytesMax);
-    const bytes = batches.reduce((sum, batch) => sum + batch.body.length + 200, 0);
+    const bytes = batches.reduce((sum, batch) => sum + batch.body.length + ROW_BYTES, 0);
     if (batches.length > 0) this.#rowBytes = bytes / batches.length;
     const last = batches.at(-1);
     const isCut = batches.length >= rows || bytes >= bytesMax; // a page below both limits holds everything up to the head
@@ -284,4 +287,12 @@ class SqliteStore implements Store {
   async #read(sql: string, ...params: Param[]): Promise<StoredBatch[]> {
     return (await this.#all(sql, ...params)) as unknown as StoredBatch[];
   }
+}
+
+/** The first batches up to a position, in order, of about so many bytes, at least one. */
+function cutPage(unsorted: readonly StoredBatch[], through: number, bytesMax: number): Page {
+  const batches = unsorted.filter(({ position }) => position <= through).sort((a, b) => a.position - b.position);
+  let bytes = 0;
+  const end = batches.findIndex(({ body }) => (bytes += body.length + ROW_BYTES) >= bytesMax);
+  return end < 0 ? { batches, through } : { batches: batches.slice(0, end + 1), through: batches[end]!.position };
 }

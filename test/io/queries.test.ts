@@ -23,7 +23,7 @@ t.test('no statement goes through all batches', async (t) => {
 t.test('each finds its batches by the index that is for it', async (t) => {
   const ways: Readonly<Record<string, RegExp>> = {
     afterPosition: /^SEARCH batches USING INTEGER PRIMARY KEY \(rowid>\?\)$/,
-    afterPositionOfTopic: /^SEARCH batches USING INDEX batches_by_topic \(topic=\? AND rowid>\?\)$/,
+    afterPositionOfTopic: /^SEARCH batches USING INDEX batches_by_topic \(topic=\? AND rowid>\? AND rowid<\?\)$/,
     rangeForward: /^SEARCH batches USING INDEX batches_by_lamport \(topic=\? AND lamport>\? AND lamport<\?\)$/,
     rangeReverse: /^SEARCH batches USING INDEX batches_by_lamport \(topic=\? AND lamport>\? AND lamport<\?\)$/,
     withIds: /^SEARCH batches USING INDEX batches_with_ids \(time>\?\)$/,

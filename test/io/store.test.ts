@@ -129,6 +129,20 @@ t.test('readAfter: all topics, one, several, none', async (t) => {
   }
 });
 
+t.test('readAfter of many topics: a page grows with the root of their number', async (t) => {
+  const store = await open(t, temporaryFolder(t));
+  const topics = Array.from({ length: 40 }, (_, index) => `topic-${index}`);
+  await store.append(batches(Array.from({ length: 800 }, (_, index) => [A, topics[index % 40]!, 'x'.repeat(1000)])));
+  const found: number[] = [];
+  for (let at = 0; at < 800; ) {
+    const page = await store.readAfter(at, topics, 4000);
+    t.ok(page.batches.length > 0 && page.batches.length <= 4 * 6.4, `${page.batches.length} batches`);
+    found.push(...positions(page));
+    at = page.through;
+  }
+  t.strictSame(found, Array.from({ length: 800 }, (_, index) => index + 1));
+});
+
 t.test('readAfter by pages: at least one batch a page, and nothing missing up to `through`', async (t) => {
   const store = await open(t, temporaryFolder(t));
   const many = batches(Array.from({ length: 50 }, (_, index) => [index % 3 === 0 ? B : A, ['x', 'y', 'z'][index % 3]!, 'p'.repeat(1000)]));
