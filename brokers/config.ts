@@ -63,6 +63,7 @@ export const DEFAULT_LIMITS = {
   batchWaitMs: 0, // for which the first batch of a transaction waits for company
   tailBytesMax: 64 * 1024 * 1024, // recent batches in memory; the oldest leave
   readBytesMax: 1024 * 1024, // read from the disk at a time
+  pagesMax: 16, // read so and kept, since a POLL took only a part; the oldest leave
   dedupeWindowMs: 120_000, // for how long a dedupe id is remembered
   dedupeIdsMax: 100_000, // a topic; the oldest leave
   repeatsMax: 100_000, // messages stored twice, remembered for readers that come from other brokers; the oldest leave

@@ -7,6 +7,7 @@ import { firstLive } from './core/catalog.ts';
 import { isReserved } from './core/catalog-operation.ts';
 import type { Cursor } from './core/cursor.ts';
 import { LongPoll, type Waiter } from './core/long-poll.ts';
+import { Pages } from './core/pages.ts';
 import { PubSub } from './core/pub-sub.ts';
 import { earliestCursor, latestCursor, readRange, type ReadLimits, type ReadResult, type ReadSource, readTopics, storedTopics } from './core/reader.ts';
 import { type Message, messagesOf, parseRepeats, type StoredBatch } from './core/record.ts';
@@ -20,7 +21,7 @@ interface PollWaiter extends Waiter {
 export interface ReadersRuntime {
   readonly clock: Clock;
   readonly limits: Limits;
-  readonly source: ReadSource;
+  readonly source: Omit<ReadSource, 'pages'>;
   /** The store did not do what it should. */
   storeFailed(error: unknown): void;
 }
@@ -28,11 +29,13 @@ export interface ReadersRuntime {
 export class Readers {
   readonly pubSub = new PubSub<Connection>();
   readonly #runtime: ReadersRuntime;
+  readonly #source: ReadSource;
   readonly #waiters = new LongPoll<PollWaiter>();
   #closing = false;
 
   constructor(runtime: ReadersRuntime) {
     this.#runtime = runtime;
+    this.#source = { ...runtime.source, pages: new Pages(runtime.limits.pagesMax) };
   }
 
   /** How many POLLs wait. */
@@ -41,16 +44,16 @@ export class Readers {
   }
 
   latestCursor(): Cursor {
-    return latestCursor(this.#runtime.source.log);
+    return latestCursor(this.#source.log);
   }
 
   earliestCursor(): Cursor {
-    return earliestCursor(this.#runtime.source.log);
+    return earliestCursor(this.#source.log);
   }
 
   /** The next messages of the topics after a cursor; waits up to `blockMs` for the first one, or until cancelled. */
   async poll(topics: ReadonlySet<string>, cursor: Cursor, count: number, blockMs: number, cancellation: Cancellation): Promise<ReadResult> {
-    const { clock, source } = this.#runtime;
+    const [source, { clock }] = [this.#source, this.#runtime];
     const deadline = clock.now() + blockMs;
     for (let from = cursor; ; ) {
       const result = await this.#reading(readTopics(source, topics, from, this.#limits(count)));
@@ -61,7 +64,7 @@ export class Readers {
   }
 
   range(query: RangeQuery, count: number): Promise<Message[]> {
-    return this.#reading(readRange(this.#runtime.source, query, this.#limits(count)));
+    return this.#reading(readRange(this.#source, query, this.#limits(count)));
   }
 
   /** Batches are on disk: who waits for one of their topics reads on; who subscribed gets the messages pushed. */
@@ -94,7 +97,7 @@ export class Readers {
   /** A subscriber gets a message under the name that it asked for, be it a former one of the topic; patterns match what the topic is called now. */
   #push(batch: StoredBatch): void {
     if (isReserved(batch.topic)) return;
-    const { names } = this.#runtime.source;
+    const { names } = this.#source;
     const shown = names.shownTopic(batch.topic);
     const matching = [...this.pubSub.matching(shown)];
     const subscribers = names.storedTopics(batch.topic).flatMap((channel) => [...this.pubSub.subscribers(channel)].map((subscriber) => [channel, subscriber] as const));

@@ -7,6 +7,7 @@
 import { firstLive, type TopicNames } from './catalog.ts';
 import type { Cursor } from './cursor.ts';
 import type { Log } from './log.ts';
+import type { Pages } from './pages.ts';
 import { BATCH_MESSAGES_MAX, compareRecords, isCovered, lastSeq, type Message, messagesOf, type Origin, parseRepeats, type RecordBatch, type StoredBatch } from './record.ts';
 import type { Repeats } from './repeats.ts';
 import type { RangeQuery, Store } from './runtime.ts';
@@ -26,6 +27,7 @@ export interface ReadSource {
   readonly store: Store;
   readonly repeats: Repeats;
   readonly names: TopicNames;
+  readonly pages: Pages;
 }
 
 /** Messages of a batch as they are stored: those from index `from` to `to` (exclusive) but for those that are `skipped`, in ascending order. */
@@ -73,15 +75,17 @@ export function earliestCursor(log: Log): Cursor {
  * at the end of the log; there the cursor returned covers the whole log, so that an idle reader's cursor stays fresh.
  */
 export async function readTopics(source: ReadSource, topics: ReadonlySet<string>, cursor: Cursor, limits: ReadLimits): Promise<ReadResult> {
-  const { log, store, names } = source;
+  const { log, store, names, pages } = source;
   const read = new VersionVector(cursor.vector);
   const known = cursor.instance === log.instance && cursor.position <= log.position;
   let position = known ? cursor.position : await store.positionCovered(cursor.vector);
   const slices: Slice[] = [];
   while (slices.length === 0 && position < log.position) {
-    const reading = log.readAfter(position, storedTopics(names, topics), limits.readBytes);
+    const [after, stored] = [position, storedTopics(names, topics)];
+    const reading = pages.find(after, stored) ?? log.readAfter(after, stored, limits.readBytes);
     const page = reading instanceof Promise ? await reading : reading;
     const whole = takeSlices(page.batches, read, source, slices, limits);
+    if (whole !== undefined && reading instanceof Promise) pages.keep(after, stored, page);
     position = whole === undefined ? page.through : whole;
   }
   const atEnd = position >= log.position;

@@ -84,7 +84,6 @@ export class Brokers implements Running {
   }
 
   async stored(): Promise<number[]> {
-    const statuses = await Promise.all(this.all.map((broker) => broker.status()));
-    return statuses.map(({ messages }) => Number(messages));
+    return Promise.all(this.all.map((broker) => broker.messages()));
   }
 }

@@ -10,7 +10,8 @@ export interface Plan {
   /** How much of what a scenario counts out is counted out: messages to replay, waiters. */
   readonly scale: number;
   rounds(round: () => Promise<void>): Promise<void>;
-  found(scenario: string, what: string, system: string, unit: string, value: number, latency?: readonly number[]): void;
+  /** @param bytes of each message, where the table is to show bytes a second beside messages */
+  found(scenario: string, what: string, system: string, unit: string, value: number, latency?: readonly number[], bytes?: number): void;
 }
 
 export function makePlan(report: Report, peers: readonly System[], quick: boolean, rounds: number): Plan {
@@ -22,8 +23,8 @@ export function makePlan(report: Report, peers: readonly System[], quick: boolea
     async rounds(round) {
       for (let done = 0; done < rounds; done += 1) await round();
     },
-    found(scenario, what, system, unit, value, latency) {
-      report.add(scenario, what, system, unit, value, latency);
+    found(scenario, what, system, unit, value, latency, bytes) {
+      report.add(scenario, what, system, unit, value, latency, bytes);
       process.stderr.write(`${scenario}: ${what}, ${system}: ${shown(value)} ${unit}\n`);
     },
   };

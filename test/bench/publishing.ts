@@ -11,6 +11,13 @@ export function publishQuorum(scenario: string, bytes: number, many: boolean): (
   return (plan) => publishes(plan, scenario, bytes, [new Ours('quorum'), ...plan.peers], [1, 100, 1000, 10_000], many);
 }
 
+/** Large messages at `quorum`, in windows that fit into buffers; all servers are started anew for each, since they keep what they were sent, the peers in memory. */
+export function publishLarge(scenario: string, bytes: number): (plan: Plan) => Promise<void> {
+  return async (plan) => {
+    for (const window of [1, 10, 100]) await publishes(plan, scenario, bytes, [new Ours('quorum'), ...plan.peers], [window], false);
+  };
+}
+
 /** At `local`: one broker of three, and one alone. */
 export function publishLocal(scenario: string, bytes: number): (plan: Plan) => Promise<void> {
   return (plan) => publishes(plan, scenario, bytes, [new Ours('local'), new Ours('local', 1)], [1, 100, 10_000], false);
@@ -26,12 +33,13 @@ async function publishes(plan: Plan, scenario: string, bytes: number, systems: r
     const publishing = connections > CONNECTIONS ? servers.everywhere : servers.publishing;
     const { acked, perSecond, latency } = await publish(publishing, { connections, window, payload, warmUpMs: plan.warmUpMs, durationMs: plan.durationMs });
     await assertStored(servers, before, acked);
-    plan.found(scenario, what, system.name, 'msg/s', perSecond, latency);
+    plan.found(scenario, what, system.name, 'msg/s', perSecond, latency, bytes);
   };
-  for (const [, { publishing }] of running) await publish(publishing, { connections: CONNECTIONS, window: 1000, payload, warmUpMs: 0, durationMs: plan.durationMs });
-  for (const window of windows) {
+  const window = Math.min(1000, Math.max(...windows));
+  for (const [, { publishing }] of running) await publish(publishing, { connections: CONNECTIONS, window, payload, warmUpMs: 0, durationMs: plan.durationMs });
+  for (const each of windows) {
     await plan.rounds(async () => {
-      for (const [system, servers] of running) await once(`${window.toLocaleString('en-US')} in flight`, system, servers, CONNECTIONS, window);
+      for (const [system, servers] of running) await once(`${each.toLocaleString('en-US')} in flight`, system, servers, CONNECTIONS, each);
     });
   }
   if (!many) return;

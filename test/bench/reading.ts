@@ -43,11 +43,11 @@ export async function endToEnd(plan: Plan): Promise<void> {
   reader.close();
 }
 
-/** A publisher that sends as fast as it is answered, and a reader on another broker: how many a second reach it, until it has the last one. */
+/** A publisher that sends as fast as it is answered, and a reader of batches, as subscribers of ours are, on another broker: how many a second reach it, until it has the last one. */
 export async function keepUp(plan: Plan): Promise<void> {
   await using home = new Home();
   const brokers = await new Ours('local').start(home);
-  const reader = await PollReader.open(brokers.all[2]!.port, TOPIC);
+  const reader = await PollReader.open(brokers.all[2]!.port, TOPIC, 'batches');
   await reader.poll('latest', 1, 0);
   await plan.rounds(async () => {
     const before = reader.messages;
@@ -106,12 +106,14 @@ export async function replay(plan: Plan): Promise<void> {
     plan.found('replay', `${messages.toLocaleString('en-US')}, ${what}`, 'ours', 'msg/s', (messages * 1000) / (performance.now() - startedAt));
   };
   await plan.rounds(async () => {
-    await cold();
-    const reader = await PollReader.open(broker.port, TOPIC);
-    const rawAt = performance.now();
-    for (let cursor = 'earliest'; reader.messages < messages; cursor = reader.cursor) await reader.poll(cursor, MANY, WAIT_MS);
-    found('over the wire', reader.messages, rawAt);
-    reader.close();
+    for (const [what, format] of [['over the wire', 'messages'], ['over the wire, in batches', 'batches']] as const) {
+      await cold();
+      const reader = await PollReader.open(broker.port, TOPIC, format);
+      const rawAt = performance.now();
+      for (let cursor = 'earliest'; reader.messages < messages; cursor = reader.cursor) await reader.poll(cursor, MANY, WAIT_MS);
+      found(what, reader.messages, rawAt);
+      reader.close();
+    }
     await cold();
     await using client = await connect({ brokers: broker.address });
     const startedAt = performance.now();

@@ -10,15 +10,19 @@ export interface Row {
   readonly values: number[];
   /** Median, 99% and 99.9% of each round, ms. */
   readonly latencies: (readonly number[])[];
+  /** Of each message, where its payload is what is measured. */
+  readonly bytes: number | undefined;
 }
+
+const LARGE_BYTES = 1024; // messages from which on bytes a second tell more than their number
 
 export class Report {
   readonly rows: Row[] = [];
 
   /** Adds what a round found. */
-  add(scenario: string, what: string, system: string, unit: string, value: number, latency?: readonly number[]): void {
+  add(scenario: string, what: string, system: string, unit: string, value: number, latency?: readonly number[], bytes?: number): void {
     let row = this.rows.find((each) => each.scenario === scenario && each.what === what && each.system === system && each.unit === unit);
-    if (row === undefined) this.rows.push(row = { scenario, what, system, unit, values: [], latencies: [] });
+    if (row === undefined) this.rows.push(row = { scenario, what, system, unit, values: [], latencies: [], bytes });
     row.values.push(value);
     if (latency !== undefined) row.latencies.push(latency);
   }
@@ -28,7 +32,8 @@ export class Report {
     const lines = this.rows.map((row) => {
       const { median, min, max } = spreadOf(row.values);
       const latency = row.latencies.length === 0 ? '' : [0, 1, 2].map((at) => shown(latencyOf(row, at))).join(' / ');
-      return `| ${row.scenario} | ${row.what} | ${row.system} | **${shown(median)}** ${row.unit} | ${shown(min)} to ${shown(max)} | ${latency} |`;
+      const volume = row.bytes === undefined || row.bytes < LARGE_BYTES ? '' : `, ${shown((median * row.bytes) / 1e6)} MB/s`;
+      return `| ${row.scenario} | ${row.what} | ${row.system} | **${shown(median)}** ${row.unit}${volume} | ${shown(min)} to ${shown(max)} | ${latency} |`;
     });
     return ['| scenario | case | system | median | rounds | latency, ms: median / 99% / 99.9% |', '| --- | --- | --- | --- | --- | --- |', ...lines].join('\n');
   }

@@ -3,6 +3,7 @@ import { Catalog } from '../../brokers/core/catalog.ts';
 import { type Cursor, decodeCursor, encodeCursor } from '../../brokers/core/cursor.ts';
 import { LamportClock } from '../../brokers/core/lamport.ts';
 import { Log, type LogEvents } from '../../brokers/core/log.ts';
+import { Pages } from '../../brokers/core/pages.ts';
 import { earliestCursor, latestCursor, type ReadLimits, type ReadSource, readRange, readTopics } from '../../brokers/core/reader.ts';
 import { Repeats } from '../../brokers/core/repeats.ts';
 import { BATCH_MESSAGES_MAX, compareRecords, lastSeq, type Message, messagesOf, type Origin, type RecordBatch } from '../../brokers/core/record.ts';
@@ -39,6 +40,7 @@ function shelf(name: Origin, tailBytesMax = 1e6): Shelf {
     store,
     repeats,
     names: new Catalog(),
+    pages: new Pages(2),
     async put(...batches) {
       for (const each of batches) log.receive(each);
       await clock.settle();
@@ -143,6 +145,19 @@ t.test('messages that others find between two pages are not passed over', async 
   t.equal(payloads(first.messages), 'b2');
   const second = await readTopics(one, NEWS, first.cursor, NO_LIMITS);
   t.equal(payloads(second.messages), 'c1 b3');
+});
+
+t.test('a page from the disk of which a part was taken is not read again', async (t) => {
+  const one = shelf(a, 1);
+  await one.put(batch(b, 1, 5), batch(b, 6, 1, 'other'), batch(b, 7, 3), batch(c, 1));
+  let cursor = earliestCursor(one.log);
+  for (const [text, reads] of [['b1 b2', 1], ['b3 b4', 1], ['b5 b7', 1], ['b8 b9', 1], ['c1', 1]] as const) {
+    const { messages, cursor: next } = await readTopics(one, NEWS, cursor, { ...NO_LIMITS, count: 2 });
+    t.strictSame([payloads(messages), one.store.reads], [text, reads]);
+    cursor = next;
+  }
+  await one.put(batch(c, 2));
+  t.strictSame([(await read(one, cursor))[0], one.store.reads], ['c2', 2], 'what came later is behind the page');
 });
 
 t.test(`a reader that moves about misses nothing and gets nothing twice (seed ${SEED})`, async (t) => {

@@ -3,6 +3,7 @@ import { Catalog } from '../../brokers/core/catalog.ts';
 import type { Cursor } from '../../brokers/core/cursor.ts';
 import { LamportClock } from '../../brokers/core/lamport.ts';
 import { Log } from '../../brokers/core/log.ts';
+import { Pages } from '../../brokers/core/pages.ts';
 import { earliestCursor, readRange, readTopics } from '../../brokers/core/reader.ts';
 import { type Origin, parseRepeats, type RecordBatch } from '../../brokers/core/record.ts';
 import { Repeats, type RepeatsOptions } from '../../brokers/core/repeats.ts';
@@ -25,6 +26,7 @@ class Shelf {
   readonly log: Log;
   readonly repeats: Repeats;
   readonly names = new Catalog();
+  readonly pages = new Pages(2);
 
   static async open(name: Origin, options: Partial<RepeatsOptions> = {}, store = new MemoryStore(name)): Promise<Shelf> {
     const shelf = new Shelf(name, store, { ...OPTIONS, ...options });

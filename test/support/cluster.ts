@@ -116,6 +116,15 @@ export class BrokerProcess {
     return client;
   }
 
+  /** How many messages it has, in all topics; what the brokers keep of subscriptions is none of them. */
+  async messages(): Promise<number> {
+    return this.#once(async (client) => {
+      let count = 0;
+      for (const topic of (await client.command('TOPIC', 'LIST')) as Buffer[]) count += Number((await client.fields('TOPIC', 'GET', topic.toString()))['messages']);
+      return count;
+    });
+  }
+
   async status(): Promise<Record<string, string>> {
     return this.#once((client) => client.fields('MESH', 'STATUS'));
   }
