@@ -171,6 +171,13 @@ t.test('commands that are wrong get an error each, and the connection lives on',
   for (const [command, error] of cases) t.match(await client.ask(command, 'PING'), [error, 'PONG'], command);
 });
 
+t.test('a pattern that is longer than any name is refused: matching it would hold everybody up', async (t) => {
+  const { connect } = bound(await START());
+  const long = `[${'x'.repeat(255)}`;
+  const replies = await connect().ask(`TOPIC LIST ${long}`, `SUBSCRIPTION LIST ${long}`, `PUBSUB CHANNELS ${long}`, `PSUBSCRIBE a* ${long}`, `TOPIC LIST ${long.slice(1)}`);
+  t.strictSame(replies, [...new Array<string>(4).fill('-TOOBIG pattern is over 255 bytes'), []]);
+});
+
 t.test('SUBSCRIBE: a RESP2 connection may say little else, and gets what is published anywhere', async (t) => {
   const { connect } = bound(await START());
   const [subscriber, writer] = [connect(), connect()];

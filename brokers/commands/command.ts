@@ -165,6 +165,12 @@ export function checkName(what: string, name: string, bytesMax: number): string 
   return name;
 }
 
+/** A glob pattern for names. @throws RumormillError TOOBIG where it is longer than a name may be: matching takes its length for each character of each name */
+export function checkPattern(pattern: string, bytesMax: number): string {
+  if (Buffer.byteLength(pattern) > bytesMax) throw new RumormillError('TOOBIG', `pattern is over ${bytesMax} bytes`);
+  return pattern;
+}
+
 /** @throws RumormillError ERR or TOOBIG where the text cannot be the key of a message or binding */
 export function checkKey(key: string, bytesMax: number): string {
   if (Buffer.byteLength(key) > bytesMax) throw new RumormillError('TOOBIG', `key is over ${bytesMax} bytes`);

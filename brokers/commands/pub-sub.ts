@@ -5,7 +5,7 @@
 import { RumormillError } from '../core/error.ts';
 import type { Args } from '../wire/command-parser.ts';
 import { Push, type Value } from '../wire/resp.ts';
-import { checkTopic, type Command, type Connection, shown } from './command.ts';
+import { checkPattern, checkTopic, type Command, type Connection, shown } from './command.ts';
 
 function subscribe(args: Args, connection: Connection): undefined {
   const { topicBytesMax } = connection.broker.config.limits;
@@ -18,7 +18,8 @@ function subscribe(args: Args, connection: Connection): undefined {
 }
 
 function psubscribe(args: Args, connection: Connection): undefined {
-  for (const pattern of args.texts(1)) {
+  const { topicBytesMax } = connection.broker.config.limits;
+  for (const pattern of args.texts(1).map((each) => checkPattern(each, topicBytesMax))) {
     connection.patterns.add(pattern);
     connection.broker.readers.pubSub.psubscribe(pattern, connection);
     confirm(connection, 'psubscribe', pattern);
@@ -49,10 +50,9 @@ function confirm(connection: Connection, kind: string, name: string | null): voi
   connection.send(new Push([kind, name, connection.subscriptions]));
 }
 
-function pubsub(args: Args, { broker }: Connection): Value {
-  const { pubSub } = broker.readers;
+function pubsub(args: Args, { broker: { readers: { pubSub }, config: { limits } } }: Connection): Value {
   const what = args.text(1).toUpperCase();
-  if (what === 'CHANNELS' && args.length <= 3) return pubSub.channels(args.length > 2 ? args.text(2) : undefined);
+  if (what === 'CHANNELS' && args.length <= 3) return pubSub.channels(args.length > 2 ? checkPattern(args.text(2), limits.topicBytesMax) : undefined);
   if (what === 'NUMSUB') return args.texts(2).flatMap((channel) => [channel, pubSub.countSubscribers(channel)]);
   if (what === 'NUMPAT' && args.length === 2) return pubSub.patternCount;
   throw new RumormillError('ERR', `unknown subcommand or wrong number of arguments: PUBSUB ${shown(args.text(1))}; CHANNELS [pattern], NUMSUB [topic ...], NUMPAT`);

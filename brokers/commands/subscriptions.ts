@@ -10,7 +10,7 @@ import type { Limits } from '../config.ts';
 import type { Broker } from '../host.ts';
 import type { Args } from '../wire/command-parser.ts';
 import { OK, type Value } from '../wire/resp.ts';
-import { type Caller, checkKey, checkName, checkOpenTopic, type HomeCommand, OptionReader, subcommand, type Usage } from './command.ts';
+import { type Caller, checkKey, checkName, checkOpenTopic, checkPattern, type HomeCommand, OptionReader, subcommand, type Usage } from './command.ts';
 import { describeSubscription, pendingLeases } from './queue.ts';
 
 /** How options and settings are called in commands and in errors. */
@@ -85,7 +85,7 @@ function readFrom(text: string): string {
 }
 
 async function list(args: Args, { broker }: Caller): Promise<Value> {
-  const pattern = args.length > 2 ? args.text(2) : '*';
+  const pattern = args.length > 2 ? checkPattern(args.text(2), broker.config.limits.topicBytesMax) : '*';
   return broker.metadata.subscriptions().map(({ name }) => name).filter((name) => globMatches(pattern, name)).sort();
 }
 

@@ -5,7 +5,7 @@ import { globMatches } from '../core/pub-sub.ts';
 import { TOPIC_TYPES, type TopicType } from '../core/subscription.ts';
 import type { Args } from '../wire/command-parser.ts';
 import { Flat, OK, type Value } from '../wire/resp.ts';
-import { type Caller, checkOpenTopic, checkTopic, type LocalCommand, OptionReader, shown, subcommand, type Usage } from './command.ts';
+import { type Caller, checkOpenTopic, checkPattern, checkTopic, type LocalCommand, OptionReader, shown, subcommand, type Usage } from './command.ts';
 
 interface Subcommand extends Usage {
   run(args: Args, caller: Caller): Promise<Value>;
@@ -46,7 +46,7 @@ async function get(args: Args, { broker }: Caller): Promise<Value> {
 }
 
 async function list(args: Args, { broker }: Caller): Promise<Value> {
-  const pattern = args.length > 2 ? args.text(2) : '*';
+  const pattern = args.length > 2 ? checkPattern(args.text(2), broker.config.limits.topicBytesMax) : '*';
   return (await broker.topics.list()).filter((name) => globMatches(pattern, name));
 }
 
