@@ -50,8 +50,8 @@ async function mesh(plan: Plan, count: number): Promise<void> {
   const cpu = pids.map((pid, index) => ((cpuMs(pid) - cpuBefore[index]!) * 1000) / acked);
   const sent = tcpBytesSent(pids);
   found('CPU a message and broker', 'µs', cpu.reduce((sum, each) => sum + each, 0) / count);
-  found('CPU a message, where it is published', 'µs', cpu[0]!);
-  if (sent !== undefined && sentBefore !== undefined && count > 1) found('between brokers, a message and receiver', 'bytes', (sent - sentBefore) / acked / (count - 1));
+  if (count > 1) found('CPU a message, where it is published', 'µs', cpu[0]!);
+  if (count > 1 && sent !== undefined && sentBefore !== undefined) found('between brokers, a message and receiver', 'bytes', (sent - sentBefore) / acked / (count - 1));
   await Promise.all(brokers.all.map((broker) => broker.stop()));
   const stored = brokers.all.reduce((sum, { file }) => sum + statSync(file).size, 0);
   found('on disk, a message and broker', 'bytes', stored / (warmUp + acked) / count);
