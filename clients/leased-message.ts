@@ -3,7 +3,7 @@
  *
  * A lease ends by itself when it is not extended in time, and when the subscription's home dies. Then the message is delivered again, here or elsewhere.
  */
-import type { Message } from './message.ts';
+import { ReceivedMessage } from './message.ts';
 import type { Pulled } from './pull.ts';
 
 /** How a message is settled: done with, or to be delivered again, after `delayMs` or where that is undefined after the subscription's backoff. */
@@ -18,15 +18,7 @@ export interface Lessor {
   lost(message: LeasedMessage): void;
 }
 
-export class LeasedMessage implements Message {
-  readonly id: string;
-  readonly topic: string;
-  readonly lamport: number;
-  readonly key: string | null;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly payload: Buffer;
-  readonly dedupeId: string | null;
-  readonly time: number | null;
+export class LeasedMessage extends ReceivedMessage {
   /** What the broker knows the lease by; for `client.ack(name, tokens)` and its like. */
   readonly token: string;
   /** How often it was delivered, this delivery included: 1 for the first. */
@@ -36,16 +28,10 @@ export class LeasedMessage implements Message {
   #lost: AbortController | true | undefined; // the controller is made when somebody asks for its signal: it is heavier than the message
 
   constructor({ token, deliveries, message }: Pulled, lessor: Lessor) {
-    ({ id: this.id, topic: this.topic, lamport: this.lamport, key: this.key, headers: this.headers } = message);
-    ({ payload: this.payload, dedupeId: this.dedupeId, time: this.time } = message);
+    super(message);
     this.token = token;
     this.deliveries = deliveries;
     this.#lessor = lessor;
-  }
-
-  /** The payload as UTF-8 text. */
-  get text(): string {
-    return this.payload.toString('utf8');
   }
 
   /** Whether the lease is known to have ended before the message was settled: others may be delivered it. An `ack` may still come in time. */

@@ -25,21 +25,12 @@ export interface PollResult {
   readonly messages: readonly Message[];
 }
 
-export function toMessage({ id, topic, lamport, key, headers, payload, dedupe }: WireMessage): Message {
-  const bytes = Buffer.isBuffer(payload) ? payload : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
-  return new ReceivedMessage(id, topic, lamport, key, namedHeaders(headers), bytes, dedupe?.id ?? null, dedupe?.time ?? null);
+export function toMessage(message: WireMessage): Message {
+  return new ReceivedMessage(message);
 }
 
-const NO_HEADERS: Message['headers'] = Object.freeze({});
-
-function namedHeaders(headers: WireMessage['headers']): Message['headers'] {
-  if (headers.length === 0) return NO_HEADERS;
-  const names: Record<string, string> = {};
-  for (let index = 0; index + 1 < headers.length; index += 2) names[headers[index]!] = headers[index + 1]!;
-  return names;
-}
-
-class ReceivedMessage implements Message {
+/** A message as it came over the wire. */
+export class ReceivedMessage implements Message {
   readonly id: string;
   readonly topic: string;
   readonly lamport: number;
@@ -49,20 +40,28 @@ class ReceivedMessage implements Message {
   readonly dedupeId: string | null;
   readonly time: number | null;
 
-  constructor(
-    id: string, topic: string, lamport: number, key: string | null, headers: Message['headers'], payload: Buffer, dedupeId: string | null, time: number | null,
-  ) {
+  constructor({ id, topic, lamport, key, headers, payload, dedupe }: WireMessage) {
     this.id = id;
     this.topic = topic;
     this.lamport = lamport;
     this.key = key;
-    this.headers = headers;
-    this.payload = payload;
-    this.dedupeId = dedupeId;
-    this.time = time;
+    this.headers = namedHeaders(headers);
+    this.payload = Buffer.isBuffer(payload) ? payload : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
+    this.dedupeId = dedupe?.id ?? null;
+    this.time = dedupe?.time ?? null;
   }
 
+  /** The payload as UTF-8 text. */
   get text(): string {
     return this.payload.toString('utf8');
   }
+}
+
+const NO_HEADERS: Message['headers'] = Object.freeze({});
+
+function namedHeaders(headers: WireMessage['headers']): Message['headers'] {
+  if (headers.length === 0) return NO_HEADERS;
+  const names: Record<string, string> = {};
+  for (let index = 0; index + 1 < headers.length; index += 2) names[headers[index]!] = headers[index + 1]!;
+  return names;
 }

@@ -4,10 +4,10 @@
  */
 import { performance } from 'node:perf_hooks';
 import { RumormillError } from '../brokers/core/error.ts';
+import type { Message } from '../brokers/core/record.ts';
 import { decodeMessage, text } from '../brokers/wire/message.ts';
 import { type Args, arrayOf } from './ask.ts';
 import { BEAT_MS, type BlockingConnection } from './blocking.ts';
-import { type Message, toMessage } from './message.ts';
 import type { Answer } from './request.ts';
 
 export interface PullRequest {
@@ -44,6 +44,6 @@ export function decodePull(reply: Answer): Pulled[] {
   return arrayOf(reply, 'PULL').map((row) => {
     const [token, deliveries, message] = arrayOf(row, 'PULL');
     if (typeof deliveries !== 'number' || message === undefined) throw new RumormillError('PROTOCOL', 'PULL answered a row that is no leased message');
-    return { token: text(token), deliveries, message: toMessage(decodeMessage(message)) };
+    return { token: text(token), deliveries, message: decodeMessage(message) };
   });
 }
