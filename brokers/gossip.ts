@@ -15,6 +15,7 @@ import { Plumtree, type PlumtreeEffect } from './core/plumtree.ts';
 import { lastLamport, lastSeq, type Origin, type RecordBatch, type StoredBatch } from './core/record.ts';
 import type { Clock, Store } from './core/runtime.ts';
 import type { Link } from './link.ts';
+import { encodePeerMessage } from './wire/peer-message.ts';
 
 export interface GossipRuntime {
   readonly config: Config;
@@ -34,6 +35,7 @@ export class Gossip {
   readonly #plumtree: Plumtree;
   readonly #holdBack: HoldBack;
   readonly #held: Held;
+  #frames = new WeakMap<StoredBatch, Buffer>(); // what was committed last, as it goes to every link
   #telling = false; // of what is held, at the end of this turn
 
   constructor(runtime: GossipRuntime) {
@@ -86,6 +88,7 @@ export class Gossip {
 
   /** Records are on disk: those of them that were grafted go out, and who waits for it learns that they are here. */
   committed(batches: readonly StoredBatch[]): void {
+    this.#frames = new WeakMap();
     const news = new Map<Origin, number>();
     for (const batch of batches) news.set(batch.origin, lastSeq(batch));
     for (const link of this.#links.values()) {
@@ -217,14 +220,22 @@ export class Gossip {
     for (const batch of batches) {
       if (!link.feed.open) return;
       if (!link.feed.pass(batch)) continue;
-      link.send({ type: 'RECORDS', batch });
+      link.sendRaw(this.#frame(batch));
       link.told.advance(batch.origin, lastSeq(batch));
     }
   }
 
+  #frame(batch: StoredBatch): Buffer {
+    const known = this.#frames.get(batch);
+    if (known !== undefined) return known;
+    const frame = encodePeerMessage({ type: 'RECORDS', batch });
+    this.#frames.set(batch, frame);
+    return frame;
+  }
+
   /** Tells what is held towards the origins, once a turn. */
   #tellHeld(): void {
-    if (this.#telling || !this.#held.hasUntold) return;
+    if (this.#telling || !this.#held.hasUntold(this.#runtime.log.origin)) return;
     this.#telling = true;
     this.#runtime.clock.defer(() => {
       this.#telling = false;

@@ -86,7 +86,7 @@ export class Link implements ChannelHandler {
     this.#channel.write(encodePeerMessage(message));
   }
 
-  /** Sends bytes that are no peer message: the reason for a refusal. */
+  /** Sends a message that is encoded already, or the reason for a refusal. */
   sendRaw(bytes: Uint8Array): void {
     this.#channel.write(bytes);
   }

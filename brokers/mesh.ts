@@ -107,9 +107,8 @@ export class Mesh {
   /** How far this broker, and each configured one, holds an origin's records. */
   seqs(origin: Origin): number[] {
     const { log } = this.#runtime;
-    const byAddress = new Map([...this.#links.values()].map((link) => [link.peer.address, link]));
     const held = (address: Address): number => {
-      const link = byAddress.get(address);
+      const link = this.#linkTo(address);
       const store = link?.peer.origin ?? this.#overlay.storeOf(address);
       return Math.max(link?.vector.get(origin) ?? 0, store === undefined ? 0 : this.#gossip.heldBy(origin, store));
     };

@@ -56,8 +56,9 @@ export class Held {
     this.#untold.add(origin);
   }
 
-  get hasUntold(): boolean {
-    return this.#untold.size > 0;
+  /** Whether there may be something to tell, but for claims of one's own records: those end here. */
+  hasUntold(own: Origin): boolean {
+    return this.#untold.size > (this.#untold.has(own) ? 1 : 0);
   }
 
   /** The origins of which there may be something to tell. */

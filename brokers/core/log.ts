@@ -14,7 +14,7 @@
  */
 import { assert, RumormillError } from './error.ts';
 import type { LamportClock } from './lamport.ts';
-import { BATCH_MESSAGES_MAX, batchBytes, type Draft, joinDrafts, lastSeq, type Origin, type RecordBatch, type StoredBatch } from './record.ts';
+import { BATCH_MESSAGES_MAX, batchBytes, type Draft, joinDrafts, lastSeq, type Origin, placeBatch, type RecordBatch, type StoredBatch } from './record.ts';
 import type { Clock, Page, Store, Timer } from './runtime.ts';
 import { Tail } from './tail.ts';
 import { VersionVector } from './version-vector.ts';
@@ -298,12 +298,13 @@ export class Log {
       position += 1;
       if (entry.kind === 'remote') {
         causes.undeclared.set(entry.batch.origin, lastSeq(entry.batch));
-        return { ...entry.batch, position, repeats: '' };
+        return placeBatch(entry.batch, position);
       }
       const { locals, count } = entry;
       const deps = this.#declare(causes, seq === 1);
       const lamport = this.#lamport.increment(count);
-      const batch = { ...joinDrafts(locals.map(({ draft }) => draft)), origin: this.#origin, seq, lamport, deps, position, repeats: '' };
+      const { topic, time, lengths, meta, body } = joinDrafts(locals.map(({ draft }) => draft));
+      const batch = placeBatch({ origin: this.#origin, seq, count, lamport, time, topic, deps, lengths, meta, body }, position);
       for (const { draft, fate } of locals) {
         const name = { origin: this.#origin, seq, lamport: batch.lamport + seq - batch.seq };
         seq += draft.count;

@@ -53,6 +53,7 @@ export class Membership {
   readonly #members = new Map<Address, Member>();
   readonly #aliases = new Map<Address, Address>();
   #rows = new Set<Address>();
+  #configured: readonly Address[] = [];
 
   /**
    * @param random uniform in 0..2^32-1, for the jitter of redialling
@@ -67,8 +68,9 @@ export class Membership {
 
   /** Takes over the rows of globalState.csv. Returns the brokers that are not members any more. */
   configure(rows: readonly Address[], now: number): Address[] {
-    const before = this.configured();
+    const before = this.#configured;
     this.#rows = new Set(rows);
+    this.#resolveRows();
     for (const row of rows) this.#add(this.#aliases.get(row) ?? row, now);
     const removed = before.filter((address) => !this.#isConfigured(address));
     for (const address of removed) this.#remove(address);
@@ -84,6 +86,7 @@ export class Membership {
   alias(dialled: Address, actual: Address, now: number): void {
     if (dialled === actual) return;
     this.#aliases.set(dialled, actual);
+    this.#resolveRows();
     this.#remove(dialled);
     this.#add(actual, now);
   }
@@ -162,9 +165,8 @@ export class Membership {
   }
 
   /** The brokers that rows name, each once, without oneself: with oneself they are what quorums are counted of. */
-  configured(): Address[] {
-    const named = [...this.#rows].map((row) => this.#aliases.get(row) ?? row).filter((address) => address !== this.#self);
-    return [...new Set(named)];
+  configured(): readonly Address[] {
+    return this.#configured;
   }
 
   state(address: Address, now: number): MemberState {
@@ -198,6 +200,11 @@ export class Membership {
     if (member === undefined) return;
     this.#members.delete(address);
     this.#neighbours?.remove(member);
+  }
+
+  #resolveRows(): void {
+    const named = [...this.#rows].map((row) => this.#aliases.get(row) ?? row).filter((address) => address !== this.#self);
+    this.#configured = [...new Set(named)];
   }
 
   #isConfigured(address: Address): boolean {

@@ -15,7 +15,7 @@
  */
 import { Dedupe, type Fate } from './dedupe.ts';
 import type { RumormillError } from './error.ts';
-import { type Draft, lastSeq, type Origin, parseDeps, parseMeta, parseRepeats, type StoredBatch } from './record.ts';
+import { type Draft, lastSeq, type Origin, parseDeps, parseMeta, parseRepeats, placeBatch, type StoredBatch } from './record.ts';
 import { DECLARE_EVERY } from './log.ts';
 import type { Store } from './runtime.ts';
 import { covers, type Vector, VersionVector } from './version-vector.ts';
@@ -213,6 +213,6 @@ function marked(batches: readonly StoredBatch[], marks: Marks): readonly StoredB
   return batches.map((batch) => {
     const copies = marks.get(batch);
     if (copies === undefined) return batch;
-    return { ...batch, repeats: JSON.stringify(Object.fromEntries([...copies].map(([index, { origin, seq }]) => [index, [origin, seq]]))) };
+    return placeBatch(batch, batch.position, JSON.stringify(Object.fromEntries([...copies].map(([index, { origin, seq }]) => [index, [origin, seq]]))));
   });
 }

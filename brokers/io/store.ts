@@ -23,6 +23,7 @@ import { Handle, type Param, READ_ONLY, READ_WRITE, type Row, sqliteCode, storeE
 const [PAGE_ROWS_MIN, PAGE_ROWS_MAX] = [16, 1024];
 const ROW_BYTES = 200; // of a batch, beside its body; queries.ts counts so too
 const NO_DELETION = -BATCH_MESSAGES_MAX;
+const SCRATCH_BYTES = 1024 * 1024;
 const COVER_BYTES_MAX = 8 * 1024 * 1024; // of bodies, in one transaction: publishers wait for it
 
 /**
@@ -92,6 +93,7 @@ class SqliteStore implements Store {
   readonly #originIds: Map<Origin, number>;
   #head: number;
   #rowBytes = 0; // of a row, in the last page
+  readonly #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES); // for the bodies of a transaction, which the package copies at once
 
   static async load(lock: Handle, writer: Handle, reader: Handle): Promise<SqliteStore> {
     const [broker] = await writer.all('SELECT origin, lamport, term FROM broker');
@@ -136,9 +138,20 @@ class SqliteStore implements Store {
       rows.push([position, origin, seq, count, lamport, time, topic, deps, lengths, meta, repeats, offset, body.length]);
       offset += body.length;
     }
-    const bodies = batches.length === 1 ? batches[0]!.body : Buffer.concat(batches.map((batch) => batch.body), offset);
-    await this.#write(SQL.append, JSON.stringify(rows), bodies);
+    await this.#write(SQL.append, JSON.stringify(rows), this.#join(batches, offset));
     this.#head += batches.length;
+  }
+
+  /** The bodies one after another; good until the next call. */
+  #join(batches: readonly StoredBatch[], bytes: number): Uint8Array {
+    if (batches.length === 1) return batches[0]!.body;
+    const all = bytes <= SCRATCH_BYTES ? this.#scratch : Buffer.allocUnsafeSlow(bytes);
+    let offset = 0;
+    for (const { body } of batches) {
+      all.set(body, offset);
+      offset += body.length;
+    }
+    return all.subarray(0, bytes);
   }
 
   async saveClock(lamport: number, term: number): Promise<void> {

@@ -78,9 +78,7 @@ export type PeerMessage =
   | { readonly type: 'HELD'; readonly origin: Origin; readonly claims: readonly Claim[] }
   | { readonly type: 'SURPLUS' | 'BYE' };
 
-const frames = new WeakMap<RecordBatch, Buffer>();
-
-/** The bytes of a message. A record batch is encoded once, however many peers it goes to. */
+/** The bytes of a message. */
 export function encodePeerMessage(message: PeerMessage): Buffer {
   switch (message.type) {
     case 'PEER':
@@ -93,13 +91,8 @@ export function encodePeerMessage(message: PeerMessage): Buffer {
       return encodeCommand(['GRAFT', message.origin, message.after]);
     case 'PRUNE':
       return encodeCommand(['PRUNE', message.origin]);
-    case 'RECORDS': {
-      const known = frames.get(message.batch);
-      if (known !== undefined) return known;
-      const frame = encodeBatch(message.batch);
-      frames.set(message.batch, frame);
-      return frame;
-    }
+    case 'RECORDS':
+      return encodeBatch(message.batch);
     case 'MEMBERS':
       return encodeCommand(['MEMBERS', ...message.beats.flat()]);
     case 'ELECTION':

@@ -19,10 +19,19 @@ t.test('what neighbours hold is told on, once, and only what is more', async (t)
   t.strictSame(core.news(a, o), [[c, 5], [d, 3]]);
   t.strictSame(core.news(a, o), []);
   t.equal(core.learn(o, c, 4), false, 'less');
-  t.equal(core.hasUntold, false);
+  t.equal(core.hasUntold(a), false);
   t.equal(core.learn(o, d, 4), true);
   t.strictSame(core.news(a, o), [[d, 4]]);
   t.equal(core.get(o, c), 5);
+});
+
+t.test('claims of one\'s own records end here', async (t) => {
+  const core = held();
+  core.learn(o, c, 5);
+  t.equal(core.hasUntold(o), false);
+  t.equal(core.hasUntold(a), true);
+  core.learn(a, c, 5);
+  t.equal(core.hasUntold(o), true);
 });
 
 t.test('a neighbour is not told what it said, nor of itself', async (t) => {

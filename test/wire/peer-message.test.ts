@@ -60,12 +60,6 @@ t.test('round trip of every message, however the stream is cut', async (t) => {
   for (const [name, chunks] of chunkings(stream)) t.strictSame(decode(chunks), MESSAGES, name);
 });
 
-t.test('a record batch is encoded once, however many peers it goes to', async (t) => {
-  const batch = specimenBatch();
-  t.equal(encodePeerMessage({ type: 'RECORDS', batch }), encodePeerMessage({ type: 'RECORDS', batch }), 'the same bytes');
-  t.not(encodePeerMessage({ type: 'RECORDS', batch: specimenBatch({ seq: 8 }) }), encodePeerMessage({ type: 'RECORDS', batch }));
-});
-
 t.test('the handshake of another protocol version is refused before the rest of it is read', async (t) => {
   const cases: [args: (string | number)[], version: number][] = [
     [['PEER', PEER_PROTOCOL_VERSION + 1], PEER_PROTOCOL_VERSION + 1],
