@@ -35,7 +35,7 @@ export class Gossip {
   readonly #plumtree: Plumtree;
   readonly #holdBack: HoldBack;
   readonly #held: Held;
-  #frames = new WeakMap<StoredBatch, Buffer>(); // what was committed last, as it goes to every link
+  #frames = new WeakMap<StoredBatch, readonly Uint8Array[]>(); // what was committed last, as it goes to every link
   #telling = false; // of what is held, at the end of this turn
 
   constructor(runtime: GossipRuntime) {
@@ -220,12 +220,12 @@ export class Gossip {
     for (const batch of batches) {
       if (!link.feed.open) return;
       if (!link.feed.pass(batch)) continue;
-      link.sendRaw(this.#frame(batch));
+      link.sendRaw(...this.#frame(batch));
       link.told.advance(batch.origin, lastSeq(batch));
     }
   }
 
-  #frame(batch: StoredBatch): Buffer {
+  #frame(batch: StoredBatch): readonly Uint8Array[] {
     const known = this.#frames.get(batch);
     if (known !== undefined) return known;
     const frame = encodePeerMessage({ type: 'RECORDS', batch });

@@ -6,6 +6,7 @@
  */
 import { type AckLevel, type Config, type ConfigOptions, makeConfig } from './config.ts';
 import type { Address } from './core/address.ts';
+import { Arena } from './core/arena.ts';
 import { isDiskFull, messageOf, RumormillError } from './core/error.ts';
 import { LAMPORT_MAX, LamportClock } from './core/lamport.ts';
 import { type DraftFate, Log } from './core/log.ts';
@@ -57,6 +58,8 @@ export class Broker {
   readonly #sweep: Sweep;
   readonly #traffic: Traffic;
   readonly #sessions = new Set<Session>();
+  /** Where the payloads of publishers are gathered. */
+  readonly bodies = new Arena();
   readonly #paused = new Set<Session>();
   readonly #startedAt: number;
   #listener: Listener | undefined;

@@ -83,12 +83,12 @@ export class Link implements ChannelHandler {
   }
 
   send(message: PeerMessage): void {
-    this.#channel.write(encodePeerMessage(message));
+    this.sendRaw(...encodePeerMessage(message));
   }
 
   /** Sends a message that is encoded already, or the reason for a refusal. */
-  sendRaw(bytes: Uint8Array): void {
-    this.#channel.write(bytes);
+  sendRaw(...parts: readonly Uint8Array[]): void {
+    for (const part of parts) this.#channel.write(part);
   }
 
   data(chunk: Buffer): void {

@@ -240,6 +240,7 @@ export class Session implements ChannelHandler, Connection {
       repeat: (topic, id, acks) => this.#repeat(topic, id, acks),
       witness: (lamport) => broker.witnessPublisher(lamport),
       wallTime: () => broker.wallTime(),
+      room: (bytes) => broker.bodies.take(bytes),
     });
   }
 

@@ -36,6 +36,8 @@ export interface BatcherTarget {
   /** The clock that the publisher's message carries. @throws RumormillError ERR */
   witness(lamport: number): void;
   wallTime(): number;
+  /** Room for a body. */
+  room(bytes: number): Buffer;
 }
 
 /** Gathers PUBLISH commands of one connection into batches. */
@@ -77,7 +79,7 @@ export class PublishBatcher {
   seal(): void {
     const count = this.#starts.length;
     if (count === 0) return;
-    const body = Buffer.allocUnsafeSlow(this.#bytes);
+    const body = this.#target.room(this.#bytes);
     const lengths = new Array<number>(count);
     let offset = 0;
     for (let index = 0; index < count; index += 1) {

@@ -20,6 +20,7 @@
  * partition them, with the same borders on every broker.
  */
 import { type Address, compareAddresses, parseAddress } from './address.ts';
+import { joinBytes } from './arena.ts';
 import { RumormillError } from './error.ts';
 import { LAMPORT_MAX } from './lamport.ts';
 
@@ -124,7 +125,7 @@ export function joinDrafts(drafts: readonly Draft[]): Draft {
     topic: first!.topic, count, time: first!.time,
     lengths: `[${drafts.map(({ lengths }) => lengths.slice(1, -1)).join(',')}]`,
     meta: drafts.every(({ meta }) => meta === '') ? '' : joinMeta(drafts),
-    body: Buffer.concat(drafts.map(({ body }) => body)),
+    body: joinBytes(drafts.map(({ body }) => body)),
   };
 }
 

@@ -28,7 +28,7 @@ import type { Claim } from '../core/held.ts';
 import { LAMPORT_MAX } from '../core/lamport.ts';
 import { type Origin, parseOrigin, type RecordBatch, validateBatch } from '../core/record.ts';
 import type { Args } from './command-parser.ts';
-import { encodeCommand, type RespVersion } from './resp.ts';
+import { encodeCommandParts, type RespVersion } from './resp.ts';
 
 /** Brokers talk to brokers of their own protocol version only. */
 export const PEER_PROTOCOL_VERSION = 3;
@@ -78,49 +78,49 @@ export type PeerMessage =
   | { readonly type: 'HELD'; readonly origin: Origin; readonly claims: readonly Claim[] }
   | { readonly type: 'SURPLUS' | 'BYE' };
 
-/** The bytes of a message. */
-export function encodePeerMessage(message: PeerMessage): Buffer {
+/** The bytes of a message, in parts that are sent one after another. */
+export function encodePeerMessage(message: PeerMessage): readonly Uint8Array[] {
   switch (message.type) {
     case 'PEER':
-      return encodeCommand(['PEER', message.version, message.mesh, message.address, message.origin, message.instance, message.lamport]);
+      return encodeCommandParts(['PEER', message.version, message.mesh, message.address, message.origin, message.instance, message.lamport]);
     case 'VECTOR':
-      return encodeCommand(['VECTOR', message.lamport, ...message.entries.flat()]);
+      return encodeCommandParts(['VECTOR', message.lamport, ...message.entries.flat()]);
     case 'HELD':
-      return encodeCommand(['HELD', message.origin, ...message.claims.flat()]);
+      return encodeCommandParts(['HELD', message.origin, ...message.claims.flat()]);
     case 'GRAFT':
-      return encodeCommand(['GRAFT', message.origin, message.after]);
+      return encodeCommandParts(['GRAFT', message.origin, message.after]);
     case 'PRUNE':
-      return encodeCommand(['PRUNE', message.origin]);
+      return encodeCommandParts(['PRUNE', message.origin]);
     case 'RECORDS':
       return encodeBatch(message.batch);
     case 'MEMBERS':
-      return encodeCommand(['MEMBERS', ...message.beats.flat()]);
+      return encodeCommandParts(['MEMBERS', ...message.beats.flat()]);
     case 'ELECTION':
     case 'OK':
-      return encodeCommand([message.type, message.term, message.lamport]);
+      return encodeCommandParts([message.type, message.term, message.lamport]);
     case 'COORDINATOR':
-      return encodeCommand([message.type, message.term, message.address, message.lamport]);
+      return encodeCommandParts([message.type, message.term, message.address, message.lamport]);
     case 'VIEW': {
       const { coordinator, term, number, members } = message.view;
-      return encodeCommand(['VIEW', coordinator, term, number, ...members]);
+      return encodeCommandParts(['VIEW', coordinator, term, number, ...members]);
     }
     case 'SEEN': {
       const { coordinator, term, number } = message.view;
-      return encodeCommand(['SEEN', coordinator, term, number, ...message.stored.flat()]);
+      return encodeCommandParts(['SEEN', coordinator, term, number, ...message.stored.flat()]);
     }
     case 'LEASES':
-      return encodeCommand(['LEASES', message.subscription, message.leases]);
+      return encodeCommandParts(['LEASES', message.subscription, message.leases]);
     case 'ASK': {
       const { id, home, hops, consumer, waitedMs, version, known, command } = message;
-      return encodeCommand(['ASK', id, home, hops, consumer, waitedMs, version, known.length, ...known.flat(), ...command]);
+      return encodeCommandParts(['ASK', id, home, hops, consumer, waitedMs, version, known.length, ...known.flat(), ...command]);
     }
     case 'ANSWER':
-      return encodeCommand(['ANSWER', message.id, message.reply]);
+      return encodeCommandParts(['ANSWER', message.id, message.reply]);
     case 'FORGET':
-      return encodeCommand(['FORGET', message.id]);
+      return encodeCommandParts(['FORGET', message.id]);
     case 'SURPLUS':
     case 'BYE':
-      return encodeCommand([message.type]);
+      return encodeCommandParts([message.type]);
   }
 }
 
@@ -199,9 +199,9 @@ function decodeHello(args: Args): Hello {
   };
 }
 
-function encodeBatch(batch: RecordBatch): Buffer {
+function encodeBatch(batch: RecordBatch): readonly Uint8Array[] {
   const { origin, seq, count, lamport: first, time, topic, deps, lengths, meta, body } = batch;
-  return encodeCommand(['RECORDS', origin, seq, count, first, time, topic, deps, lengths, meta, body]);
+  return encodeCommandParts(['RECORDS', origin, seq, count, first, time, topic, deps, lengths, meta, body]);
 }
 
 function decodeBatch(args: Args): RecordBatch {

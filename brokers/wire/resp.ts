@@ -46,6 +46,8 @@ export class Raw {
 
 export const OK = new Simple('OK');
 
+const PARTS_BYTES_MIN = 4096; // below, copying costs less than a part more to send
+
 /** One reply as bytes. */
 export function encodeReply(value: Value, version: RespVersion = 2): Buffer {
   const writer = new Writer();
@@ -55,10 +57,12 @@ export function encodeReply(value: Value, version: RespVersion = 2): Buffer {
 
 /** A command as an array of bulk strings. Numbers are written in decimal. */
 export function encodeCommand(args: readonly (string | number | Uint8Array)[]): Buffer {
-  const writer = new Writer();
-  writer.text(`*${args.length}\r\n`);
-  for (const arg of args) writeBulk(writer, typeof arg === 'number' ? String(arg) : arg);
-  return writer.finish();
+  return writeCommand(args).finish();
+}
+
+/** The same in parts, to be sent one after another, so that much is not copied. */
+export function encodeCommandParts(args: readonly (string | number | Uint8Array)[]): readonly Uint8Array[] {
+  return writeCommand(args).parts();
 }
 
 /** The replies to `count` publishes with consecutive Lamport timestamps from `first` on. */
@@ -84,6 +88,13 @@ function writeValue(writer: Writer, value: Value, version: RespVersion): void {
     writer.text(`${value instanceof Push && version === 3 ? '>' : '*'}${items.length}\r\n`);
     for (const item of items) writeValue(writer, item, version);
   }
+}
+
+function writeCommand(args: readonly (string | number | Uint8Array)[]): Writer {
+  const writer = new Writer();
+  writer.text(`*${args.length}\r\n`);
+  for (const arg of args) writeBulk(writer, typeof arg === 'number' ? String(arg) : arg);
+  return writer;
 }
 
 function writeBulk(writer: Writer, value: string | Uint8Array): void {
@@ -112,6 +123,12 @@ class Writer {
   bytes(bytes: Uint8Array): void {
     this.#flush();
     this.#parts.push(bytes);
+  }
+
+  parts(): readonly Uint8Array[] {
+    this.#flush();
+    const bytes = this.#parts.reduce((sum, part) => sum + part.length, 0);
+    return bytes < PARTS_BYTES_MIN ? [this.finish()] : this.#parts;
   }
 
   finish(): Buffer {

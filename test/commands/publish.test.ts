@@ -36,6 +36,7 @@ class Bench {
         if (lamport > 1000) throw new RumormillError('ERR', 'absurd');
       },
       wallTime: () => 1234,
+      room: (bytes) => Buffer.alloc(bytes),
     });
   }
 
