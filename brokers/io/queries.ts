@@ -10,13 +10,13 @@ const FROM = `FROM batches b JOIN origins o ON o.id = b.origin`;
 
 /**
  * Rows whose sizes add up to about the last parameter, at least one and at most as many as the parameter before. Bodies are read only for these rows, sizes for as many as that: a
- * page of the file each, so there should not be many more of them.
+ * page of the file each, so there should not be many more of them. The innermost query is there because a window function copies every column that stands beside it.
  */
 const page = (where: string, order: string): string => `
   SELECT ${COLUMNS} ${FROM} WHERE b.position IN (
     SELECT position FROM (
-      SELECT position, sum(length(body) + 200) OVER (ORDER BY ${order} ROWS UNBOUNDED PRECEDING) - length(body) - 200 AS before
-      FROM batches WHERE ${where} ORDER BY ${order} LIMIT ?)
+      SELECT position, sum(size) OVER (ORDER BY ${order} ROWS UNBOUNDED PRECEDING) - size AS before
+      FROM (SELECT position, lamport, length(body) + 200 AS size FROM batches WHERE ${where} ORDER BY ${order} LIMIT ?))
     WHERE before < ?) ORDER BY ${order.replaceAll(/\b(position|lamport)\b/g, 'b.$1')}`;
 
 /** Counts in the batches of a topic after a position, up to another one; `messages` says how many of a batch. */

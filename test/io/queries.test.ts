@@ -37,3 +37,17 @@ t.test('each finds its batches by the index that is for it', async (t) => {
   const found = await plans({ ...SQL, ...TOPIC_SQL });
   for (const [name, way] of Object.entries(ways)) t.ok(found.get(name)?.some((step) => way.test(step)), name, { found: found.get(name) });
 });
+
+t.test('a page reads the bodies of the rows that it gives, and of no others', async (t) => {
+  const LENGTH_ONLY = 0x40; // OPFLAG_LENGTHARG of sqliteInt.h: the column is asked for its length, which stands in the row's header
+  const db = await Handle.open(':memory:', READ_WRITE);
+  await db.exec(SCHEMA);
+  const body = (await db.all('PRAGMA table_info(batches)')).findIndex(({ name }) => name === 'body');
+  for (const name of ['afterPosition', 'afterPositionOfTopic', 'rangeForward', 'rangeReverse'] as const) {
+    const steps = await db.all(`EXPLAIN ${SQL[name]}`);
+    const tables = new Set(steps.filter(({ opcode }) => opcode === 'OpenRead').map(({ p1 }) => p1));
+    const reads = steps.filter(({ opcode, p1, p2, p5 }) => opcode === 'Column' && tables.has(p1) && p2 === body && (Number(p5) & LENGTH_ONLY) === 0);
+    t.equal(reads.length, 1, name);
+  }
+  await db.close();
+});
