@@ -4,7 +4,7 @@
  * One row a batch (see schema.ts). `UNIQUE (origin, seq)` dedupes, `position` is the local arrival order. The view `messages` shows one row a message, so that
  * anybody with an SQLite tool can read the file. WAL with `synchronous=FULL`: when `append` resolves, the batches are on disk.
  * A transaction is one INSERT statement, however many batches it writes: one JSON parameter that holds the columns, one BLOB that
- * holds the bodies. Writing and reading go through a handle each, so that a long read does not hold up a commit.
+ * holds the bodies. Writing, reading and checkpoints go through a handle each, so that neither a long read nor a checkpoint holds up a commit.
  *
  * A second broker on the folder is kept out by an exclusive SQLite lock on an empty file beside the store, which the system releases however the process ends.
  */
@@ -24,6 +24,10 @@ const [PAGE_ROWS_MIN, PAGE_ROWS_MAX] = [16, 1024];
 const ROW_BYTES = 200; // of a batch, beside its body; queries.ts counts so too
 const NO_DELETION = -BATCH_MESSAGES_MAX;
 const SCRATCH_BYTES = 1024 * 1024;
+const CHECKPOINT = 'PRAGMA wal_checkpoint(PASSIVE)';
+const CHECKPOINT_BYTES = 4 * 1024 * 1024; // as SQLite has it by itself: 1,000 pages
+const CHECKPOINT_PAGES_MAX = 16_000; // in the WAL; then a commit waits until they are moved
+const COMMIT_BYTES = 20 * 1024; // about what a commit takes in the WAL beside its parameters: a page of the table and one of each index
 const COVER_BYTES_MAX = 8 * 1024 * 1024; // of bodies, in one transaction: publishers wait for it
 
 /**
@@ -39,14 +43,17 @@ export async function openStore(folder: string, address: Address, random: Random
   }
   const lock = await lockFolder(folder);
   let writer: Handle | undefined;
+  let checkpointer: Handle | undefined;
   let reader: Handle | undefined;
   try {
     writer = await Handle.open(file, READ_WRITE);
     await prepareSchema(writer, file, makeOrigin(address, random));
+    await writer.exec(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES_MAX}`);
+    checkpointer = await Handle.open(file, READ_WRITE);
     reader = await Handle.open(file, READ_ONLY);
-    return await SqliteStore.load(lock, writer, reader);
+    return await SqliteStore.load({ lock, writer, checkpointer, reader });
   } catch (cause) {
-    for (const handle of [reader, writer, lock]) await handle?.close();
+    for (const handle of [reader, checkpointer, writer, lock]) await handle?.close();
     throw cause instanceof RumormillError ? cause : storeError(cause, file);
   }
 }
@@ -85,17 +92,26 @@ async function prepareSchema(db: Handle, file: string, origin: Origin): Promise<
   await db.exec(`BEGIN IMMEDIATE; ${SCHEMA} INSERT INTO broker (id, origin, lamport, term) VALUES (1, '${origin.replaceAll("'", "''")}', 0, 0); COMMIT`);
 }
 
+interface Handles {
+  readonly lock: Handle;
+  readonly writer: Handle;
+  readonly checkpointer: Handle;
+  readonly reader: Handle;
+}
+
 class SqliteStore implements Store {
   #state: StoreState;
-  readonly #lock: Handle;
-  readonly #writer: Handle;
-  readonly #reader: Handle;
+  readonly #handles: Handles;
   readonly #originIds: Map<Origin, number>;
   #head: number;
   #rowBytes = 0; // of a row, in the last page
   readonly #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES); // for the bodies of a transaction, which the package copies at once
+  #walBytes = 0; // about what was written since the last checkpoint began
+  #checkpoint: Promise<void> | undefined;
+  #checkpointError: unknown;
 
-  static async load(lock: Handle, writer: Handle, reader: Handle): Promise<SqliteStore> {
+  static async load(handles: Handles): Promise<SqliteStore> {
+    const { writer } = handles;
     const [broker] = await writer.all('SELECT origin, lamport, term FROM broker');
     const [newest] = await writer.all('SELECT coalesce(max(position), 0) AS position FROM batches');
     const origins = await writer.all(NEWEST);
@@ -108,15 +124,13 @@ class SqliteStore implements Store {
       vector: new Map(held.map((row) => [row['name'] as Origin, Number(row['seq'])])),
       position: Number(newest['position']),
     };
-    return new SqliteStore(state, lock, writer, reader, new Map(origins.map((row) => [row['name'] as Origin, Number(row['id'])])));
+    return new SqliteStore(state, handles, new Map(origins.map((row) => [row['name'] as Origin, Number(row['id'])])));
   }
 
-  private constructor(state: StoreState, lock: Handle, writer: Handle, reader: Handle, originIds: Map<Origin, number>) {
+  private constructor(state: StoreState, handles: Handles, originIds: Map<Origin, number>) {
     this.#state = state;
     this.#head = state.position;
-    this.#lock = lock;
-    this.#writer = writer;
-    this.#reader = reader;
+    this.#handles = handles;
     this.#originIds = originIds;
   }
 
@@ -253,9 +267,9 @@ class SqliteStore implements Store {
   }
 
   async close(): Promise<void> {
-    await this.#reader.close();
-    await this.#writer.close();
-    await this.#lock.close();
+    await this.#checkpoint;
+    const { lock, writer, checkpointer, reader } = this.#handles;
+    for (const handle of [reader, checkpointer, writer, lock]) await handle.close();
   }
 
   /** In a transaction of its own: an origin without batches does no harm, should the append that follows fail. */
@@ -268,9 +282,28 @@ class SqliteStore implements Store {
 
   async #write(sql: string, ...params: Param[]): Promise<void> {
     try {
-      await this.#writer.run(sql, ...params);
+      if (this.#checkpointError !== undefined) throw this.#checkpointError;
+      await this.#handles.writer.run(sql, ...params);
     } catch (cause) {
       throw storeError(cause, 'broker.db');
+    }
+    for (const param of params) this.#walBytes += typeof param === 'number' ? 0 : param.length;
+    this.#walBytes += COMMIT_BYTES;
+    if (this.#walBytes < CHECKPOINT_BYTES || this.#checkpoint !== undefined) return;
+    this.#walBytes = 0;
+    this.#checkpoint = this.#moveWal().finally(() => (this.#checkpoint = undefined));
+  }
+
+  /**
+   * Moves what is in the WAL into the tables while commits go on, and what they bring meanwhile between two of them: only when everything is moved does the WAL begin
+   * anew. On a full disk this is put off, and the WAL grows until a commit finds no room either. Any other error fails the next write.
+   */
+  async #moveWal(): Promise<void> {
+    try {
+      await this.#handles.checkpointer.exec(CHECKPOINT);
+      await this.#handles.writer.exec(CHECKPOINT);
+    } catch (error) {
+      if (sqliteCode(error) !== 'SQLITE_FULL') this.#checkpointError = error;
     }
   }
 
@@ -291,7 +324,7 @@ class SqliteStore implements Store {
 
   async #all(sql: string, ...params: Param[]): Promise<Row[]> {
     try {
-      return await this.#reader.query(sql, ...params);
+      return await this.#handles.reader.query(sql, ...params);
     } catch (cause) {
       throw storeError(cause, 'broker.db');
     }

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import sqlite3 from 'sqlite3';
 import t, { type Test } from 'tap';
@@ -383,6 +383,25 @@ t.test('appends and reads beside each other see what was committed before', asyn
   }
   await writing;
   t.equal((await store.readAfter(0, undefined, ALL)).batches.length, 200);
+});
+
+t.test('checkpoints run beside the appends, and the WAL begins anew however much is written', async (t) => {
+  const folder = temporaryFolder(t);
+  const store = await open(t, folder);
+  const payload = 'x'.repeat(256 * 1024);
+  const count = 256; // 64 MiB
+  const reads: Promise<Page>[] = [];
+  for (const batch of batches(Array.from({ length: count }, () => [A, 'news', payload] as const))) {
+    await store.append([batch]);
+    if (batch.position % 16 === 0) reads.push(Promise.resolve(store.readAfter(batch.position - 1, undefined, ALL)));
+  }
+  for (const [index, page] of (await Promise.all(reads)).entries()) t.equal(positions(page)[0], 16 * (index + 1));
+  const walBytes = statSync(join(folder, 'broker.db-wal')).size;
+  t.ok(walBytes < 24 * 1024 * 1024, 'as long as what is written during a few checkpoints', { walBytes });
+  await store.close();
+  t.notOk(readdirSync(folder).includes('broker.db-wal'), 'all of it is moved at the end');
+  const again = await open(t, folder);
+  t.equal(again.state.vector.get(A), count);
 });
 
 t.test('the view `messages` shows one row a message to any SQLite tool, while the broker runs too', async (t) => {
