@@ -65,10 +65,6 @@ export class Link implements ChannelHandler {
     return this.#hello!;
   }
 
-  get remote(): string {
-    return this.#hello?.address ?? this.#channel.remote;
-  }
-
   get isOpen(): boolean {
     return this.#open;
   }

@@ -14,8 +14,31 @@ import { type Message, messagesOf, parseRepeats, type StoredBatch } from './core
 import type { Clock, RangeQuery } from './core/runtime.ts';
 import { Push } from './wire/resp.ts';
 
-interface PollWaiter extends Waiter {
-  wake(): void;
+/** What a POLL asks for. */
+export interface PollRequest {
+  readonly topics: readonly string[]; // each once
+  readonly cursor: Cursor;
+  readonly count: number;
+  /** How long to wait for the first message, ms. */
+  readonly blockMs: number;
+}
+
+/** A POLL until it is answered. */
+class Poll implements Waiter {
+  readonly request: PollRequest;
+  readonly deadline: number;
+  readonly cancellation: Cancellation;
+  readonly answer: (result: ReadResult | Promise<never>) => void;
+  cursor: Cursor;
+  topics: Iterable<string> = []; // as stored, while it waits
+
+  constructor(request: PollRequest, deadline: number, cancellation: Cancellation, answer: (result: ReadResult | Promise<never>) => void) {
+    this.request = request;
+    this.cursor = request.cursor;
+    this.deadline = deadline;
+    this.cancellation = cancellation;
+    this.answer = answer;
+  }
 }
 
 export interface ReadersRuntime {
@@ -30,7 +53,7 @@ export class Readers {
   readonly pubSub = new PubSub<Connection>();
   readonly #runtime: ReadersRuntime;
   readonly #source: ReadSource;
-  readonly #waiters = new LongPoll<PollWaiter>();
+  readonly #waiters = new LongPoll<Poll>();
   #closing = false;
 
   constructor(runtime: ReadersRuntime) {
@@ -51,16 +74,39 @@ export class Readers {
     return earliestCursor(this.#source.log);
   }
 
-  /** The next messages of the topics after a cursor; waits up to `blockMs` for the first one, or until cancelled. */
-  async poll(topics: ReadonlySet<string>, cursor: Cursor, count: number, blockMs: number, cancellation: Cancellation): Promise<ReadResult> {
-    const [source, { clock }] = [this.#source, this.#runtime];
-    const deadline = clock.now() + blockMs;
-    for (let from = cursor; ; ) {
-      const result = await this.#reading(readTopics(source, topics, from, this.#limits(count)));
-      if (result.slices.length > 0 || clock.now() >= deadline || cancellation.cancelled || this.#closing) return result;
-      if (result.cursor.position >= source.log.position) await this.#wait([...storedTopics(source.names, topics)], deadline, cancellation);
-      from = result.cursor;
+  /** The next messages of the topics after a cursor; waits for the first one, until its time is up or it is cancelled. */
+  poll(request: PollRequest, cancellation: Cancellation): Promise<ReadResult> {
+    return new Promise((answer) => void this.#read(new Poll(request, this.#runtime.clock.now() + request.blockMs, cancellation, answer)));
+  }
+
+  /** Answers a POLL, or makes it wait. Whoever waits for long is an entry here and no function that is halfway through: thousands of them should weigh little. */
+  async #read(poll: Poll): Promise<void> {
+    const { request, deadline, cancellation } = poll;
+    try {
+      for (;;) {
+        const result = await readTopics(this.#source, new Set(request.topics), poll.cursor, this.#limits(request.count));
+        if (result.slices.length > 0 || this.#runtime.clock.now() >= deadline || cancellation.cancelled || this.#closing) return poll.answer(result);
+        poll.cursor = result.cursor;
+        if (result.cursor.position >= this.#source.log.position) return this.#wait(poll);
+      }
+    } catch (error) {
+      this.#runtime.storeFailed(error);
+      poll.answer(Promise.reject(error));
     }
+  }
+
+  #wait(poll: Poll): void {
+    const { topics } = poll.request;
+    const { names } = this.#source;
+    poll.topics = names.isPlain ? topics : storedTopics(names, new Set(topics));
+    poll.cancellation.onCancel = () => this.#wake(poll);
+    this.#waiters.add(poll);
+  }
+
+  #wake(poll: Poll): void {
+    this.#waiters.remove(poll);
+    poll.cancellation.onCancel = undefined;
+    void this.#read(poll);
   }
 
   range(query: RangeQuery, count: number): Promise<Message[]> {
@@ -69,24 +115,24 @@ export class Readers {
 
   /** Batches are on disk: who waits for one of their topics reads on; who subscribed gets the messages pushed. */
   committed(batches: readonly StoredBatch[]): void {
-    for (const waiter of this.#waiters.woken(new Set(batches.map((batch) => batch.topic)))) waiter.wake();
+    for (const waiter of this.#waiters.woken(new Set(batches.map((batch) => batch.topic)))) this.#wake(waiter);
     if (!this.pubSub.isEmpty) for (const batch of batches) this.#push(batch);
   }
 
   /** Topics were renamed or deleted: whoever waits may have to wait for others. */
   namesChanged(): void {
-    for (const waiter of [...this.#waiters.all()]) waiter.wake();
+    for (const waiter of [...this.#waiters.all()]) this.#wake(waiter);
   }
 
   /** Answers those whose time is up. */
   expire(now: number): void {
-    for (const waiter of this.#waiters.expire(now)) waiter.wake();
+    for (const waiter of this.#waiters.expire(now)) this.#wake(waiter);
   }
 
   /** Answers everybody who waits; nobody waits any more. */
   close(): void {
     this.#closing = true;
-    for (const waiter of [...this.#waiters.all()]) waiter.wake();
+    for (const waiter of [...this.#waiters.all()]) this.#wake(waiter);
   }
 
   #limits(count: number): ReadLimits {
@@ -119,18 +165,5 @@ export class Readers {
       this.#runtime.storeFailed(error);
       throw error;
     }
-  }
-
-  #wait(topics: readonly string[], deadline: number, cancellation: Cancellation): Promise<void> {
-    return new Promise((resolve) => {
-      const wake = (): void => {
-        this.#waiters.remove(waiter);
-        cancellation.onCancel = undefined;
-        resolve();
-      };
-      const waiter: PollWaiter = { topics, deadline, wake };
-      this.#waiters.add(waiter);
-      cancellation.onCancel = wake;
-    });
   }
 }

@@ -177,7 +177,7 @@ export class Session implements ChannelHandler, Connection {
     try {
       const command = this.#lookup(name, args);
       const reply = command.subject === undefined ? command.run(args, this) : this.broker.runAtHome(command, args, this);
-      if (reply instanceof Promise) void this.#finish(reply);
+      if (reply instanceof Promise) this.#await(reply);
       else if (reply !== undefined) this.send(reply);
     } catch (error) {
       if (!(error instanceof RumormillError)) throw error;
@@ -200,15 +200,15 @@ export class Session implements ChannelHandler, Connection {
     return command;
   }
 
-  async #finish(reply: Promise<Value | undefined>): Promise<void> {
+  #await(reply: Promise<Value | undefined>): void {
     this.#busy = true;
-    let value: Value | undefined;
-    try {
-      value = await reply;
-    } catch (error) {
+    void reply.then((value) => this.#finish(value), (error: unknown) => {
       if (!(error instanceof RumormillError)) throw error;
-      value = error;
-    }
+      this.#finish(error);
+    });
+  }
+
+  #finish(value: Value | undefined): void {
     this.#busy = false;
     if (this.#ended) return;
     if (value !== undefined) this.send(value);

@@ -3,6 +3,7 @@ import type { Cursor } from '../core/cursor.ts';
 import { decodeCursor, encodeCursor } from '../core/cursor.ts';
 import { RumormillError } from '../core/error.ts';
 import { LAMPORT_MAX } from '../core/lamport.ts';
+import type { ReadResult } from '../core/reader.ts';
 import type { Broker } from '../host.ts';
 import type { Args } from '../wire/command-parser.ts';
 import { encodeMessage, encodeSlice } from '../wire/message.ts';
@@ -15,7 +16,7 @@ const POLL_OPTIONS = new Set(['CURSOR', 'COUNT', 'BLOCK', 'FORMAT']);
  * The options come behind the topics, so the topics end at the first word that is an option. A topic that bears an option's name
  * can be read where it stands first.
  */
-async function poll(args: Args, { broker, cancellation }: Connection): Promise<Value> {
+function poll(args: Args, { broker, cancellation }: Connection): Promise<Value> {
   const { pollCountDefault, pollCountMax, pollTopicsMax, blockMsMax, topicBytesMax } = broker.config.limits;
   const topics = new Set<string>();
   let at = 1;
@@ -34,8 +35,16 @@ async function poll(args: Args, { broker, cancellation }: Connection): Promise<V
     else if (name === 'FORMAT') inBatches = parseFormat(options.text()) === 'batches';
     else options.unknown();
   }
-  const result = await broker.readers.poll(topics, cursor ?? broker.readers.latestCursor(), count, blockMs, cancellation);
-  return [encodeCursor(result.cursor), inBatches ? result.slices.map(encodeSlice) : result.messages.map(encodeMessage)];
+  args.release();
+  return broker.readers.poll({ topics: [...topics], cursor: cursor ?? broker.readers.latestCursor(), count, blockMs }, cancellation).then(inBatches ? encodeBatches : encodeMessages);
+}
+
+function encodeBatches({ cursor, slices }: ReadResult): Value {
+  return [encodeCursor(cursor), slices.map(encodeSlice)];
+}
+
+function encodeMessages({ cursor, messages }: ReadResult): Value {
+  return [encodeCursor(cursor), messages.map(encodeMessage)];
 }
 
 function parseFormat(text: string): 'messages' | 'batches' {

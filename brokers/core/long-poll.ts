@@ -14,7 +14,7 @@ import { Heap } from './heap.ts';
 
 /** Somebody who waits. `deadline` is on the monotonic clock, ms. */
 export interface Waiter {
-  readonly topics: readonly string[];
+  readonly topics: Iterable<string>;
   readonly deadline: number;
 }
 

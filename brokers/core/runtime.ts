@@ -28,7 +28,7 @@ export type Random = () => number;
 
 /** A stream of bytes to one other process. */
 export interface Channel {
-  /** Where it leads, for log lines. */
+  /** Where it leads, for log lines; `unknown` once it is closed. */
   readonly remote: string;
   /** Bytes taken by `write` that the other side's system has not taken over yet. */
   readonly bufferedBytes: number;

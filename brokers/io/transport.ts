@@ -54,18 +54,47 @@ class TcpListener implements Listener {
   }
 }
 
+const CHANNEL = Symbol('channel');
+
+/** The socket of a channel. Its listeners are the same functions for all: with thousands of idle connections, some for each would weigh more than all else that is ours. */
+interface ChannelSocket extends Socket {
+  [CHANNEL]: SocketChannel;
+}
+
 class SocketChannel implements Channel {
-  readonly remote: string;
   readonly #socket: Socket;
   #handler: ChannelHandler | undefined;
   #corked = false;
   #reason: string | undefined;
 
   constructor(socket: Socket) {
-    this.#socket = socket;
-    this.remote = `${socket.remoteAddress ?? 'unknown'}:${socket.remotePort ?? 0}`;
-    socket.on('error', (error) => (this.#reason = messageOf(error))); // 'close' follows
-    socket.on('close', () => this.#handler?.closed(this.#reason));
+    this.#socket = Object.assign(socket, { [CHANNEL]: this }) satisfies ChannelSocket;
+    socket.on('error', SocketChannel.#onError); // 'close' follows
+    socket.on('close', SocketChannel.#onClose);
+  }
+
+  static #onError(this: ChannelSocket, error: Error): void {
+    this[CHANNEL].#reason = messageOf(error);
+  }
+
+  static #onClose(this: ChannelSocket): void {
+    this[CHANNEL].#handler?.closed(this[CHANNEL].#reason);
+  }
+
+  static #onData(this: ChannelSocket, chunk: Buffer): void {
+    this[CHANNEL].#handler?.data(chunk);
+  }
+
+  static #onDrain(this: ChannelSocket): void {
+    this[CHANNEL].#handler?.drain();
+  }
+
+  static #onEnd(this: ChannelSocket): void {
+    this[CHANNEL].#handler?.ended();
+  }
+
+  get remote(): string {
+    return `${this.#socket.remoteAddress ?? 'unknown'}:${this.#socket.remotePort ?? 0}`;
   }
 
   get bufferedBytes(): number {
@@ -106,9 +135,9 @@ class SocketChannel implements Channel {
     const first = this.#handler === undefined;
     this.#handler = handler;
     if (!first) return;
-    this.#socket.on('data', (chunk) => this.#handler?.data(chunk));
-    this.#socket.on('drain', () => this.#handler?.drain());
-    this.#socket.on('end', () => this.#handler?.ended());
+    this.#socket.on('data', SocketChannel.#onData);
+    this.#socket.on('drain', SocketChannel.#onDrain);
+    this.#socket.on('end', SocketChannel.#onEnd);
   }
 }
 

@@ -42,6 +42,12 @@ export class Args {
     return args;
   }
 
+  /** The command has taken out what it needs: while it waits, nothing is kept of what it came in. */
+  release(): void {
+    this.buffer = EMPTY;
+    this.length = this.starts.length = this.ends.length = 0;
+  }
+
   /** Argument `index` as text; bytes that are not UTF-8 become U+FFFD. */
   text(index: number): string {
     return this.buffer.toString('utf8', this.starts[index], this.ends[index]);
@@ -170,6 +176,7 @@ export class CommandParser {
       }
     }
     this.#expected = 0;
+    this.#input.release();
   }
 
   #inline(): boolean {
