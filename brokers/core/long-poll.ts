@@ -68,11 +68,6 @@ export class LongPoll<W extends Waiter> {
     return expired;
   }
 
-  /** When `expire` next has something to do, or undefined where nobody waits. */
-  nextDeadline(): number | undefined {
-    return this.#top()?.deadline;
-  }
-
   /** Everybody, for a shutdown. */
   all(): Iterable<W> {
     return this.#waiting;

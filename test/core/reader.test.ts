@@ -327,7 +327,7 @@ t.test(`RANGE is what a plain sort gives (seed ${SEED})`, async (t) => {
       found += got.length;
     }
   }
-  t.ok(found > 20_000, `${found} messages`);
+  t.ok(found > 5000, `${found} messages`);
 });
 
 t.test('the latest cursor covers all, and is shared', async (t) => {
