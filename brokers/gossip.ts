@@ -95,6 +95,7 @@ export class Gossip {
       this.#greet(link);
       void this.pump(link);
       this.#tell(link, [...news].filter(([origin]) => this.#isAwaited(link, origin)), false);
+      link.flush(); // peers and publishers wait for it, and readers are still to be served here
     }
   }
 

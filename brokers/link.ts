@@ -87,6 +87,11 @@ export class Link implements ChannelHandler {
     for (const part of parts) this.#channel.write(part);
   }
 
+  /** Sends what is queued now. */
+  flush(): void {
+    this.#channel.flush();
+  }
+
   data(chunk: Buffer): void {
     this.#parser.push(chunk);
     this.work();

@@ -34,6 +34,8 @@ export interface Channel {
   readonly bufferedBytes: number;
   /** Queues bytes, which the caller leaves unchanged. What is written in one turn travels together. After close: ignored. */
   write(bytes: Uint8Array): void;
+  /** Sends what is queued now and not at the end of the turn, since whoever waits for it has nothing else to do. */
+  flush(): void;
   pause(): void;
   resume(): void;
   /** Sends what is queued, then closes. */

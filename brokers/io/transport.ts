@@ -1,7 +1,7 @@
 /**
  * Byte streams over `node:net`.
  *
- * What is written to a channel in one turn of the event loop is corked and leaves in one system call. Nagle's algorithm is off, since we
+ * What is written to a channel in one turn of the event loop is corked and leaves in one system call, unless `flush` sends it before. Nagle's algorithm is off, since we
  * gather ourselves. A channel stays open for writing after the other side has ended, so that `printf ... | nc` gets its answer.
  */
 import { connect, createServer, type Server, type Socket } from 'node:net';
@@ -106,12 +106,15 @@ class SocketChannel implements Channel {
     if (!this.#corked) {
       this.#corked = true;
       this.#socket.cork();
-      process.nextTick(() => {
-        this.#corked = false;
-        this.#socket.uncork();
-      });
+      process.nextTick(() => this.flush());
     }
     this.#socket.write(bytes);
+  }
+
+  flush(): void {
+    if (!this.#corked) return;
+    this.#corked = false;
+    this.#socket.uncork();
   }
 
   pause(): void {

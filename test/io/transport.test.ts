@@ -107,6 +107,21 @@ t.test('what is written in one turn travels together', async (t) => {
   t.strictSame(chunks, [500], 'in one piece');
 });
 
+t.test('flush sends what was written so far without waiting for the end of the turn', async (t) => {
+  const { dialled, accepted } = await connection(t);
+  const recorder = new Recorder();
+  accepted.attach(recorder);
+  for (const text of ['one ', 'turn; ']) dialled.write(Buffer.from(text));
+  t.equal(dialled.bufferedBytes, 10);
+  dialled.flush();
+  t.equal(dialled.bufferedBytes, 0, 'the system has it');
+  dialled.write(Buffer.from('the rest'));
+  t.equal(dialled.bufferedBytes, 8, 'which waits again');
+  await waitFor('all of it is there', () => recorder.text === 'one turn; the rest');
+  dialled.flush();
+  t.equal(dialled.bufferedBytes, 0, 'nothing to send');
+});
+
 t.test('a client that has sent its last byte still gets its answer', async (t) => {
   let answered = false;
   const socket = await plain(t, (channel) => {

@@ -179,7 +179,14 @@ class End implements Channel {
     this.#network.watch?.(this.party.host, this.other.party.host, bytes);
     this.bufferedBytes += bytes.length;
     this.#written.push(bytes);
-    if (this.#written.length === 1) this.#time.after(0, () => this.#flush());
+    if (this.#written.length === 1) this.#time.after(0, () => this.flush());
+  }
+
+  flush(): void {
+    if (this.#written.length === 0) return;
+    const bytes = this.#written.length === 1 ? this.#written[0]! : Buffer.concat(this.#written);
+    this.#written = [];
+    if (!this.#isClosed) this.#send({ kind: 'data', bytes, at: this.#arrival() });
   }
 
   pause(): void {
@@ -193,7 +200,7 @@ class End implements Channel {
 
   end(): void {
     if (this.#sentEnd || this.#isClosed) return;
-    this.#flush();
+    this.flush();
     this.#sentEnd = true;
     this.#send({ kind: 'end', at: this.#arrival() });
     this.resume();
@@ -247,12 +254,6 @@ class End implements Channel {
 
   #isCut(): boolean {
     return this.#network.isCut(this.party.host, this.other.party.host);
-  }
-
-  #flush(): void {
-    const bytes = this.#written.length === 1 ? this.#written[0]! : Buffer.concat(this.#written);
-    this.#written = [];
-    if (bytes.length > 0 && !this.#isClosed) this.#send({ kind: 'data', bytes, at: this.#arrival() });
   }
 
   #send(item: Item): void {

@@ -35,6 +35,10 @@ export class VirtualChannel implements Channel {
     if (this.isOpen) this.onTheWay.push(bytes);
   }
 
+  flush(): void {
+    // nothing is held back
+  }
+
   /** Hands the oldest bytes on the way to the other end. False where there are none. */
   deliver(): boolean {
     const bytes = this.onTheWay.shift();
