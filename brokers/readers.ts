@@ -84,13 +84,12 @@ export class Readers {
     const { request, deadline, cancellation } = poll;
     try {
       for (;;) {
-        const result = await readTopics(this.#source, new Set(request.topics), poll.cursor, this.#limits(request.count));
+        const result = await this.#reading(readTopics(this.#source, new Set(request.topics), poll.cursor, this.#limits(request.count)));
         if (result.slices.length > 0 || this.#runtime.clock.now() >= deadline || cancellation.cancelled || this.#closing) return poll.answer(result);
         poll.cursor = result.cursor;
         if (result.cursor.position >= this.#source.log.position) return this.#wait(poll);
       }
     } catch (error) {
-      this.#runtime.storeFailed(error);
       poll.answer(Promise.reject(error));
     }
   }
@@ -98,7 +97,7 @@ export class Readers {
   #wait(poll: Poll): void {
     const { topics } = poll.request;
     const { names } = this.#source;
-    poll.topics = names.isPlain ? topics : storedTopics(names, new Set(topics));
+    poll.topics = names.isPlain ? topics : storedTopics(names, new Set(topics)); // a Set for each would weigh as much as the rest of it
     poll.cancellation.onCancel = () => this.#wake(poll);
     this.#waiters.add(poll);
   }
