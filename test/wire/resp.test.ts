@@ -1,6 +1,6 @@
 import t from 'tap';
 import { RumormillError } from '../../brokers/core/error.ts';
-import { encodeCommand, encodeIntegers, encodeReply, Flat, OK, Push, Simple, type Value } from '../../brokers/wire/resp.ts';
+import { encodeCommand, encodeCommandParts, encodeIntegers, encodeReply, Flat, OK, Push, Simple, type Value } from '../../brokers/wire/resp.ts';
 import { SEED, SeededRandom } from '../support/random.ts';
 
 t.test('replies, in RESP2 and RESP3', async (t) => {
@@ -59,4 +59,14 @@ t.test('encodeIntegers', async (t) => {
   t.equal(encodeIntegers(5, 1).toString(), ':5\r\n');
   t.equal(encodeIntegers(5, 0).length, 0);
   t.equal(encodeIntegers(999_999_999_999_998, 2).toString(), ':999999999999998\r\n:999999999999999\r\n');
+});
+
+t.test('a command in parts is the same bytes; what is long is not copied', async (t) => {
+  for (const bytes of [0, 10, 4000, 5000, 100_000]) {
+    const args = ['RECORDS', 7, Buffer.alloc(bytes, 'x'), 'news', Buffer.alloc(bytes, 'y')] as const;
+    const parts = encodeCommandParts(args);
+    t.strictSame(Buffer.concat(parts), encodeCommand(args), `${bytes} bytes`);
+    if (bytes >= 4096) t.ok(parts.includes(args[2]) && parts.includes(args[4]), 'as they are');
+    else if (bytes < 1000) t.equal(parts.length, 1, 'one part');
+  }
 });
