@@ -5,19 +5,26 @@
  * it decides by the wording alone; test/io/queries.test.ts looks at what it decides.
  */
 
+const INDEX_BATCHES_MIN = 64; // fewer are not worth a transaction
 const COLUMNS = `b.position, o.name AS origin, b.seq, b.count, b.lamport, b.time, b.topic, b.deps, b.lengths, b.meta, b.body, b.repeats`;
 const FROM = `FROM batches b JOIN origins o ON o.id = b.origin`;
+
+/** The first batches of a topic, in an order; what it orders by stands among the columns, so that SQLite merges the two halves of the view and stops at the limit. */
+const ofTopic = (where: string, order: string, limit = '?'): string =>
+  `(SELECT position, lamport FROM topic_batches WHERE ${where} ORDER BY ${order} LIMIT ${limit}) t CROSS JOIN batches b ON b.position = t.position`;
 
 /**
  * Rows whose sizes add up to about the last parameter, at least one and at most as many as the parameter before. Bodies are read only for these rows, sizes for as many as that: a
  * page of the file each, so there should not be many more of them. The innermost query is there because a window function copies every column that stands beside it.
  */
-const page = (where: string, order: string): string => `
+const page = (rows: string, order: string): string => `
   SELECT ${COLUMNS} ${FROM} WHERE b.position IN (
     SELECT position FROM (
       SELECT position, sum(size) OVER (ORDER BY ${order} ROWS UNBOUNDED PRECEDING) - size AS before
-      FROM (SELECT position, lamport, length(body) + 200 AS size FROM batches WHERE ${where} ORDER BY ${order} LIMIT ?))
+      FROM (SELECT b.position, b.lamport, length(b.body) + 200 AS size FROM ${rows}))
     WHERE before < ?) ORDER BY ${order.replaceAll(/\b(position|lamport)\b/g, 'b.$1')}`;
+
+const pageOfTopic = (where: string, order: string): string => page(ofTopic(where, order), order);
 
 /** Counts in the batches of a topic after a position, up to another one; `messages` says how many of a batch. */
 function count(messages: string): string {
@@ -25,7 +32,7 @@ function count(messages: string): string {
     WITH settled AS MATERIALIZED (SELECT o.id AS origin, coalesce(v.value, 0) AS seq FROM origins o LEFT JOIN json_each(?5) v ON v.key = o.name)
     SELECT count(*) AS batches, max(position) AS through, sum(messages) AS messages FROM (
       SELECT b.position, CASE WHEN b.lengths = '[]' THEN 0 ELSE ${messages} END AS messages
-      FROM batches b CROSS JOIN settled s ON s.origin = b.origin WHERE b.topic = ?1 AND b.position > ?2 AND b.position <= ?3 ORDER BY b.position LIMIT ?4)`;
+      FROM ${ofTopic('topic = ?1 AND position > ?2 AND position <= ?3', 'position', '?4')} CROSS JOIN settled s ON s.origin = b.origin)`;
 }
 
 export const SQL = {
@@ -36,11 +43,12 @@ export const SQL = {
     FROM json_each(?1)`,
   addOrigin: 'INSERT INTO origins (id, name) VALUES (?, ?)',
   renew: 'UPDATE broker SET origin = ?',
+  index: `UPDATE broker SET indexed = n.position FROM (SELECT max(position) AS position FROM batches) n WHERE indexed + ${INDEX_BATCHES_MIN} <= n.position`, // the trigger does it
   saveClock: 'UPDATE broker SET lamport = ?, term = ?',
-  afterPosition: page('position > ?', 'position'),
-  afterPositionOfTopic: page('position > ? AND position <= ? AND topic = ?', 'position'),
-  rangeForward: page('topic = ? AND lamport BETWEEN ? AND ? AND lamport + count > ? AND (lamport, position) > (?, ?)', 'lamport, position'),
-  rangeReverse: page(
+  afterPosition: page('batches b WHERE b.position > ? ORDER BY b.position LIMIT ?', 'position'),
+  afterPositionOfTopic: pageOfTopic('position > ? AND position <= ? AND topic = ?', 'position'),
+  rangeForward: pageOfTopic('topic = ? AND lamport BETWEEN ? AND ? AND lamport + count > ? AND (lamport, position) > (?, ?)', 'lamport, position'),
+  rangeReverse: pageOfTopic(
     'topic = ? AND lamport BETWEEN ? AND ? AND lamport + count > ? AND (lamport, position) < (?, ?)', 'lamport DESC, position DESC'),
   withIds: `
     SELECT ${COLUMNS} ${FROM} WHERE b.position IN (
@@ -82,24 +90,24 @@ export const SQL = {
 } as const;
 
 /** How many of a batch's messages are dead: its first ones. Parameters: the Lamport timestamp of a deletion, the ids of origins that sort not before its own. */
-const DEAD = `max(0, min(count, ? - lamport + (origin NOT IN (SELECT value FROM json_each(?)))))`;
+const DEAD = `max(0, min(count, ? - b.lamport + (origin NOT IN (SELECT value FROM json_each(?)))))`;
 
 export const TOPIC_SQL = {
   topics: `
     WITH RECURSIVE names (topic) AS (
-      SELECT min(topic) FROM batches WHERE topic > ?
-      UNION ALL SELECT (SELECT min(topic) FROM batches WHERE topic > names.topic) FROM names WHERE topic IS NOT NULL LIMIT ?)
-    SELECT topic FROM names WHERE topic IS NOT NULL`,
+      SELECT min(topic) FROM topic_index WHERE topic > ?1
+      UNION ALL SELECT (SELECT min(topic) FROM topic_index WHERE topic > names.topic) FROM names WHERE topic IS NOT NULL LIMIT ?2)
+    SELECT topic FROM names WHERE topic IS NOT NULL UNION SELECT topic FROM unindexed_batches WHERE topic > ?1 ORDER BY topic LIMIT ?2`,
   countLive: `
     SELECT count(*) AS batches, max(position) AS through,
       coalesce(sum(CASE lengths WHEN '[]' THEN 0 ELSE
         count - dead - (CASE repeats WHEN '' THEN 0 ELSE (SELECT count(*) FROM json_each(repeats) r WHERE CAST(r.key AS INTEGER) >= dead) END) END), 0) AS messages,
       coalesce(sum(CASE dead WHEN 0 THEN size WHEN count THEN 0 ELSE
         coalesce((SELECT sum(l.value) FROM json_each(lengths) l WHERE l.key >= dead), 0) END), 0) AS bytes
-    FROM (SELECT position, count, lengths, repeats, length(body) AS size, ${DEAD} AS dead FROM batches WHERE topic = ? AND position > ? ORDER BY position LIMIT ?)`,
+    FROM (SELECT b.position, count, lengths, repeats, length(body) AS size, ${DEAD} AS dead FROM ${ofTopic('topic = ? AND position > ?', 'position')})`,
   deadAfter: `
-    SELECT position, lamport, lengths <> '[]' AND ${DEAD} = count AS dead, length(body) AS size FROM batches
-    WHERE topic = ? AND lamport BETWEEN ? AND ? AND (lamport, position) > (?, ?) ORDER BY lamport, position LIMIT ?`,
+    SELECT b.position, b.lamport, lengths <> '[]' AND ${DEAD} = count AS dead, length(body) AS size
+    FROM ${ofTopic('topic = ? AND lamport BETWEEN ? AND ? AND (lamport, position) > (?, ?)', 'lamport, position')} ORDER BY b.lamport, b.position`,
   cover: `UPDATE batches SET lengths = '[]', meta = '', repeats = '', body = zeroblob(0) WHERE position IN (SELECT value FROM json_each(?))`,
 } as const;
 

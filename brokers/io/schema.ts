@@ -2,7 +2,7 @@
  * The tables of broker.db, and how a file of an earlier version becomes one of this version.
  */
 
-export const SCHEMA_VERSION = 3;
+export const SCHEMA_VERSION = 4;
 export const APPLICATION_ID = 0x52554d52; // 'RUMR', in the file's header
 
 /** One row a message, without repeats. */
@@ -23,10 +23,31 @@ const ACKNOWLEDGEMENTS = `CREATE TABLE acknowledgements (
     state TEXT NOT NULL        -- JSON
   );`;
 
+/**
+ * The batches of each topic, in the order of positions and of Lamport timestamps. They are indexed many at a time, when the store sets `broker.indexed`, since an index to which
+ * every commit adds is a page more that every commit writes and syncs. The view has those that wait for it too.
+ */
+const TOPIC_INDEX = `CREATE TABLE topic_index (
+    topic TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    lamport INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (topic, position)
+  ) WITHOUT ROWID;
+  CREATE INDEX topic_index_by_lamport ON topic_index (topic, lamport, position, count);
+  CREATE TRIGGER index_topics AFTER UPDATE OF indexed ON broker BEGIN
+    INSERT INTO topic_index (topic, position, lamport, count)
+      SELECT topic, position, lamport, count FROM batches WHERE position > old.indexed AND position <= new.indexed;
+  END;
+  CREATE VIEW unindexed_batches AS SELECT topic, position, lamport, count FROM batches WHERE position > (SELECT indexed FROM broker);
+  CREATE VIEW topic_batches AS SELECT topic, position, lamport, count FROM topic_index UNION ALL SELECT topic, position, lamport, count FROM unindexed_batches;`;
+
 /** From the version before, to the next. */
 export const MIGRATIONS: readonly string[] = [
   `ALTER TABLE batches ADD COLUMN repeats TEXT NOT NULL DEFAULT ''; ${REPEATS_INDEX} DROP VIEW messages; ${VIEW}`, // 1 to 2
   `ALTER TABLE broker ADD COLUMN acknowledged INTEGER NOT NULL DEFAULT 0; ${ACKNOWLEDGEMENTS}`, // 2 to 3
+  `ALTER TABLE broker ADD COLUMN indexed INTEGER NOT NULL DEFAULT 0; DROP INDEX batches_by_topic; DROP INDEX batches_by_lamport; ${TOPIC_INDEX}
+   UPDATE broker SET indexed = (SELECT coalesce(max(position), 0) FROM batches);`, // 3 to 4
 ];
 
 export const SCHEMA = `
@@ -35,7 +56,8 @@ export const SCHEMA = `
     origin TEXT NOT NULL,      -- this store's name in the mesh
     lamport INTEGER NOT NULL,  -- the Lamport clock, saved at each beat where it moved
     term INTEGER NOT NULL,     -- of the newest election known
-    acknowledged INTEGER NOT NULL DEFAULT 0 -- position up to which the table acknowledgements holds
+    acknowledged INTEGER NOT NULL DEFAULT 0, -- position up to which the table acknowledgements holds
+    indexed INTEGER NOT NULL DEFAULT 0 -- position up to which the table topic_index holds
   );
   CREATE TABLE origins (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
   CREATE TABLE batches (
@@ -53,10 +75,9 @@ export const SCHEMA = `
     body BLOB NOT NULL,                         -- the payloads one after another
     UNIQUE (origin, seq)
   );
-  CREATE INDEX batches_by_topic ON batches (topic);
-  CREATE INDEX batches_by_lamport ON batches (topic, lamport, count);
   CREATE INDEX batches_with_ids ON batches (time) WHERE meta LIKE '%"ids":%';
   ${REPEATS_INDEX}
+  ${TOPIC_INDEX}
   ${VIEW}
   ${ACKNOWLEDGEMENTS}
   PRAGMA application_id = ${APPLICATION_ID};

@@ -27,7 +27,7 @@ const SCRATCH_BYTES = 1024 * 1024;
 const CHECKPOINT = 'PRAGMA wal_checkpoint(PASSIVE)';
 const CHECKPOINT_BYTES = 1024 * 1024; // a quarter of what SQLite itself lets come together: a commit meanwhile waits less for the disk
 const CHECKPOINT_PAGES_MAX = 16_000; // in the WAL; then a commit waits until they are moved
-const COMMIT_BYTES = 20 * 1024; // about what a commit takes in the WAL beside its parameters: a page of the table and one of each index
+const COMMIT_BYTES = 2 * 4096; // about what a commit takes in the WAL beside its parameters: a page of the table and one of its index
 const COVER_BYTES_MAX = 8 * 1024 * 1024; // of bodies, in one transaction: publishers wait for it
 
 /**
@@ -106,9 +106,9 @@ class SqliteStore implements Store {
   #head: number;
   #rowBytes = 0; // of a row, in the last page
   readonly #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES); // for the bodies of a transaction, which the package copies at once
-  #walBytes = 0; // about what was written since the last checkpoint began
-  #checkpoint: Promise<void> | undefined;
-  #checkpointError: unknown;
+  #walBytes = CHECKPOINT_BYTES; // about what was written since the last upkeep began; the first write is followed by one, for what an earlier process left
+  #upkeep: Promise<void> | undefined;
+  #upkeepError: unknown;
 
   static async load(handles: Handles): Promise<SqliteStore> {
     const { writer } = handles;
@@ -267,7 +267,7 @@ class SqliteStore implements Store {
   }
 
   async close(): Promise<void> {
-    await this.#checkpoint;
+    await this.#upkeep;
     const { lock, writer, checkpointer, reader } = this.#handles;
     for (const handle of [reader, checkpointer, writer, lock]) await handle.close();
   }
@@ -282,28 +282,29 @@ class SqliteStore implements Store {
 
   async #write(sql: string, ...params: Param[]): Promise<void> {
     try {
-      if (this.#checkpointError !== undefined) throw this.#checkpointError;
+      if (this.#upkeepError !== undefined) throw this.#upkeepError;
       await this.#handles.writer.run(sql, ...params);
     } catch (cause) {
       throw storeError(cause, 'broker.db');
     }
     for (const param of params) this.#walBytes += typeof param === 'number' ? 0 : param.length;
     this.#walBytes += COMMIT_BYTES;
-    if (this.#walBytes < CHECKPOINT_BYTES || this.#checkpoint !== undefined) return;
+    if (this.#walBytes < CHECKPOINT_BYTES || this.#upkeep !== undefined) return;
     this.#walBytes = 0;
-    this.#checkpoint = this.#moveWal().finally(() => (this.#checkpoint = undefined));
+    this.#upkeep = this.#keepUp().finally(() => (this.#upkeep = undefined));
   }
 
   /**
    * Moves what is in the WAL into the tables while commits go on, and what they bring meanwhile between two of them: only when everything is moved does the WAL begin
-   * anew. On a full disk this is put off, and the WAL grows until a commit finds no room either. Any other error fails the next write.
+   * anew. Then indexes what came. On a full disk this is put off, and the WAL grows until a commit finds no room either. Any other error fails the next write.
    */
-  async #moveWal(): Promise<void> {
+  async #keepUp(): Promise<void> {
     try {
       await this.#handles.checkpointer.exec(CHECKPOINT);
       await this.#handles.writer.exec(CHECKPOINT);
+      await this.#handles.writer.run(SQL.index);
     } catch (error) {
-      if (sqliteCode(error) !== 'SQLITE_FULL') this.#checkpointError = error;
+      if (sqliteCode(error) !== 'SQLITE_FULL') this.#upkeepError = error;
     }
   }
 

@@ -323,6 +323,24 @@ t.test('acknowledgements are kept by subscription, with the position up to which
   t.strictSame(await (await open(t, folder)).loadAcks(), { states: [['a', '{"x":2}']], position: 9 });
 });
 
+/** Makes a file of the fourth version one of the third. */
+const TO_VERSION_3 = `DROP VIEW topic_batches; DROP VIEW unindexed_batches; DROP TRIGGER index_topics; DROP TABLE topic_index; ALTER TABLE broker DROP COLUMN indexed;
+  CREATE INDEX batches_by_topic ON batches (topic); CREATE INDEX batches_by_lamport ON batches (topic, lamport, count); PRAGMA user_version = 3;`;
+
+t.test('a file of the third version is taken over, with all that was written', async (t) => {
+  const folder = temporaryFolder(t);
+  const store = await open(t, folder);
+  await store.append(SPECIMENS);
+  await store.close();
+  const file = join(folder, 'broker.db');
+  await execute(file, TO_VERSION_3);
+  const again = await open(t, folder);
+  t.strictSame(positions(await again.readAfter(0, ['news'], ALL)), [1, 2, 4, 5]);
+  t.strictSame(positions(await again.readRange({ topic: 'sport', from: 0, to: 100, reverse: false }, undefined, ALL)), [3]);
+  t.strictSame(await read(file, 'SELECT count(*) AS n, (SELECT indexed FROM broker) AS indexed FROM topic_index'), [{ n: 5, indexed: 5 }]);
+  t.strictSame(await read(file, 'PRAGMA user_version'), [{ user_version: 4 }]);
+});
+
 t.test('a file of the second version is taken over', async (t) => {
   const folder = temporaryFolder(t);
   const store = await open(t, folder);
@@ -330,12 +348,12 @@ t.test('a file of the second version is taken over', async (t) => {
   await store.saveClock(77, 3);
   await store.close();
   const file = join(folder, 'broker.db');
-  await execute(file, 'DROP TABLE acknowledgements; ALTER TABLE broker DROP COLUMN acknowledged; PRAGMA user_version = 2');
+  await execute(file, `${TO_VERSION_3} DROP TABLE acknowledgements; ALTER TABLE broker DROP COLUMN acknowledged; PRAGMA user_version = 2`);
   const again = await open(t, folder);
   t.match(again.state, { lamport: 77, term: 3, position: 5 });
   await again.saveAcks({ states: [['a', '{}']], position: 5 }, []);
   t.strictSame(await again.loadAcks(), { states: [['a', '{}']], position: 5 });
-  t.strictSame(await read(file, 'PRAGMA user_version'), [{ user_version: 3 }]);
+  t.strictSame(await read(file, 'PRAGMA user_version'), [{ user_version: 4 }]);
 });
 
 t.test('a file of the first version is taken over', async (t) => {
@@ -344,13 +362,13 @@ t.test('a file of the first version is taken over', async (t) => {
   await store.append(SPECIMENS);
   await store.close();
   const file = join(folder, 'broker.db');
-  await execute(file, 'DROP VIEW messages; DROP INDEX batches_with_repeats; ALTER TABLE batches DROP COLUMN repeats;'
+  await execute(file, `${TO_VERSION_3} DROP VIEW messages; DROP INDEX batches_with_repeats; ALTER TABLE batches DROP COLUMN repeats;`
     + ' DROP TABLE acknowledgements; ALTER TABLE broker DROP COLUMN acknowledged;'
     + ' CREATE VIEW messages AS SELECT 1; PRAGMA user_version = 1');
   const again = await open(t, folder);
   t.strictSame((await again.readAfter(0, undefined, ALL)).batches.map(({ repeats }) => repeats), ['', '', '', '', '']);
   t.equal((await read(file, 'SELECT payload FROM messages')).length, 9);
-  t.strictSame(await read(file, 'PRAGMA user_version'), [{ user_version: 3 }]);
+  t.strictSame(await read(file, 'PRAGMA user_version'), [{ user_version: 4 }]);
 });
 
 t.test('an append that cannot be stores nothing of itself, and the store goes on', async (t) => {
@@ -402,6 +420,43 @@ t.test('checkpoints run beside the appends, and the WAL begins anew however much
   t.notOk(readdirSync(folder).includes('broker.db-wal'), 'all of it is moved at the end');
   const again = await open(t, folder);
   t.equal(again.state.vector.get(A), count);
+});
+
+t.test(`the batches of a topic are found, whether they are indexed yet or not (SEED=${SEED})`, async (t) => {
+  const random = new SeededRandom();
+  const folder = temporaryFolder(t);
+  const topics = ['a', 'b', 'c', 'rare'];
+  const rows = Array.from({ length: 240 }, () => [random.pick([A, B]), random.pick(topics.slice(0, 3)), 'x', 'y'] as const);
+  const all = batches([...rows, [A, 'rare', 'x']]).map((batch) => ({ ...batch, lamport: random.integer(1, 300) }));
+  for (const [from, to] of [[0, 30], [30, 200], [200, 241]] as const) { // first the names of the origins, at last too few to be indexed
+    const store = await open(t, folder);
+    await store.append(all.slice(from, to));
+    await store.close();
+  }
+  t.strictSame(await read(join(folder, 'broker.db'), 'SELECT indexed, (SELECT count(*) FROM topic_index) AS n FROM broker'), [{ indexed: 200, n: 200 }]);
+  const store = await open(t, folder);
+  t.strictSame(await store.readTopics('', 10), topics);
+  t.strictSame(await store.readTopics('b', 10), ['c', 'rare']);
+  t.strictSame(await store.readTopics('', 3), ['a', 'b', 'c']);
+  for (const topic of topics) {
+    const mine = all.filter((batch) => batch.topic === topic);
+    for (let round = 0; round < 50; round += 1) {
+      const after = random.integer(0, 241);
+      const seen: number[] = [];
+      for (let position = after; position < 241; ) {
+        const page = await store.readAfter(position, [topic], random.integer(1, 5000));
+        seen.push(...positions(page));
+        position = page.through;
+      }
+      t.strictSame(seen, positions(mine).filter((position) => position > after), `${topic} after ${after}`);
+      const from = random.integer(0, 300);
+      const query = { topic, from, to: random.integer(from, 300), reverse: random.integer(0, 1) === 1 };
+      const sorted = mine.filter(({ lamport, count }) => lamport <= query.to && lamport + count > from).sort((x, y) => x.lamport - y.lamport || x.position - y.position);
+      const ranged: StoredBatch[] = [];
+      for (let next; (next = await store.readRange(query, ranged.at(-1), random.integer(1, 5000))).length > 0; ) ranged.push(...next);
+      t.strictSame(positions(ranged), positions(query.reverse ? sorted.reverse() : sorted), JSON.stringify(query));
+    }
+  }
 });
 
 t.test('the view `messages` shows one row a message to any SQLite tool, while the broker runs too', async (t) => {
@@ -462,7 +517,7 @@ t.test(`what lives of a topic is counted, and what is dead is covered, some batc
   };
   const stamps = [undefined, { lamport: 1, origin: A }, ...Array.from({ length: 30 }, () => ({ lamport: random.integer(1, 400), origin: random.pick([A, B, origin('10.0.0.1:3000', 9)]) }))];
   for (const dead of stamps) t.strictSame(await counted(store, 'x', dead), await counted(memory, 'x', dead), JSON.stringify(dead));
-  for (const dead of stamps.slice(1, 6) as Stamp[]) {
+  for (const dead of (stamps.slice(1) as Stamp[]).filter(({ lamport }) => lamport < 200).slice(0, 5)) { // some live on
     const before = await counted(store, 'x', dead);
     for (const each of [store, memory]) {
       let after: LamportPlace | undefined = { lamport: 0, position: 0 };
@@ -497,9 +552,9 @@ t.test('a file that cannot be used is refused and left as it is, byte for byte',
   const mine = join(made, 'broker.db');
   const foreign = join(temporaryFolder(t), 'foreign.db');
   await execute(foreign, "CREATE TABLE recipes (name TEXT); INSERT INTO recipes VALUES ('soup')");
-  await execute(mine, 'PRAGMA user_version = 4');
+  await execute(mine, 'PRAGMA user_version = 5');
   const cases: [name: string, bytes: Buffer, message: RegExp][] = [
-    ['newer version', readFileSync(mine), /broker\.db has version 4, this broker reads up to 3; use a newer broker$/],
+    ['newer version', readFileSync(mine), /broker\.db has version 5, this broker reads up to 4; use a newer broker$/],
     ['no database', Buffer.alloc(8192, 'Dear diary. '), /broker\.db is not an SQLite database$/],
     ['a few bytes', Buffer.from('xy'), /broker\.db is not an SQLite database$/],
     ['of another program', readFileSync(foreign), /broker\.db is an SQLite file of another program$/],
