@@ -43,7 +43,7 @@ export const SQL = {
     FROM json_each(?1)`,
   addOrigin: 'INSERT INTO origins (id, name) VALUES (?, ?)',
   renew: 'UPDATE broker SET origin = ?',
-  index: `UPDATE broker SET indexed = n.position FROM (SELECT max(position) AS position FROM batches) n WHERE indexed + ${INDEX_BATCHES_MIN} <= n.position`, // the trigger does it
+  index: `UPDATE broker SET indexed = n.position FROM (SELECT max(position) AS position FROM batches) n WHERE indexed + ${INDEX_BATCHES_MIN} <= n.position`, // which a trigger follows
   saveClock: 'UPDATE broker SET lamport = ?, term = ?',
   afterPosition: page('batches b WHERE b.position > ? ORDER BY b.position LIMIT ?', 'position'),
   afterPositionOfTopic: pageOfTopic('position > ? AND position <= ? AND topic = ?', 'position'),

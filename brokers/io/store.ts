@@ -4,7 +4,8 @@
  * One row a batch (see schema.ts). `UNIQUE (origin, seq)` dedupes, `position` is the local arrival order. The view `messages` shows one row a message, so that
  * anybody with an SQLite tool can read the file. WAL with `synchronous=FULL`: when `append` resolves, the batches are on disk.
  * A transaction is one INSERT statement, however many batches it writes: one JSON parameter that holds the columns, one BLOB that
- * holds the bodies. Writing, reading and checkpoints go through a handle each, so that neither a long read nor a checkpoint holds up a commit.
+ * holds the bodies. Writing, reading and checkpoints go through a handle each, so that neither a long read nor a checkpoint holds up a commit. The topics of batches
+ * are indexed later, many batches at a time.
  *
  * A second broker on the folder is kept out by an exclusive SQLite lock on an empty file beside the store, which the system releases however the process ends.
  */
@@ -291,14 +292,14 @@ class SqliteStore implements Store {
     this.#walBytes += COMMIT_BYTES;
     if (this.#walBytes < CHECKPOINT_BYTES || this.#upkeep !== undefined) return;
     this.#walBytes = 0;
-    this.#upkeep = this.#keepUp().finally(() => (this.#upkeep = undefined));
+    this.#upkeep = this.#moveAndIndex().finally(() => (this.#upkeep = undefined));
   }
 
   /**
    * Moves what is in the WAL into the tables while commits go on, and what they bring meanwhile between two of them: only when everything is moved does the WAL begin
    * anew. Then indexes what came. On a full disk this is put off, and the WAL grows until a commit finds no room either. Any other error fails the next write.
    */
-  async #keepUp(): Promise<void> {
+  async #moveAndIndex(): Promise<void> {
     try {
       await this.#handles.checkpointer.exec(CHECKPOINT);
       await this.#handles.writer.exec(CHECKPOINT);

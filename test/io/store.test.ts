@@ -323,50 +323,47 @@ t.test('acknowledgements are kept by subscription, with the position up to which
   t.strictSame(await (await open(t, folder)).loadAcks(), { states: [['a', '{"x":2}']], position: 9 });
 });
 
-/** Makes a file of the fourth version one of the third. */
-const TO_VERSION_3 = `DROP VIEW topic_batches; DROP VIEW unindexed_batches; DROP TRIGGER index_topics; DROP TABLE topic_index; ALTER TABLE broker DROP COLUMN indexed;
-  CREATE INDEX batches_by_topic ON batches (topic); CREATE INDEX batches_by_lamport ON batches (topic, lamport, count); PRAGMA user_version = 3;`;
-
-t.test('a file of the third version is taken over, with all that was written', async (t) => {
-  const folder = temporaryFolder(t);
-  const store = await open(t, folder);
-  await store.append(SPECIMENS);
-  await store.close();
-  const file = join(folder, 'broker.db');
-  await execute(file, TO_VERSION_3);
-  const again = await open(t, folder);
-  t.strictSame(positions(await again.readAfter(0, ['news'], ALL)), [1, 2, 4, 5]);
-  t.strictSame(positions(await again.readRange({ topic: 'sport', from: 0, to: 100, reverse: false }, undefined, ALL)), [3]);
-  t.strictSame(await read(file, 'SELECT count(*) AS n, (SELECT indexed FROM broker) AS indexed FROM topic_index'), [{ n: 5, indexed: 5 }]);
-  t.strictSame(await read(file, 'PRAGMA user_version'), [{ user_version: 4 }]);
-});
-
-t.test('a file of the second version is taken over', async (t) => {
+/** A folder with a store of the fourth version, which these statements turn into one of an earlier version. */
+async function earlierFolder(t: Test, sql: string): Promise<string> {
   const folder = temporaryFolder(t);
   const store = await open(t, folder);
   await store.append(SPECIMENS);
   await store.saveClock(77, 3);
   await store.close();
+  await execute(join(folder, 'broker.db'), sql);
+  return folder;
+}
+
+const TO_VERSION_3 = `DROP VIEW topic_batches; DROP VIEW unindexed_batches; DROP TRIGGER index_topics; DROP TABLE topic_index; ALTER TABLE broker DROP COLUMN indexed;
+  CREATE INDEX batches_by_topic ON batches (topic); CREATE INDEX batches_by_lamport ON batches (topic, lamport, count); PRAGMA user_version = 3;`;
+const TO_VERSION_2 = `${TO_VERSION_3} DROP TABLE acknowledgements; ALTER TABLE broker DROP COLUMN acknowledged; PRAGMA user_version = 2;`;
+const TO_VERSION_1 = `${TO_VERSION_2} DROP VIEW messages; DROP INDEX batches_with_repeats; ALTER TABLE batches DROP COLUMN repeats;
+  CREATE VIEW messages AS SELECT 1; PRAGMA user_version = 1;`;
+
+t.test('a file of the third version is taken over, with all that was written', async (t) => {
+  const folder = await earlierFolder(t, TO_VERSION_3);
+  const store = await open(t, folder);
+  t.strictSame(positions(await store.readAfter(0, ['news'], ALL)), [1, 2, 4, 5]);
+  t.strictSame(positions(await store.readRange({ topic: 'sport', from: 0, to: 100, reverse: false }, undefined, ALL)), [3]);
   const file = join(folder, 'broker.db');
-  await execute(file, `${TO_VERSION_3} DROP TABLE acknowledgements; ALTER TABLE broker DROP COLUMN acknowledged; PRAGMA user_version = 2`);
-  const again = await open(t, folder);
-  t.match(again.state, { lamport: 77, term: 3, position: 5 });
-  await again.saveAcks({ states: [['a', '{}']], position: 5 }, []);
-  t.strictSame(await again.loadAcks(), { states: [['a', '{}']], position: 5 });
+  t.strictSame(await read(file, 'SELECT count(*) AS n, (SELECT indexed FROM broker) AS indexed FROM topic_index'), [{ n: 5, indexed: 5 }]);
   t.strictSame(await read(file, 'PRAGMA user_version'), [{ user_version: 4 }]);
 });
 
-t.test('a file of the first version is taken over', async (t) => {
-  const folder = temporaryFolder(t);
+t.test('a file of the second version is taken over', async (t) => {
+  const folder = await earlierFolder(t, TO_VERSION_2);
   const store = await open(t, folder);
-  await store.append(SPECIMENS);
-  await store.close();
+  t.match(store.state, { lamport: 77, term: 3, position: 5 });
+  await store.saveAcks({ states: [['a', '{}']], position: 5 }, []);
+  t.strictSame(await store.loadAcks(), { states: [['a', '{}']], position: 5 });
+  t.strictSame(await read(join(folder, 'broker.db'), 'PRAGMA user_version'), [{ user_version: 4 }]);
+});
+
+t.test('a file of the first version is taken over', async (t) => {
+  const folder = await earlierFolder(t, TO_VERSION_1);
+  const store = await open(t, folder);
+  t.strictSame((await store.readAfter(0, undefined, ALL)).batches.map(({ repeats }) => repeats), ['', '', '', '', '']);
   const file = join(folder, 'broker.db');
-  await execute(file, `${TO_VERSION_3} DROP VIEW messages; DROP INDEX batches_with_repeats; ALTER TABLE batches DROP COLUMN repeats;`
-    + ' DROP TABLE acknowledgements; ALTER TABLE broker DROP COLUMN acknowledged;'
-    + ' CREATE VIEW messages AS SELECT 1; PRAGMA user_version = 1');
-  const again = await open(t, folder);
-  t.strictSame((await again.readAfter(0, undefined, ALL)).batches.map(({ repeats }) => repeats), ['', '', '', '', '']);
   t.equal((await read(file, 'SELECT payload FROM messages')).length, 9);
   t.strictSame(await read(file, 'PRAGMA user_version'), [{ user_version: 4 }]);
 });
@@ -435,6 +432,8 @@ t.test(`the batches of a topic are found, whether they are indexed yet or not (S
   }
   t.strictSame(await read(join(folder, 'broker.db'), 'SELECT indexed, (SELECT count(*) FROM topic_index) AS n FROM broker'), [{ indexed: 200, n: 200 }]);
   const store = await open(t, folder);
+  const memory = new MemoryStore(A);
+  await memory.append(all);
   t.strictSame(await store.readTopics('', 10), topics);
   t.strictSame(await store.readTopics('b', 10), ['c', 'rare']);
   t.strictSame(await store.readTopics('', 3), ['a', 'b', 'c']);
@@ -455,8 +454,16 @@ t.test(`the batches of a topic are found, whether they are indexed yet or not (S
       const ranged: StoredBatch[] = [];
       for (let next; (next = await store.readRange(query, ranged.at(-1), random.integer(1, 5000))).length > 0; ) ranged.push(...next);
       t.strictSame(positions(ranged), positions(query.reverse ? sorted.reverse() : sorted), JSON.stringify(query));
+      const dead = { lamport: from, origin: A };
+      t.strictSame(await store.countLive(topic, dead, after, 1000), await memory.countLive(topic, dead, after, 1000), `${topic} alive after ${after}`);
+      const counted = { topic, keys: undefined, after, until: 241, settled: new Map(), batchesMax: 1000 };
+      t.strictSame(await store.count(counted), await memory.count(counted), `${topic} counted after ${after}`);
     }
+    const dead = { lamport: 150, origin: A };
+    for (const each of [store, memory]) await each.cover(topic, dead, { lamport: 0, position: 0 }, 1000);
   }
+  const { batches: stored } = await store.readAfter(0, undefined, ALL);
+  t.strictSame(stored.map((batch) => isCovered(batch)), memory.batches.map((batch) => isCovered(batch)), 'what is dead is found too');
 });
 
 t.test('the view `messages` shows one row a message to any SQLite tool, while the broker runs too', async (t) => {
