@@ -39,7 +39,8 @@ export const SQL = {
   append: `
     INSERT INTO batches (position, origin, seq, count, lamport, time, topic, deps, lengths, meta, repeats, body)
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10,
-      coalesce(substr(?2, 1 + (value ->> 11), value ->> 12), zeroblob(0)) -- no bytes at all are bound as NULL
+      -- one batch a transaction is the rule, and its bytes are not copied out of themselves; no bytes at all are bound as NULL
+      coalesce(iif(value ->> 12 = length(?2), ?2, substr(?2, 1 + (value ->> 11), value ->> 12)), zeroblob(0))
     FROM json_each(?1)`,
   addOrigin: 'INSERT INTO origins (id, name) VALUES (?, ?)',
   renew: 'UPDATE broker SET origin = ?',
