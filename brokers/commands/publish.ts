@@ -24,6 +24,8 @@ interface Options {
   lamport: number;
 }
 
+const LONG_BYTES = 16 * 1024;
+
 export interface BatcherTarget {
   /** Publishes the batch. Its replies come before those of everything after it. */
   publish(batch: SealedBatch): void;
@@ -79,17 +81,9 @@ export class PublishBatcher {
   seal(): void {
     const count = this.#starts.length;
     if (count === 0) return;
-    const body = this.#target.room(this.#bytes);
-    const lengths = new Array<number>(count);
-    let offset = 0;
-    for (let index = 0; index < count; index += 1) {
-      const [start, end] = [this.#starts[index]!, this.#ends[index]!];
-      this.#sources[index]!.copy(body, offset, start, end);
-      lengths[index] = end - start;
-      offset += end - start;
-    }
+    const lengths = this.#starts.map((start, index) => this.#ends[index]! - start);
     const draft: Draft = {
-      topic: this.#topic, count, time: this.#target.wallTime(), lengths: `[${lengths.join(',')}]`, meta: this.#meta(), body,
+      topic: this.#topic, count, time: this.#target.wallTime(), lengths: `[${lengths.join(',')}]`, meta: this.#meta(), body: this.#body(),
     };
     this.#sources = [];
     this.#starts = [];
@@ -97,6 +91,16 @@ export class PublishBatcher {
     this.#bytes = this.#metaBytes = 0;
     this.#keys = this.#headers = this.#ids = undefined;
     this.#target.publish({ draft, acks: this.#acks });
+  }
+
+  /** The payloads one after another. A long one alone stays where it lies, unless that would keep much else in memory. */
+  #body(): Buffer {
+    const [source, start, end] = [this.#sources[0]!, this.#starts[0]!, this.#ends[0]!];
+    if (this.#starts.length === 1 && this.#bytes >= LONG_BYTES && 2 * this.#bytes > source.buffer.byteLength) return source.subarray(start, end);
+    const body = this.#target.room(this.#bytes);
+    let offset = 0;
+    for (const [index, each] of this.#sources.entries()) offset += each.copy(body, offset, this.#starts[index]!, this.#ends[index]!);
+    return body;
   }
 
   #add(args: Args): void {

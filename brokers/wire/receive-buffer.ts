@@ -1,12 +1,13 @@
 /**
  * Received bytes, as one contiguous window over the chunks that a socket delivered.
  *
- * A chunk that holds whole commands is parsed where it lies. Only where an element spans chunks are they joined, once,
- * when all of the element is there; so a megabyte that comes in a hundred chunks is copied once and not a hundred times. A
+ * A chunk that holds whole commands is parsed where it lies. Only where an element spans chunks is it joined, once,
+ * when all of it is there; so a megabyte that comes in a hundred chunks is copied once and not a hundred times, and what comes behind it is read where it lies again. A
  * long command of many elements is joined again and again; then the room for it doubles, so that a byte is copied a few times.
  * Memory is spent for bytes that came, never for a length that was only announced.
  */
 const EMPTY: Buffer = Buffer.alloc(0);
+const AHEAD_BYTES = 4096; // joined beyond an element, since short ones may follow that belong to the same command
 const [CR, LF] = [13, 10];
 
 export class ReceiveBuffer {
@@ -17,7 +18,8 @@ export class ReceiveBuffer {
   /** The next byte to read. */
   at = 0;
   #chunks: Buffer[] = [];
-  #waiting = 0;
+  #taken = 0; // of the first chunk; they are the last bytes of the window
+  #waiting = 0; // bytes of chunks that are not in the window
   /** What `#join` made last: the window, and the room in which it can grow. */
   #joined = EMPTY;
   #room = EMPTY;
@@ -41,7 +43,7 @@ export class ReceiveBuffer {
   has(count: number): boolean {
     if (this.at + count <= this.bytes.length) return true;
     if (this.at + count > this.bytes.length + this.#waiting) return false;
-    this.#join();
+    this.#join(this.at + count - this.bytes.length);
     return true;
   }
 
@@ -50,40 +52,60 @@ export class ReceiveBuffer {
    * the window; it starts where `at` was, relative to `base`. -1 where its end has not come yet, -2 where it is longer than `bytesMax`.
    */
   line(bytesMax: number): number {
-    if (this.#waiting > 0) this.#join();
-    const limit = Math.min(this.bytes.length, this.at + bytesMax + 2);
-    for (let end = this.at; end < limit; end += 1) {
-      if (this.bytes[end] === LF) {
-        const stop = end > this.at && this.bytes[end - 1] === CR ? end - 1 : end;
-        this.at = end + 1;
-        return stop;
+    for (let searched = 0; ; ) {
+      const limit = Math.min(this.bytes.length, this.at + bytesMax + 2);
+      for (let end = this.at + searched; end < limit; end += 1) {
+        if (this.bytes[end] === LF) {
+          const stop = end > this.at && this.bytes[end - 1] === CR ? end - 1 : end;
+          this.at = end + 1;
+          return stop;
+        }
       }
+      searched = this.bytes.length - this.at;
+      if (searched > bytesMax + 1) return -2;
+      if (this.#waiting === 0) return -1;
+      this.#join(1);
     }
-    return this.bytes.length - this.at > bytesMax + 1 ? -2 : -1;
   }
 
   /** What has been read is not needed any more. */
   release(): void {
     this.base = this.at;
-    if (this.at < this.bytes.length) return;
-    this.bytes = this.#joined = this.#room = EMPTY; // an idle connection holds no memory
-    this.base = this.at = 0;
+    const ahead = this.bytes.length - this.at;
+    if (ahead > this.#taken) return;
+    this.base = this.at = this.#taken - ahead; // in the next chunk, which has all that is left of the window
+    this.bytes = this.#chunks.shift() ?? EMPTY; // an idle connection holds no memory
+    this.#waiting -= this.bytes.length - this.#taken;
+    this.#taken = 0;
+    this.#joined = this.#room = EMPTY;
   }
 
-  #join(): void {
+  /** Adds so many bytes to the window, and some more. */
+  #join(bytes: number): void {
     const again = this.base === 0 && this.bytes === this.#joined;
     let end = this.bytes.length - this.base;
-    if (!again || end + this.#waiting > this.#room.length) {
-      const room = Buffer.allocUnsafe((end + this.#waiting) * (again ? 2 : 1));
+    let missing = Math.min(this.#waiting, bytes + Math.max(AHEAD_BYTES, again ? end : 0));
+    if (!again || end + missing > this.#room.length) {
+      const room = Buffer.allocUnsafe((end + missing) * (again ? 2 : 1));
       this.bytes.copy(room, 0, this.base);
       this.#room = room;
       this.at -= this.base;
       this.base = 0;
     }
-    for (const chunk of this.#chunks) end += chunk.copy(this.#room, end);
+    this.#waiting -= missing;
+    let whole = 0; // chunks that are in the window to their end
+    while (missing > 0) {
+      const chunk = this.#chunks[whole]!;
+      const copied = chunk.copy(this.#room, end, this.#taken, this.#taken + missing);
+      end += copied;
+      missing -= copied;
+      this.#taken += copied;
+      if (this.#taken < chunk.length) continue;
+      whole += 1;
+      this.#taken = 0;
+    }
+    this.#chunks.splice(0, whole);
     this.bytes = this.#joined = this.#room.subarray(0, end);
-    this.#chunks = [];
-    this.#waiting = 0;
   }
 }
 

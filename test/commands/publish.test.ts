@@ -5,6 +5,7 @@ import { RumormillError } from '../../brokers/core/error.ts';
 import { BATCH_MESSAGES_MAX, messagesOf, parseMeta, validateBatch } from '../../brokers/core/record.ts';
 import { CommandParser } from '../../brokers/wire/command-parser.ts';
 import { encodeCommand } from '../../brokers/wire/resp.ts';
+import { countCopiedBytes } from '../support/copied.ts';
 import { origin } from '../support/record.ts';
 
 type Arg = string | number | Uint8Array;
@@ -42,10 +43,17 @@ class Bench {
 
   /** Commands that arrive together; the word PUBLISH is left out. */
   take(...commands: readonly (readonly Arg[])[]): string[] {
-    for (const args of commands) {
-      this.#parser.push(encodeCommand(['PUBLISH', ...args]));
-      this.#batcher.add(this.#parser.next()!);
-    }
+    for (const args of commands) this.receive(encodeCommand(['PUBLISH', ...args]));
+    return this.seal();
+  }
+
+  /** Bytes that arrive in one piece and begin with a whole PUBLISH. */
+  receive(...bytes: readonly Uint8Array[]): void {
+    this.#parser.push(Buffer.concat(bytes));
+    this.#batcher.add(this.#parser.next()!);
+  }
+
+  seal(): string[] {
     this.#batcher.seal();
     return this.done.splice(0);
   }
@@ -76,6 +84,19 @@ t.test('payloads are bytes, copied out of what was received', async (t) => {
   const { draft } = bench.batches[0]!;
   t.strictSame(Buffer.from(draft.body), Buffer.concat([bytes, bytes]));
   t.strictSame([draft.lengths, draft.meta, draft.count, draft.time], ['[5,0,5]', '', 3, 1234]);
+});
+
+t.test('a long payload alone is not copied, unless that would keep much else in memory', async (t) => {
+  const long = 'x'.repeat(20_000);
+  for (const [payloads, copied] of [[[long], 0], [[long, 'y'], 20_001], [['x'.repeat(10_000)], 10_000]] as const) {
+    const bench = new Bench();
+    for (const payload of payloads) bench.receive(encodeCommand(['PUBLISH', 'news', payload]));
+    t.equal(countCopiedBytes(() => bench.seal()), copied);
+    t.equal(String(bench.batches[0]!.draft.body), payloads.join(''));
+  }
+  const bench = new Bench();
+  bench.receive(encodeCommand(['PUBLISH', 'news', long]), encodeCommand(['PING', 'z'.repeat(30_000)]));
+  t.equal(countCopiedBytes(() => bench.seal()), 20_000, 'most of what it came with is something else');
 });
 
 t.test('keys, headers and ids stand in columns, only where there are any', async (t) => {

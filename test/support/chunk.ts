@@ -11,7 +11,7 @@ export function chunkings(bytes: Buffer, random = new SeededRandom()): [string, 
     ['whole', [bytes]],
     ['byte by byte', cut(bytes, () => 1)],
     ...Array.from({ length: RANDOM_CUTS }, (_, index): [string, Buffer[]] => {
-      const most = random.pick([2, 5, 30, 1000]);
+      const most = random.pick([2, 5, 30, 1000, 20_000]);
       return [`random cut ${index}`, cut(bytes, () => random.integer(1, most))];
     }),
   ];

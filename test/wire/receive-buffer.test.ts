@@ -58,7 +58,7 @@ t.test('lines', async (t) => {
 
 t.test(`random elements come out as they went in, however they were cut (seed ${SEED})`, async (t) => {
   const random = new SeededRandom();
-  const elements = Array.from({ length: 60 }, () => random.bytes(random.pick([0, 1, 3, 40, 700])));
+  const elements = Array.from({ length: 60 }, () => random.bytes(random.pick([0, 1, 3, 40, 700, 9000])));
   const stream = Buffer.concat(elements.flatMap((element) => [Buffer.from(`${element.length}\r\n`), element]));
   for (const [name, chunks] of chunkings(stream, random)) {
     const input = new ReceiveBuffer();
@@ -113,6 +113,35 @@ t.test('many elements over many chunks, none released, are copied a few times an
   });
   t.ok(copied < 6 * total, `${total} bytes, ${copied} copied`); // the test's own Buffer.concat is one time of it
 });
+
+for (const [size, most] of [[100, 0.1], [4000, 0.2], [65_536, 1.1], [150_000, 1.1]] as const) {
+  t.test(`elements of ${size} bytes, one behind another in chunks of 64 KiB, are copied ${most} times at most`, async (t) => {
+    const elements = Array.from({ length: Math.ceil(2_000_000 / size) }, (_, index) => Buffer.concat([Buffer.from(`${size}\r\n`), Buffer.alloc(size, index)]));
+    const stream = Buffer.concat(elements);
+    const copied = countCopiedBytes(() => {
+      const input = new ReceiveBuffer();
+      let read = 0;
+      let length = -1;
+      for (let offset = 0; offset < stream.length; offset += 65_536) {
+        input.push(stream.subarray(offset, offset + 65_536));
+        for (;;) {
+          if (length < 0) {
+            if (input.line(20) < 0) break;
+            length = size;
+          }
+          if (!input.has(length)) break;
+          if (input.bytes[input.at] !== (read & 255) || input.bytes[input.at + length - 1] !== (read & 255)) t.fail(`element ${read}`);
+          input.at += length;
+          read += 1;
+          length = -1;
+          input.release();
+        }
+      }
+      t.equal(read, elements.length);
+    });
+    t.ok(copied < most * stream.length, `${(copied / stream.length).toFixed(3)} times`);
+  });
+}
 
 t.test('what is read and released is not held', async (t) => {
   const input = new ReceiveBuffer();
