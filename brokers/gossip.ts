@@ -143,7 +143,7 @@ export class Gossip {
   takeIn(link: Link, batch: RecordBatch): void {
     if (batch.origin === this.#runtime.log.origin) throw new RumormillError('PROTOCOL', 'it sends records of this very broker');
     const entry = [batch.origin, lastSeq(batch)] as const;
-    this.#runtime.lamport.witness(lastLamport(batch));
+    this.#runtime.lamport.witnessPeer(lastLamport(batch));
     link.vector.advance(...entry);
     link.feed.acknowledged(...entry);
     this.received.records += batch.count;

@@ -7,8 +7,9 @@
 import { type AckLevel, type Config, type ConfigOptions, makeConfig } from './config.ts';
 import type { Address } from './core/address.ts';
 import { Arena } from './core/arena.ts';
+import { COUNTER_OPEN_MAX } from './core/counter.ts';
 import { isDiskFull, messageOf, RumormillError } from './core/error.ts';
-import { LAMPORT_MAX, LamportClock } from './core/lamport.ts';
+import { LamportClock } from './core/lamport.ts';
 import { type DraftFate, Log } from './core/log.ts';
 import { Quorum } from './core/quorum.ts';
 import { type Draft, makeTag, type Origin, type StoredBatch } from './core/record.ts';
@@ -197,11 +198,12 @@ export class Broker {
 
   /**
    * A publisher's clock stands at this time.
-   * @throws RumormillError ERR where that is absurd: far ahead, or so high that publishers together could use up all timestamps
+   * @throws RumormillError ERR where that is absurd: far ahead, or ahead and so high that publishers together could use up all timestamps
    */
   witnessPublisher(lamport: number): void {
     const { lamportJumpMax } = this.config.limits;
-    if (lamport > LAMPORT_MAX / 2) throw new RumormillError('ERR', `LAMPORT ${lamport} is above ${Math.floor(LAMPORT_MAX / 2)}`);
+    if (lamport <= this.#lamport.time) return;
+    if (lamport > COUNTER_OPEN_MAX) throw new RumormillError('ERR', `LAMPORT ${lamport} is above ${COUNTER_OPEN_MAX}`);
     if (lamport > this.#lamport.time + lamportJumpMax) {
       throw new RumormillError('ERR', `LAMPORT ${lamport} is more than ${lamportJumpMax} ahead of this broker's ${this.#lamport.time}`);
     }

@@ -243,7 +243,7 @@ export class Mesh {
     const now = clock.now();
     const dialled = this.#dialled.get(link);
     this.#checkMesh(hello);
-    lamport.witness(hello.lamport);
+    lamport.witnessPeer(hello.lamport);
     if (hello.origin === log.origin) return this.#refuseSelf(link, hello, dialled);
     if (hello.address === config.address) throw new RumormillError('REFUSED', `${hello.address} is this broker's own address`);
     if (dialled !== undefined) this.#membership.alias(dialled, hello.address, now);
@@ -322,7 +322,7 @@ export class Mesh {
     this.#membership.heard(link.peer.address, now);
     switch (message.type) {
       case 'VECTOR':
-        lamport.witness(message.lamport);
+        lamport.witnessPeer(message.lamport);
         this.#hearOwnRecords(link, message.entries);
         if (this.#gossip.learnVector(link, message.entries)) this.#runtime.acknowledged();
         break;
@@ -348,7 +348,7 @@ export class Mesh {
       case 'ELECTION':
       case 'OK':
       case 'COORDINATOR':
-        lamport.witness(message.lamport);
+        lamport.witnessPeer(message.lamport);
         this.#election.perform(this.#bully.receive(link.peer.address, message, now));
         break;
       case 'BYE':

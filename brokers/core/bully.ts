@@ -24,6 +24,7 @@
  * coordinator a term and component.
  */
 import { type Address, compareAddresses } from './address.ts';
+import { checkCounter } from './counter.ts';
 
 export type BullyMessage =
   | { readonly type: 'ELECTION' | 'OK'; readonly term: number }
@@ -106,7 +107,9 @@ export class Bully {
     return this.#take();
   }
 
+  /** @throws RumormillError PROTOCOL for a term that no mesh counts to */
   receive(from: Address, message: BullyMessage, now: number): BullyEffect[] {
+    checkCounter('term', message.term, this.#term);
     switch (message.type) {
       case 'ELECTION':
         this.#onElection(from, message.term, now);

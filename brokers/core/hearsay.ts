@@ -10,6 +10,7 @@
  * address runs now, and needs no clock.
  */
 import type { Address } from './address.ts';
+import { checkCounter } from './counter.ts';
 import { type Origin, originAddress } from './record.ts';
 
 /** A broker, by its store, and its beat, 1 or more. */
@@ -71,13 +72,14 @@ export class Hearsay {
     for (const [address, via] of this.#via) if (via === neighbour) this.#via.delete(address);
   }
 
-  /** What a neighbour knows. Returns the brokers of which that is news. */
+  /** What a neighbour knows. Returns the brokers of which that is news. @throws RumormillError PROTOCOL for a beat that nobody counts to */
   learn(from: Address, beats: readonly Beat[]): Address[] {
     const self = originAddress(this.#self());
     const told = this.#told.get(from);
     return beats.flatMap((beat) => {
       const address = originAddress(beat[0]);
       const known = this.#heard.get(address);
+      checkCounter('beat', beat[1], known?.[1] ?? 0);
       if (known === undefined && this.#heard.size > this.#membersMax) return [];
       if (isLater(beat, told?.get(address))) told?.set(address, beat);
       if (!isLater(beat, known)) return [];

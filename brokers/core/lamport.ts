@@ -4,13 +4,13 @@
  * L. Lamport, "Time, Clocks, and the Ordering of Events in a Distributed System", CACM 21(7), 1978, implementation rules
  * IR1 (increment between events) and IR2 (on receipt advance beyond the timestamp received).
  *
- * Timestamps are integers that stay exact in a double. A value beyond `LAMPORT_MAX` is refused, so that no message,
- * however wrong, can push a mesh's clock to where it could not count any more.
+ * Timestamps are integers that stay exact in a double. No message, however wrong, can push a mesh's clock to where it could not count any more (counter.ts).
  */
+import { checkCounter, COUNTER_MAX } from './counter.ts';
 import { RumormillError } from './error.ts';
 
-/** The greatest timestamp ever accepted: fifteen digits, exact in a double; thirty years at a million events a second. */
-export const LAMPORT_MAX = 999_999_999_999_999;
+/** The greatest timestamp ever accepted. */
+export const LAMPORT_MAX = COUNTER_MAX;
 
 export class LamportClock {
   #time: number;
@@ -40,5 +40,14 @@ export class LamportClock {
       throw new RumormillError('ERR', `Lamport timestamp ${time} is not an integer from 0 to ${LAMPORT_MAX}`);
     }
     if (time > this.#time) this.#time = time;
+  }
+
+  /**
+   * IR2 for an event that a peer tells of.
+   * @throws RumormillError PROTOCOL for a time that no mesh counts to
+   */
+  witnessPeer(time: number): void {
+    checkCounter('Lamport timestamp', time, this.#time);
+    this.witness(time);
   }
 }

@@ -10,6 +10,7 @@
  * serves only what was at home here all the time. After a while it serves without those who say nothing: better twice than not at all.
  */
 import { type Address, compareAddresses } from './address.ts';
+import { checkCounter } from './counter.ts';
 import { hashText, mix } from './hash.ts';
 import { covers, type Vector } from './version-vector.ts';
 
@@ -73,9 +74,11 @@ export class Views {
     return view;
   }
 
-  /** A peer tells of a view. Says whether it is news. */
+  /** A peer tells of a view. Says whether it is news. @throws RumormillError PROTOCOL for a term or number that nobody counts to */
   learn(view: View): boolean {
     const known = this.#offered.get(view.coordinator);
+    checkCounter('term', view.term, known?.term ?? 0);
+    checkCounter('view', view.number, known?.number ?? 0);
     if (known !== undefined && !isLater(view, known)) return false;
     this.#offered.set(view.coordinator, view);
     return true;

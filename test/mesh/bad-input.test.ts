@@ -1,6 +1,9 @@
 import t from 'tap';
+import { COUNTER_MAX } from '../../brokers/core/counter.ts';
+import { PEER_PROTOCOL_VERSION } from '../../brokers/wire/peer-message.ts';
 import { encodeCommand } from '../../brokers/wire/resp.ts';
-import { Cluster } from '../support/cluster.ts';
+import { type BrokerProcess as Broker, Cluster } from '../support/cluster.ts';
+import { waitFor } from '../support/wait.ts';
 
 const MIB = 1024 * 1024;
 
@@ -92,6 +95,33 @@ t.test('an HTTP request is dropped, with one line, and nothing of it is carried 
   t.match(lines, [{ level: 'warn', command: 'POST' }, { level: 'warn', command: 'HOST:' }]);
   t.equal(lines.length, 2, 'one line each');
   t.equal((await broker.status())['messages'], '0');
+});
+
+t.test('a peer that tells of absurd clocks, terms, beats and views leaves the mesh as it was', async (t) => {
+  const cluster = await Cluster.start(t, 2);
+  const [low, high] = cluster.brokers as [Broker, Broker];
+  await waitFor('a coordinator', async () => (await low.leader()) === high.address && (await high.leader()) === high.address);
+  const most = COUNTER_MAX;
+  const stranger = '10.9.9.9:1';
+  const hello = (lamport: number) => ['PEER', PEER_PROTOCOL_VERSION, 'default', stranger, `${stranger}/000000000000`, 'instance', lamport];
+  const absurd = [
+    ['VECTOR', most], ['ELECTION', most, 1], ['OK', 1, most], ['COORDINATOR', most, stranger, 1], ['MEMBERS', `${low.address}/00000000000f`, most],
+    ['VIEW', stranger, most, 1, stranger], ['VIEW', stranger, 1, most, stranger],
+    ['RECORDS', `${stranger}/000000000000`, 1, 1, most, 0, 'news', '', '[1]', '', 'x'],
+  ];
+  for (const message of [undefined, ...absurd]) {
+    const peer = await low.connect();
+    peer.send(...hello(message === undefined ? most : 1));
+    if (message !== undefined) peer.send(...message);
+    await peer.closed;
+  }
+  for (const broker of [low, high]) {
+    const client = await broker.connect();
+    const lamport = await client.command('PUBLISH', 'news', 'x', 'ACKS', 'all');
+    t.ok(typeof lamport === 'number' && lamport < 10_000, `${String(lamport)} is a clock that counts on`);
+    t.equal(await broker.leader(), high.address);
+    t.ok(Number((await broker.status())['term']) < 10);
+  }
 });
 
 t.test('a client that goes away in the middle of a command, or while it waits, leaves nothing behind', async (t) => {
