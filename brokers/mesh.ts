@@ -53,6 +53,7 @@ export class Mesh {
   #joined = false;
   #beatAt = 0;
   #savedLamport = 0;
+  #isSaving = false;
   #closing = false;
 
   constructor(runtime: MeshRuntime) {
@@ -159,9 +160,12 @@ export class Mesh {
     if (now < this.#beatAt) return;
     this.#beatAt = now + config.limits.beatMs;
     this.#gossip.announce(true);
-    if (lamport.time > this.#savedLamport) {
+    if (lamport.time > this.#savedLamport && !this.#isSaving) {
       this.#savedLamport = lamport.time;
-      store.saveClock(lamport.time, this.term).catch((error: unknown) => this.#runtime.storeFailed(error));
+      this.#isSaving = true; // one at a time, however long the disk takes
+      store.saveClock(lamport.time, this.term)
+        .catch((error: unknown) => this.#runtime.storeFailed(error))
+        .finally(() => (this.#isSaving = false));
     }
   }
 

@@ -18,9 +18,14 @@ export class Handle {
   readonly #db: sqlite3.Database;
   readonly #statements = new Map<string, sqlite3.Statement>();
 
-  static open(file: string, mode: number): Promise<Handle> {
+  /** @param busyMs how long it waits for a lock that another connection has, on a thread of libuv's pool */
+  static open(file: string, mode: number, busyMs = 1000): Promise<Handle> {
     return new Promise((resolve, reject) => {
-      const db = new sqlite3.Database(file, mode, (error) => (error ? reject(error) : resolve(new Handle(db))));
+      const db = new sqlite3.Database(file, mode, (error) => {
+        if (error) return reject(error);
+        db.configure('busyTimeout', busyMs);
+        resolve(new Handle(db));
+      });
     });
   }
 

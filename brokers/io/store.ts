@@ -28,6 +28,7 @@ const SCRATCH_BYTES = 1024 * 1024;
 const CHECKPOINT = 'PRAGMA wal_checkpoint(PASSIVE)';
 const CHECKPOINT_BYTES = 1024 * 1024; // a quarter of what SQLite itself lets come together: a commit meanwhile waits less for the disk
 const CHECKPOINT_PAGES_MAX = 16_000; // in the WAL; then a commit waits until they are moved
+const LOCKED_MS = 60 * 60 * 1000; // for which a write waits while some tool holds the file's lock
 const COMMIT_BYTES = 2 * 4096; // about what a commit takes in the WAL beside its parameters: a page of the table and one of its index
 const COVER_BYTES_MAX = 8 * 1024 * 1024; // of bodies, in one transaction: publishers wait for it
 
@@ -47,7 +48,7 @@ export async function openStore(folder: string, address: Address, random: Random
   let checkpointer: Handle | undefined;
   let reader: Handle | undefined;
   try {
-    writer = await Handle.open(file, READ_WRITE);
+    writer = await Handle.open(file, READ_WRITE, LOCKED_MS);
     await prepareSchema(writer, file, makeOrigin(address, random));
     await writer.exec(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES_MAX}`);
     checkpointer = await Handle.open(file, READ_WRITE);

@@ -6,6 +6,7 @@ import { parseAddress } from '../../brokers/core/address.ts';
 import { isCovered, lastSeq, type Origin, parseRepeats, type StoredBatch, validateBatch } from '../../brokers/core/record.ts';
 import type { LamportPlace, LiveCount, Page, Store } from '../../brokers/core/runtime.ts';
 import type { Stamp } from '../../brokers/core/subscription.ts';
+import { Handle, READ_WRITE } from '../../brokers/io/sqlite.ts';
 import { openStore } from '../../brokers/io/store.ts';
 import { temporaryFolder } from '../support/folder.ts';
 import { MemoryStore } from '../support/memory-store.ts';
@@ -321,6 +322,23 @@ t.test('acknowledgements are kept by subscription, with the position up to which
   await store.saveAcks({ states: [['a', '{"x":2}']], position: 9 }, ['b', 'c']);
   await store.close();
   t.strictSame(await (await open(t, folder)).loadAcks(), { states: [['a', '{"x":2}']], position: 9 });
+});
+
+t.test('a write waits while another program holds the lock of the file', async (t) => {
+  const folder = temporaryFolder(t);
+  const file = join(folder, 'broker.db');
+  const store = await open(t, folder);
+  const tool = await Handle.open(file, READ_WRITE);
+  const impatient = await Handle.open(file, READ_WRITE, 1500); // longer than the package lets a write wait by itself
+  t.teardown(() => Promise.all([tool, impatient].map((handle) => handle.close())));
+  await tool.exec('BEGIN IMMEDIATE');
+  let isStored = false;
+  const stored = store.append(SPECIMENS.slice(0, 1)).then(() => (isStored = true));
+  await t.rejects(impatient.exec('BEGIN IMMEDIATE'), { code: 'SQLITE_BUSY' });
+  t.equal(isStored, false);
+  await tool.exec('ROLLBACK');
+  await stored;
+  t.equal((await store.readAfter(0, undefined, ALL)).batches.length, 1);
 });
 
 /** A folder with a store of the fourth version, which these statements turn into one of an earlier version. */
