@@ -16,7 +16,7 @@ export type Param = string | number | Uint8Array;
 /** A connection, with promises and statements that are prepared once. */
 export class Handle {
   readonly #db: sqlite3.Database;
-  readonly #statements = new Map<string, sqlite3.Statement>();
+  readonly #statements = new Map<string, Promise<sqlite3.Statement>>();
 
   /** @param busyMs how long it waits for a lock that another connection has, on a thread of libuv's pool */
   static open(file: string, mode: number, busyMs = 1000): Promise<Handle> {
@@ -46,20 +46,23 @@ export class Handle {
     });
   }
 
-  run(sql: string, ...params: Param[]): Promise<void> {
+  async run(sql: string, ...params: Param[]): Promise<void> {
+    const statement = await this.#statement(sql);
     return new Promise((resolve, reject) => {
-      this.#statement(sql).run(params, (error: Error | null) => (error ? reject(error) : resolve()));
+      statement.run(params, (error: Error | null) => (error ? reject(error) : resolve()));
     });
   }
 
-  query(sql: string, ...params: Param[]): Promise<Row[]> {
+  async query(sql: string, ...params: Param[]): Promise<Row[]> {
+    const statement = await this.#statement(sql);
     return new Promise((resolve, reject) => {
-      this.#statement(sql).all(params, (error: Error | null, rows: Row[]) => (error ? reject(error) : resolve(rows)));
+      statement.all(params, (error: Error | null, rows: Row[]) => (error ? reject(error) : resolve(rows)));
     });
   }
 
   async close(): Promise<void> {
-    for (const statement of this.#statements.values()) {
+    for (const prepared of this.#statements.values()) {
+      const statement = await prepared;
       await new Promise<void>((resolve, reject) => {
         statement.finalize((error?: Error | null) => (error ? reject(error) : resolve()));
       });
@@ -67,12 +70,19 @@ export class Handle {
     await new Promise<void>((resolve, reject) => this.#db.close((error) => (error ? reject(error) : resolve())));
   }
 
-  #statement(sql: string): sqlite3.Statement {
+  /** What was begun with a statement that cannot be prepared is never called back by the package, so nothing is begun before it is. */
+  #statement(sql: string): Promise<sqlite3.Statement> {
     const known = this.#statements.get(sql);
     if (known !== undefined) return known;
-    const statement = this.#db.prepare(sql);
-    this.#statements.set(sql, statement);
-    return statement;
+    const prepared = new Promise<sqlite3.Statement>((resolve, reject) => {
+      const statement = this.#db.prepare(sql, (error: Error | null) => {
+        if (error === null) return resolve(statement);
+        this.#statements.delete(sql);
+        reject(error);
+      });
+    });
+    this.#statements.set(sql, prepared);
+    return prepared;
   }
 }
 
