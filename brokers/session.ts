@@ -139,6 +139,7 @@ export class Session implements ChannelHandler, Connection {
   becomePeer(args: Args): void {
     this.#ended = true;
     this.broker.sessionClosed(this);
+    if (this.#paused) this.#channel.resume(); // a link is always read from
     this.broker.acceptPeer(this.#channel, this.#parser, args);
   }
 

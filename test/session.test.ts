@@ -1,7 +1,9 @@
 import t from 'tap';
 import { RumormillError } from '../brokers/core/error.ts';
+import { PEER_PROTOCOL_VERSION } from '../brokers/wire/peer-message.ts';
 import { encodeCommand } from '../brokers/wire/resp.ts';
 import { chunkings } from './support/chunk.ts';
+import { origin } from './support/record.ts';
 import { VirtualBroker, type VirtualClient } from './support/virtual-broker.ts';
 
 const START = VirtualBroker.start;
@@ -279,6 +281,19 @@ t.test('a connection that is held back for two reasons goes on when both are ove
     t.equal((await writer.replies()).length, 6, 'and drained');
   }
   t.strictSame((await client.replies()).map(payloads), [[], ...Array.from({ length: 20 }, () => 'PONG')], 'although the POLL ended while it was full');
+});
+
+t.test('a peer that comes while the log is full is read from when it is not', async (t) => {
+  const { broker, store, connect } = bound(await START({ limits: { pendingBytesMax: 1000, payloadBytesMax: 1000, transactionBytesMax: 100 } }));
+  const [writer, peer] = [connect(), connect()];
+  const release = store.hold();
+  writer.send(...Array.from({ length: 6 }, (_, index) => `PUBLISH t${index} x`));
+  peer.send(`PEER ${PEER_PROTOCOL_VERSION} default localhost:3001 ${origin('localhost:3001', 1)} bbbbbbbbbbbb 0`);
+  t.equal(peer.channel.paused, true);
+  release();
+  await writer.replies();
+  t.equal(broker.status()['links'], 1);
+  t.equal(peer.channel.paused, false);
 });
 
 t.test('an HTTP request is not carried out', async (t) => {
