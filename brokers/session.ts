@@ -119,9 +119,10 @@ export class Session implements ChannelHandler, Connection {
   }
 
   send(value: Value): void {
+    if (this.#ended) return;
     if (this.#channel.bufferedBytes > this.broker.config.limits.pushBytesMax) {
       this.broker.logger.warn('client too slow, disconnected', { client: this.#channel.remote, bufferedBytes: this.#channel.bufferedBytes });
-      this.#channel.destroy();
+      this.destroy();
     } else this.#channel.write(encodeReply(value, this.version));
   }
 

@@ -220,6 +220,16 @@ t.test('a subscriber that does not read is disconnected', async (t) => {
   t.equal(subscriber.channel.destroyed, true);
 });
 
+t.test('a subscriber that does not read is disconnected once, however much there was to push', async (t) => {
+  const { broker, connect } = bound(await START({ limits: { pushBytesMax: 1000 } }));
+  const warnings = t.capture(broker.logger, 'warn');
+  const [subscriber, writer] = [connect(), connect()];
+  await subscriber.ask('SUBSCRIBE a', 'PSUBSCRIBE *');
+  subscriber.channel.bufferedBytes = 1001;
+  await writer.ask('PUBLISH a 1', 'PUBLISH a 2', 'PUBLISH a 3');
+  t.strictSame(warnings().map(({ args }) => args[0]), ['client too slow, disconnected']);
+});
+
 t.test('reading stops while too much waits behind a command, and goes on after it', async (t) => {
   const { connect } = bound(await START({ limits: { inputBytesMax: 100 } }));
   const [client, writer] = [connect(), connect()];
