@@ -156,14 +156,17 @@ export class Broker {
   /** Publishes a batch; `done` is called once, with the Lamport timestamp of its first message or with what was wrong. */
   publish(draft: Draft, acks: AckLevel, done: (outcome: Outcome) => void): void {
     if (this.#closing !== undefined) return this.#refuse(draft, closing(), done);
+    let isAnswered = false; // at ACKS none by its name, which a draft may wait for in vain
     this.#log.publish(draft, {
       named: ({ lamport }) => {
-        if (acks === 'none') done({ lamport });
+        if (acks !== 'none') return;
+        isAnswered = true;
+        done({ lamport });
       },
       stored: ({ origin, seq, lamport }) => {
         if (acks !== 'none') this.#acknowledge(acks, origin, seq + draft.count - 1, lamport, done);
       },
-      failed: (error) => this.#refuse(draft, error, acks === 'none' ? () => undefined : done),
+      failed: (error) => this.#refuse(draft, error, isAnswered ? () => undefined : done),
     });
   }
 

@@ -1,8 +1,10 @@
 import t from 'tap';
+import { parseAddress } from '../brokers/core/address.ts';
 import { RumormillError } from '../brokers/core/error.ts';
 import { PEER_PROTOCOL_VERSION } from '../brokers/wire/peer-message.ts';
 import { encodeCommand } from '../brokers/wire/resp.ts';
 import { chunkings } from './support/chunk.ts';
+import { MemoryStore } from './support/memory-store.ts';
 import { origin } from './support/record.ts';
 import { VirtualBroker, type VirtualClient } from './support/virtual-broker.ts';
 
@@ -343,6 +345,17 @@ t.test('a shutdown answers what was accepted, and refuses what comes', async (t)
   await clock.advance(10_000);
   await stopping;
   t.strictSame(store.batches.length, 1);
+});
+
+t.test('ACKS none is answered where the store finds no room for the name that it needs', async (t) => {
+  const store = new MemoryStore(origin('localhost:3000'));
+  await (await START({}, store)).connect().ask('PUBLISH a 1');
+  const { clock, connect } = bound(await START({}, store, undefined, [parseAddress('localhost:3001')]));
+  store.renew = () => Promise.reject(new RumormillError('DISKFULL', 'no room'));
+  const client = connect();
+  t.strictSame(await client.ask('PUBLISH a 2 ACKS none', 'PING'), [], 'nobody can be asked yet whether the store is the newest copy');
+  await clock.advance(2000);
+  t.strictSame(await client.replies(), ['-DISKFULL no room', 'PONG']);
 });
 
 /** The broker's parts, to be taken apart. */

@@ -1,5 +1,6 @@
 /** A real Broker in this process, on a store in memory, a clock that stands still, and connections that the test holds the other end of. */
 import type { ConfigOptions } from '../../brokers/config.ts';
+import type { Address } from '../../brokers/core/address.ts';
 import { RumormillError } from '../../brokers/core/error.ts';
 import type { Channel, Logger } from '../../brokers/core/runtime.ts';
 import { Broker } from '../../brokers/host.ts';
@@ -23,9 +24,11 @@ export class VirtualBroker {
     this.store = store;
   }
 
-  static async start(options: ConfigOptions = {}, store = new MemoryStore(origin('localhost:3000')), random = (): number => 0): Promise<VirtualBroker> {
+  static async start(
+    options: ConfigOptions = {}, store = new MemoryStore(origin('localhost:3000')), random = (): number => 0, rows: readonly Address[] = [],
+  ): Promise<VirtualBroker> {
     const virtual = new VirtualBroker(store);
-    virtual.#broker = await Broker.start(options, [], {
+    virtual.#broker = await Broker.start(options, rows, {
       clock: virtual.clock,
       random,
       logger: SILENT,
