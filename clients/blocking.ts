@@ -25,6 +25,7 @@ export class BlockingConnection {
   #connection: Connection | undefined;
   #lost: Address | undefined;
   #learnedAt = 0;
+  #isClosed = false;
 
   constructor(settings: Settings, dialer: Dialer) {
     this.#settings = settings;
@@ -33,7 +34,7 @@ export class BlockingConnection {
 
   /**
    * The answer to a command that waits for `blockMs` at most; it is made again elsewhere until it is answered, and here where the answer is TRYAGAIN.
-   * @throws RumormillError of an error reply (TRYAGAIN after `timeoutMs`); UNREACHABLE; the signal's reason
+   * @throws RumormillError of an error reply (TRYAGAIN after `timeoutMs`); UNREACHABLE; DISCONNECTED or CLOSED once it was closed; the signal's reason
    */
   async ask(args: readonly (string | number)[], blockMs: number, signal: AbortSignal): Promise<Answer> {
     const { timeoutMs } = this.#settings;
@@ -47,7 +48,7 @@ export class BlockingConnection {
         return await this.#ask(connection, args, blockMs, signal);
       } catch (error) {
         signal.throwIfAborted();
-        if (!(error instanceof RumormillError) || !REPEATED.has(error.code)) throw error;
+        if (this.#isClosed || !(error instanceof RumormillError) || !REPEATED.has(error.code)) throw error;
         const now = performance.now();
         if (error.code !== 'TRYAGAIN') {
           this.#giveUp(connection, error);
@@ -63,7 +64,9 @@ export class BlockingConnection {
     }
   }
 
+  /** Nobody waits for an answer any more: none is looked for elsewhere. */
   close(): void {
+    this.#isClosed = true;
     this.#connection?.destroy('closed by the client');
   }
 
@@ -79,6 +82,10 @@ export class BlockingConnection {
     if (this.#connection !== undefined && !this.#connection.closed) return this.#connection;
     const before = this.#lost ?? this.#connection?.address;
     this.#connection = await this.#dialer.open(deadline, signal, before);
+    if (this.#isClosed) {
+      this.#connection.destroy('closed by the client');
+      throw new RumormillError('CLOSED', 'nobody waits for it any more');
+    }
     this.#learnedAt = performance.now();
     if (before !== undefined) this.#settings.emit({ type: 'failover', purpose: 'poll', broker: this.#connection.address, from: before });
     this.#lost = undefined;

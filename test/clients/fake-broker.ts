@@ -54,6 +54,11 @@ export class FakeBroker {
     for (const socket of this.#sockets) socket.destroy();
   }
 
+  /** How many connections are open. */
+  get open(): number {
+    return this.#sockets.size;
+  }
+
   asked(name: string): string[][] {
     return this.commands.filter(([first]) => first === name);
   }

@@ -58,6 +58,20 @@ t.test('leaving the loop ends the subscription and its connection', async (t) =>
   }
 });
 
+t.test('leaving the loop while the next poll waits is no loss, and nobody polls on', async (t) => {
+  const broker = await FakeBroker.start(t, logOf(['a', 'b']));
+  const events: ClientEvent[] = [];
+  const client = await open(t, [broker], { onEvent: (event) => events.push(event) });
+  for await (const { cursor } of client.subscribe('news', { from: 'earliest' }).batches()) {
+    t.equal(cursor, 'c2');
+    await waitFor('the next poll', () => broker.asked('POLL').length === 2);
+    break;
+  }
+  await waitFor('its connection is closed', () => broker.open === 1);
+  t.strictSame(events, []);
+  t.equal(broker.connections, 2);
+});
+
 t.test('when its broker dies it goes on with another, from its cursor', async (t) => {
   const log = ['a', 'b', 'c', 'd'];
   const second = await FakeBroker.start(t, logOf(log));
