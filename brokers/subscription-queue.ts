@@ -167,8 +167,7 @@ export class SubscriptionQueue {
   /** What a former home had leased. @param at when it was told */
   adopt(leases: readonly HandedLease[], at: number): void {
     for (const lease of leases) {
-      const isStored = (this.#runtime.log.vector.get(lease.origin)) >= lease.seq;
-      if (isStored && this.leases.size < this.#runtime.limits.leasesMax && !this.ledger.isPending(lease.origin, lease.seq)) this.leases.adopt(lease, at);
+      if (this.leases.size < this.#runtime.limits.leasesMax && this.#mayBeOpen(lease.origin, lease.seq)) this.leases.adopt(lease, at);
     }
   }
 
@@ -293,10 +292,11 @@ export class SubscriptionQueue {
     return [...entries];
   }
 
-  /** Whether a message that was leased by an earlier home, and not by this one, may not be done yet. */
+  /** Whether a message that was leased by an earlier home, and not by this one, is stored and may not be done yet. */
   #mayBeOpen(origin: Origin, seq: number): boolean {
-    if ((this.#runtime.log.vector.get(origin)) < seq || this.ledger.isPending(origin, seq)) return false;
-    return !this.ledger.done.isDone(origin, seq, this.#routes.starts);
+    if (this.#runtime.log.vector.get(origin) < seq || this.ledger.isPending(origin, seq)) return false;
+    const { done } = this.ledger;
+    return !done.has(origin, seq) && this.#routes.starts.some(({ id, start }) => Math.max(start.get(origin) ?? 0, done.floor(id, origin)) < seq);
   }
 
   /** Messages are done. Settles when that is on disk. */

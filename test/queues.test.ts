@@ -443,3 +443,30 @@ t.test('leases that were handed over and that nobody has asked for are handed on
   t.strictSame(payloads(await pull(client, 's')), ['2']);
   t.equal(await count(client, `ACK s ${tokens(leased)}`), 1);
 });
+
+t.test('leases that a former home tells of late are not taken over where their messages are done', async (t) => {
+  const { virtual, client, clock } = await start({}, ...BOUND, 'PUBLISH a 1', 'PUBLISH a 2');
+  const { queues } = virtual.broker;
+  await pull(client, 's');
+  const handovers = await queues.giveUp(() => false);
+  const [one] = await pull(client, 's COUNT 1');
+  t.equal(await count(client, `ACK s ${one![0]}`), 1);
+  for (const handover of handovers) queues.takeOver(handover);
+  t.match(await describe(client, 's'), { backlog: 0, in_flight: 1 });
+  await clock.advance(2000);
+  t.match(await describe(client, 's'), { backlog: 1, in_flight: 0 });
+  t.strictSame(payloads(await pull(client, 's')), ['2']);
+  t.match(await describe(client, 's'), { backlog: 0, in_flight: 1 });
+});
+
+t.test('leases move also of messages that an older binding has left behind', async (t) => {
+  const { virtual, client, clock } = await start({}, 'SUBSCRIPTION CREATE s VISIBILITY 60000 FROM earliest', 'TOPIC CREATE a', 'BIND s a', 'PUBLISH b old', 'PUBLISH a 1');
+  const { queues } = virtual.broker;
+  await client.ask(`ACK s ${tokens(await pull(client, 's'))}`);
+  await clock.advance(3000); // all before is done for the binding with a
+  await client.ask('BIND s b');
+  t.strictSame(payloads(await pull(client, 's')), ['old']);
+  for (const handover of await queues.giveUp(() => false)) queues.takeOver(handover);
+  t.strictSame(await pull(client, 's'), []);
+  t.match(await describe(client, 's'), { in_flight: 1, backlog: 0 });
+});
