@@ -6,7 +6,7 @@
  */
 import type { Backlog } from './backlog.ts';
 import type { Limits } from './config.ts';
-import { isDiskFull, RumormillError } from './core/error.ts';
+import { isDiskFull } from './core/error.ts';
 import { lifeOf, originTag } from './core/lease-token.ts';
 import type { LeaseEntry, Leases } from './core/leases.ts';
 import type { Log } from './core/log.ts';
@@ -54,8 +54,7 @@ export class DeadLetters {
     try {
       while (this.#waiting.length > 0) await this.#bury(this.#waiting.slice(0, this.#runtime.limits.deadLettersMax));
     } catch (error) {
-      const isPassing = isDiskFull(error) || (error instanceof RumormillError && error.code === 'CLOSING');
-      if (!isPassing) this.#runtime.storeFailed(error); // else they wait for the next tick
+      if (!isDiskFull(error)) this.#runtime.storeFailed(error); // else they wait for the next tick
     } finally {
       this.#isBusy = false;
     }

@@ -105,7 +105,7 @@ export class SubscriptionQueue {
     this.#line.wake();
   }
 
-  /** How many tokens were good; settles when what they name is done, on disk. @throws RumormillError DISKFULL or CLOSING: then all is as before */
+  /** How many tokens were good; settles when what they name is done, on disk. @throws RumormillError DISKFULL or STORE: then all is as before */
   async acknowledge(tokens: readonly string[]): Promise<number> {
     const now = this.#runtime.clock.now();
     const entries: LeaseEntry[] = [];

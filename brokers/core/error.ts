@@ -36,12 +36,12 @@ export class RumormillError extends Error {
   }
 }
 
-/** The text of whatever was thrown: the message of an Error, the string form of anything else. */
 /** Whether there was no room on the disk: that passes, unlike any other failure of a store. */
 export function isDiskFull(error: unknown): boolean {
   return error instanceof RumormillError && error.code === 'DISKFULL';
 }
 
+/** The text of whatever was thrown: the message of an Error, the string form of anything else. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
