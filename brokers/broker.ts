@@ -89,7 +89,7 @@ async function run(flags: Flags): Promise<void> {
     brokers: flags.globalState,
     logger,
     limits: {
-      ackTimeoutMs: flags.ackTimeout * 1000, dedupeWindowMs: flags.dedupeWindow * 1000, dedupeIdsMax: flags.dedupeIds,
+      ackTimeoutMs: Math.round(flags.ackTimeout * 1000), dedupeWindowMs: Math.round(flags.dedupeWindow * 1000), dedupeIdsMax: flags.dedupeIds,
       transactionMessagesMax: flags.batchSize, pendingMessagesMax: flags.messagesBuffer, batchWaitMs: flags.waitTime,
     },
   });

@@ -67,6 +67,12 @@ t.test('globalState.csv: missing, or with a bad row', async (t) => {
   await refusesToStart(t, other, `${cluster.csv} line 4: a row is ip-address,port; "10.0.0.2" has no port`);
 });
 
+t.test('seconds that are no whole number of milliseconds once they are multiplied', async (t) => {
+  const [broker] = await prepare(t, { 'ack-timeout': '2.01', 'dedupe-window': '1.005' }); // 2009.9999999999998, 1004.9999999999999
+  await broker.start();
+  t.equal(await broker.stop(), 0);
+});
+
 t.test('flags that cannot be', async (t) => {
   const cases: [Record<string, string>, RegExp][] = [
     [{ port: '70000' }, /port "70000" is not a number from 1 to 65535/],
