@@ -170,6 +170,7 @@ t.test('commands that are wrong get an error each, and the connection lives on',
     ['RANGE a FROM -1', /^-ERR FROM "-1" is not an integer/],
     ['SELECT 1', /^-ERR /],
     ['HELLO 4', /^-NOPROTO /],
+    ['HELLO 3 SETNAME a\u00e9b', /^-ERR client names cannot contain/],
     ['MESH NONSENSE', /^-ERR unknown subcommand MESH "NONSENSE"/],
   ];
   for (const [command, error] of cases) t.match(await client.ask(command, 'PING'), [error, 'PONG'], command);

@@ -19,7 +19,7 @@ function hello(args: Args, connection: Connection): Value {
     if (version !== 2 && version !== 3) throw new RumormillError('NOPROTO', 'unsupported protocol version');
     for (let at = 2; at < args.length; at += 1) {
       const option = args.text(at).toUpperCase();
-      if (option === 'SETNAME' && at + 1 < args.length) connection.name = args.text((at += 1));
+      if (option === 'SETNAME' && at + 1 < args.length) connection.name = clientName(args.text((at += 1)));
       else if (option === 'AUTH') throw noPassword();
       else throw new RumormillError('ERR', `syntax error in HELLO option ${shown(args.text(at))}`);
     }
@@ -33,6 +33,12 @@ function noPassword(): RumormillError {
   return new RumormillError('ERR', 'AUTH was called, but no password is configured on this broker');
 }
 
+/** @throws RumormillError ERR where the text cannot be the name of a connection */
+function clientName(text: string): string {
+  if (/[^!-~]/.test(text)) throw new RumormillError('ERR', 'client names cannot contain spaces, newlines or special characters');
+  return text;
+}
+
 function client(args: Args, connection: Connection): Value {
   switch (args.text(1).toUpperCase()) {
     case 'SETINFO':
@@ -40,8 +46,7 @@ function client(args: Args, connection: Connection): Value {
       return OK;
     case 'SETNAME':
       if (args.length !== 3) break;
-      if (/[^!-~]/.test(args.text(2))) throw new RumormillError('ERR', 'client names cannot contain spaces, newlines or special characters');
-      connection.name = args.text(2);
+      connection.name = clientName(args.text(2));
       return OK;
     case 'GETNAME':
       if (args.length !== 2) break;
