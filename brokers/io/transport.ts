@@ -2,16 +2,19 @@
  * Byte streams over `node:net`.
  *
  * What is written to a channel in one turn of the event loop is corked and leaves in one system call, unless `flush` sends it before. Nagle's algorithm is off, since we
- * gather ourselves. A channel stays open for writing after the other side has ended, so that `printf ... | nc` gets its answer.
+ * gather ourselves. A channel stays open for writing after the other side has ended, so that `printf ... | nc` gets its answer. Keep-alive finds out clients whose machine or
+ * network is gone, for whom we would wait without end; peers have heartbeats.
  */
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { type Address, splitAddress } from '../core/address.ts';
 import { messageOf, RumormillError } from '../core/error.ts';
 import type { Channel, ChannelHandler, Listener, Transport } from '../core/runtime.ts';
 
+const KEEP_ALIVE_MS = 60_000; // of silence, before the system asks
+
 export const tcpTransport: Transport = {
   listen(address, accept, failed) {
-    const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => accept(new SocketChannel(socket)));
+    const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS }, (socket) => accept(new SocketChannel(socket)));
     return new Promise((resolve, reject) => {
       server.once('error', (error) => reject(listenError(address, error)));
       server.listen({ ...splitAddress(address), backlog: 4096 }, () => {

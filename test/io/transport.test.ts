@@ -1,3 +1,4 @@
+import { existsSync, readFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { type Address, makeAddress } from '../../brokers/core/address.ts';
@@ -70,6 +71,19 @@ async function plain(t: Test, accept: (channel: Channel) => void): Promise<Socke
   await new Promise((resolve) => socket.once('connect', resolve));
   return socket;
 }
+
+const SOCKETS = '/proc/net/tcp'; // of Linux: local address, remote address, state, queues, timer; 02 is the one of keep-alive
+const KEEP_ALIVE_TIMER = '02';
+
+t.test('a client whose machine is gone is noticed: the system asks now and then', { skip: !existsSync(SOCKETS) && `no ${SOCKETS}` }, async (t) => {
+  const socket = await plain(t, (channel) => channel.attach(new Recorder()));
+  const hex = (port: number | undefined): string => `0100007F:${port!.toString(16).toUpperCase().padStart(4, '0')}`;
+  const timer = (): string | undefined => {
+    const rows = readFileSync(SOCKETS, 'utf8').split('\n').map((row) => row.trim().split(/\s+/));
+    return rows.find(([, local, remote]) => local === hex(socket.remotePort) && remote === hex(socket.localPort))?.[5]?.slice(0, 2);
+  };
+  t.ok(await waitFor('the timer of keep-alive', () => timer() === KEEP_ALIVE_TIMER, 2000));
+});
 
 t.test('bytes go both ways, in order', async (t) => {
   const { dialled, accepted } = await connection(t);
