@@ -49,7 +49,7 @@ export class Mesh {
   readonly #naming: Naming;
   readonly #lastSeen = new Map<Address, Vector>(); // what peers had when their links were lost
   readonly #said = new Set<string>(); // what is logged once
-  #joinBy: number; // the first election is held by then
+  readonly #joinBy: number; // the first election is held by then
   #joined = false;
   #beatAt = 0;
   #savedLamport = 0;
@@ -65,12 +65,12 @@ export class Mesh {
     this.#naming = new Naming(runtime, () => {
       for (const link of [...this.#links.values()]) link.close('this broker has a new name');
     });
-    this.#election = new Election(runtime, (address) => this.#linkTo(address));
+    this.#election = new Election(runtime, (address) => this.#overlay.linkTo(address));
     this.#bully = this.#election.bully;
     this.homes = new Homes(runtime, {
       links: this.#links, membership: this.#membership, bully: this.#bully,
-      linkTo: (address) => this.#linkTo(address),
-      route: (address) => this.#overlay.route(address) ?? (this.coordinator && this.#linkTo(this.coordinator)),
+      linkTo: (address) => this.#overlay.linkTo(address),
+      route: (address) => this.#overlay.route(address) ?? (this.coordinator && this.#overlay.linkTo(this.coordinator)),
     });
     this.#joinBy = clock.now() + config.limits.joinTimeoutMs;
   }
@@ -109,7 +109,7 @@ export class Mesh {
   seqs(origin: Origin): number[] {
     const { log } = this.#runtime;
     const held = (address: Address): number => {
-      const link = this.#linkTo(address);
+      const link = this.#overlay.linkTo(address);
       const store = link?.peer.origin ?? this.#overlay.storeOf(address);
       return Math.max(link?.vector.get(origin) ?? 0, store === undefined ? 0 : this.#gossip.heldBy(origin, store));
     };
@@ -148,7 +148,7 @@ export class Mesh {
     const { clock, config, store, lamport, log } = this.#runtime;
     const now = clock.now();
     for (const address of this.#membership.takeDials(now)) void this.#dial(address);
-    for (const address of this.#membership.silent(now)) this.#linkTo(address)?.destroy(`silent for ${config.limits.deadAfterMs} ms`);
+    for (const address of this.#membership.silent(now)) this.#overlay.linkTo(address)?.destroy(`silent for ${config.limits.deadAfterMs} ms`);
     this.#overlay.tick(now);
     this.#gossip.tick();
     if (log.isHeld) this.#naming.settle(this.#membership.configured());
@@ -251,7 +251,7 @@ export class Mesh {
     if (hello.origin === log.origin) return this.#refuseSelf(link, hello, dialled);
     if (hello.address === config.address) throw new RumormillError('REFUSED', `${hello.address} is this broker's own address`);
     if (dialled !== undefined) this.#membership.alias(dialled, hello.address, now);
-    const other = this.#links.get(hello.origin) ?? this.#linkTo(hello.address);
+    const other = this.#links.get(hello.origin) ?? this.#overlay.linkTo(hello.address);
     if (other !== undefined && other.peer.instance !== hello.instance && this.#membership.state(other.peer.address, now) === 'alive') {
       throw new RumormillError('REFUSED', `another process runs as ${other.peer.address}`);
     }
@@ -289,11 +289,6 @@ export class Mesh {
     if (copy && log.isHeld) this.#naming.copied(hello.address);
     else if (copy) this.#once('error', 'another broker runs on a copy of this data folder; it is refused', { peer: hello.address });
     link.close(copy ? 'runs on a copy of this data folder' : 'is this broker itself');
-  }
-
-  #linkTo(address: Address): Link | undefined {
-    for (const link of this.#links.values()) if (link.peer.address === address) return link;
-    return undefined;
   }
 
   #closed(link: Link, reason: string | undefined): void {

@@ -35,10 +35,16 @@ export class Overlay {
     return this.#hearsay.origin(address);
   }
 
+  /** The link with a broker, if there is one. */
+  linkTo(address: Address): Link | undefined {
+    for (const link of this.#links.values()) if (link.peer.address === address) return link;
+    return undefined;
+  }
+
   /** The link over which a broker is reached: its own, or that of a neighbour which is nearer to it. */
   route(address: Address): Link | undefined {
     const via = this.#hearsay.via(address);
-    return this.#linkTo(address) ?? (via === undefined ? undefined : this.#linkTo(via));
+    return this.linkTo(address) ?? (via === undefined ? undefined : this.linkTo(via));
   }
 
   linkUp(link: Link): void {
@@ -81,7 +87,7 @@ export class Overlay {
     }
     const { count, among } = this.#neighbours.surplus();
     const shuffled = among.map(({ address }) => ({ address, rank: this.#runtime.random() })).sort((a, b) => a.rank - b.rank);
-    for (const { address } of shuffled.slice(0, count)) this.#linkTo(address)?.send({ type: 'SURPLUS' });
+    for (const { address } of shuffled.slice(0, count)) this.linkTo(address)?.send({ type: 'SURPLUS' });
   }
 
   #tell(link: Link): void {
@@ -89,10 +95,5 @@ export class Overlay {
     const self = this.#runtime.config.address;
     const beats = this.#hearsay.news(link.peer.address, (address) => address === self || this.membership.state(address, now) !== 'dead');
     if (beats.length > 0) link.send({ type: 'MEMBERS', beats });
-  }
-
-  #linkTo(address: Address): Link | undefined {
-    for (const link of this.#links.values()) if (link.peer.address === address) return link;
-    return undefined;
   }
 }

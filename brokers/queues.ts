@@ -6,6 +6,7 @@
  */
 import { Acknowledger } from './acknowledger.ts';
 import type { Cancellation } from './commands/command.ts';
+import { notFound } from './core/catalog-state.ts';
 import { decodeHandover, encodeHandover } from './core/handover.ts';
 import { messageOf, RumormillError } from './core/error.ts';
 import type { Handover } from './homes.ts';
@@ -14,7 +15,7 @@ import type { HandedLease, LeaseEntry } from './core/leases.ts';
 import { LongPoll } from './core/long-poll.ts';
 import type { TopicNames } from './core/catalog.ts';
 import { isBefore, type Subscription } from './core/subscription.ts';
-import type { Origin, StoredBatch } from './core/record.ts';
+import { type Origin, originAddress, type StoredBatch } from './core/record.ts';
 import type { Delivery, Pull, PullRequest } from './pull-line.ts';
 import { type QueueRuntime, SubscriptionQueue } from './subscription-queue.ts';
 
@@ -214,7 +215,7 @@ export class Queues {
     const known = this.#queues.get(name);
     if (known !== undefined) return known;
     const subscription = this.#runtime.catalog.subscription(name);
-    if (subscription === undefined) throw new RumormillError('NOTFOUND', `subscription ${JSON.stringify(name)}`);
+    if (subscription === undefined) throw notFound(name);
     const queue = new SubscriptionQueue({ ...this.#runtime, acknowledger: this.#acknowledger, waiters: this.#waiters, originOf: (tag) => this.#originOf(tag) }, subscription);
     this.#queues.set(name, queue);
     for (const { leases, at } of this.#handed.get(name) ?? []) queue.adopt(leases, at);
@@ -250,5 +251,5 @@ export class Queues {
 }
 
 function idOf({ source, origin, seq }: LeaseEntry): string | undefined {
-  return source && `${source.lamport + seq - source.seq}@${origin.slice(0, origin.lastIndexOf('/'))}`;
+  return source && `${source.lamport + seq - source.seq}@${originAddress(origin)}`;
 }
