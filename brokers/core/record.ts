@@ -254,10 +254,14 @@ export function validateBatch(batch: RecordBatch): void {
   if (!(isCovered(batch) && batch.meta === '') && !isColumn(lengths, batch.count, isCount)) fail('lengths is not an array of one length a message');
   if ((lengths as number[]).reduce((sum, length) => sum + length, 0) !== batch.body.length) fail('lengths do not add up to the body');
   if (batch.meta !== '') {
-    const { keys, headers, ids } = parseObject(batch.meta, 'meta', fail) as Record<string, unknown>;
+    const meta = parseObject(batch.meta, 'meta', fail) as Record<string, unknown>;
+    const { keys, headers, ids, ...others } = meta;
+    const [other] = Object.keys(others);
+    if (other !== undefined) fail(`meta has a column ${JSON.stringify(other.slice(0, 40))}, which is none`);
     if (keys !== undefined && !isColumn(keys, batch.count, isTextOrNull)) fail('keys is not one key a message');
     if (ids !== undefined && !isColumn(ids, batch.count, isTextOrNull)) fail('ids is not one id a message');
     if (headers !== undefined && !isColumn(headers, batch.count, isHeadersOrNull)) fail('headers is not one list a message');
+    if (JSON.stringify(meta) !== batch.meta) fail('meta is not written as JSON.stringify does'); // so that SQLite reads in it what we do, where a name comes twice too
   }
   if (batch.deps !== '') {
     for (const [origin, seq] of Object.entries(parseObject(batch.deps, 'deps', fail))) {
