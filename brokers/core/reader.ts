@@ -8,7 +8,7 @@ import { firstLive, type TopicNames } from './catalog.ts';
 import type { Cursor } from './cursor.ts';
 import type { Log } from './log.ts';
 import type { Pages } from './pages.ts';
-import { BATCH_MESSAGES_MAX, compareRecords, isCovered, lastSeq, type Message, messagesOf, type Origin, parseRepeats, type RecordBatch, type StoredBatch } from './record.ts';
+import { BATCH_MESSAGES_MAX, compareRecords, isCovered, lastSeq, type Message, messageBytes, messagesOf, type Origin, parseRepeats, type RecordBatch, type StoredBatch } from './record.ts';
 import type { Repeats } from './repeats.ts';
 import type { RangeQuery, Store } from './runtime.ts';
 import { type Vector, VersionVector } from './version-vector.ts';
@@ -116,12 +116,13 @@ function takeSlices(
       continue;
     }
     const room = limits.count - count;
-    if (room <= 0 || (bytes > 0 && bytes + batch.body.length > limits.bytes)) return batch.position - 1;
+    const size = batch.body.length + batch.meta.length;
+    if (room <= 0 || (bytes > 0 && bytes + size > limits.bytes)) return batch.position - 1;
     const to = Math.min(batch.count, from + room);
     const skipped = repeats.repeatsIn(batch, read, from, to);
     if (skipped.length < to - from) slices.push({ batch: shown(names, batch), from, to, skipped });
     count += to - from - skipped.length;
-    bytes += batch.body.length;
+    bytes += size;
     read.advance(batch.origin, batch.seq + to - 1);
     if (batch.seq + to - 1 < last) return batch.position - 1;
   }
@@ -200,7 +201,7 @@ interface Found {
 function cut(found: Found[], limits: ReadLimits): Found | undefined {
   let bytes = 0;
   for (const [index, { message }] of found.entries()) {
-    bytes += message.payload.length;
+    bytes += messageBytes(message);
     if (index < limits.count && (bytes <= limits.bytes || index === 0)) continue;
     const first = found[index];
     found.length = index;

@@ -257,6 +257,16 @@ t.test('RANGE: bytes cut, at least one message comes', async (t) => {
   }
 });
 
+t.test('keys and headers count too: those of empty messages fill a reply', async (t) => {
+  const one = shelf(a);
+  const meta = JSON.stringify({ keys: ['k'.repeat(100), null], headers: [['name', 'v'.repeat(100)], null] });
+  for (const seq of [1, 3, 5]) await one.put({ ...batch(b, seq, 2), meta, body: Buffer.alloc(0), lengths: '[0,0]' });
+  const lamports = (messages: readonly Message[]): number[] => messages.map(({ lamport }) => lamport);
+  const poll = await readTopics(one, NEWS, earliestCursor(one.log), { count: 99, bytes: 600, readBytes: 1e9 });
+  t.strictSame(lamports(poll.messages), [1, 2, 3, 4]);
+  t.strictSame(lamports(await readRange(one, query(), { count: 99, bytes: 600, readBytes: 1e9 })), [1, 2, 3, 4]);
+});
+
 t.test('RANGE: behind what does not fit nothing fits, however small', async (t) => {
   const one = shelf(a);
   await one.put({ ...batch(b, 1, 2), body: Buffer.alloc(120, 'x'), lengths: '[60,60]' }, batch(b, 3, 1, 'news', 3), batch(b, 4, 1, 'news', 4));
