@@ -220,8 +220,7 @@ export class Errands {
       const reply = await command.run(args, { broker, cancellation, consumer: ask.consumer, waitedMs });
       return encodeReply(reply ?? null, ask.version);
     } catch (error) {
-      if (!(error instanceof RumormillError)) throw error;
-      return encodeReply(error, ask.version);
+      return encodeReply(broker.errorReply(error), ask.version);
     }
   }
 

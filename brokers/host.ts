@@ -7,7 +7,6 @@
 import { type AckLevel, type Config, type ConfigOptions, makeConfig } from './config.ts';
 import type { Address } from './core/address.ts';
 import { Arena } from './core/arena.ts';
-import { COUNTER_OPEN_MAX } from './core/counter.ts';
 import { isDiskFull, messageOf, RumormillError } from './core/error.ts';
 import { LamportClock } from './core/lamport.ts';
 import { type DraftFate, Log } from './core/log.ts';
@@ -201,16 +200,17 @@ export class Broker {
 
   /**
    * A publisher's clock stands at this time.
-   * @throws RumormillError ERR where that is absurd: far ahead, or ahead and so high that publishers together could use up all timestamps
+   * @throws RumormillError ERR where that is absurd
    */
   witnessPublisher(lamport: number): void {
-    const { lamportJumpMax } = this.config.limits;
-    if (lamport <= this.#lamport.time) return;
-    if (lamport > COUNTER_OPEN_MAX) throw new RumormillError('ERR', `LAMPORT ${lamport} is above ${COUNTER_OPEN_MAX}`);
-    if (lamport > this.#lamport.time + lamportJumpMax) {
-      throw new RumormillError('ERR', `LAMPORT ${lamport} is more than ${lamportJumpMax} ahead of this broker's ${this.#lamport.time}`);
-    }
-    this.#lamport.witness(lamport);
+    this.#lamport.witnessPublisher(lamport, this.config.limits.lamportJumpMax);
+  }
+
+  /** What a command that failed is answered with. Where it was the store that failed, the broker stops. A bug is thrown on. */
+  errorReply(error: unknown): RumormillError {
+    if (!(error instanceof RumormillError)) throw error;
+    if (error.code === 'STORE') this.#failed(error);
+    return error;
   }
 
   wallTime(): number {

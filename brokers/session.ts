@@ -182,8 +182,7 @@ export class Session implements ChannelHandler, Connection {
       if (reply instanceof Promise) this.#await(reply);
       else if (reply !== undefined) this.send(reply);
     } catch (error) {
-      if (!(error instanceof RumormillError)) throw error;
-      this.send(error);
+      this.send(this.broker.errorReply(error));
     }
   }
 
@@ -204,10 +203,7 @@ export class Session implements ChannelHandler, Connection {
 
   #await(reply: Promise<Value | undefined>): void {
     this.#busy = true;
-    void reply.then((value) => this.#finish(value), (error: unknown) => {
-      if (!(error instanceof RumormillError)) throw error;
-      this.#finish(error);
-    });
+    void reply.then((value) => this.#finish(value), (error: unknown) => this.#finish(this.broker.errorReply(error)));
   }
 
   #finish(value: Value | undefined): void {

@@ -6,7 +6,7 @@
  *
  * Timestamps are integers that stay exact in a double. No message, however wrong, can push a mesh's clock to where it could not count any more (counter.ts).
  */
-import { checkCounter, COUNTER_MAX } from './counter.ts';
+import { checkCounter, COUNTER_MAX, COUNTER_OPEN_MAX } from './counter.ts';
 import { RumormillError } from './error.ts';
 
 /** The greatest timestamp ever accepted. */
@@ -48,6 +48,17 @@ export class LamportClock {
    */
   witnessPeer(time: number): void {
     checkCounter('Lamport timestamp', time, this.#time);
+    this.witness(time);
+  }
+
+  /**
+   * IR2 for the clock that a publisher says it has.
+   * @throws RumormillError ERR where it is more than `aheadMax` ahead, or ahead and so high that publishers together could use up all timestamps
+   */
+  witnessPublisher(time: number, aheadMax: number): void {
+    if (time <= this.#time) return;
+    if (time > COUNTER_OPEN_MAX) throw new RumormillError('ERR', `LAMPORT ${time} is above ${COUNTER_OPEN_MAX}`);
+    if (time > this.#time + aheadMax) throw new RumormillError('ERR', `LAMPORT ${time} is more than ${aheadMax} ahead of this broker's ${this.#time}`);
     this.witness(time);
   }
 }

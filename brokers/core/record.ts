@@ -187,12 +187,22 @@ export function messageBytes({ key, headers, payload, dedupe }: Pick<Message, 'k
   return bytes + Buffer.byteLength(key ?? '') + Buffer.byteLength(dedupe?.id ?? '');
 }
 
+/** What a column of a batch says that was checked when it came. @throws RumormillError STORE where it is damaged since */
+function parseStored(json: string, column: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch (cause) {
+    throw new RumormillError('STORE', `a stored batch is damaged: its ${column} are not JSON`, { cause });
+  }
+}
+
+/** @throws RumormillError STORE, as all that read columns */
 export function parseLengths(batch: Draft): number[] {
-  return JSON.parse(batch.lengths) as number[];
+  return parseStored(batch.lengths, 'lengths') as number[];
 }
 
 export function parseMeta(batch: Draft): BatchMeta {
-  return batch.meta === '' ? {} : (JSON.parse(batch.meta) as BatchMeta);
+  return batch.meta === '' ? {} : (parseStored(batch.meta, 'meta') as BatchMeta);
 }
 
 /** Whether a batch's messages are not here, though its seqs count as held. */
@@ -203,11 +213,11 @@ export function isCovered(batch: Draft): boolean {
 /** The messages of a batch that repeat another: index -> the record that has the first copy here. */
 export function parseRepeats(batch: StoredBatch): Map<number, readonly [Origin, number]> {
   if (batch.repeats === '') return new Map();
-  return new Map(Object.entries(JSON.parse(batch.repeats) as Record<string, [Origin, number]>).map(([index, copy]) => [Number(index), copy]));
+  return new Map(Object.entries(parseStored(batch.repeats, 'repeats') as Record<string, [Origin, number]>).map(([index, copy]) => [Number(index), copy]));
 }
 
 export function parseDeps(batch: Pick<RecordBatch, 'deps'>): [Origin, number][] {
-  return batch.deps === '' ? [] : (Object.entries(JSON.parse(batch.deps) as object) as [Origin, number][]);
+  return batch.deps === '' ? [] : (Object.entries(parseStored(batch.deps, 'deps') as object) as [Origin, number][]);
 }
 
 /** The messages of a batch from index `from` (inclusive) to `to` (exclusive). Payloads are views into the batch's body. */

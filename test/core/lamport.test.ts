@@ -1,4 +1,5 @@
 import t from 'tap';
+import { COUNTER_OPEN_MAX } from '../../brokers/core/counter.ts';
 import { LAMPORT_MAX, LamportClock } from '../../brokers/core/lamport.ts';
 import { SEED, SeededRandom } from '../support/random.ts';
 
@@ -29,6 +30,20 @@ t.test('refuses what is not a timestamp, and stays as it was', async (t) => {
   t.equal(clock.time, 5);
   clock.witness(LAMPORT_MAX);
   t.equal(clock.time, LAMPORT_MAX);
+});
+
+t.test('a publisher moves the clock by so much at most, and never beyond half of what can be counted', async (t) => {
+  const half = COUNTER_OPEN_MAX;
+  const cases: [time: number, told: number, error: RegExp | undefined, after: number][] = [
+    [5, 3, undefined, 5], [5, 105, undefined, 105], [5, 106, /^LAMPORT 106 is more than 100 ahead of this broker's 5$/, 5],
+    [half - 1, half, undefined, half], [half - 1, half + 1, /^LAMPORT 500000000000000 is above 499999999999999$/, half - 1], [half + 9, half + 8, undefined, half + 9],
+  ];
+  for (const [time, told, error, after] of cases) {
+    const clock = new LamportClock(time);
+    if (error === undefined) clock.witnessPublisher(told, 100);
+    else t.throws(() => clock.witnessPublisher(told, 100), { code: 'ERR', message: error });
+    t.equal(clock.time, after, `${time} ${told}`);
+  }
 });
 
 t.test(`clock condition over random processes (seed ${SEED})`, async (t) => {

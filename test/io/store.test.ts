@@ -1,6 +1,5 @@
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import sqlite3 from 'sqlite3';
 import t, { type Test } from 'tap';
 import { parseAddress } from '../../brokers/core/address.ts';
 import { isCovered, lastSeq, type Origin, parseRepeats, type StoredBatch, validateBatch } from '../../brokers/core/record.ts';
@@ -12,6 +11,7 @@ import { temporaryFolder } from '../support/folder.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { SEED, SeededRandom } from '../support/random.ts';
 import { draft, origin, specimenBatch } from '../support/record.ts';
+import { execute, read } from '../support/sqlite.ts';
 
 const ADDRESS = parseAddress('10.0.0.1:3000');
 const [A, B] = [origin('10.0.0.1:3000', 1), origin('10.0.0.2:3000', 2)];
@@ -52,21 +52,6 @@ const SPECIMENS = batches([
 ]);
 
 const positions = (page: Page | readonly StoredBatch[]): number[] => ('batches' in page ? page.batches : page).map(({ position }) => position);
-
-/** What SQLite tools see in a file, while a broker may have it open. */
-function read(file: string, sql: string): Promise<Record<string, unknown>[]> {
-  return new Promise((resolve, reject) => {
-    const db = new sqlite3.Database(file, sqlite3.OPEN_READONLY);
-    db.all(sql, (error: Error | null, rows: Record<string, unknown>[]) => db.close(() => (error ? reject(error) : resolve(rows))));
-  });
-}
-
-function execute(file: string, sql: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const db = new sqlite3.Database(file);
-    db.exec(sql, (error) => db.close(() => (error ? reject(error) : resolve())));
-  });
-}
 
 t.test('a new store is empty, and what it was given is there when it is opened again', async (t) => {
   const folder = join(temporaryFolder(t), 'deep', 'down');

@@ -6,6 +6,7 @@ import { RumormillError } from '../../brokers/core/error.ts';
 import { type BrokerProcess as Broker, Cluster } from '../support/cluster.ts';
 import { temporaryFolder } from '../support/folder.ts';
 import { freePorts } from '../support/port.ts';
+import { execute } from '../support/sqlite.ts';
 import { waitFor } from '../support/wait.ts';
 
 const KIB = 'x'.repeat(1000);
@@ -108,3 +109,23 @@ t.test('a file that is corrupted under a broker that runs: it stops with a clear
     { event: /^rumormill-broker: / },
   ]);
 });
+
+for (const [what, damage, command] of [
+  ['a column of a batch', "UPDATE batches SET lengths = '[' WHERE position = 1", ['POLL', 'news', 'CURSOR', 'earliest']],
+  ['a view', 'DROP VIEW topic_batches', ['TOPIC', 'GET', 'news']],
+] as const) {
+  t.test(`${what} is damaged: the broker stops with a clear line when it is read`, async (t) => {
+    const [broker] = await prepare(t);
+    await (await broker.connect()).publish('news', 'one');
+    await broker.kill();
+    await broker.start(); // with nothing in memory
+    await execute(broker.file, damage);
+    const client = await broker.connect();
+    await client.command(...command).catch(() => undefined); // the connection may go before the answer comes
+    t.equal(await broker.exit(), 1);
+    t.match(broker.log.slice(-2), [
+      { level: 'error', event: 'store failed, broker stops', reason: /its lengths are not JSON|no such table: topic_batches/ },
+      { event: /^rumormill-broker: (a stored batch is damaged|broker.db: SQLITE_ERROR)/ },
+    ]);
+  });
+}
