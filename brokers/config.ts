@@ -29,6 +29,7 @@ export const DEFAULT_LIMITS = {
   inputBytesMax: 1024 * 1024, // (w) received behind a command that is being carried out
   outputBytesMax: 8 * 1024 * 1024, // (w) replies that the client does not read
   pushBytesMax: 32 * 1024 * 1024, // (c) pushed messages that the client does not read, as Redis does
+  channelsMax: 10_000, // (e) and patterns that one connection has subscribed to
   unansweredMax: 200_000, // (w) messages of one connection waiting for their acknowledgement
   pollCountDefault: 100,
   pollCountMax: 10_000, // (e)

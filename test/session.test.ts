@@ -183,6 +183,16 @@ t.test('a pattern that is longer than any name is refused: matching it would hol
   t.strictSame(replies, [...new Array<string>(4).fill('-TOOBIG pattern is over 255 bytes'), []]);
 });
 
+t.test('a connection has so many channels and patterns at most, and keeps those that it has', async (t) => {
+  const { connect } = bound(await START({ limits: { channelsMax: 3 } }));
+  const subscriber = connect();
+  t.strictSame(await subscriber.ask('SUBSCRIBE a b', 'PSUBSCRIBE a*'), [['subscribe', 'a', 1], ['subscribe', 'b', 2], ['psubscribe', 'a*', 3]]);
+  t.strictSame(await subscriber.ask('SUBSCRIBE c', 'PSUBSCRIBE b* c*', 'SUBSCRIBE a'), [
+    '-ERR 4 channels and patterns of one connection are more than 3', '-ERR 5 channels and patterns of one connection are more than 3', ['subscribe', 'a', 3],
+  ]);
+  t.strictSame(await subscriber.ask('UNSUBSCRIBE b', 'SUBSCRIBE c'), [['unsubscribe', 'b', 2], ['subscribe', 'c', 3]]);
+});
+
 t.test('SUBSCRIBE: a RESP2 connection may say little else, and gets what is published anywhere', async (t) => {
   const { connect } = bound(await START());
   const [subscriber, writer] = [connect(), connect()];

@@ -10,6 +10,7 @@ import { checkPattern, checkTopic, type Command, type Connection, shown } from '
 function subscribe(args: Args, connection: Connection): undefined {
   const { topicBytesMax } = connection.broker.config.limits;
   const channels = args.texts(1).map((channel) => checkTopic(channel, topicBytesMax));
+  checkRoom(connection, connection.channels, channels);
   for (const channel of channels) {
     connection.channels.add(channel);
     connection.broker.readers.pubSub.subscribe(channel, connection);
@@ -19,11 +20,19 @@ function subscribe(args: Args, connection: Connection): undefined {
 
 function psubscribe(args: Args, connection: Connection): undefined {
   const { topicBytesMax } = connection.broker.config.limits;
-  for (const pattern of args.texts(1).map((each) => checkPattern(each, topicBytesMax))) {
+  const patterns = args.texts(1).map((pattern) => checkPattern(pattern, topicBytesMax));
+  checkRoom(connection, connection.patterns, patterns);
+  for (const pattern of patterns) {
     connection.patterns.add(pattern);
     connection.broker.readers.pubSub.psubscribe(pattern, connection);
     confirm(connection, 'psubscribe', pattern);
   }
+}
+
+/** @throws RumormillError ERR where a connection would have too many channels and patterns; then it has those that it had */
+function checkRoom({ subscriptions, broker: { config: { limits } } }: Connection, known: ReadonlySet<string>, names: readonly string[]): void {
+  const count = subscriptions + new Set(names.filter((name) => !known.has(name))).size;
+  if (count > limits.channelsMax) throw new RumormillError('ERR', `${count} channels and patterns of one connection are more than ${limits.channelsMax}`);
 }
 
 function unsubscribe(args: Args, connection: Connection): undefined {

@@ -1,16 +1,19 @@
 /** What SQLite tools do with a file, while a broker may have it open. */
-import sqlite3 from 'sqlite3';
+import { Handle, READ_ONLY, READ_WRITE, type Row } from '../../brokers/io/sqlite.ts';
 
-export function read(file: string, sql: string): Promise<Record<string, unknown>[]> {
-  return new Promise((resolve, reject) => {
-    const db = new sqlite3.Database(file, sqlite3.OPEN_READONLY);
-    db.all(sql, (error: Error | null, rows: Record<string, unknown>[]) => db.close(() => (error ? reject(error) : resolve(rows))));
-  });
+export function read(file: string, sql: string): Promise<Row[]> {
+  return using(file, READ_ONLY, (handle) => handle.all(sql));
 }
 
 export function execute(file: string, sql: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const db = new sqlite3.Database(file);
-    db.exec(sql, (error) => db.close(() => (error ? reject(error) : resolve())));
-  });
+  return using(file, READ_WRITE, (handle) => handle.exec(sql));
+}
+
+async function using<T>(file: string, mode: number, task: (handle: Handle) => Promise<T>): Promise<T> {
+  const handle = await Handle.open(file, mode);
+  try {
+    return await task(handle);
+  } finally {
+    await handle.close();
+  }
 }
