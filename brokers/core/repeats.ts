@@ -102,9 +102,10 @@ export class Repeats {
     const isMixed = batches.some(({ origin }) => origin !== batches[0]!.origin);
     const here = isMixed ? new Map<string, Copy>() : undefined; // what one origin takes has been looked up there
     for (const batch of batches) {
-      const known = this.#learn(batch);
+      const learned = this.#learn(batch);
       const ids = idsOf(batch);
       if (ids.length === 0) continue;
+      const known = learned.snapshot();
       for (const [index, id] of ids.entries()) {
         if (id === null) continue;
         const name = here && `${batch.topic}\n${id}`;
@@ -147,12 +148,12 @@ export class Repeats {
   }
 
   /** What the batch's origin had stored when it named it. */
-  #learn(batch: StoredBatch): Vector {
+  #learn(batch: StoredBatch): VersionVector {
     let known = this.#known.get(batch.origin);
     if (known === undefined) this.#known.set(batch.origin, (known = new VersionVector()));
     for (const [origin, seq] of parseDeps(batch)) known.advance(origin, seq);
     known.advance(batch.origin, lastSeq(batch));
-    return known.snapshot();
+    return known;
   }
 
   #isCopy(copy: Copy, batch: StoredBatch, known: Vector): boolean {
