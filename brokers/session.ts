@@ -5,8 +5,8 @@
  * everything before it, and whatever comes behind it waits until it is done; so what a client pipelines happens in the order in which it was
  * written, and a POLL that waits holds up its own connection and nobody else's.
  *
- * Held back, so that nothing grows without bound: reading stops while too much is received behind a command that waits, while the
- * log is full, and while too many publishes are unanswered; commands stop while the client does not read its replies. A client of pushed
+ * Held back, so that nothing grows without bound: reading stops while too much is received behind a command that waits, while a
+ * PUBLISH waits for room in the log, and while too many publishes are unanswered; commands stop while the client does not read its replies. A client of pushed
  * messages that does not read is disconnected, since nobody can make its publishers wait.
  */
 import { checkArity, type Command, type Connection } from './commands/command.ts';
@@ -42,6 +42,7 @@ export class Session implements ChannelHandler, Connection {
   #slots: Slot[] = [];
   #unanswered = 0;
   #waiting: Args | undefined; // a command whose turn comes when the slots are empty
+  #held: Args | undefined; // a PUBLISH whose turn comes when the log has room
   #busy = false; // a command is being carried out
   #paused = false;
   #inputEnded = false; // the client sends no more
@@ -104,6 +105,11 @@ export class Session implements ChannelHandler, Connection {
   /** Carries out what has been received, as far as it may. Called again whenever something that held it back is over. */
   work(): void {
     try {
+      if (this.#held !== undefined && !this.broker.isFull) {
+        const args = this.#held;
+        this.#held = undefined;
+        this.#execute(args);
+      }
       while (this.#mayExecute()) {
         const args = this.#parser.next();
         if (args === undefined) break;
@@ -158,13 +164,17 @@ export class Session implements ChannelHandler, Connection {
 
   #mayExecute(): boolean {
     const { limits } = this.broker.config;
-    return !this.#ended && !this.#broken && !this.#busy && this.#waiting === undefined && !this.broker.isFull
+    return !this.#ended && !this.#broken && !this.#busy && this.#waiting === undefined && this.#held === undefined
       && this.#unanswered < limits.unansweredMax && this.#channel.bufferedBytes < limits.outputBytesMax;
   }
 
   #execute(args: Args): void {
     const name = args.text(0).toUpperCase();
-    if (name === 'PUBLISH' && this.#isAllowed(name)) return (this.#batcher ??= this.#makeBatcher()).add(args);
+    if (name === 'PUBLISH' && this.#isAllowed(name)) {
+      if (this.broker.isFull) this.#held = args;
+      else (this.#batcher ??= this.#makeBatcher()).add(args);
+      return;
+    }
     this.#batcher?.seal();
     if (this.#slots.length > 0) this.#waiting = args;
     else this.#run(name, args);
@@ -287,7 +297,7 @@ export class Session implements ChannelHandler, Connection {
   }
 
   #throttle(): void {
-    const stop = !this.#mayExecute() && this.#parser.bufferedBytes > this.broker.config.limits.inputBytesMax || this.broker.isFull;
+    const stop = this.#held !== undefined || (!this.#mayExecute() && this.#parser.bufferedBytes > this.broker.config.limits.inputBytesMax);
     if (this.#ended) return;
     if (stop) this.broker.sessionPaused(this); // each time, since the broker calls each session once
     if (stop === this.#paused) return;
@@ -297,7 +307,7 @@ export class Session implements ChannelHandler, Connection {
   }
 
   #endIfDone(): void {
-    if (!this.#inputEnded || this.#ended || this.isBusy || this.#waiting !== undefined) return;
+    if (!this.#inputEnded || this.#ended || this.isBusy || this.#waiting !== undefined || this.#held !== undefined) return;
     const isHeldBack = !this.#broken && !this.#mayExecute() && this.#parser.bufferedBytes > 0;
     if (!isHeldBack) this.end();
   }

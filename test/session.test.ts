@@ -297,26 +297,31 @@ t.test('a connection that is held back for two reasons goes on when both are ove
   t.equal(client.channel.paused, true, 'much waits behind its POLL');
   for (let round = 0; round < 2; round += 1) {
     const release = store.hold();
-    writer.send(...Array.from({ length: 6 }, (_, index) => `PUBLISH t${index} x`));
+    writer.send(...Array.from({ length: 7 }, (_, index) => `PUBLISH t${index} x`));
     t.equal(writer.channel.paused, true, 'the log is full');
     if (round === 1) await clock.advance(300);
     release();
-    t.equal((await writer.replies()).length, 6, 'and drained');
+    t.equal((await writer.replies()).length, 7, 'and drained');
   }
   t.strictSame((await client.replies()).map(payloads), [[], ...Array.from({ length: 20 }, () => 'PONG')], 'although the POLL ended while it was full');
 });
 
-t.test('a peer that comes while the log is full is read from when it is not', async (t) => {
+t.test('while the log is full all but publishers are served, and peers come', async (t) => {
   const { broker, store, connect } = bound(await START({ limits: { pendingBytesMax: 1000, payloadBytesMax: 1000, transactionBytesMax: 100 } }));
   const [writer, peer] = [connect(), connect()];
   const release = store.hold();
   writer.send(...Array.from({ length: 6 }, (_, index) => `PUBLISH t${index} x`));
+  const reader = connect();
+  t.match(await reader.ask('PING', 'LATEST t0', 'POLL t0 CURSOR earliest'), ['PONG', null, [String, []]], 'nothing is on disk');
   peer.send(`PEER ${PEER_PROTOCOL_VERSION} default localhost:3001 ${origin('localhost:3001', 1)} bbbbbbbbbbbb 0`);
-  t.equal(peer.channel.paused, true);
-  release();
-  await writer.replies();
   t.equal(broker.status()['links'], 1);
   t.equal(peer.channel.paused, false);
+  t.strictSame(await reader.ask('PUBLISH t0 y', 'PING'), [], 'its turn comes when there is room, and what stands behind it waits');
+  t.equal(reader.channel.paused, true);
+  reader.end();
+  release();
+  t.equal((await writer.replies()).length, 6);
+  t.match(await reader.replies(), [Number, 'PONG'], 'answered, although the client sends no more');
 });
 
 t.test('an HTTP request is not carried out', async (t) => {
