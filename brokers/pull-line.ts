@@ -36,8 +36,8 @@ export interface Pull extends Waiter, PullRequest {
 export interface PullLineRuntime {
   readonly clock: Clock;
   readonly waiters: LongPoll<Pull>;
-  /** What a PULL gets, leased to it; empty where there is nothing, or it is over. */
-  fill(pull: Pull): Promise<Delivery[]>;
+  /** Leases to a PULL what there is, and answers it in the same turn, so that nothing is leased to one that is over; does neither where there is nothing. */
+  fill(pull: Pull): Promise<void>;
   storeFailed(error: unknown): void;
 }
 
@@ -119,10 +119,8 @@ export class PullLine {
       while (this.#isWoken) {
         this.#isWoken = false;
         for (const pull of this.#pulls) {
-          const deliveries = await fill(pull);
-          if (pull.isOver) continue;
-          if (deliveries.length === 0) break;
-          pull.answer(deliveries);
+          await fill(pull);
+          if (!pull.isOver) break;
         }
       }
       const now = clock.now();

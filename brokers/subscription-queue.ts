@@ -207,8 +207,8 @@ export class SubscriptionQueue {
     return { visibilityMs, maxDeliveries, backoffMs, backoffMsMax: this.#runtime.limits.backoffMsMax };
   }
 
-  /** What a PULL gets, leased; empty where there is nothing, or it is over. */
-  async #fill(pull: Pull): Promise<Delivery[]> {
+  /** Leases to a PULL what there is, and answers it with that in the same turn. */
+  async #fill(pull: Pull): Promise<void> {
     const { clock, limits } = this.#runtime;
     const deliveries: Delivery[] = [];
     let bytes = 0;
@@ -226,12 +226,12 @@ export class SubscriptionQueue {
     for (let entry = this.leases.nextReady; entry !== undefined && deliveries.length < pull.count; entry = this.leases.nextReady) {
       const message = this.#backlog.again(entry.source!, entry.seq - entry.source!.seq);
       if (message instanceof Promise) {
-        if (deliveries.length > 0) return deliveries;
+        if (deliveries.length > 0) return pull.answer(deliveries);
         await message;
-        if (pull.isOver) return [];
+        if (pull.isOver) return;
       } else if (message === undefined) this.leases.remove(entry);
       else if (hasRoom(message)) redeliver(entry, message);
-      else return deliveries;
+      else return pull.answer(deliveries);
     }
     while (deliveries.length < pull.count) {
       const next = this.#backlog.next((origin, seq, source) => this.#isTaken(origin, seq, source));
@@ -239,7 +239,7 @@ export class SubscriptionQueue {
       if (next === 'pause' || next instanceof Promise) {
         if (deliveries.length > 0) break;
         await (next === 'pause' ? new Promise<void>((resolve) => clock.defer(resolve)) : next);
-        if (pull.isOver) return [];
+        if (pull.isOver) return;
         continue;
       }
       const { source, index, message } = next;
@@ -249,7 +249,7 @@ export class SubscriptionQueue {
       if (handed !== undefined) redeliver(handed, message);
       else this.#deliverFirst(source, index, message, pull.consumer, deliver);
     }
-    return deliveries;
+    if (deliveries.length > 0) pull.answer(deliveries);
   }
 
   #deliverFirst(source: Source, index: number, message: Message, consumer: string, deliver: (entry: LeaseEntry, message: Message) => void): void {

@@ -470,3 +470,13 @@ t.test('leases move also of messages that an older binding has left behind', asy
   t.strictSame(await pull(client, 's'), []);
   t.match(await describe(client, 's'), { in_flight: 1, backlog: 0 });
 });
+
+t.test('what was leased to a PULL is its answer, though the subscription goes to another home in the same turn', async (t) => {
+  const { virtual, client } = await start({}, ...BOUND, 'PUBLISH a 1', 'PUBLISH a 2');
+  t.strictSame(payloads(await pull(client, 's COUNT 1')), ['1'], 'what is read next is in memory');
+  const { queues } = virtual.broker;
+  const answer = queues.pull('s', { consumer: 'c', count: 1, blockMs: 0 }, { cancelled: false, onCancel: undefined });
+  const handovers = queues.giveUp(() => false);
+  t.match(await answer, [{ message: { lamport: Number } }]);
+  t.equal((await handovers).length, 1);
+});
