@@ -4,17 +4,21 @@
  * The package: parameters that are undefined or BigInt become NULL without an error; a statement that is not finalized makes
  * `close` fail.
  */
+import { statfsSync } from 'node:fs';
 import sqlite3 from 'sqlite3';
 import { messageOf, RumormillError } from '../core/error.ts';
 
 export const READ_ONLY = sqlite3.OPEN_READONLY;
 export const READ_WRITE = sqlite3.OPEN_READWRITE | sqlite3.OPEN_CREATE;
 
+const INDEX_STEP_BYTES = 32 * 1024; // by which SQLite lets the index of a WAL grow
+
 export type Row = Record<string, unknown>;
 export type Param = string | number | Uint8Array;
 
 /** A connection, with promises and statements that are prepared once. */
 export class Handle {
+  readonly #file: string;
   readonly #db: sqlite3.Database;
   readonly #statements = new Map<string, Promise<sqlite3.Statement>>();
 
@@ -22,20 +26,21 @@ export class Handle {
   static open(file: string, mode: number, busyMs = 1000): Promise<Handle> {
     return new Promise((resolve, reject) => {
       const db = new sqlite3.Database(file, mode, (error) => {
-        if (error) return reject(error);
+        if (error) return reject(failure(error, file));
         db.configure('busyTimeout', busyMs);
-        resolve(new Handle(db));
+        resolve(new Handle(file, db));
       });
     });
   }
 
-  private constructor(db: sqlite3.Database) {
+  private constructor(file: string, db: sqlite3.Database) {
+    this.#file = file;
     this.#db = db;
   }
 
   exec(sql: string): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#db.exec(sql, (error) => (error ? reject(error) : resolve()));
+      this.#db.exec(sql, (error) => (error ? reject(failure(error, this.#file)) : resolve()));
     });
   }
 
@@ -49,7 +54,7 @@ export class Handle {
   async run(sql: string, ...params: Param[]): Promise<void> {
     const statement = await this.#statement(sql);
     return new Promise((resolve, reject) => {
-      statement.run(params, (error: Error | null) => (error ? reject(error) : resolve()));
+      statement.run(params, (error: Error | null) => (error ? reject(failure(error, this.#file)) : resolve()));
     });
   }
 
@@ -83,6 +88,21 @@ export class Handle {
     });
     this.#statements.set(sql, prepared);
     return prepared;
+  }
+}
+
+/** A WAL whose index cannot grow, for want of room, is an I/O error to SQLite. */
+function failure(error: Error, file: string): Error {
+  const isFull = sqliteCode(error) === 'SQLITE_IOERR' && freeBytes(file) < INDEX_STEP_BYTES;
+  return isFull ? Object.assign(error, { code: 'SQLITE_FULL' }) : error;
+}
+
+function freeBytes(file: string): number {
+  try {
+    const { bavail, bsize } = statfsSync(file);
+    return bavail * bsize;
+  } catch {
+    return Infinity; // the file is gone: that is not for want of room
   }
 }
 

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { Handle, READ_ONLY, READ_WRITE, sqliteCode } from '../../brokers/io/sqlite.ts';
 
@@ -18,4 +18,8 @@ t.test('a statement that is used twice at once is prepared once', async (t) => {
   const handle = await Handle.open(join(t.testdir(), 'b.db'), READ_WRITE);
   t.strictSame(await Promise.all([handle.query('SELECT ? AS n', 1), handle.query('SELECT ? AS n', 2)]), [[{ n: 1 }], [{ n: 2 }]]);
   await handle.close(); // fails where a statement is left
+});
+
+t.test('an I/O error where there is no room is that of a full disk', { skip: !existsSync('/proc/self/mem') && 'no /proc here' }, async (t) => {
+  await t.rejects(Handle.open('/proc/self/mem', READ_ONLY), { code: 'SQLITE_FULL' }, 'a file system without room, and a file that cannot be read at its beginning');
 });
