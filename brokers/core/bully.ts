@@ -109,7 +109,7 @@ export class Bully {
 
   /** @throws RumormillError PROTOCOL for a term that no mesh counts to */
   receive(from: Address, message: BullyMessage, now: number): BullyEffect[] {
-    checkCounter('term', message.term, this.#term);
+    checkCounter('term', message.term, this.#term === 0 ? undefined : this.#term);
     switch (message.type) {
       case 'ELECTION':
         this.#onElection(from, message.term, now);

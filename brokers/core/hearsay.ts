@@ -79,7 +79,7 @@ export class Hearsay {
     return beats.flatMap((beat) => {
       const address = originAddress(beat[0]);
       const known = this.#heard.get(address);
-      checkCounter('beat', beat[1], known?.[1] ?? 0);
+      checkCounter('beat', beat[1], known?.[1]);
       if (known === undefined && this.#heard.size > this.#membersMax) return [];
       if (isLater(beat, told?.get(address))) told?.set(address, beat);
       if (!isLater(beat, known)) return [];

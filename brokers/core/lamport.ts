@@ -11,6 +11,7 @@ import { RumormillError } from './error.ts';
 
 /** The greatest timestamp ever accepted. */
 export const LAMPORT_MAX = COUNTER_MAX;
+const BEGUN = 1000; // events, before which a clock has nothing to compare with
 const AHEAD_LATE_MAX = 2 ** 16; // of a publisher, in the upper half
 
 export class LamportClock {
@@ -48,7 +49,7 @@ export class LamportClock {
    * @throws RumormillError PROTOCOL for a time that no mesh counts to
    */
   witnessPeer(time: number): void {
-    checkCounter('Lamport timestamp', time, this.#time);
+    checkCounter('Lamport timestamp', time, this.#time < BEGUN ? undefined : this.#time);
     this.witness(time);
   }
 

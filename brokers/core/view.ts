@@ -77,8 +77,8 @@ export class Views {
   /** A peer tells of a view. Says whether it is news. @throws RumormillError PROTOCOL for a term or number that nobody counts to */
   learn(view: View): boolean {
     const known = this.#offered.get(view.coordinator);
-    checkCounter('term', view.term, known?.term ?? 0);
-    checkCounter('view', view.number, known?.number ?? 0);
+    checkCounter('term', view.term, known?.term);
+    checkCounter('view', view.number, known?.number);
     if (known !== undefined && !isLater(view, known)) return false;
     this.#offered.set(view.coordinator, view);
     return true;

@@ -101,12 +101,15 @@ t.test('a peer that tells of absurd clocks, terms, beats and views leaves the me
   const cluster = await Cluster.start(t, 2);
   const [low, high] = cluster.brokers as [Broker, Broker];
   await waitFor('a coordinator', async () => (await low.leader()) === high.address && (await high.leader()) === high.address);
+  const publisher = await low.connect();
+  for (let count = 0; count < 1000; count += 1) publisher.send('PUBLISH', 'news', count);
+  for (let count = 0; count < 1000; count += 1) t.type(await publisher.next(), 'number') || t.bailout(); // their clocks have begun
   const most = COUNTER_MAX;
   const stranger = '10.9.9.9:1';
   const hello = (lamport: number) => ['PEER', PEER_PROTOCOL_VERSION, 'default', stranger, `${stranger}/000000000000`, 'instance', lamport];
   const absurd = [
     ['VECTOR', most], ['ELECTION', most, 1], ['OK', 1, most], ['COORDINATOR', most, stranger, 1], ['MEMBERS', `${low.address}/00000000000f`, most],
-    ['VIEW', stranger, most, 1, stranger], ['VIEW', stranger, 1, most, stranger],
+    ['VIEW', high.address, most, 1, stranger], ['VIEW', high.address, 1, most, stranger],
     ['RECORDS', `${stranger}/000000000000`, 1, 1, most, 0, 'news', '', '[1]', '', 'x'],
   ];
   for (const message of [undefined, ...absurd]) {
