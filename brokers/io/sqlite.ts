@@ -22,20 +22,20 @@ export class Handle {
   readonly #db: sqlite3.Database;
   readonly #statements = new Map<string, Promise<sqlite3.Statement>>();
 
-  /** @param busyMs how long it waits for a lock that another connection has, on a thread of libuv's pool */
-  static open(file: string, mode: number, busyMs = 1000): Promise<Handle> {
+  static open(file: string, mode: number): Promise<Handle> {
     return new Promise((resolve, reject) => {
-      const db = new sqlite3.Database(file, mode, (error) => {
-        if (error) return reject(failure(error, file));
-        db.configure('busyTimeout', busyMs);
-        resolve(new Handle(file, db));
-      });
+      const db = new sqlite3.Database(file, mode, (error) => (error ? reject(failure(error, file)) : resolve(new Handle(file, db))));
     });
   }
 
   private constructor(file: string, db: sqlite3.Database) {
     this.#file = file;
     this.#db = db;
+  }
+
+  /** How long it waits from now on for a lock that another connection has, on a thread of libuv's pool; the package's own choice is a second. */
+  waitForLocks(ms: number): void {
+    this.#db.configure('busyTimeout', ms);
   }
 
   exec(sql: string): Promise<void> {

@@ -48,12 +48,15 @@ export async function openStore(folder: string, address: Address, random: Random
   let checkpointer: Handle | undefined;
   let reader: Handle | undefined;
   try {
-    writer = await Handle.open(file, READ_WRITE, LOCKED_MS);
+    writer = await Handle.open(file, READ_WRITE);
     await prepareSchema(writer, file, makeOrigin(address, random));
     await writer.exec(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES_MAX}`);
     checkpointer = await Handle.open(file, READ_WRITE);
     reader = await Handle.open(file, READ_ONLY);
-    return await SqliteStore.load({ lock, writer, checkpointer, reader });
+    const store = await SqliteStore.load({ lock, writer, checkpointer, reader });
+    await writer.exec('BEGIN IMMEDIATE; ROLLBACK'); // who starts a broker hears at once that a tool holds the file's lock
+    writer.waitForLocks(LOCKED_MS);
+    return store;
   } catch (cause) {
     for (const handle of [reader, checkpointer, writer, lock]) await handle?.close();
     throw cause instanceof RumormillError ? cause : storeError(cause, file);

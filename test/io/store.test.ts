@@ -309,12 +309,24 @@ t.test('acknowledgements are kept by subscription, with the position up to which
   t.strictSame(await (await open(t, folder)).loadAcks(), { states: [['a', '{"x":2}']], position: 9 });
 });
 
+t.test('a store is not opened while another program holds the lock of the file, and says so', async (t) => {
+  const folder = temporaryFolder(t);
+  await (await open(t, folder)).close();
+  const tool = await Handle.open(join(folder, 'broker.db'), READ_WRITE);
+  t.teardown(() => tool.close());
+  await tool.exec('BEGIN IMMEDIATE');
+  await t.rejects(open(t, folder), { code: 'STORE', message: /broker\.db: SQLITE_BUSY: database is locked/ });
+  await tool.exec('ROLLBACK');
+  t.ok(await open(t, folder));
+});
+
 t.test('a write waits while another program holds the lock of the file', async (t) => {
   const folder = temporaryFolder(t);
   const file = join(folder, 'broker.db');
   const store = await open(t, folder);
   const tool = await Handle.open(file, READ_WRITE);
-  const impatient = await Handle.open(file, READ_WRITE, 1500); // longer than the package lets a write wait by itself
+  const impatient = await Handle.open(file, READ_WRITE);
+  impatient.waitForLocks(1500); // longer than the package lets a write wait by itself
   t.teardown(() => Promise.all([tool, impatient].map((handle) => handle.close())));
   await tool.exec('BEGIN IMMEDIATE');
   let isStored = false;
