@@ -1,9 +1,9 @@
 /**
  * The log: one writer with group commit, and a tail of recent batches in memory.
  *
- * While one transaction runs, whatever arrives waits; all of it becomes the next transaction. Drafts of one topic that stand next to each other in it become one
- * batch, however many connections they came on. A local batch gets its name (seq and Lamport timestamps) when its transaction is formed, so a transaction
- * that fails leaves no hole and uses up no seq.
+ * While one transaction runs, whatever arrives waits; all of it becomes the next transaction, with what comes right behind it. Drafts of one topic that stand
+ * next to each other in it become one batch, however many connections they came on. A local batch gets its name (seq and Lamport timestamps) when its
+ * transaction is formed, so a transaction that fails leaves no hole and uses up no seq.
  *
  * Invariants:
  *   1. `vector`, `position` and the tail show what is on disk, and nothing else (durable first).
@@ -21,6 +21,10 @@ import { VersionVector } from './version-vector.ts';
 
 /** Each batch of so many declares in its deps all that is stored, not only what is new: so the deps of an origin's last ones add up to all of it. */
 export const DECLARE_EVERY = 256;
+
+/** A transaction is formed after so many rounds of I/O in a row that made what waits grow by less than this share. */
+const QUIET_ROUNDS = 2;
+const GROWTH_MIN = 1 / 8;
 
 export interface LogOptions {
   /** Drawn by each process when it starts: tells its positions from those of another life of the file. */
@@ -207,26 +211,42 @@ export class Log {
   #enqueue(entry: Entry): void {
     const { batchWaitMs, transactionMessagesMax } = this.#options;
     this.#queue.push(entry);
+    const mayWait = batchWaitMs > 0 && entry.kind === 'local' && this.#pendingMessages < transactionMessagesMax;
     const begin = (): void => {
       this.#waitingForCompany = undefined;
       void this.#commitAll();
     };
-    const mayWait = batchWaitMs > 0 && entry.kind === 'local' && this.#pendingMessages < transactionMessagesMax;
     if (this.#waitingForCompany !== undefined && !mayWait) {
       this.#waitingForCompany.cancel();
-      this.#waitingForCompany = undefined;
-      this.#clock.defer(begin);
+      begin();
     }
     if (this.#scheduled) return;
     this.#scheduled = true;
     if (mayWait) this.#waitingForCompany = this.#clock.schedule(batchWaitMs, begin);
-    else this.#clock.defer(begin);
+    else begin();
   }
 
   async #commitAll(): Promise<void> {
-    while (this.#queue.length > 0) await this.#commitSome();
+    while (this.#queue.length > 0) {
+      await this.#gather();
+      await this.#commitSome();
+    }
     this.#scheduled = false;
     for (const resolve of this.#idleWaiters.splice(0)) resolve();
+  }
+
+  /**
+   * Resolves once what waits has all but stopped growing, or fills a transaction: a commit costs far more than a round of I/O, and publishers who were answered together
+   * come back together, but on a socket each.
+   */
+  async #gather(): Promise<void> {
+    const { transactionBytesMax, transactionMessagesMax } = this.#options;
+    for (let quiet = 0; quiet < QUIET_ROUNDS; ) {
+      const before = this.#pendingMessages;
+      await new Promise<void>((resolve) => this.#clock.defer(resolve));
+      if (this.#pendingMessages >= transactionMessagesMax || this.#pendingBytes >= transactionBytesMax) return;
+      quiet = this.#pendingMessages > before * (1 + GROWTH_MIN) ? 0 : quiet + 1;
+    }
   }
 
   /** One transaction: name, write, and only then show. */

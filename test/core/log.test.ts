@@ -87,6 +87,46 @@ t.test('what arrives together is one transaction; what arrives while it runs is 
   t.equal(bench.log.pendingBytes, 0);
 });
 
+t.test('what the next rounds of I/O bring is part of the transaction while it makes it grow', async (t) => {
+  const bench = new Bench();
+  for (const waiting of [1, 1, 2]) {
+    for (let index = 0; index < waiting; index += 1) bench.publish('x');
+    await bench.clock.round();
+  }
+  await bench.clock.round();
+  bench.publish('after a quiet round');
+  await bench.clock.settle();
+  t.strictSame(bench.store.transactions, [5]);
+
+  const release = bench.store.hold();
+  bench.publish('running');
+  await bench.clock.settle();
+  bench.publish('waiting');
+  release();
+  await bench.clock.round();
+  bench.publish('back after its answer');
+  await bench.clock.settle();
+  t.strictSame(bench.store.transactions, [5, 1, 2], 'after a commit too');
+});
+
+t.test('a trickle does not hold a transaction up, and nothing holds up a full one', async (t) => {
+  const bench = new Bench();
+  for (let index = 0; index < 100; index += 1) bench.publish('x');
+  for (let rounds = 0; rounds < 4; rounds += 1) {
+    bench.publish('one more');
+    await bench.clock.round();
+  }
+  t.strictSame(bench.store.transactions, [103]);
+
+  for (const [limit, options] of Object.entries({ messages: { transactionMessagesMax: 2 }, bytes: { transactionBytesMax: 2 * batchBytes(draft(['x'])) } })) {
+    const full = new Bench(options);
+    full.publish('x');
+    full.publish('x');
+    await full.clock.round();
+    t.strictSame(full.store.transactions, [2], limit);
+  }
+});
+
 t.test('a transaction takes no more than its bytes, but one batch at least', async (t) => {
   const bytes = batchBytes(draft(['x'.repeat(100)]));
   const bench = new Bench({ transactionBytesMax: 2 * bytes });

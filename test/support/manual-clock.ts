@@ -32,10 +32,13 @@ export class ManualClock implements Clock {
 
   /** Runs what was deferred, and whatever promises and deferred tasks follow from it, until nothing is left to do now. */
   async settle(): Promise<void> {
-    do {
-      for (const task of this.#deferred.splice(0)) task();
-      await setImmediate(); // every promise that can settle has settled by then
-    } while (this.#deferred.length > 0);
+    do await this.round(); while (this.#deferred.length > 0);
+  }
+
+  /** One round of I/O: runs what was deferred up to now, and whatever promises follow from it. */
+  async round(): Promise<void> {
+    for (const task of this.#deferred.splice(0)) task();
+    await setImmediate(); // every promise that can settle has settled by then
   }
 
   /** Moves on, and runs what is due on the way at its own time. */
