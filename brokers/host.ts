@@ -331,6 +331,7 @@ export class Broker {
     this.readers.expire(now);
     this.queues.tick(now);
     this.#sweep.tick();
+    this.#traffic.tick(this.#log.committingSince);
     this.#timer = this.clock.schedule(this.config.limits.tickMs, () => this.#tick());
   }
 

@@ -1,12 +1,13 @@
 /**
  * Log lines about messages: what was published here and what came by gossip, a line a batch while there is little of it, a line a second
- * when there is much, so that the log tells the story and never becomes the load.
+ * when there is much, so that the log tells the story and never becomes the load. And about a disk that takes long, since publishers wait for it.
  */
 import { isReserved } from './core/catalog-operation.ts';
 import { lastLamport, type Origin, originAddress, type StoredBatch } from './core/record.ts';
 import type { Clock, Logger } from './core/runtime.ts';
 
 const LINES_A_SECOND = 20;
+const SLOW_MS = 2000; // of a transaction
 
 export class Traffic {
   readonly #clock: Clock;
@@ -15,6 +16,7 @@ export class Traffic {
   #lines = 0; // written in this second
   #untold = { published: 0, received: 0, lamport: 0 };
   #counting = false; // a second runs
+  #slow: number | undefined; // since when a transaction of which that was told has run
 
   constructor(clock: Clock, logger: Logger, own: () => Origin) {
     this.#clock = clock;
@@ -31,6 +33,18 @@ export class Traffic {
     if (this.#counting) return;
     this.#counting = true;
     this.#clock.schedule(1000, () => this.#summarize());
+  }
+
+  /** To be called now and then. `since`: when the transaction began that runs now. */
+  tick(since: number | undefined): void {
+    const waited = (from: number): { waited_ms: number } => ({ waited_ms: Math.round(this.#clock.now() - from) });
+    if (this.#slow !== undefined && since !== this.#slow) {
+      this.#logger.info('messages are written again', waited(this.#slow));
+      this.#slow = undefined;
+    }
+    if (since === undefined || since === this.#slow || this.#clock.now() - since < SLOW_MS) return;
+    this.#logger.warn('messages wait to be written: the disk is slow, or another program holds the lock of broker.db', waited(since));
+    this.#slow = since;
   }
 
   #tell(batch: StoredBatch): void {

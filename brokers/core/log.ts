@@ -110,8 +110,10 @@ export class Log {
   #pendingMessages = 0;
   #full = false;
   #scheduled = false;
+  #hadCompany = false; // the last transaction had more than one entry
   #waitingForCompany: Timer | undefined;
   #idleWaiters: (() => void)[] = [];
+  #committingSince: number | undefined;
 
   constructor(store: Store, clock: Clock, lamport: LamportClock, options: LogOptions, events: LogEvents) {
     const { origin, vector, position } = store.state;
@@ -165,6 +167,11 @@ export class Log {
   /** Bytes that wait to be written. */
   get pendingBytes(): number {
     return this.#pendingBytes;
+  }
+
+  /** Since when a transaction has been on its way to the disk, on the clock; undefined while none is. */
+  get committingSince(): number | undefined {
+    return this.#committingSince;
   }
 
   /** Whether publishers should be held back; `drained` says when not any more. */
@@ -237,11 +244,11 @@ export class Log {
 
   /**
    * Resolves once what waits has all but stopped growing, or fills a transaction: a commit costs far more than a round of I/O, and publishers who were answered together
-   * come back together, but on a socket each.
+   * come back together, but on a socket each. Who came alone the last time is not made to wait.
    */
   async #gather(): Promise<void> {
     const { transactionBytesMax, transactionMessagesMax } = this.#options;
-    for (let quiet = 0; quiet < QUIET_ROUNDS; ) {
+    for (let quiet = this.#hadCompany ? 0 : QUIET_ROUNDS - 1; quiet < QUIET_ROUNDS; ) {
       const before = this.#pendingMessages;
       await new Promise<void>((resolve) => this.#clock.defer(resolve));
       if (this.#pendingMessages >= transactionMessagesMax || this.#pendingBytes >= transactionBytesMax) return;
@@ -252,9 +259,11 @@ export class Log {
   /** One transaction: name, write, and only then show. */
   async #commitSome(): Promise<void> {
     const entries = this.#takeTransaction();
+    this.#hadCompany = entries.length > 1;
     const causes = { ...this.#causes, undeclared: new Map(this.#causes.undeclared) };
     const names: DraftName[] = [];
     let batches: readonly StoredBatch[] = this.#name(this.#join(entries), causes, names);
+    this.#committingSince = this.#clock.now();
     try {
       const marking = this.#events.mark(batches);
       batches = marking instanceof Promise ? await marking : marking;
@@ -263,6 +272,8 @@ export class Log {
       if (!(error instanceof RumormillError)) throw error;
       this.#abandon(entries, error);
       return;
+    } finally {
+      this.#committingSince = undefined;
     }
     this.#causes = causes;
     this.#position += batches.length;

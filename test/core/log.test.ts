@@ -71,6 +71,7 @@ t.test('what arrives together is one transaction; what arrives while it runs is 
   t.strictSame(bench.take(), [], 'nothing before what is received together has been handled');
   await bench.clock.settle();
   t.strictSame(bench.take(), ['one named 1 @102', 'two named 4 @105'], 'consecutive seqs and timestamps, a name only once the transaction is formed');
+  t.equal(bench.log.committingSince, bench.clock.now());
   bench.publish('three');
   bench.publish('four');
   await bench.clock.settle();
@@ -84,11 +85,17 @@ t.test('what arrives together is one transaction; what arrives while it runs is 
     'committed b1 a1 a4 at 3', 'one stored 1 at 3', 'two stored 4 at 3', 'three named 5 @106', 'four named 6 @107',
     'committed a5 a6 at 5', 'three stored 5 at 5', 'four stored 6 at 5',
   ]);
-  t.equal(bench.log.pendingBytes, 0);
+  t.strictSame([bench.log.pendingBytes, bench.log.committingSince], [0, undefined]);
 });
 
-t.test('what the next rounds of I/O bring is part of the transaction while it makes it grow', async (t) => {
+t.test('where publishers come together, what the next rounds of I/O bring is part of the transaction while it makes it grow', async (t) => {
   const bench = new Bench();
+  bench.publish('alone');
+  await bench.clock.round();
+  t.strictSame(bench.store.transactions, [1], 'who came alone the last time does not wait');
+  bench.publish('one');
+  bench.publish('another');
+  await bench.clock.settle();
   for (const waiting of [1, 1, 2]) {
     for (let index = 0; index < waiting; index += 1) bench.publish('x');
     await bench.clock.round();
@@ -96,17 +103,18 @@ t.test('what the next rounds of I/O bring is part of the transaction while it ma
   await bench.clock.round();
   bench.publish('after a quiet round');
   await bench.clock.settle();
-  t.strictSame(bench.store.transactions, [5]);
+  t.strictSame(bench.store.transactions, [1, 2, 5]);
 
   const release = bench.store.hold();
   bench.publish('running');
+  bench.publish('with company');
   await bench.clock.settle();
   bench.publish('waiting');
   release();
   await bench.clock.round();
   bench.publish('back after its answer');
   await bench.clock.settle();
-  t.strictSame(bench.store.transactions, [5, 1, 2], 'after a commit too');
+  t.strictSame(bench.store.transactions, [1, 2, 5, 2, 2], 'after a commit too');
 });
 
 t.test('a trickle does not hold a transaction up, and nothing holds up a full one', async (t) => {

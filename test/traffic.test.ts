@@ -1,0 +1,29 @@
+import t from 'tap';
+import type { LogFields } from '../brokers/core/runtime.ts';
+import { Traffic } from '../brokers/traffic.ts';
+import { ManualClock } from './support/manual-clock.ts';
+import { origin } from './support/record.ts';
+
+t.test('a transaction that takes long is told once, and again when it is over', async (t) => {
+  const clock = new ManualClock();
+  const lines: string[] = [];
+  const note = (level: string) => (message: string, fields?: LogFields): void => void lines.push(`${level} ${message.split(':')[0]} ${String(fields?.['waited_ms'])}`);
+  const logger = { debug: note('debug'), info: note('info'), warn: note('warn'), error: note('error') };
+  const traffic = new Traffic(clock, logger, () => origin('a:1'));
+  const tickAt = async (now: number, since: number | undefined): Promise<void> => {
+    await clock.advance(now - clock.now());
+    traffic.tick(since);
+  };
+  await tickAt(0, undefined);
+  await tickAt(3000, 1500);
+  await tickAt(4000, undefined);
+  t.strictSame(lines, [], 'not of one that is shorter, nor of none');
+  await tickAt(6000, 5000);
+  await tickAt(7000, 5000);
+  await tickAt(8000, 5000);
+  t.strictSame(lines.splice(0), ['warn messages wait to be written 2000']);
+  await tickAt(9000, 8500);
+  t.strictSame(lines.splice(0), ['info messages are written again 4000'], 'the next one runs already');
+  await tickAt(9500, undefined);
+  t.strictSame(lines, []);
+});
