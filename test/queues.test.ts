@@ -294,6 +294,21 @@ t.test('deliveries that failed before a start count', async (t) => {
   t.match(await describe(other, 's'), { dead_lettered: 1 });
 });
 
+t.test('a broker that stops while its name is not settled writes an ACK that comes meanwhile', async (t) => {
+  const { store: before } = await start({}, ...BOUND, 'PUBLISH a 1');
+  const store = before.copy();
+  const virtual = await VirtualBroker.start({}, store, () => 7, ['localhost:3000', 'localhost:3001']); // whom it would ask is away
+  const client = virtual.connect();
+  await virtual.clock.advance(5000);
+  const leased = await pull(client, 's');
+  client.send(`ACK s ${tokens(leased)}`);
+  const stopped = virtual.broker.stop();
+  await virtual.clock.advance(10_000);
+  await stopped;
+  const other = (await VirtualBroker.start({}, store, () => 8)).connect();
+  t.match(await describe(other, 's'), { backlog: 0 });
+});
+
 t.test('a broker that stops answers PULLs that wait as at the end of their time', async (t) => {
   const { virtual, client, clock } = await start({}, ...BOUND);
   await client.ask('PULL s BLOCK 50000');
