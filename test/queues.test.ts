@@ -1,7 +1,7 @@
 import t from 'tap';
 import { RumormillError } from '../brokers/core/error.ts';
-import { encodeRecord } from '../brokers/core/acknowledgements.ts';
-import { Acknowledgements } from '../brokers/core/acknowledgements.ts';
+import { Acknowledgements, encodeRecord } from '../brokers/core/acknowledgements.ts';
+import { parseAddress } from '../brokers/core/address.ts';
 import type { ConfigOptions } from '../brokers/config.ts';
 import { draft, origin } from './support/record.ts';
 import { VirtualBroker, type VirtualClient } from './support/virtual-broker.ts';
@@ -297,7 +297,7 @@ t.test('deliveries that failed before a start count', async (t) => {
 t.test('a broker that stops while its name is not settled writes an ACK that comes meanwhile', async (t) => {
   const { store: before } = await start({}, ...BOUND, 'PUBLISH a 1');
   const store = before.copy();
-  const virtual = await VirtualBroker.start({}, store, () => 7, ['localhost:3000', 'localhost:3001']); // whom it would ask is away
+  const virtual = await VirtualBroker.start({}, store, () => 7, ['localhost:3000', 'localhost:3001'].map(parseAddress)); // whom it would ask is away
   const client = virtual.connect();
   await virtual.clock.advance(5000);
   const leased = await pull(client, 's');
