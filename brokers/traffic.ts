@@ -35,11 +35,11 @@ export class Traffic {
     this.#clock.schedule(1000, () => this.#summarize());
   }
 
-  /** To be called now and then. `since`: when the transaction began that runs now. */
+  /** To be called now and then. `since`: when the transaction began that runs now. How it ends, well or not, is told elsewhere. */
   tick(since: number | undefined): void {
     const waited = (from: number): { waited_ms: number } => ({ waited_ms: Math.round(this.#clock.now() - from) });
     if (this.#slow !== undefined && since !== this.#slow) {
-      this.#logger.info('messages are written again', waited(this.#slow));
+      this.#logger.info('messages wait no longer', waited(this.#slow));
       this.#slow = undefined;
     }
     if (since === undefined || since === this.#slow || this.#clock.now() - since < SLOW_MS) return;

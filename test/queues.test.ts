@@ -301,10 +301,12 @@ t.test('a broker that stops while its name is not settled writes an ACK that com
   const client = virtual.connect();
   await virtual.clock.advance(5000);
   const leased = await pull(client, 's');
+  t.equal(store.state.origin, before.state.origin, 'not settled yet, or it would be another one');
   client.send(`ACK s ${tokens(leased)}`);
   const stopped = virtual.broker.stop();
   await virtual.clock.advance(10_000);
   await stopped;
+  t.not(store.state.origin, before.state.origin);
   const other = (await VirtualBroker.start({}, store, () => 8)).connect();
   t.match(await describe(other, 's'), { backlog: 0 });
 });

@@ -3,6 +3,7 @@ import type { LogFields } from '../brokers/core/runtime.ts';
 import { Traffic } from '../brokers/traffic.ts';
 import { ManualClock } from './support/manual-clock.ts';
 import { origin } from './support/record.ts';
+import { VirtualBroker } from './support/virtual-broker.ts';
 
 t.test('a transaction that takes long is told once, and again when it is over', async (t) => {
   const clock = new ManualClock();
@@ -23,7 +24,20 @@ t.test('a transaction that takes long is told once, and again when it is over', 
   await tickAt(8000, 5000);
   t.strictSame(lines.splice(0), ['warn messages wait to be written 2000']);
   await tickAt(9000, 8500);
-  t.strictSame(lines.splice(0), ['info messages are written again 4000'], 'the next one runs already');
+  t.strictSame(lines.splice(0), ['info messages wait no longer 4000'], 'the next one runs already');
   await tickAt(9500, undefined);
   t.strictSame(lines, []);
+});
+
+t.test('a broker whose store takes long says so', async (t) => {
+  const virtual = await VirtualBroker.start();
+  const { clock, store, warnings } = virtual;
+  const release = store.hold();
+  virtual.connect().send('PUBLISH a 1');
+  await clock.advance(1500);
+  t.strictSame(warnings, []);
+  await clock.advance(1000);
+  t.match(warnings, [/^messages wait to be written/]);
+  release();
+  await clock.settle();
 });

@@ -2,7 +2,7 @@
 import type { ConfigOptions } from '../../brokers/config.ts';
 import type { Address } from '../../brokers/core/address.ts';
 import { RumormillError } from '../../brokers/core/error.ts';
-import type { Channel, Logger } from '../../brokers/core/runtime.ts';
+import type { Channel } from '../../brokers/core/runtime.ts';
 import { Broker } from '../../brokers/host.ts';
 import { ReplyParser, type Reply } from '../../brokers/wire/reply-parser.ts';
 import { encodeCommand } from '../../brokers/wire/resp.ts';
@@ -11,11 +11,11 @@ import { MemoryStore } from './memory-store.ts';
 import { origin } from './record.ts';
 import { VirtualChannel } from './virtual-channel.ts';
 
-const SILENT: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
-
 export class VirtualBroker {
   readonly clock = new ManualClock();
   readonly store: MemoryStore;
+  /** Log lines of that level. */
+  readonly warnings: string[] = [];
   #broker: Broker | undefined;
   #before = 0;
   #accept: ((channel: Channel) => void) | undefined;
@@ -31,7 +31,7 @@ export class VirtualBroker {
     virtual.#broker = await Broker.start(options, rows, {
       clock: virtual.clock,
       random,
-      logger: SILENT,
+      logger: { debug: () => undefined, info: () => undefined, warn: (event) => void virtual.warnings.push(event), error: () => undefined },
       openStore: () => Promise.resolve(virtual.store),
       transport: {
         listen: (_, accept) => {
