@@ -5,6 +5,9 @@ import type { System } from './system.ts';
 export interface Plan {
   /** Those that are installed. */
   readonly peers: readonly System[];
+  /** For how long every system is published to, once, before any of it is measured: V8 compiles what runs often. */
+  readonly runInMs: number;
+  /** Before each measurement. */
   readonly warmUpMs: number;
   readonly durationMs: number;
   /** How much of what a scenario counts out is counted out: messages to replay, waiters. */
@@ -17,6 +20,7 @@ export interface Plan {
 export function makePlan(report: Report, peers: readonly System[], quick: boolean, rounds: number): Plan {
   return {
     peers,
+    runInMs: quick ? 400 : 5000,
     warmUpMs: quick ? 200 : 500,
     durationMs: quick ? 400 : 2000,
     scale: quick ? 0.1 : 1,

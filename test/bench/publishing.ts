@@ -5,6 +5,7 @@ import type { Plan } from './plan.ts';
 import { assertStored, Home, type Running, type System } from './system.ts';
 
 export const CONNECTIONS = 8;
+const PUBLISHERS = 100;
 
 /** Windows 1 to 10,000 at `quorum`, and 100 publishers; ours and the peers. */
 export function publishQuorum(scenario: string, bytes: number, many: boolean): (plan: Plan) => Promise<void> {
@@ -36,7 +37,11 @@ async function publishes(plan: Plan, scenario: string, bytes: number, systems: r
     plan.found(scenario, what, system.name, 'msg/s', perSecond, latency, bytes);
   };
   const window = Math.min(1000, Math.max(...windows));
-  for (const [, { publishing }] of running) await publish(publishing, { connections: CONNECTIONS, window, payload, warmUpMs: 0, durationMs: plan.durationMs });
+  const load = { window, payload, warmUpMs: 0, durationMs: plan.runInMs };
+  for (const [, { publishing, everywhere }] of running) {
+    await publish(publishing, { ...load, connections: CONNECTIONS });
+    if (many) await publish(everywhere, { ...load, connections: PUBLISHERS });
+  }
   for (const each of windows) {
     await plan.rounds(async () => {
       for (const [system, servers] of running) await once(`${each.toLocaleString('en-US')} in flight`, system, servers, CONNECTIONS, each);
@@ -44,6 +49,6 @@ async function publishes(plan: Plan, scenario: string, bytes: number, systems: r
   }
   if (!many) return;
   await plan.rounds(async () => {
-    for (const [system, servers] of running) await once('100 publishers × 10', system, servers, 100, 1000);
+    for (const [system, servers] of running) await once(`${PUBLISHERS} publishers × 10`, system, servers, PUBLISHERS, PUBLISHERS * 10);
   });
 }
