@@ -112,7 +112,7 @@ export function sqliteCode(error: unknown): string {
 
 export function storeError(cause: unknown, file: string): RumormillError {
   const code = sqliteCode(cause);
-  if (code === 'SQLITE_FULL') return new RumormillError('DISKFULL', 'no room on the disk; nothing was stored', { cause });
+  if (code === 'SQLITE_FULL') return new RumormillError('DISKFULL', `no room on the disk for ${file}; nothing was stored`, { cause });
   if (code === 'SQLITE_NOTADB') return new RumormillError('STORE', `${file} is not an SQLite database`, { cause });
   if (code === 'SQLITE_CANTOPEN' || code === 'SQLITE_READONLY') {
     return new RumormillError('STORE', `${file} cannot be opened for writing`, { cause });

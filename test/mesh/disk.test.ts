@@ -59,7 +59,7 @@ t.test('a full disk: publishes are refused, reads go on, and publishing resumes 
   await broker.start();
 
   const [acknowledged, error] = await publishUntilRefused(broker);
-  t.match(error, { code: 'DISKFULL', message: 'no room on the disk; nothing was stored' });
+  t.match(error, { code: 'DISKFULL', message: 'no room on the disk for broker.db; nothing was stored' });
   t.ok(acknowledged.length > 100);
   t.strictSame(await readAll(broker), acknowledged, 'reads go on');
   t.equal(broker.logged('disk full, publishes are refused until there is room').length, 1);
@@ -72,6 +72,18 @@ t.test('a full disk: publishes are refused, reads go on, and publishing resumes 
   });
   t.strictSame(await readAll(broker), [...acknowledged, 'room again'], 'nothing that was refused, everything that was acknowledged');
   t.equal(await broker.stop(), 0);
+});
+
+t.test('a broker that is started on a full disk: it exits with a line that names the file', { skip: !canMount && 'no mounts here' }, async (t) => {
+  const folder = temporaryFolder(t);
+  const full = 'mount -t tmpfs -o size=64k none "$0" && { head -c 100000 /dev/zero > "$0/ballast" 2>/dev/null; exec "$@"; }';
+  const cluster = new Cluster(t);
+  const [port] = await freePorts(1) as [number];
+  cluster.list([`127.0.0.1,${port}`]);
+  const broker = cluster.add(port, { 'data-dir': folder }, ['unshare', '-rm', 'sh', '-c', full, folder]);
+  broker.spawn();
+  t.equal(await broker.exit(), 1);
+  t.match(broker.log, [{ event: `rumormill-broker: no room on the disk for ${join(folder, `127.0.0.1-${port}`, 'broker.lock')}; nothing was stored` }]);
 });
 
 t.test('a disk that fails: the broker acknowledges nothing more and exits with a clear line; everything acknowledged is there', async (t) => {
