@@ -57,6 +57,9 @@ export interface StoredBatch extends RecordBatch {
   readonly repeats: string;
 }
 
+/** All that is stored of a batch but its payloads. */
+export type StoredColumns = Omit<StoredBatch, 'body'>;
+
 /** Flat array of names and values. A name may occur more than once. */
 export type HeaderList = readonly string[];
 
@@ -201,7 +204,7 @@ export function parseLengths(batch: Draft): number[] {
   return parseStored(batch.lengths, 'lengths') as number[];
 }
 
-export function parseMeta(batch: Draft): BatchMeta {
+export function parseMeta(batch: Pick<Draft, 'meta'>): BatchMeta {
   return batch.meta === '' ? {} : (parseStored(batch.meta, 'meta') as BatchMeta);
 }
 
@@ -211,7 +214,7 @@ export function isCovered(batch: Draft): boolean {
 }
 
 /** The messages of a batch that repeat another: index -> the record that has the first copy here. */
-export function parseRepeats(batch: StoredBatch): Map<number, readonly [Origin, number]> {
+export function parseRepeats(batch: Pick<StoredBatch, 'repeats'>): Map<number, readonly [Origin, number]> {
   if (batch.repeats === '') return new Map();
   return new Map(Object.entries(parseStored(batch.repeats, 'repeats') as Record<string, [Origin, number]>).map(([index, copy]) => [Number(index), copy]));
 }

@@ -15,7 +15,7 @@
  */
 import { Dedupe, type Fate } from './dedupe.ts';
 import type { RumormillError } from './error.ts';
-import { type Draft, lastSeq, type Origin, parseDeps, parseMeta, parseRepeats, placeBatch, type StoredBatch } from './record.ts';
+import { type Draft, lastSeq, type Origin, parseDeps, parseMeta, parseRepeats, placeBatch, type StoredBatch, type StoredColumns } from './record.ts';
 import { DECLARE_EVERY } from './log.ts';
 import type { Store } from './runtime.ts';
 import { covers, type Vector, VersionVector } from './version-vector.ts';
@@ -120,7 +120,7 @@ export class Repeats {
   }
 
   /** The batches are on disk. */
-  stored(batches: readonly StoredBatch[], now: number): void {
+  stored(batches: readonly StoredColumns[], now: number): void {
     for (const batch of batches) {
       const { topic, origin, seq, lamport, time } = batch;
       for (const [index, id] of idsOf(batch).entries()) {
@@ -177,7 +177,7 @@ export class Repeats {
     }
   }
 
-  #index(batches: readonly StoredBatch[]): void {
+  #index(batches: readonly StoredColumns[]): void {
     for (const batch of batches) {
       if (batch.repeats === '') continue;
       for (const [index, [origin, seq]] of parseRepeats(batch)) {
@@ -192,10 +192,10 @@ export class Repeats {
   }
 }
 
-const parsed = new WeakMap<Draft, readonly (string | null)[]>(); // asked for before and after a batch is stored
+const parsed = new WeakMap<object, readonly (string | null)[]>(); // asked for before and after a batch is stored
 
 /** The dedupe ids of a batch's messages; empty where none has one. */
-function idsOf(batch: Draft): readonly (string | null)[] {
+function idsOf(batch: Pick<Draft, 'meta'>): readonly (string | null)[] {
   if (batch.meta === '') return [];
   let ids = parsed.get(batch);
   if (ids === undefined) parsed.set(batch, (ids = parseMeta(batch).ids ?? []));

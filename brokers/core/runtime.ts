@@ -5,7 +5,7 @@
  * is in `core/`, `commands/` and `host.ts` reaches the world through these and nothing else.
  */
 import type { Address } from './address.ts';
-import type { Origin, StoredBatch } from './record.ts';
+import type { Origin, StoredBatch, StoredColumns } from './record.ts';
 import type { Stamp } from './subscription.ts';
 import type { Vector } from './version-vector.ts';
 
@@ -155,13 +155,13 @@ export interface Store {
    */
   readRange(query: RangeQuery, previous: StoredBatch | undefined, bytesMax: number): Promise<StoredBatch[]>;
   /** Batches that carry dedupe ids, published at most `windowMs` before the newest of them, in position order: the newest with `limit` messages. */
-  readWithIds(windowMs: number, limit: number): Promise<StoredBatch[]>;
+  readWithIds(windowMs: number, limit: number): Promise<StoredColumns[]>;
   /** Messages of a topic with one of these dedupe ids in batches published from one wall-clock time to another, in position order. */
   findIds(topic: string, ids: readonly string[], from: number, to: number): Promise<FoundId[]>;
   /** The deps of an origin's newest `limit` batches. */
   lastDeps(origin: Origin, limit: number): Promise<(readonly (readonly [Origin, number])[])[]>;
   /** The newest `limit` batches that repeat messages, in position order. */
-  readRepeats(limit: number): Promise<StoredBatch[]>;
+  readRepeats(limit: number): Promise<StoredColumns[]>;
 
   // Acknowledgements
   /** The last seq of each origin that is stored at a position or before. */

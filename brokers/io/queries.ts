@@ -6,7 +6,7 @@
  */
 
 const INDEX_BATCHES_MIN = 64; // fewer are not worth a transaction
-const COLUMNS = `b.position, o.name AS origin, b.seq, b.count, b.lamport, b.time, b.topic, b.deps, b.lengths, b.meta, b.body, b.repeats`;
+const COLUMNS = `b.position, o.name AS origin, b.seq, b.count, b.lamport, b.time, b.topic, b.deps, b.lengths, b.meta, b.repeats`; // of StoredColumns
 const FROM = `FROM batches b JOIN origins o ON o.id = b.origin`;
 
 /** The first batches of a topic, in an order; what it orders by stands among the columns, so that SQLite merges the two halves of the view and stops at the limit. */
@@ -18,7 +18,7 @@ const ofTopic = (where: string, order: string, limit = '?'): string =>
  * page of the file each, so there should not be many more of them. The innermost query is there because a window function copies every column that stands beside it.
  */
 const page = (rows: string, order: string): string => `
-  SELECT ${COLUMNS} ${FROM} WHERE b.position IN (
+  SELECT ${COLUMNS}, b.body ${FROM} WHERE b.position IN (
     SELECT position FROM (
       SELECT position, sum(size) OVER (ORDER BY ${order} ROWS UNBOUNDED PRECEDING) - size AS before
       FROM (SELECT b.position, b.lamport, length(b.body) + 200 AS size FROM ${rows}))

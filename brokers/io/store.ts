@@ -13,7 +13,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Address } from '../core/address.ts';
 import { messageOf, RumormillError } from '../core/error.ts';
-import { BATCH_MESSAGES_MAX, makeOrigin, type Origin, parseDeps, type StoredBatch } from '../core/record.ts';
+import { BATCH_MESSAGES_MAX, makeOrigin, type Origin, parseDeps, type StoredBatch, type StoredColumns } from '../core/record.ts';
 import type { AckCheckpoint, CountQuery, FoundId, LamportPlace, LiveCount, Page, Random, RangeQuery, Store, StoreState } from '../core/runtime.ts';
 import { isBefore, type Stamp } from '../core/subscription.ts';
 import type { Vector } from '../core/version-vector.ts';
@@ -203,16 +203,16 @@ class SqliteStore implements Store {
       topic, from - BATCH_MESSAGES_MAX, to, from, previous?.lamport ?? farthest, previous?.position ?? farthest, this.#rowsOf(bytesMax), bytesMax);
   }
 
-  async readWithIds(windowMs: number, limit: number): Promise<StoredBatch[]> {
-    return this.#read(SQL.withIds, windowMs, limit);
+  async readWithIds(windowMs: number, limit: number): Promise<StoredColumns[]> {
+    return (await this.#all(SQL.withIds, windowMs, limit)) as unknown as StoredColumns[];
   }
 
   async findIds(topic: string, ids: readonly string[], from: number, to: number): Promise<FoundId[]> {
     return (await this.#all(SQL.findIds, from, to, topic, JSON.stringify(ids))) as unknown as FoundId[];
   }
 
-  async readRepeats(limit: number): Promise<StoredBatch[]> {
-    return this.#read(SQL.withRepeats, limit);
+  async readRepeats(limit: number): Promise<StoredColumns[]> {
+    return (await this.#all(SQL.withRepeats, limit)) as unknown as StoredColumns[];
   }
 
   async lastDeps(origin: Origin, limit: number): Promise<[Origin, number][][]> {

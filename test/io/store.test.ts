@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'n
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { parseAddress } from '../../brokers/core/address.ts';
-import { isCovered, lastSeq, type Origin, parseRepeats, type StoredBatch, validateBatch } from '../../brokers/core/record.ts';
+import { isCovered, lastSeq, type Origin, parseRepeats, type StoredBatch, type StoredColumns, validateBatch } from '../../brokers/core/record.ts';
 import type { LamportPlace, LiveCount, Page, Store } from '../../brokers/core/runtime.ts';
 import type { Stamp } from '../../brokers/core/subscription.ts';
 import { Handle, READ_WRITE } from '../../brokers/io/sqlite.ts';
@@ -51,7 +51,7 @@ const SPECIMENS = batches([
   [A, 'news', 'a6'], // 5, seq 6, Lamport 9
 ]);
 
-const positions = (page: Page | readonly StoredBatch[]): number[] => ('batches' in page ? page.batches : page).map(({ position }) => position);
+const positions = (page: Page | readonly StoredColumns[]): number[] => ('batches' in page ? page.batches : page).map(({ position }) => position);
 
 t.test('a new store is empty, and what it was given is there when it is opened again', async (t) => {
   const folder = join(temporaryFolder(t), 'deep', 'down');
@@ -241,6 +241,7 @@ t.test('readWithIds: the newest that have dedupe ids, since a time', async (t) =
   t.strictSame(positions(await store.readWithIds(1000, 10)), [1, 3, 5]);
   t.strictSame(positions(await store.readWithIds(2, 10)), [3, 5], 'the time before the newest is inclusive');
   t.strictSame(positions(await store.readWithIds(1000, 2)), [3, 5], 'the newest');
+  t.notOk('body' in (await store.readWithIds(1000, 2))[0]!, 'no payloads: minutes of them do not fit into memory');
   t.strictSame(positions(await (await open(t, temporaryFolder(t))).readWithIds(1000, 2)), []);
 });
 
@@ -265,6 +266,7 @@ t.test('readRepeats and lastDeps: the newest', async (t) => {
   await store.append(written);
   t.strictSame(positions(await store.readRepeats(2)), [4, 6]);
   t.strictSame(positions(await store.readRepeats(10)), [2, 4, 6]);
+  t.notOk('body' in (await store.readRepeats(2))[0]!, 'no payloads: many of them do not fit into memory');
   t.strictSame(await store.lastDeps(A, 2), [[[B, 5]], [[B, 4]]]);
   t.strictSame((await store.lastDeps(A, 9)).length, 6);
   t.strictSame(await store.lastDeps(B, 9), []);

@@ -7,7 +7,7 @@
  */
 import { type Address } from '../../brokers/core/address.ts';
 import { RumormillError } from '../../brokers/core/error.ts';
-import { makeOrigin, type Origin, type StoredBatch } from '../../brokers/core/record.ts';
+import { makeOrigin, type Origin, type StoredBatch, type StoredColumns } from '../../brokers/core/record.ts';
 import type { AckCheckpoint, CountQuery, FoundId, LamportPlace, LiveCount, Page, RangeQuery, Store, StoreState } from '../../brokers/core/runtime.ts';
 import type { Stamp } from '../../brokers/core/subscription.ts';
 import type { Vector } from '../../brokers/core/version-vector.ts';
@@ -169,7 +169,7 @@ class DiskStore implements Store {
     return this.#read(() => this.#disk.data.readRange(query, previous, bytesMax));
   }
 
-  readWithIds(windowMs: number, limit: number): Promise<StoredBatch[]> {
+  readWithIds(windowMs: number, limit: number): Promise<StoredColumns[]> {
     return this.#read(() => this.#disk.data.readWithIds(windowMs, limit));
   }
 
@@ -181,7 +181,7 @@ class DiskStore implements Store {
     return this.#read(() => this.#disk.data.lastDeps(origin, limit));
   }
 
-  readRepeats(limit: number): Promise<StoredBatch[]> {
+  readRepeats(limit: number): Promise<StoredColumns[]> {
     return this.#read(() => this.#disk.data.readRepeats(limit));
   }
 

@@ -5,7 +5,7 @@
 import { firstLive } from '../../brokers/core/catalog.ts';
 import { assert, type RumormillError } from '../../brokers/core/error.ts';
 import {
-  BATCH_MESSAGES_MAX, batchBytes, lastLamport, lastSeq, type Origin, parseDeps, parseLengths, parseMeta, parseRepeats, type StoredBatch,
+  BATCH_MESSAGES_MAX, batchBytes, lastLamport, lastSeq, type Origin, parseDeps, parseLengths, parseMeta, parseRepeats, type StoredBatch, type StoredColumns,
 } from '../../brokers/core/record.ts';
 import type { AckCheckpoint, CountQuery, FoundId, LamportPlace, LiveCount, Page, RangeQuery, Store, StoreState } from '../../brokers/core/runtime.ts';
 import type { Stamp } from '../../brokers/core/subscription.ts';
@@ -108,7 +108,7 @@ export class MemoryStore implements Store {
     return cutPage(found.sort(order), bytesMax);
   }
 
-  async readWithIds(windowMs: number, limit: number): Promise<StoredBatch[]> {
+  async readWithIds(windowMs: number, limit: number): Promise<StoredColumns[]> {
     const all = this.batches.filter((batch) => parseMeta(batch).ids !== undefined);
     const since = Math.max(...all.map(({ time }) => time)) - windowMs;
     let messages = 0;
@@ -126,7 +126,7 @@ export class MemoryStore implements Store {
     return this.batches.filter((batch) => batch.origin === origin).slice(-limit).map(parseDeps);
   }
 
-  async readRepeats(limit: number): Promise<StoredBatch[]> {
+  async readRepeats(limit: number): Promise<StoredColumns[]> {
     return this.batches.filter(({ repeats }) => repeats !== '').slice(-limit);
   }
 
