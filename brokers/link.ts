@@ -93,6 +93,7 @@ export class Link implements ChannelHandler {
   }
 
   data(chunk: Buffer): void {
+    if (!this.#open) return; // closed, and the peer sends on
     this.#parser.push(chunk);
     this.work();
   }

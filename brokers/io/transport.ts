@@ -11,6 +11,7 @@ import { messageOf, RumormillError } from '../core/error.ts';
 import type { Channel, ChannelHandler, Listener, Transport } from '../core/runtime.ts';
 
 const KEEP_ALIVE_MS = 60_000; // of silence, before the system asks
+const LINGER_MS = 5000; // for which the other side may go on sending once we have said all
 
 export const tcpTransport: Transport = {
   listen(address, accept, failed) {
@@ -129,8 +130,13 @@ class SocketChannel implements Channel {
   }
 
   end(): void {
-    if (this.#socket.writable) this.#socket.end();
+    if (this.#socket.writable) this.#socket.end(() => this.#linger());
     this.#socket.resume(); // what still comes is not read by anybody, but its end must be seen
+  }
+
+  #linger(): void {
+    const timer = setTimeout(() => this.#socket.destroy(), LINGER_MS).unref();
+    this.#socket.once('close', () => clearTimeout(timer));
   }
 
   destroy(): void {

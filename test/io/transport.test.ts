@@ -235,3 +235,20 @@ t.test('dialling where nobody listens', async (t) => {
   await t.rejects(tcpTransport.dial(address, 1000), { code: 'UNREACHABLE', message: new RegExp(`^${address}: .*ECONNREFUSED`) });
   await t.rejects(tcpTransport.dial(makeAddress('no-such-host.invalid', 1), 5000), { code: 'UNREACHABLE' });
 });
+
+t.test('who goes on sending when all has been said to it is cut off', async (t) => {
+  const channels: Channel[] = [];
+  const socket = await plain(t, (channel) => channels.push(channel));
+  const channel = await waitFor('it is accepted', () => channels[0]);
+  const recorder = new Recorder();
+  channel.attach(recorder);
+  socket.on('error', () => undefined); // the reset
+  const heard: Buffer[] = [];
+  socket.on('data', (chunk) => heard.push(chunk));
+  const sending = setInterval(() => socket.write('more'), 20);
+  t.teardown(() => clearInterval(sending));
+  channel.write(Buffer.from('goodbye'));
+  channel.end();
+  await waitFor('it is cut off', () => recorder.isClosed, 20_000);
+  t.equal(Buffer.concat(heard).toString(), 'goodbye');
+});
