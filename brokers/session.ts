@@ -15,6 +15,7 @@ import { SUBSCRIBED_COMMANDS } from './commands/pub-sub.ts';
 import { commands } from './commands/table.ts';
 import type { AckLevel } from './config.ts';
 import { RumormillError } from './core/error.ts';
+import { Queue } from './core/queue.ts';
 import type { Channel, ChannelHandler } from './core/runtime.ts';
 import type { Broker } from './host.ts';
 import { type Args, CommandParser } from './wire/command-parser.ts';
@@ -39,7 +40,7 @@ export class Session implements ChannelHandler, Connection {
   #batcher: PublishBatcher | undefined;
   #channels: Set<string> | undefined;
   #patterns: Set<string> | undefined;
-  #slots: Slot[] = [];
+  readonly #slots = new Queue<Slot>();
   #unanswered = 0;
   #waiting: Args | undefined; // a command whose turn comes when the slots are empty
   #held: Args | undefined; // a PUBLISH whose turn comes when the log has room
@@ -279,15 +280,12 @@ export class Session implements ChannelHandler, Connection {
   /** Replies leave in order: what is known goes out up to the first slot that is not. */
   #fill(slot: Slot, bytes: Buffer): void {
     slot.bytes = bytes;
-    let done = 0;
-    for (const each of this.#slots) {
-      if (each.bytes === undefined) break;
-      this.#channel.write(each.bytes);
-      this.#unanswered -= each.count;
-      done += 1;
+    if (slot !== this.#slots.first) return;
+    for (let first = this.#slots.first; first?.bytes !== undefined; first = this.#slots.first) {
+      this.#channel.write(first.bytes);
+      this.#unanswered -= first.count;
+      this.#slots.shift();
     }
-    if (done === 0) return;
-    this.#slots.splice(0, done);
     if (this.#slots.length === 0 && this.#waiting !== undefined) {
       const args = this.#waiting;
       this.#waiting = undefined;
