@@ -49,7 +49,7 @@ export class Mesh {
   readonly #naming: Naming;
   readonly #lastSeen = new Map<Address, Vector>(); // what peers had when their links were lost
   readonly #said = new Set<string>(); // what is logged once
-  readonly #joinBy: number; // the first election is held by then
+  #joinBy: number | undefined; // the first election is held by then
   #joined = false;
   #beatAt = 0;
   #savedLamport = 0;
@@ -57,7 +57,6 @@ export class Mesh {
   #closing = false;
 
   constructor(runtime: MeshRuntime) {
-    const { config, clock } = runtime;
     this.#runtime = runtime;
     this.#overlay = new Overlay(runtime, this.#links);
     this.#membership = this.#overlay.membership;
@@ -72,7 +71,6 @@ export class Mesh {
       linkTo: (address) => this.#overlay.linkTo(address),
       route: (address) => this.#overlay.route(address) ?? (this.coordinator && this.#overlay.linkTo(this.coordinator)),
     });
-    this.#joinBy = clock.now() + config.limits.joinTimeoutMs;
   }
 
   get coordinator(): Address | undefined {
@@ -152,6 +150,7 @@ export class Mesh {
     this.#overlay.tick(now);
     this.#gossip.tick();
     if (log.isHeld) this.#naming.settle(this.#membership.configured());
+    this.#joinBy ??= now + config.limits.joinTimeoutMs; // from the first tick, since what was stored may take long to read
     if (!this.#joined && (this.#membership.settled(now) || now >= this.#joinBy)) {
       this.#joined = true;
       this.#election.perform(this.#bully.start(now));

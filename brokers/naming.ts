@@ -37,15 +37,14 @@ export class Naming {
   readonly #runtime: NamingRuntime;
   readonly #renamed: () => void;
   readonly #incarnation = new Incarnation();
-  readonly #patientUntil: number;
+  #patientUntil: number | undefined; // from when peers could be asked
   #renewal: Promise<void> | undefined;
 
   /** @param renamed told once there is a new origin, of which no peer knows */
   constructor(runtime: NamingRuntime, renamed: () => void) {
-    const { store, log, clock, config } = runtime;
+    const { store, log } = runtime;
     this.#runtime = runtime;
     this.#renamed = renamed;
-    this.#patientUntil = clock.now() + config.limits.joinTimeoutMs;
     if (store.state.vector.has(log.origin)) log.hold();
   }
 
@@ -61,8 +60,9 @@ export class Naming {
 
   /** Lets the log name its records as soon as that is right. `configured`: the other brokers of globalState.csv. */
   settle(configured: readonly Address[]): void {
-    const { log, clock } = this.#runtime;
+    const { log, clock, config } = this.#runtime;
     if (!log.isHeld || this.#renewal !== undefined) return;
+    this.#patientUntil ??= clock.now() + config.limits.joinTimeoutMs;
     const urgent = log.isWanted && clock.now() >= this.#patientUntil;
     const verdict = this.#incarnation.verdict(configured, log.vector.get(log.origin), urgent);
     if (verdict === undefined) return;

@@ -4,6 +4,7 @@ import { RumormillError } from '../brokers/core/error.ts';
 import { PEER_PROTOCOL_VERSION } from '../brokers/wire/peer-message.ts';
 import { encodeCommand } from '../brokers/wire/resp.ts';
 import { chunkings } from './support/chunk.ts';
+import { ManualClock } from './support/manual-clock.ts';
 import { MemoryStore } from './support/memory-store.ts';
 import { origin } from './support/record.ts';
 import { VirtualBroker, type VirtualClient } from './support/virtual-broker.ts';
@@ -372,6 +373,27 @@ t.test('ACKS none is answered where the store finds no room for the name that it
   t.strictSame(await client.ask('PUBLISH a 2 ACKS none', 'PING'), [], 'nobody can be asked yet whether the store is the newest copy');
   await clock.advance(2000);
   t.strictSame(await client.replies(), ['-DISKFULL no room', 'PONG']);
+});
+
+t.test('a store that takes long to read when the broker starts keeps its name: peers are asked for as long as ever', async (t) => {
+  const { store } = await START();
+  await (await START({}, store)).connect().ask('PUBLISH a 1');
+  const name = store.origin;
+  const clock = new ManualClock();
+  store.readWithIds = async () => {
+    await clock.advance(60_000);
+    return [];
+  };
+  let random = 7;
+  const virtual = await START({}, store, () => (random = (random * 48271) % 2147483647), [parseAddress('localhost:3001')], clock);
+  const client = virtual.connect();
+  t.strictSame(await client.ask('PUBLISH a 2'), []);
+  await clock.advance(1000);
+  t.strictSame(await client.replies(), []);
+  t.equal(store.origin, name);
+  await clock.advance(1000);
+  t.match(await client.replies(), [Number], 'until nobody has answered for long');
+  t.not(store.origin, name);
 });
 
 /** The broker's parts, to be taken apart. */

@@ -12,7 +12,7 @@ import { origin } from './record.ts';
 import { VirtualChannel } from './virtual-channel.ts';
 
 export class VirtualBroker {
-  readonly clock = new ManualClock();
+  readonly clock: ManualClock;
   readonly store: MemoryStore;
   /** Log lines of that level. */
   readonly warnings: string[] = [];
@@ -20,14 +20,15 @@ export class VirtualBroker {
   #before = 0;
   #accept: ((channel: Channel) => void) | undefined;
 
-  private constructor(store: MemoryStore) {
+  private constructor(store: MemoryStore, clock: ManualClock) {
     this.store = store;
+    this.clock = clock;
   }
 
   static async start(
-    options: ConfigOptions = {}, store = new MemoryStore(origin('localhost:3000')), random = (): number => 0, rows: readonly Address[] = [],
+    options: ConfigOptions = {}, store = new MemoryStore(origin('localhost:3000')), random = (): number => 0, rows: readonly Address[] = [], clock = new ManualClock(),
   ): Promise<VirtualBroker> {
-    const virtual = new VirtualBroker(store);
+    const virtual = new VirtualBroker(store, clock);
     virtual.#broker = await Broker.start(options, rows, {
       clock: virtual.clock,
       random,
