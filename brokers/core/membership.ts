@@ -14,7 +14,7 @@
  * it at once; nothing but what people are shown, and whom to choose as a neighbour, depends on it.
  *
  * A row may name a broker otherwise than it names itself (`localhost` and `127.0.0.1`). Once a dial has shown that, the row is an alias and stands
- * for that broker; a row that turned out to be this very broker is left out altogether.
+ * for that broker, whatever name it goes by after its next start; a row that turned out to be this very broker is left out altogether.
  */
 import type { Address } from './address.ts';
 import type { Neighbours } from './neighbours.ts';
@@ -85,13 +85,16 @@ export class Membership {
   /** A dial of `dialled` reached the broker that calls itself `actual`. */
   alias(dialled: Address, actual: Address, now: number): void {
     if (dialled === actual) return;
+    this.#aliases.delete(actual); // it goes by that name itself now
     this.#aliases.set(dialled, actual);
+    for (const [row, name] of this.#aliases) if (name === dialled) this.#aliases.set(row, actual); // it had another name before
     this.#resolveRows();
     this.#remove(dialled);
     this.#add(actual, now);
   }
 
   linkUp(address: Address, now: number): void {
+    if (this.#aliases.get(address) !== this.#self && this.#aliases.delete(address)) this.#resolveRows(); // there is a broker that goes by that name itself
     this.learn(address, now);
     const member = this.#members.get(address);
     if (member === undefined) return;

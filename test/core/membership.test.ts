@@ -218,3 +218,37 @@ t.test('no more than so many are learned; what the file names is always known', 
   members.configure([a, c], 0);
   t.strictSame(members.all(), [a, b, c]);
 });
+
+t.test('a broker that changes its name, and changes it back, is still the one of its row', (t) => {
+  for (const [what, back] of [
+    ['it is dialled', (members: Membership) => members.alias(b, alias, 30)],
+    ['it dials', (members: Membership) => members.linkUp(alias, 30)],
+  ] as const) {
+    const members = membership([alias, c]);
+    members.linkUp(alias, 1);
+    members.linkDown(alias, true, 10);
+    members.alias(alias, a, 11);
+    t.strictSame(members.configured(), [a, c], 'another name');
+    members.linkUp(a, 11);
+    members.linkDown(a, true, 20);
+    members.alias(a, b, 21);
+    t.strictSame(members.configured(), [b, c], 'a third one');
+    t.strictSame(members.all().toSorted(), [b, c].toSorted());
+    members.linkUp(b, 21);
+    members.linkDown(b, true, 29);
+    back(members);
+    t.strictSame(members.configured(), [alias, c], `the one of its row, ${what}`);
+    members.linkUp(alias, 30);
+    t.equal(members.state(alias, 30), 'alive');
+    t.strictSame(members.configure([c], 40), [alias], 'and it goes with its row');
+  }
+  t.end();
+});
+
+t.test('a stranger that goes by the name of a row that is this very broker does not take its place', (t) => {
+  const members = membership([alias, c]);
+  members.alias(alias, self, 5);
+  members.linkUp(alias, 6);
+  t.strictSame(members.configured(), [c]);
+  t.end();
+});
