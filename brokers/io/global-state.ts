@@ -15,9 +15,13 @@ export async function readGlobalState(file: string): Promise<Address[]> {
   try {
     text = await readFile(file, 'utf8');
   } catch (cause) {
-    throw new RumormillError('CONFIG', `${file} cannot be read: ${messageOf(cause)}`, { cause });
+    throw unreadable(file, cause);
   }
   return parseGlobalState(text, file);
+}
+
+function unreadable(file: string, cause: unknown): RumormillError {
+  return new RumormillError('CONFIG', `${file} cannot be read: ${messageOf(cause)}`, { cause });
 }
 
 /** @throws RumormillError CONFIG that names file, line and what is wrong */
@@ -61,7 +65,8 @@ function parseRows(text: string, file: string): Row[] {
 }
 
 /**
- * Calls `changed` whenever the file's rows are other than those in force, `failed` where it cannot be used; then the last good rows stay.
+ * Calls `changed` whenever the file's rows are other than those in force, `failed` where it cannot be used; then the last good rows stay. A file that has lost all its rows is
+ * one that is being written, or whose disk is full: a mesh is not dissolved by that.
  * @param rows those in force: what `readGlobalState` gave
  * @returns stops watching
  */
@@ -73,22 +78,28 @@ export function watchGlobalState(
   failed: (error: RumormillError) => void,
 ): () => void {
   let inForce = String(rows);
-  let seen: string | undefined; // what the file looked like
+  let seen: string | undefined; // what the file looked like when it was read
+  let isUnreadable = false; // which is said once, and may pass without a change of the file
   let stopped = false;
   const look = async (): Promise<void> => {
     try {
       const { mtimeMs, size, ino } = await stat(file);
       const now = `${mtimeMs} ${size} ${ino}`;
       if (now === seen) return;
+      const text = await readFile(file, 'utf8');
       seen = now;
-      const found = await readGlobalState(file);
+      isUnreadable = false;
+      const found = parseGlobalState(text, file);
       if (stopped || String(found) === inForce) return;
+      if (found.length === 0) throw new RumormillError('CONFIG', `${file} has no rows`);
       inForce = String(found);
       changed(found);
     } catch (error) {
-      if (seen === 'failed' || stopped) return; // said once, until the file changes
-      if (!(error instanceof RumormillError)) seen = 'failed';
-      failed(error instanceof RumormillError ? error : new RumormillError('CONFIG', `${file} cannot be read: ${messageOf(error)}`));
+      if (stopped) return;
+      if (error instanceof RumormillError) return failed(error);
+      if (!isUnreadable) failed(unreadable(file, error));
+      isUnreadable = true;
+      seen = undefined;
     }
   };
   let pending = look();

@@ -88,11 +88,17 @@ t.test('watching: changes are taken over, what is bad is said once and changes n
   await touch();
   t.equal(errors.length, 1, 'said once');
 
+  const whole = lists.length;
+  writeFileSync(file, '# as an editor, or a full disk, may leave it\n');
+  await waitFor('the file without rows', () => errors.length > 1);
+  t.match(errors[1], { code: 'CONFIG', message: `${file} has no rows` });
+  t.equal(lists.length, whole, 'the last good list stays');
+
   rmSync(file);
-  await waitFor('the file is gone', () => errors.length > 1);
-  t.match(errors[1], { code: 'CONFIG', message: /cannot be read: .*ENOENT/ });
+  await waitFor('the file is gone', () => errors.length > 2);
+  t.match(errors[2], { code: 'CONFIG', message: /cannot be read: .*ENOENT/ });
   await touch();
-  t.equal(errors.length, 2, 'said once');
+  t.equal(errors.length, 3, 'said once');
 
   writeFileSync(`${file}.new`, '10.0.0.4,3000\n');
   renameSync(`${file}.new`, file);
