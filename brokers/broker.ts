@@ -103,6 +103,7 @@ async function run(flags: Flags): Promise<void> {
   await broker.stopped;
 }
 
+process.stderr.on('error', () => {}); // nobody reads the log any more; the mesh goes on
 setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`);
 try {
   await run(program.parse().opts<Flags>());

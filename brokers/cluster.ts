@@ -70,6 +70,7 @@ async function isLocal(address: Address): Promise<boolean> {
   }
 }
 
+for (const output of [process.stdout, process.stderr]) output.on('error', () => {}); // nobody reads any more; the brokers go on
 try {
   const command = program.parse();
   await run(command.opts<{ globalState: string }>().globalState, command.args);

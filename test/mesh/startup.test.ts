@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import t from 'tap';
 import { type BrokerProcess as Broker, Cluster } from '../support/cluster.ts';
 import { freePorts } from '../support/port.ts';
+import { waitFor } from '../support/wait.ts';
 
 /** A broker that will not start. */
 async function prepare(t: Parameters<typeof Cluster.start>[0], args: Record<string, string> = {}): Promise<[Broker, Cluster]> {
@@ -88,4 +89,19 @@ t.test('flags that cannot be', async (t) => {
     t.equal(broker.log.length, 1, JSON.stringify(broker.log));
     t.match(broker.log[0]?.event, line);
   }
+});
+
+t.test('a broker whose log nobody reads any more goes on', async (t) => {
+  const cluster = new Cluster(t);
+  const [port, other] = await freePorts(2) as [number, number];
+  cluster.list([`127.0.0.1,${port}`]);
+  const deaf = 'exec "$0" "$@" 2> >(head -n 1 > /dev/null)';
+  const broker = cluster.add(port, {}, ['bash', '-c', deaf]);
+  broker.spawn();
+  await waitFor('it serves', () => broker.status().then(() => true, () => false));
+  cluster.list([`127.0.0.1,${port}`, `127.0.0.1,${other}`]);
+  const client = await broker.connect();
+  await waitFor('it has read the new list, and has said so', async () => String(await client.command('MESH', 'BROKERS')).includes(String(other)));
+  t.type(await client.publish('news', 'x'), 'number');
+  t.equal(await broker.stop(), 0);
 });
