@@ -6,6 +6,7 @@
  */
 import { ACK_LEVELS, type AckLevel, type Limits } from '../config.ts';
 import { RumormillError } from '../core/error.ts';
+import { LAMPORT_MAX } from '../core/lamport.ts';
 import { BATCH_MESSAGES_MAX, type BatchMeta, type Draft, type HeaderList } from '../core/record.ts';
 import type { Args } from '../wire/command-parser.ts';
 import { checkOpenTopic, OptionReader, shown } from './command.ts';
@@ -178,7 +179,7 @@ export class PublishBatcher {
           options.acks = ackLevel(reader.text());
           break;
         case 'LAMPORT':
-          options.lamport = reader.integer(0, Number.MAX_SAFE_INTEGER);
+          options.lamport = reader.integer(0, LAMPORT_MAX);
           break;
         default:
           reader.unknown();

@@ -19,8 +19,13 @@ async function pull(args: Args, { broker, consumer, waitedMs, cancellation }: Ca
     else if (option === 'BLOCK') blockMs = options.integer(0, blockMsMax);
     else options.unknown();
   }
-  const deliveries = await broker.queues.pull(name, { consumer: by.slice(0, CONSUMER_CHARACTERS_MAX), count, blockMs: Math.max(0, blockMs - waitedMs) }, cancellation);
+  const deliveries = await broker.queues.pull(name, { consumer: shortened(by), count, blockMs: Math.max(0, blockMs - waitedMs) }, cancellation);
   return deliveries.map(({ token, deliveries: number, message }) => [token, number, encodeMessage(message)]);
+}
+
+/** A copy, since V8 keeps all of a string of which a slice is kept. */
+function shortened(name: string): string {
+  return name.length <= CONSUMER_CHARACTERS_MAX ? name : Buffer.from(name.slice(0, CONSUMER_CHARACTERS_MAX)).toString();
 }
 
 function ack(args: Args, { broker }: Caller): Promise<Value> {
