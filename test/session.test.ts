@@ -396,6 +396,15 @@ t.test('a store that takes long to read when the broker starts keeps its name: p
   t.not(store.origin, name);
 });
 
+t.test('over a restart, the ids of a topic are not forgotten for those of others', async (t) => {
+  const limits = { dedupeIdsMax: 3 };
+  const { store, connect } = bound(await START({ limits }));
+  await connect().ask('PUBLISH a one ID x', 'PUBLISH b 1 ID 1', 'PUBLISH b 2 ID 2', 'PUBLISH b 3 ID 3', 'PUBLISH b 4 ID 4');
+  const client = (await START({ limits }, store)).connect();
+  await client.ask('PUBLISH a again ID x', 'PUBLISH b again ID 1');
+  t.strictSame((await client.ask('POLL a b CURSOR earliest')).map(payloads), [['one', '1', '2', '3', '4', 'again']], 'but for those beyond the limit of their own');
+});
+
 /** The broker's parts, to be taken apart. */
 function bound(virtual: VirtualBroker): { broker: VirtualBroker['broker']; store: VirtualBroker['store']; clock: VirtualBroker['clock']; connect: () => VirtualClient } {
   return { broker: virtual.broker, store: virtual.store, clock: virtual.clock, connect: () => virtual.connect() };

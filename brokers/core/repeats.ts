@@ -18,7 +18,7 @@ import type { RumormillError } from './error.ts';
 import { type Draft, lastSeq, type Origin, parseDeps, parseMeta, parseRepeats, placeBatch, type StoredBatch, type StoredColumns } from './record.ts';
 import { DECLARE_EVERY } from './log.ts';
 import type { Store } from './runtime.ts';
-import { covers, type Vector, VersionVector } from './version-vector.ts';
+import { covers, VersionVector } from './version-vector.ts';
 
 export interface RepeatsOptions {
   readonly dedupeWindowMs: number;
@@ -37,7 +37,7 @@ interface Copy {
 /** A batch of which memory may have forgotten a copy. */
 interface Late {
   readonly batch: StoredBatch;
-  readonly known: Vector;
+  readonly known: VersionVector;
 }
 
 type Marks = Map<StoredBatch, Map<number, Copy>>;
@@ -65,6 +65,7 @@ export class Repeats {
     const forgotten = new Map(this.#store.state.vector);
     for (const { origin, seq } of newest.toReversed()) forgotten.set(origin, seq - 1);
     this.#dedupe.forget(forgotten);
+    this.#dedupe.forget(await this.#store.vectorAt(oldestOfFull(newest, dedupeIdsMax) - 1));
     this.stored(newest, now);
     this.#index(await this.#store.readRepeats(repeatsMax));
     for (const [origin, seq] of this.#store.state.vector) {
@@ -105,15 +106,14 @@ export class Repeats {
       const learned = this.#learn(batch);
       const ids = idsOf(batch);
       if (ids.length === 0) continue;
-      const known = learned.snapshot();
       for (const [index, id] of ids.entries()) {
         if (id === null) continue;
         const name = here && `${batch.topic}\n${id}`;
         const copy = this.#dedupe.first(batch.topic, id) ?? here?.get(name!);
         if (copy === undefined) here?.set(name!, { origin: batch.origin, seq: batch.seq + index, time: batch.time });
-        else if (this.#isCopy(copy, batch, known)) put(marks, batch, index, copy);
+        else if (this.#isCopy(copy, batch, learned)) put(marks, batch, index, copy);
       }
-      if (batch.origin !== this.#own() && !covers(known, this.#dedupe.forgotten)) late.push({ batch, known });
+      if (batch.origin !== this.#own() && !covers(learned, this.#dedupe.forgotten)) late.push({ batch, known: new VersionVector(learned.entries()) });
     }
     if (late.length > 0) return this.#lookUp(late, marks).then(() => marked(batches, marks));
     return marked(batches, marks);
@@ -156,8 +156,8 @@ export class Repeats {
     return known;
   }
 
-  #isCopy(copy: Copy, batch: StoredBatch, known: Vector): boolean {
-    const isKnown = (known.get(copy.origin) ?? 0) >= copy.seq;
+  #isCopy(copy: Copy, batch: StoredBatch, known: VersionVector): boolean {
+    const isKnown = known.get(copy.origin) >= copy.seq;
     return Math.abs(copy.time - batch.time) <= this.#options.dedupeWindowMs / (isKnown ? 2 : 1);
   }
 
@@ -200,6 +200,17 @@ function idsOf(batch: Pick<Draft, 'meta'>): readonly (string | null)[] {
   let ids = parsed.get(batch);
   if (ids === undefined) parsed.set(batch, (ids = parseMeta(batch).ids ?? []));
   return ids;
+}
+
+/** The position before which a topic may have had ids that are not among these, its newest with `idsMax` messages; 1 where no topic has as many. */
+function oldestOfFull(batches: readonly StoredColumns[], idsMax: number): number {
+  const topics = new Map<string, { readonly oldest: number; messages: number }>();
+  for (const { topic, position, count } of batches) {
+    const seen = topics.get(topic);
+    if (seen === undefined) topics.set(topic, { oldest: position, messages: count });
+    else seen.messages += count;
+  }
+  return Math.max(1, ...[...topics.values()].filter(({ messages }) => messages >= idsMax).map(({ oldest }) => oldest));
 }
 
 /** The first copy that is found counts. */

@@ -49,7 +49,7 @@ export class VersionVector {
 }
 
 /** Whether `vector` holds everything that `other` holds. */
-export function covers(vector: Vector, other: Vector): boolean {
+export function covers(vector: Pick<Vector | VersionVector, 'get'>, other: Vector): boolean {
   for (const [origin, seq] of other) if ((vector.get(origin) ?? 0) < seq) return false;
   return true;
 }

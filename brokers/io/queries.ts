@@ -54,7 +54,7 @@ export const SQL = {
   withIds: `
     SELECT ${COLUMNS} ${FROM} WHERE b.position IN (
       SELECT position FROM (
-        SELECT position, sum(count) OVER (ORDER BY position DESC ROWS UNBOUNDED PRECEDING) - count AS before
+        SELECT position, sum(count) OVER (PARTITION BY topic ORDER BY position DESC ROWS UNBOUNDED PRECEDING) - count AS before
         FROM batches WHERE meta LIKE '%"ids":%' AND time >= (SELECT max(time) FROM batches WHERE meta LIKE '%"ids":%') - ?)
       WHERE before < ?) ORDER BY b.position`,
   findIds: `

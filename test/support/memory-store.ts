@@ -111,8 +111,12 @@ export class MemoryStore implements Store {
   async readWithIds(windowMs: number, limit: number): Promise<StoredColumns[]> {
     const all = this.batches.filter((batch) => parseMeta(batch).ids !== undefined);
     const since = Math.max(...all.map(({ time }) => time)) - windowMs;
-    let messages = 0;
-    const found = all.filter(({ time }) => time >= since).toReversed().filter(({ count }) => (messages += count) - count < limit);
+    const messages = new Map<string, number>();
+    const found = all.filter(({ time }) => time >= since).toReversed().filter(({ topic, count }) => {
+      const before = messages.get(topic) ?? 0;
+      messages.set(topic, before + count);
+      return before < limit;
+    });
     return found.reverse();
   }
 
