@@ -153,6 +153,10 @@ export async function readRange(source: Pick<ReadSource, 'store' | 'names'>, que
   return found.map(({ message }) => message);
 }
 
+// What is asked for is mostly little: reading begins small, and grows.
+const FIRST_READ_BYTES = 16 * 1024;
+const READ_GROWTH = 8;
+
 /** What was found under one name; the first message that did not fit, so that nothing behind it may fit either. */
 interface RangePart {
   readonly found: readonly Found[];
@@ -168,16 +172,11 @@ async function readStoredRange({ store, names }: Pick<ReadSource, 'store' | 'nam
   const found: Found[] = [];
   let end: Found | undefined;
   let previous: StoredBatch | undefined;
-  for (;;) {
+  for (let bytes = FIRST_READ_BYTES; ; bytes *= READ_GROWTH) {
     const dead = names.deadBefore(query.topic);
-    const page = await store.readRange({ ...query, from: Math.max(query.from, dead?.lamport ?? 0) }, previous, limits.readBytes);
+    const page = await store.readRange({ ...query, from: Math.max(query.from, dead?.lamport ?? 0) }, previous, Math.min(bytes, limits.readBytes));
     for (const batch of page) {
-      const copies = parseRepeats(batch);
-      const first = firstLive(batch, dead);
-      for (const [index, message] of messagesOf(shown(names, batch), first).entries()) {
-        if (copies.has(first + index)) continue;
-        const next = { lamport: message.lamport, origin: batch.origin, message };
-        if (message.lamport < query.from || message.lamport > query.to) continue;
+      for (const next of firstOfRange(shown(names, batch), firstLive(batch, dead), query, limits.count)) {
         if (end === undefined || sign * compareRecords(next, end) < 0) found.push(next);
       }
     }
@@ -189,6 +188,17 @@ async function readStoredRange({ store, names }: Pick<ReadSource, 'store' | 'nam
     if ((end !== undefined || found.length >= limits.count) && sign * (border - found.at(-1)!.lamport) > 0) break;
   }
   return { found, end };
+}
+
+/** The first `count` messages of a batch in a Lamport range, a few more where it has repeats; the last ones if reverse. No others are made: a batch holds up to a thousand. */
+function firstOfRange(batch: StoredBatch, firstAlive: number, { from, to, reverse }: RangeQuery, count: number): Found[] {
+  const repeats = parseRepeats(batch);
+  const most = count + repeats.size;
+  let [start, end] = [Math.max(firstAlive, from - batch.lamport), Math.min(batch.count, to - batch.lamport + 1)];
+  if (reverse) start = Math.max(start, end - most);
+  else end = Math.min(end, start + most);
+  return messagesOf(batch, start, end).map((message) => ({ lamport: message.lamport, origin: batch.origin, message }))
+    .filter(({ lamport }) => !repeats.has(lamport - batch.lamport));
 }
 
 interface Found {

@@ -297,6 +297,32 @@ t.test('RANGE stops reading when it has what was asked for', async (t) => {
   t.equal(pages, 1);
 });
 
+t.test('the newest message of a topic of tiny ones is not looked for among a million', async (t) => {
+  const one = shelf(a);
+  await one.put(...Array.from({ length: 300 }, (_, index) => batch(b, 1 + index * BATCH_MESSAGES_MAX, BATCH_MESSAGES_MAX, 'news', 1 + index * BATCH_MESSAGES_MAX)));
+  let messages = 0;
+  const { readRange: page } = one.store;
+  one.store.readRange = async (...args) => {
+    const batches = await page.apply(one.store, args);
+    for (const { count } of batches) messages += count;
+    return batches;
+  };
+  for (const reverse of [true, false]) t.equal(payloads(await readRange(one, query(0, 1e9, reverse), { count: 1, bytes: 1e9, readBytes: 1e6 })), reverse ? 'b300000' : 'b1');
+  t.ok(messages < 50_000, `batches of ${messages} messages were read`);
+});
+
+t.test('RANGE passes over repeats, however few messages are asked for', async (t) => {
+  const one = shelf(a);
+  const ids = (...each: string[]): Partial<RecordBatch> => ({ meta: JSON.stringify({ ids: each }) });
+  await one.put({ ...batch(b, 1, 3), ...ids('x', 'y', 'z') }, { ...batch(c, 1, 5, 'news', 11), ...ids('x', 'p', 'y', 'q', 'z') });
+  for (const count of [1, 2, 3, 4, 5, 9]) {
+    const limits = { ...NO_LIMITS, count };
+    t.equal(payloads(await readRange(one, query(), limits)), ['b1', 'b2', 'b3', 'c2', 'c4'].slice(0, count).join(' '));
+    t.equal(payloads(await readRange(one, query(0, 1e9, true), limits)), ['c4', 'c2', 'b3', 'b2', 'b1'].slice(0, count).join(' '));
+    t.equal(payloads(await readRange(one, query(11, 15), limits)), ['c2', 'c4'].slice(0, count).join(' '));
+  }
+});
+
 t.test(`RANGE is what a plain sort gives (seed ${SEED})`, async (t) => {
   const random = new SeededRandom();
   let found = 0;
