@@ -72,6 +72,7 @@ export const DEFAULT_LIMITS = {
   // Peers
   membersMax: 1000, // known brokers; more are not learned
   linkWindowBytes: 8 * 1024 * 1024, // (w) records on their way to one peer
+  linkAnswerBytes: 1024 * 1024, // (w) unsent to one peer, beyond which answers to what its clients ask wait
   holdBackBytesMax: 64 * 1024 * 1024, // (d)
   beatMs: 1000, // between heartbeats at the latest
   tickMs: 100, // between looks at what is due

@@ -99,7 +99,7 @@ export class Errands {
     this.committed();
   }
 
-  /** Records are on disk. */
+  /** Records are on disk, or a link has room. */
   committed(): void {
     if (this.#waiting.length === 0) return;
     for (const resolve of this.#waiting.splice(0)) resolve();
@@ -128,10 +128,10 @@ export class Errands {
     entry(this.#services, link).set(ask.id, service);
     const answer = (reply: Uint8Array): void => {
       this.#services.get(link)?.delete(ask.id);
-      if (!service.cancelled && link.isOpen) link.send({ type: 'ANSWER', id: ask.id, reply });
+      if (!service.cancelled && link.isOpen) link.answer(ask.id, reply);
     };
     if (ask.home !== this.#runtime.config.address) this.#passOn(ask, service, answer);
-    else void this.#serve(ask, service).then(answer);
+    else void this.#serve(link, ask, service).then(answer);
   }
 
   answered(link: Link, id: number, reply: Uint8Array): void {
@@ -197,8 +197,12 @@ export class Errands {
   }
 
   /** Carries out a peer's command, once as much is known here as there. */
-  async #serve(ask: Ask, cancellation: Service): Promise<Buffer> {
+  async #serve(link: Link, ask: Ask, cancellation: Service): Promise<Buffer> {
     const { clock, log, config, broker } = this.#runtime;
+    while (link.isClogged) {
+      if (cancellation.cancelled) return MOVED;
+      await this.#change();
+    }
     const begun = clock.now();
     try {
       const args = Args.of(ask.command);

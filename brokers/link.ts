@@ -5,6 +5,7 @@
  */
 import { RumormillError } from './core/error.ts';
 import { Feed } from './core/feed.ts';
+import { Queue } from './core/queue.ts';
 import type { Origin } from './core/record.ts';
 import type { Channel, ChannelHandler } from './core/runtime.ts';
 import { VersionVector } from './core/version-vector.ts';
@@ -44,12 +45,15 @@ export class Link implements ChannelHandler {
   readonly #channel: Channel;
   readonly #parser: CommandParser;
   readonly #events: LinkEvents;
+  readonly #answerBufferBytes: number;
+  readonly #answers = new Queue<PeerMessage>(); // which wait for room
 
   constructor(channel: Channel, parser: CommandParser | undefined, limits: Limits, position: number, events: LinkEvents) {
     this.dialled = parser === undefined;
     this.#channel = channel;
     this.#events = events;
     this.feed = new Feed(position, limits.linkWindowBytes);
+    this.#answerBufferBytes = limits.linkAnswerBytes;
     const peerLimits = { // a whole batch and its columns; a vector of many origins
       argumentsMax: 1_000_000,
       bulkBytesMax: limits.batchBytesMax + limits.payloadBytesMax + 16 * 1024 * 1024,
@@ -82,6 +86,21 @@ export class Link implements ChannelHandler {
     this.sendRaw(...encodePeerMessage(message));
   }
 
+  /** Sends the answer to an ASK behind those that wait, as soon as little is unsent: many long ones must not hold up what keeps the mesh together. */
+  answer(id: number, reply: Uint8Array): void {
+    this.#answers.push({ type: 'ANSWER', id, reply });
+    this.#sendAnswers();
+  }
+
+  /** Whether answers wait, so that no more should be made for now. */
+  get isClogged(): boolean {
+    return this.#answers.length > 0;
+  }
+
+  #sendAnswers(): void {
+    while (this.#answers.length > 0 && this.#channel.bufferedBytes < this.#answerBufferBytes) this.send(this.#answers.shift()!);
+  }
+
   /** Sends a message that is encoded already, or the reason for a refusal. */
   sendRaw(...parts: readonly Uint8Array[]): void {
     for (const part of parts) this.#channel.write(part);
@@ -96,6 +115,7 @@ export class Link implements ChannelHandler {
     if (!this.#open) return; // closed, and the peer sends on
     this.#parser.push(chunk);
     this.work();
+    this.#sendAnswers(); // while records flow without end, the channel may never drain
   }
 
   /** Handles what has been received, behind the handshake too. */
@@ -118,6 +138,7 @@ export class Link implements ChannelHandler {
   }
 
   drain(): void {
+    this.#sendAnswers();
     this.#events.drained(this);
   }
 
@@ -128,6 +149,7 @@ export class Link implements ChannelHandler {
   closed(reason: string | undefined): void {
     if (!this.#open) return;
     this.#open = false;
+    this.#answers.clear();
     this.#events.closed(this, this.#reason ?? reason);
   }
 
@@ -135,6 +157,7 @@ export class Link implements ChannelHandler {
   close(reason: string | undefined): void {
     if (!this.#open) return;
     this.#reason = reason;
+    for (const answer of this.#answers.clear()) this.send(answer);
     this.#channel.end();
     this.closed(reason);
   }

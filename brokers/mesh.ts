@@ -216,7 +216,10 @@ export class Mesh {
     const link = new Link(channel, parser, config.limits, log.position, {
       introduced: (each, hello) => this.#introduced(each, hello),
       message: (each, message) => this.#receive(each, message),
-      drained: (each) => void this.#gossip.pump(each),
+      drained: (each) => {
+        void this.#gossip.pump(each);
+        this.homes.errands.committed();
+      },
       closed: (each, reason) => this.#closed(each, reason),
     });
     this.#opening.add(link);
