@@ -152,7 +152,6 @@ function checkLimits(limits: Limits): void {
     ['payloadBytesMax', 'bulkBytesMax'], // so that a payload too big is an error and not the end of the connection
     ['bulkBytesMax', 'commandBytesMax'],
     ['payloadBytesMax', 'pendingBytesMax'],
-    ['transactionMessagesMax', 'pendingMessagesMax'],
     ['payloadBytesMax', 'replyBytesMax'],
     ['linkWindowBytes', 'holdBackBytesMax'], // or what one peer may send ahead could never wait for what it depends on
     ['tickMs', 'beatMs'],

@@ -8,6 +8,7 @@ import type { Clock, Logger } from './core/runtime.ts';
 
 const LINES_A_SECOND = 20;
 const SLOW_MS = 2000; // of a transaction
+const STILL_MS = 1000; // between two ticks: then this process stood still, and the disk had no part in it
 
 export class Traffic {
   readonly #clock: Clock;
@@ -17,6 +18,8 @@ export class Traffic {
   #untold = { published: 0, received: 0, lamport: 0 };
   #counting = false; // a second runs
   #slow: number | undefined; // since when a transaction of which that was told has run
+  #tickedAt = 0;
+  #interrupted: number | undefined; // since when the transaction has run during which this process stood still
 
   constructor(clock: Clock, logger: Logger, own: () => Origin) {
     this.#clock = clock;
@@ -37,12 +40,15 @@ export class Traffic {
 
   /** To be called now and then. `since`: when the transaction began that runs now. How it ends, well or not, is told elsewhere. */
   tick(since: number | undefined): void {
-    const waited = (from: number): { waited_ms: number } => ({ waited_ms: Math.round(this.#clock.now() - from) });
+    const now = this.#clock.now();
+    const waited = (from: number): { waited_ms: number } => ({ waited_ms: Math.round(now - from) });
+    if (now - this.#tickedAt > STILL_MS) this.#interrupted = since;
+    this.#tickedAt = now;
     if (this.#slow !== undefined && since !== this.#slow) {
       this.#logger.info('messages wait no longer', waited(this.#slow));
       this.#slow = undefined;
     }
-    if (since === undefined || since === this.#slow || this.#clock.now() - since < SLOW_MS) return;
+    if (since === undefined || since === this.#slow || since === this.#interrupted || now - since < SLOW_MS) return;
     this.#logger.warn('messages wait to be written: the disk is slow, or another program holds the lock of broker.db', waited(since));
     this.#slow = since;
   }

@@ -63,7 +63,10 @@ addSettingFlags(subscriptions.command('create <name>').description('creates a su
   .option('--transient', 'in the memory of one broker, gone with its last consumer')
   .action((name: string, flags: SettingFlags) => act(`subscription ${name} is there`, (client) => client.createSubscription(name, settings(flags))));
 addSettingFlags(subscriptions.command('update <name>').description('changes the settings that are given'))
-  .action((name: string, flags: SettingFlags) => act(`subscription ${name} is changed`, (client) => client.updateSubscription(name, settings(flags))));
+  .action((name: string, flags: SettingFlags, command: Command) => {
+    if (Object.keys(flags).length === 0) command.error(`error: nothing to change: give ${command.options.map(({ long }) => long).join(', ')}`);
+    return act(`subscription ${name} is changed`, (client) => client.updateSubscription(name, settings(flags)));
+  });
 subscriptions.command('delete <name>').description('deletes a subscription with its bindings and its backlog')
   .action((name: string) => act(`subscription ${name} is gone`, (client) => client.deleteSubscription(name)));
 subscriptions.command('pending <name>').description('lists what is leased or delayed')

@@ -11,22 +11,32 @@ t.test('a transaction that takes long is told once, and again when it is over', 
   const note = (level: string) => (message: string, fields?: LogFields): void => void lines.push(`${level} ${message.split(':')[0]} ${String(fields?.['waited_ms'])}`);
   const logger = { debug: note('debug'), info: note('info'), warn: note('warn'), error: note('error') };
   const traffic = new Traffic(clock, logger, () => origin('a:1'));
-  const tickAt = async (now: number, since: number | undefined): Promise<void> => {
-    await clock.advance(now - clock.now());
-    traffic.tick(since);
+  /** Ticks until then; the last one finds a transaction that has run since. */
+  const tickAt = async (now: number, since: number | undefined, before = since): Promise<void> => {
+    while (clock.now() < now) {
+      await clock.advance(Math.min(100, now - clock.now()));
+      traffic.tick(clock.now() < now ? before : since);
+    }
   };
   await tickAt(0, undefined);
+  await tickAt(1500, undefined);
   await tickAt(3000, 1500);
   await tickAt(4000, undefined);
   t.strictSame(lines, [], 'not of one that is shorter, nor of none');
+  await tickAt(5000, undefined);
   await tickAt(6000, 5000);
   await tickAt(7000, 5000);
   await tickAt(8000, 5000);
   t.strictSame(lines.splice(0), ['warn messages wait to be written 2000']);
-  await tickAt(9000, 8500);
+  await tickAt(9000, 8500, 5000);
   t.strictSame(lines.splice(0), ['info messages wait no longer 4000'], 'the next one runs already');
   await tickAt(9500, undefined);
   t.strictSame(lines, []);
+  await tickAt(9600, 9550, undefined);
+  await clock.advance(60_000);
+  traffic.tick(9550);
+  traffic.tick(undefined);
+  t.strictSame(lines, [], 'not of one during which the process stood still');
 });
 
 t.test('a broker whose store takes long says so', async (t) => {

@@ -147,7 +147,7 @@ export function checkTopic(topic: string, bytesMax: number): string {
   return checkName('topic', topic, bytesMax);
 }
 
-/** A topic that clients may publish to, rename, delete or bind. @throws RumormillError ERR or TOOBIG where the text is no name of one */
+/** A topic that clients may publish to, subscribe to, rename, delete or bind. @throws RumormillError ERR or TOOBIG where the text is no name of one */
 export function checkOpenTopic(topic: string, bytesMax: number): string {
   if (isReserved(topic)) throw new RumormillError('ERR', `topic name ${shown(topic)} is reserved, as all that begin with ${RESERVED_PREFIX}`);
   return checkTopic(topic, bytesMax);

@@ -5,11 +5,11 @@
 import { RumormillError } from '../core/error.ts';
 import type { Args } from '../wire/command-parser.ts';
 import { Push, type Value } from '../wire/resp.ts';
-import { checkPattern, checkTopic, type Command, type Connection, shown } from './command.ts';
+import { checkOpenTopic, checkPattern, type Command, type Connection, shown } from './command.ts';
 
 function subscribe(args: Args, connection: Connection): undefined {
   const { topicBytesMax } = connection.broker.config.limits;
-  const channels = args.texts(1).map((channel) => checkTopic(channel, topicBytesMax));
+  const channels = args.texts(1).map((channel) => checkOpenTopic(channel, topicBytesMax));
   checkRoom(connection, connection.channels, channels);
   for (const channel of channels) {
     connection.channels.add(channel);

@@ -218,7 +218,7 @@ export class Log {
   #enqueue(entry: Entry): void {
     const { batchWaitMs, transactionMessagesMax } = this.#options;
     this.#queue.push(entry);
-    const mayWait = batchWaitMs > 0 && entry.kind === 'local' && this.#pendingMessages < transactionMessagesMax;
+    const mayWait = batchWaitMs > 0 && entry.kind === 'local' && this.#pendingMessages < transactionMessagesMax && !this.#full;
     const begin = (): void => {
       this.#waitingForCompany = undefined;
       void this.#commitAll();

@@ -88,6 +88,7 @@ t.test('what was typed wrong, and what a broker refuses, is a clear error and ex
     [['nonsense'], /unknown command 'nonsense'/],
     [['topics', 'create', 'a', '--type', 'square'], /Allowed choices are fanout, direct/],
     [['subscriptions', 'create', 's', '--visibility', '-1'], /argument/],
+    [['subscriptions', 'update', 's'], /^error: nothing to change: give --visibility, --max-deliveries,/],
     [['--brokers', refusing.address, 'subscriptions', 'delete', 's'], /^admin: not found: subscription "s"\n$/],
     [['--brokers', dead, '--timeout', '0.3', 'status'], /^admin: no broker can be reached/],
   ];

@@ -430,6 +430,14 @@ t.test('a transaction takes no more messages than it may; beyond the buffer publ
   t.equal(bench.log.full, false);
 });
 
+t.test('a buffer that is full waits for no company: nobody else may come', async (t) => {
+  const bench = new Bench({ batchWaitMs: 10, transactionMessagesMax: 5000, pendingMessagesMax: 1 });
+  bench.publish('one');
+  await bench.clock.settle();
+  t.strictSame(bench.store.transactions, [1]);
+  t.equal(bench.log.full, false);
+});
+
 t.test('the first batch waits for company, but not for longer than it may, nor when a peer sends something or there is enough', async (t) => {
   const bench = new Bench({ batchWaitMs: 10, transactionMessagesMax: 3 });
   bench.publish('one');

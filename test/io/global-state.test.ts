@@ -15,6 +15,7 @@ t.test('what a file may hold', async (t) => {
     ['header behind comments', '# the mesh\n\nip-address,port\n10.0.0.1,3000\n', ['10.0.0.1:3000']],
     ['comments and blank lines', '\n# one\n10.0.0.1,3000\n\n   \n  # two, with a comma\n10.0.0.2,3000\n\n', ['10.0.0.1:3000', '10.0.0.2:3000']],
     ['CR LF', 'ip-address,port\r\n10.0.0.1,3000\r\n\r\n10.0.0.2,3000\r\n', ['10.0.0.1:3000', '10.0.0.2:3000']],
+    ['LF, then CR LF, then CR, as editors of several systems leave it', 'ip-address,port\n10.0.0.1,3000\r\n10.0.0.2,3000\r10.0.0.3,3000\n', ['10.0.0.1:3000', '10.0.0.2:3000', '10.0.0.3:3000']],
     ['white space', '  10.0.0.1 ,\t3000  \n', ['10.0.0.1:3000']],
     ['no last line break', '10.0.0.1,3000', ['10.0.0.1:3000']],
     ['byte order mark', '\ufeffip-address,port\n10.0.0.1,3000\n', ['10.0.0.1:3000']],
