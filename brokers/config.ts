@@ -66,7 +66,7 @@ export const DEFAULT_LIMITS = {
   readBytesMax: 1024 * 1024, // read from the disk at a time
   pagesMax: 16, // read so and kept, since a POLL took only a part; the oldest leave
   dedupeWindowMs: 120_000, // for how long a dedupe id is remembered
-  dedupeIdsMax: 100_000, // a topic; the oldest leave
+  dedupeIdsMax: 100_000, // a topic, and ten times as many of all together; the oldest leave
   repeatsMax: 100_000, // messages stored twice, remembered for readers that come from other brokers; the oldest leave
 
   // Peers

@@ -1,8 +1,8 @@
 /**
  * Dedupe ids: the same id on the same topic within the window is the same message, published once.
  *
- * Remembered are the newest `idsMax` ids of each topic for `windowMs`, from every message stored here, whichever broker took it. An id whose
- * message is not on disk yet is pending: a second publish with it waits for the first one's fate. `forgotten` says which records may have had ids
+ * Remembered are the newest `idsMax` ids of each topic, and FULL_TOPICS times as many of all together, for `windowMs`, from every message stored here, whichever broker took
+ * it. An id whose message is not on disk yet is pending: a second publish with it waits for the first one's fate. `forgotten` says which records may have had ids
  * that are not remembered any more.
  */
 import { assert, type RumormillError } from './error.ts';
@@ -21,7 +21,13 @@ export interface Known {
   readonly time: number;
 }
 
+/** How many topics may have as many ids as a topic may; more topics have fewer. */
+export const FULL_TOPICS = 10;
+
+const ORDER_MIN = 16; // entries, with which an order is not tidied up
+
 interface Entry {
+  readonly topic: string;
   readonly id: string;
   known: Known | undefined; // undefined while pending
   readonly since: number;
@@ -29,10 +35,26 @@ interface Entry {
   isOut: boolean; // taken out, or replaced by a newer one
 }
 
+/** Entries in the order in which they came. Those that are out leave it where they are the first, or where they are most of it. */
+class Order {
+  #queue = new Queue<Entry>();
+
+  /** @param live how many of them are not out, about */
+  push(entry: Entry, live: number): void {
+    this.#queue.push(entry);
+    if (this.#queue.length > 2 * live + ORDER_MIN) this.#queue.prepend(this.#queue.clear().filter(({ isOut }) => !isOut));
+  }
+
+  get first(): Entry | undefined {
+    while (this.#queue.first?.isOut === true) this.#queue.shift();
+    return this.#queue.first;
+  }
+}
+
 /** Of one topic. */
 interface Ids {
   readonly entries: Map<string, Entry>;
-  readonly order: Queue<Entry>; // in which they came; an entry that was taken out or replaced may still stand here
+  readonly order: Order;
 }
 
 export class Dedupe {
@@ -40,10 +62,17 @@ export class Dedupe {
   readonly #idsMax: number;
   readonly #forgotten = new VersionVector();
   readonly #topics = new Map<string, Ids>();
+  readonly #order = new Order(); // of all topics
+  #size = 0;
 
   constructor(windowMs: number, idsMax: number) {
     this.#windowMs = windowMs;
     this.#idsMax = idsMax;
+  }
+
+  /** How many ids are remembered. */
+  get size(): number {
+    return this.#size;
   }
 
   /** Every record with an id that is not remembered is covered by it. */
@@ -64,7 +93,7 @@ export class Dedupe {
   /** Claims an id for a message about to be published. False where it is known: `fate` tells what becomes of that one. */
   claim(topic: string, id: string, now: number): boolean {
     if (this.#fresh(topic, id, now) !== undefined) return false;
-    this.#put(topic, { id, known: undefined, since: now, waiters: undefined, isOut: false }, now);
+    this.#put({ topic, id, known: undefined, since: now, waiters: undefined, isOut: false });
     return true;
   }
 
@@ -79,7 +108,7 @@ export class Dedupe {
   /** The message with this id is stored. */
   stored(topic: string, id: string, known: Known, now: number): void {
     const entry = this.#fresh(topic, id, now);
-    if (entry === undefined) return this.#put(topic, { id, known, since: now, waiters: undefined, isOut: false }, now);
+    if (entry === undefined) return this.#put({ topic, id, known, since: now, waiters: undefined, isOut: false });
     if (entry.known !== undefined) return; // the first one counts
     entry.known = known;
     const { waiters = [] } = entry;
@@ -91,17 +120,13 @@ export class Dedupe {
   failed(topic: string, id: string, error: RumormillError): void {
     const entry = this.#entry(topic, id);
     if (entry === undefined || entry.known !== undefined) return;
-    this.#topics.get(topic)?.entries.delete(id);
-    entry.isOut = true;
+    this.#takeOut(entry);
     for (const settled of entry.waiters ?? []) settled({ error });
   }
 
   /** Forgets what is out of the window. */
   expire(now: number): void {
-    for (const [topic, ids] of this.#topics) {
-      this.#trim(ids, now);
-      if (ids.entries.size === 0) this.#topics.delete(topic);
-    }
+    this.#trim(this.#order, (entry) => now - entry.since >= this.#windowMs);
   }
 
   #fresh(topic: string, id: string, now: number): Entry | undefined {
@@ -113,28 +138,39 @@ export class Dedupe {
     return this.#topics.get(topic)?.entries.get(id);
   }
 
-  #put(topic: string, entry: Entry, now: number): void {
+  #put(entry: Entry): void {
+    const { topic, id } = entry;
+    const expired = this.#entry(topic, id);
+    if (expired !== undefined) this.#forget(expired);
     let ids = this.#topics.get(topic);
-    if (ids === undefined) this.#topics.set(topic, (ids = { entries: new Map(), order: new Queue() }));
-    this.#drop(ids, ids.entries.get(entry.id)); // an expired one
-    ids.entries.set(entry.id, entry);
-    ids.order.push(entry);
-    this.#trim(ids, now);
+    if (ids === undefined) this.#topics.set(topic, (ids = { entries: new Map(), order: new Order() }));
+    ids.entries.set(id, entry);
+    this.#size += 1;
+    ids.order.push(entry, ids.entries.size);
+    this.#order.push(entry, this.#size);
+    const { entries, order } = ids;
+    if (entries.size > this.#idsMax) this.#trim(order, () => entries.size > this.#idsMax);
+    if (this.#size > FULL_TOPICS * this.#idsMax) this.#trim(this.#order, () => this.#size > FULL_TOPICS * this.#idsMax);
   }
 
-  #trim(ids: Ids, now: number): void {
-    for (let entry = ids.order.first; entry !== undefined; entry = ids.order.first) {
-      if (!entry.isOut && ids.entries.size <= this.#idsMax && now - entry.since < this.#windowMs) break;
-      if (!entry.isOut && entry.known === undefined) break; // pending ones are settled soon, and bounded by what may be pending
-      ids.order.shift();
-      if (!entry.isOut) this.#drop(ids, entry);
+  /** Forgets the first ones, as long as they are too old or too many. */
+  #trim(order: Order, isDue: (entry: Entry) => boolean): void {
+    for (let entry = order.first; entry !== undefined && isDue(entry); entry = order.first) {
+      if (entry.known === undefined) break; // pending ones are settled soon, and bounded by what may be pending
+      this.#forget(entry);
     }
   }
 
-  #drop(ids: Ids, entry: Entry | undefined): void {
-    if (entry === undefined) return;
-    ids.entries.delete(entry.id);
-    entry.isOut = true;
+  #forget(entry: Entry): void {
+    this.#takeOut(entry);
     if (entry.known !== undefined) this.#forgotten.advance(entry.known.origin, entry.known.seq);
+  }
+
+  #takeOut(entry: Entry): void {
+    const ids = this.#topics.get(entry.topic);
+    entry.isOut = true;
+    this.#size -= 1;
+    ids?.entries.delete(entry.id);
+    if (ids?.entries.size === 0) this.#topics.delete(entry.topic);
   }
 }

@@ -13,7 +13,7 @@
  * Memory holds the ids of the window (core/dedupe.ts). What may be a copy of something older, because it comes from a broker that was away or from
  * the other side of a partition, is looked up on disk.
  */
-import { Dedupe, type Fate } from './dedupe.ts';
+import { Dedupe, type Fate, FULL_TOPICS } from './dedupe.ts';
 import type { RumormillError } from './error.ts';
 import { type Draft, lastSeq, type Origin, parseDeps, parseMeta, parseRepeats, placeBatch, type StoredBatch, type StoredColumns } from './record.ts';
 import { DECLARE_EVERY } from './log.ts';
@@ -61,7 +61,7 @@ export class Repeats {
   /** Takes up what an earlier process of this store remembered. To be called before anything else. */
   async restore(now: number): Promise<void> {
     const { dedupeWindowMs, dedupeIdsMax, repeatsMax } = this.#options;
-    const newest = await this.#store.readWithIds(dedupeWindowMs, dedupeIdsMax);
+    const newest = await this.#store.readWithIds(dedupeWindowMs, dedupeIdsMax, FULL_TOPICS * dedupeIdsMax);
     const forgotten = new Map(this.#store.state.vector);
     for (const { origin, seq } of newest.toReversed()) forgotten.set(origin, seq - 1);
     this.#dedupe.forget(forgotten);

@@ -154,8 +154,8 @@ export interface Store {
    * `previous` in that order; about `bytesMax`, at least one if there is one.
    */
   readRange(query: RangeQuery, previous: StoredBatch | undefined, bytesMax: number): Promise<StoredBatch[]>;
-  /** Batches that carry dedupe ids, published at most `windowMs` before the newest of them, in position order: of each topic the newest with `limit` messages. */
-  readWithIds(windowMs: number, limit: number): Promise<StoredColumns[]>;
+  /** Batches that carry dedupe ids, published at most `windowMs` before the newest of them, in position order: of each topic the newest with `topicMax` messages, of those the newest with `max`. */
+  readWithIds(windowMs: number, topicMax: number, max: number): Promise<StoredColumns[]>;
   /** Messages of a topic with one of these dedupe ids in batches published from one wall-clock time to another, in position order. */
   findIds(topic: string, ids: readonly string[], from: number, to: number): Promise<FoundId[]>;
   /** The deps of an origin's newest `limit` batches. */

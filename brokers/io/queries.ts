@@ -54,9 +54,10 @@ export const SQL = {
   withIds: `
     SELECT ${COLUMNS} ${FROM} WHERE b.position IN (
       SELECT position FROM (
-        SELECT position, sum(count) OVER (PARTITION BY topic ORDER BY position DESC ROWS UNBOUNDED PRECEDING) - count AS before
+        SELECT position, sum(count) OVER (ORDER BY position DESC ROWS UNBOUNDED PRECEDING) - count AS before FROM (
+        SELECT position, count, sum(count) OVER (PARTITION BY topic ORDER BY position DESC ROWS UNBOUNDED PRECEDING) - count AS before
         FROM batches WHERE meta LIKE '%"ids":%' AND time >= (SELECT max(time) FROM batches WHERE meta LIKE '%"ids":%') - ?)
-      WHERE before < ?) ORDER BY b.position`,
+      WHERE before < ?) WHERE before < ?) ORDER BY b.position`,
   findIds: `
     SELECT i.value AS id, o.name AS origin, b.seq + i.key AS seq, b.time AS time ${FROM}, json_each(b.meta, '$.ids') i
     WHERE b.meta LIKE '%"ids":%' AND b.time BETWEEN ? AND ? AND +b.topic = ? AND i.value IN (SELECT value FROM json_each(?)) ORDER BY b.position, i.key`,

@@ -203,8 +203,8 @@ class SqliteStore implements Store {
       topic, from - BATCH_MESSAGES_MAX, to, from, previous?.lamport ?? farthest, previous?.position ?? farthest, this.#rowsOf(bytesMax), bytesMax);
   }
 
-  async readWithIds(windowMs: number, limit: number): Promise<StoredColumns[]> {
-    return (await this.#all(SQL.withIds, windowMs, limit)) as unknown as StoredColumns[];
+  async readWithIds(windowMs: number, topicMax: number, max: number): Promise<StoredColumns[]> {
+    return (await this.#all(SQL.withIds, windowMs, topicMax, max)) as unknown as StoredColumns[];
   }
 
   async findIds(topic: string, ids: readonly string[], from: number, to: number): Promise<FoundId[]> {

@@ -1,6 +1,7 @@
 import t from 'tap';
-import { Dedupe, type Known, type Fate } from '../../brokers/core/dedupe.ts';
+import { Dedupe, type Fate, FULL_TOPICS, type Known } from '../../brokers/core/dedupe.ts';
 import { RumormillError } from '../../brokers/core/error.ts';
+import { SEED, SeededRandom } from '../support/random.ts';
 import { origin } from '../support/record.ts';
 
 const WINDOW_MS = 1000;
@@ -82,6 +83,42 @@ t.test('no more than so many ids a topic: the oldest leave', async (t) => {
   t.strictSame(['s', 't', 'r'].map((id) => dedupe.claim('a', id, 5)), [false, false, false]);
   t.equal(dedupe.claim('a', 'q', 5), true);
   t.equal(dedupe.claim('b', 'p', 5), true, 'another topic has its own');
+});
+
+t.test('ids of many topics are bounded together: the oldest leave, and may have been forgotten', async (t) => {
+  const dedupe = new Dedupe(WINDOW_MS, 3);
+  for (let index = 1; index <= 100; index += 1) dedupe.stored(`t${index}`, 'x', known(index), 0);
+  t.equal(dedupe.size, 3 * FULL_TOPICS);
+  t.equal(dedupe.forgotten.get(origin('h:1')), 100 - 3 * FULL_TOPICS);
+  t.equal(dedupe.first('t70', 'x'), undefined);
+  t.equal(dedupe.first('t71', 'x')?.seq, 71);
+  dedupe.expire(WINDOW_MS);
+  t.equal(dedupe.size, 0);
+});
+
+t.test(`ids are remembered as in a plain list (seed ${SEED})`, async (t) => {
+  const random = new SeededRandom();
+  const idsMax = 4;
+  const dedupe = new Dedupe(WINDOW_MS, idsMax);
+  let list: { topic: string; id: string; since: number; lamport: number }[] = []; // the oldest first
+  let [now, forgotten] = [0, 0];
+  for (let lamport = 1; lamport <= 20_000; lamport += 1) {
+    now += random.pick([0, 0, 1, 10, lamport % 1000 === 0 ? WINDOW_MS : 0]);
+    const [topic, id] = [`t${random.integer(0, random.pick([1, 60]))}`, `i${random.integer(0, 20)}`];
+    dedupe.expire(now);
+    list = list.filter(({ since }) => now - since < WINDOW_MS);
+    dedupe.stored(topic, id, known(lamport), now);
+    if (!list.some((each) => each.topic === topic && each.id === id)) {
+      list.push({ topic, id, since: now, lamport });
+      const ofTopic = list.filter((each) => each.topic === topic);
+      list = list.filter((each) => !ofTopic.slice(0, -idsMax).includes(each)).slice(-idsMax * FULL_TOPICS);
+    }
+    if (dedupe.size !== list.length) t.fail(`at ${lamport}: ${dedupe.size} ids in place of ${list.length}`);
+    const one = random.pick(list);
+    if (dedupe.first(one.topic, one.id)?.lamport !== one.lamport) t.fail(`at ${lamport}: ${one.topic} ${one.id} is not remembered`);
+    forgotten = Math.max(forgotten, dedupe.forgotten.get(origin('h:1')) ?? 0);
+  }
+  t.ok(forgotten > 10_000);
 });
 
 t.test('what was renewed is not the oldest', async (t) => {

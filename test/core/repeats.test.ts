@@ -6,6 +6,7 @@ import { Log } from '../../brokers/core/log.ts';
 import { Pages } from '../../brokers/core/pages.ts';
 import { earliestCursor, readRange, readTopics } from '../../brokers/core/reader.ts';
 import { type Origin, parseRepeats, type RecordBatch } from '../../brokers/core/record.ts';
+import { FULL_TOPICS } from '../../brokers/core/dedupe.ts';
 import { Repeats, type RepeatsOptions } from '../../brokers/core/repeats.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { MemoryStore } from '../support/memory-store.ts';
@@ -233,4 +234,15 @@ t.test('over a restart: a copy of what a topic remembers no more is looked for o
   const again = await Shelf.open(a, { dedupeIdsMax: 2 }, one.store);
   await again.fetch(two);
   t.strictSame((await again.read())[0], ['x at a', 'y at a', 'z at a']);
+});
+
+t.test('over a restart: a copy of what is remembered no more, since other topics have so many ids, is looked for on disk', async (t) => {
+  const one = await Shelf.open(a, { dedupeIdsMax: 2 });
+  await one.publish(['x']);
+  for (let index = 0; index < 2 * FULL_TOPICS; index += 1) await one.publish(['y'], 0, `t${index}`);
+  const two = await Shelf.open(b);
+  await two.publish(['x']);
+  const again = await Shelf.open(a, { dedupeIdsMax: 2 }, one.store);
+  await again.fetch(two);
+  t.strictSame((await again.read())[0], ['x at a']);
 });

@@ -238,13 +238,14 @@ t.test('readWithIds: the newest that have dedupe ids, since a time', async (t) =
   const written = batches(Array.from({ length: 6 }, () => [A, 'news', 'x']))
     .map((batch, index) => ({ ...batch, time: 100 + index, meta: index % 2 === 0 ? meta : index === 1 ? plain : '' }));
   await store.append(written);
-  t.strictSame(positions(await store.readWithIds(1000, 10)), [1, 3, 5]);
-  t.strictSame(positions(await store.readWithIds(2, 10)), [3, 5], 'the time before the newest is inclusive');
-  t.strictSame(positions(await store.readWithIds(1000, 2)), [3, 5], 'the newest');
+  t.strictSame(positions(await store.readWithIds(1000, 10, 100)), [1, 3, 5]);
+  t.strictSame(positions(await store.readWithIds(2, 10, 100)), [3, 5], 'the time before the newest is inclusive');
+  t.strictSame(positions(await store.readWithIds(1000, 2, 100)), [3, 5], 'the newest');
   await store.append(batches([[A, 'sport', 'x', 'y'], [A, 'sport', 'x'], [A, 'sport', 'x']]).map((batch) => ({ ...batch, seq: batch.seq + 6, position: batch.position + 6, time: 104, meta })));
-  t.strictSame(positions(await store.readWithIds(1000, 2)), [3, 5, 8, 9], 'of each topic');
-  t.notOk('body' in (await store.readWithIds(1000, 2))[0]!, 'no payloads: minutes of them do not fit into memory');
-  t.strictSame(positions(await (await open(t, temporaryFolder(t))).readWithIds(1000, 2)), []);
+  t.strictSame(positions(await store.readWithIds(1000, 2, 100)), [3, 5, 8, 9], 'of each topic');
+  t.strictSame(positions(await store.readWithIds(1000, 2, 3)), [5, 8, 9], 'of all together; what its topic leaves out does not count');
+  t.notOk('body' in (await store.readWithIds(1000, 2, 100))[0]!, 'no payloads: minutes of them do not fit into memory');
+  t.strictSame(positions(await (await open(t, temporaryFolder(t))).readWithIds(1000, 2, 100)), []);
 });
 
 t.test('findIds: by topic, id and time, in position order', async (t) => {

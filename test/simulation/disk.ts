@@ -169,8 +169,8 @@ class DiskStore implements Store {
     return this.#read(() => this.#disk.data.readRange(query, previous, bytesMax));
   }
 
-  readWithIds(windowMs: number, limit: number): Promise<StoredColumns[]> {
-    return this.#read(() => this.#disk.data.readWithIds(windowMs, limit));
+  readWithIds(windowMs: number, topicMax: number, max: number): Promise<StoredColumns[]> {
+    return this.#read(() => this.#disk.data.readWithIds(windowMs, topicMax, max));
   }
 
   findIds(topic: string, ids: readonly string[], from: number, to: number): Promise<FoundId[]> {

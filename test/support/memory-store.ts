@@ -108,16 +108,17 @@ export class MemoryStore implements Store {
     return cutPage(found.sort(order), bytesMax);
   }
 
-  async readWithIds(windowMs: number, limit: number): Promise<StoredColumns[]> {
+  async readWithIds(windowMs: number, topicMax: number, max: number): Promise<StoredColumns[]> {
     const all = this.batches.filter((batch) => parseMeta(batch).ids !== undefined);
     const since = Math.max(...all.map(({ time }) => time)) - windowMs;
     const messages = new Map<string, number>();
     const found = all.filter(({ time }) => time >= since).toReversed().filter(({ topic, count }) => {
       const before = messages.get(topic) ?? 0;
       messages.set(topic, before + count);
-      return before < limit;
+      return before < topicMax;
     });
-    return found.reverse();
+    let through = 0;
+    return found.filter(({ count }) => (through += count) - count < max).reverse();
   }
 
   async findIds(topic: string, ids: readonly string[], from: number, to: number): Promise<FoundId[]> {
