@@ -26,6 +26,11 @@ const page = (rows: string, order: string): string => `
 
 const pageOfTopic = (where: string, order: string): string => page(ofTopic(where, order), order);
 
+/** The messages with some ids in batches of a topic. */
+const ids = (where: string): string => `
+  SELECT i.value AS id, o.name AS origin, b.seq + i.key AS seq, b.time AS time ${FROM}, json_each(b.meta, '$.ids') i
+  WHERE b.meta LIKE '%"ids":%' AND ${where} AND +b.topic = ?3 AND i.value IN (SELECT value FROM json_each(?4)) ORDER BY b.position, i.key`;
+
 /** Counts in the batches of a topic after a position, up to another one; `messages` says how many of a batch. */
 function count(messages: string): string {
   return `
@@ -58,9 +63,9 @@ export const SQL = {
         SELECT position, count, sum(count) OVER (PARTITION BY topic ORDER BY position DESC ROWS UNBOUNDED PRECEDING) - count AS before
         FROM batches WHERE meta LIKE '%"ids":%' AND time >= (SELECT max(time) FROM batches WHERE meta LIKE '%"ids":%') - ?)
       WHERE before < ?) WHERE before < ?) ORDER BY b.position`,
-  findIds: `
-    SELECT i.value AS id, o.name AS origin, b.seq + i.key AS seq, b.time AS time ${FROM}, json_each(b.meta, '$.ids') i
-    WHERE b.meta LIKE '%"ids":%' AND b.time BETWEEN ? AND ? AND +b.topic = ? AND i.value IN (SELECT value FROM json_each(?)) ORDER BY b.position, i.key`,
+  findIds: ids('b.time BETWEEN ?1 AND ?2'),
+  findIdsAt: ids('b.position IN (SELECT value FROM json_each(?5)) AND +b.time BETWEEN ?1 AND ?2'),
+  idsAfter: `SELECT position, time, topic, meta FROM batches WHERE meta LIKE '%"ids":%' AND (time, position) > (?, ?) AND time < ? ORDER BY time, position LIMIT ?`,
   withRepeats: `SELECT * FROM (SELECT ${COLUMNS} ${FROM} WHERE b.repeats <> '' ORDER BY b.position DESC LIMIT ?) ORDER BY position`,
   lastDeps: 'SELECT deps FROM batches WHERE origin = ? ORDER BY seq DESC LIMIT ?',
   positionCovered: `

@@ -19,6 +19,7 @@ import { isBefore, type Stamp } from '../core/subscription.ts';
 import type { Vector } from '../core/version-vector.ts';
 import { NEWEST, SQL, TOPIC_SQL } from './queries.ts';
 import { APPLICATION_ID, MIGRATIONS, SCHEMA, SCHEMA_VERSION } from './schema.ts';
+import { type IdRow, StoredIds } from './stored-ids.ts';
 import { Handle, type Param, READ_ONLY, READ_WRITE, type Row, sqliteCode, storeError } from './sqlite.ts';
 
 const [PAGE_ROWS_MIN, PAGE_ROWS_MAX] = [16, 1024];
@@ -110,6 +111,7 @@ class SqliteStore implements Store {
   readonly #originIds: Map<Origin, number>;
   #head: number;
   #rowBytes = 0; // of a row, in the last page
+  readonly #storedIds = new StoredIds(async ({ time, position }, until, limit) => (await this.#all(SQL.idsAfter, time, position, until, limit)) as unknown as IdRow[]);
   readonly #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES); // for the bodies of a transaction, which the package copies at once
   #walBytes = CHECKPOINT_BYTES; // about what was written since the last upkeep began; the first write is followed by one, for what an earlier process left
   #upkeep: Promise<void> | undefined;
@@ -159,6 +161,7 @@ class SqliteStore implements Store {
     }
     await this.#write(SQL.append, JSON.stringify(rows), this.#join(batches, offset));
     this.#head += batches.length;
+    this.#storedIds.add(batches);
   }
 
   /** The bodies one after another; good until the next call. */
@@ -208,7 +211,11 @@ class SqliteStore implements Store {
   }
 
   async findIds(topic: string, ids: readonly string[], from: number, to: number): Promise<FoundId[]> {
-    return (await this.#all(SQL.findIds, from, to, topic, JSON.stringify(ids))) as unknown as FoundId[];
+    const positions = await this.#storedIds.find(topic, ids, from, to);
+    if (positions?.length === 0) return [];
+    const params = [from, to, topic, JSON.stringify(ids)];
+    const rows = positions === undefined ? await this.#all(SQL.findIds, ...params) : await this.#all(SQL.findIdsAt, ...params, JSON.stringify(positions));
+    return rows as unknown as FoundId[];
   }
 
   async readRepeats(limit: number): Promise<StoredColumns[]> {

@@ -28,6 +28,8 @@ t.test('each finds its batches by the index that is for it', async (t) => {
     rangeReverse: /^SEARCH topic_index USING COVERING INDEX topic_index_by_lamport \(topic=\? AND lamport>\? AND lamport<\?\)$/,
     withIds: /^SEARCH batches USING INDEX batches_with_ids \(time>\?\)$/,
     findIds: /^SEARCH b USING INDEX batches_with_ids \(time>\? AND time<\?\)$/, // by topic, it would look at all that the topic ever had
+    findIdsAt: /^SEARCH b USING INTEGER PRIMARY KEY \(rowid=\?\)$/,
+    idsAfter: /^SEARCH batches USING INDEX batches_with_ids \(\(time,rowid\)>\(\?,\?\) AND time<\?\)$/,
     positionCovered: /^SEARCH b USING INDEX sqlite_autoindex_batches_1 \(origin=\? AND seq<\?\)$/,
     lastDeps: /^SEARCH batches USING INDEX sqlite_autoindex_batches_1 \(origin=\?\)$/,
     count: /^SEARCH topic_index USING PRIMARY KEY \(topic=\? AND position>\? AND position<\?\)$/,

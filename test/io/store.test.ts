@@ -262,6 +262,25 @@ t.test('findIds: by topic, id and time, in position order', async (t) => {
   t.strictSame(await store.findIds('news', ['nobody'], 0, 1000), []);
 });
 
+t.test(`findIds, asked while batches come, is what a store in memory says (seed ${SEED})`, async (t) => {
+  const [store, memory, random] = [await open(t, temporaryFolder(t)), new MemoryStore(A), new SeededRandom()];
+  const rows = Array.from({ length: 300 }, () => [random.pick([A, B]), random.pick(['news', 'sport']), ...Array.from({ length: random.integer(1, 4) }, () => 'x')] as const);
+  const written = batches(rows).map((batch, index): StoredBatch => ({
+    ...batch, time: 1_000_000 + index * 500 + random.integer(-20_000, 20_000),
+    meta: random.integer(0, 3) === 0 ? '' : JSON.stringify({ ids: Array.from({ length: batch.count }, () => random.pick([null, `id ${random.integer(0, 30)}`])) }),
+  }));
+  let found = 0;
+  for (let at = 0; at < written.length; at += 5) {
+    for (const each of [store, memory]) await each.append(written.slice(at, at + 5));
+    const from = 1_000_000 + random.integer(0, at * 500);
+    const query = [random.pick(['news', 'sport', 'none']), ['id 1', 'id 2', 'id 29'], from, from + random.integer(0, 40_000)] as const;
+    const [mine, theirs] = [await store.findIds(...query), await memory.findIds(...query)];
+    if (JSON.stringify(mine) !== JSON.stringify(theirs)) t.fail(`${query.join(' ')}: ${JSON.stringify(mine)} in place of ${JSON.stringify(theirs)}`);
+    found += mine.length;
+  }
+  t.ok(found > 20, `${found} found`);
+});
+
 t.test('readRepeats and lastDeps: the newest', async (t) => {
   const store = await open(t, temporaryFolder(t));
   const written = batches(Array.from({ length: 6 }, () => [A, 'news', 'x']))
