@@ -80,10 +80,10 @@ export class VirtualNetwork {
     };
   }
 
-  /** The streams of a process that is gone are reset. */
+  /** The streams of a process that is gone are reset; but what it said before it ended one arrives. */
   crashed(life: Life): void {
     for (const [address, acceptor] of this.#listeners) if (acceptor.life === life) this.#listeners.delete(address);
-    for (const end of [...this.#ends]) if (end.party.life === life) end.reset();
+    for (const end of [...this.#ends]) if (end.party.life === life) end.abandon();
   }
 
   delayMs(from: string, to: string): number {
@@ -215,6 +215,12 @@ class End implements Channel {
   attach(handler: ChannelHandler): void {
     this.#handler = handler;
     this.other.pump();
+  }
+
+  /** The process here is gone. */
+  abandon(): void {
+    if (!this.#sentEnd) this.reset();
+    else if (!this.#isClosed) this.#close(this.#way.length > 0);
   }
 
   /** Ends the stream without a word to the process here: it asked for it, or is gone. */
