@@ -61,7 +61,7 @@ const NO_HEADERS: Message['headers'] = Object.freeze({});
 
 function namedHeaders(headers: WireMessage['headers']): Message['headers'] {
   if (headers.length === 0) return NO_HEADERS;
-  const names: Record<string, string> = {};
-  for (let index = 0; index + 1 < headers.length; index += 2) names[headers[index]!] = headers[index + 1]!;
-  return names;
+  const pairs: [string, string][] = [];
+  for (let index = 0; index + 1 < headers.length; index += 2) pairs.push([headers[index]!, headers[index + 1]!]);
+  return Object.fromEntries(pairs); // an assignment would lose one that is called __proto__
 }

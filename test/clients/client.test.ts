@@ -282,6 +282,12 @@ t.test('after close: CLOSED, and no connection is left', async (t) => {
   t.equal(code(await failure(client.poll('news'))), 'CLOSED');
 });
 
+t.test('a header may bear the name of anything that objects have by themselves', async (t) => {
+  const broker = await FakeBroker.start(t, () => message(1, 'a', { headers: ['__proto__', 'p', 'constructor', 'c'] }));
+  const client = await open(t, broker);
+  t.equal(JSON.stringify((await client.latest('news'))!.headers), '{"__proto__":"p","constructor":"c"}');
+});
+
 t.test('latest, range, leader', async (t) => {
   const broker = await FakeBroker.start(t, ([name, what]) => {
     if (name === 'RANGE') return [message(2, 'b', { key: 'k', headers: ['a', '1', 'a', '2'] }), message(1, 'a')];
