@@ -56,6 +56,7 @@ export class Subscription implements AsyncIterable<Message> {
   async *batches(): AsyncGenerator<PollResult, void, undefined> {
     const { signal, count = COUNT, limit = Infinity } = this.#options;
     try {
+      if (!(limit > 0)) return; // of a poll ahead that nobody awaits, the failure would end the process
       if (this.#cursor === 'latest') this.#cursor = (await this.#poll(this.#request(1, 0))).cursor;
       let next = this.#poll(this.#request(Math.min(count, limit), BLOCK_MS));
       for (let left = limit; left > 0; ) {

@@ -47,6 +47,14 @@ t.test('no batch goes beyond the limit', async (t) => {
   t.strictSame(batches, ['c2: a b', 'c3: c']);
 });
 
+t.test('a limit of nothing ends at once, and leaves no poll whose failure nobody awaits', async (t) => {
+  const broker = await FakeBroker.start(t, logOf(['a']));
+  const client = await open(t, [broker]);
+  for (const limit of [0, -1]) for await (const { text } of client.subscribe('news', { from: 'earliest', limit })) t.fail(text);
+  await client.poll('news', { cursor: 'earliest' });
+  t.equal(broker.asked('POLL').length, 1, 'the one just made');
+});
+
 t.test('leaving the loop ends the subscription and its connection', async (t) => {
   const broker = await FakeBroker.start(t, logOf(['a', 'b']));
   const client = await open(t, [broker], { pollsMax: 1 });
