@@ -25,7 +25,9 @@ export async function poll(connection: BlockingConnection, wanted: PollRequest, 
   }
 }
 
+/** @throws RumormillError CONFIG for no topics: the words behind would be read as some */
 export function pollArgs({ topics, cursor, count, blockMs }: PollRequest): (string | number)[] {
+  if (topics.length === 0) throw new RumormillError('CONFIG', 'give at least one topic');
   return ['POLL', ...topics, 'CURSOR', cursor, 'COUNT', count, 'BLOCK', blockMs, 'FORMAT', 'batches'];
 }
 

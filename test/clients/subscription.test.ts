@@ -172,6 +172,15 @@ t.test('a poll that every broker drops is tried with growing pauses, and ends', 
   t.ok(broker.asked('POLL').length < 10, `${broker.asked('POLL').length} polls`);
 });
 
+t.test('no topics are a mistake, and nothing else is read in their place', async (t) => {
+  const broker = await FakeBroker.start(t, logOf(['a']));
+  const client = await open(t, [broker]);
+  for (const read of [client.poll([]), client.poll([], { blockMs: 10 }), client.subscribe([])[Symbol.asyncIterator]().next()]) {
+    t.match(await failure(read), { code: 'CONFIG', message: 'give at least one topic' });
+  }
+  t.strictSame(broker.commands, []);
+});
+
 t.test('a cursor that is none is the user\'s mistake, and not tried again', async (t) => {
   const broker = await FakeBroker.start(t, () => new RumormillError('ERR', '"x" is not a cursor'));
   const client = await open(t, [broker]);
