@@ -102,9 +102,8 @@ async function print(client: Client, topics: readonly string[], place: string, f
   const limit = flags.count === undefined ? {} : { limit: flags.count };
   const subscription = client.subscribe(topics, { from, signal, ...limit });
   for await (const { cursor, messages } of subscription.batches()) {
-    await printBatch(messages, format, sinks);
-    if (signal.aborted) return; // nobody may have read it
-    await file?.write(cursor);
+    if (!(await printBatch(messages, format, sinks))) return;
+    await file?.write(cursor); // at the end of a run too: what was printed is not printed by the next
   }
 }
 
@@ -129,13 +128,15 @@ function formatOf({ json, raw }: Flags): LineFormat {
   return json ? 'json' : raw ? 'raw' : 'text';
 }
 
-async function printBatch(messages: readonly Message[], format: LineFormat, { output, signal }: Sinks): Promise<void> {
+/** Whether all of it was handed to the system, and somebody reads. */
+async function printBatch(messages: readonly Message[], format: LineFormat, { output, signal }: Sinks): Promise<boolean> {
   for (const message of messages) {
+    if (signal.aborted) return false;
     output.line(messageLine(message, format));
     if (output.isBehind) await output.flushed();
-    if (signal.aborted) return;
   }
   await output.flushed();
+  return !output.isClosed;
 }
 
 /** The promise's value, or undefined if the signal fires first. */

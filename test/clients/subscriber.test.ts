@@ -5,6 +5,7 @@ import { encodeCursor } from '../../brokers/core/cursor.ts';
 import { RumormillError } from '../../brokers/core/error.ts';
 import { type Origin, parseOrigin } from '../../brokers/core/record.ts';
 import type { Value } from '../../brokers/wire/resp.ts';
+import { waitFor } from '../support/wait.ts';
 import { Command, lines, run } from './command.ts';
 import { deadAddress, DROP, FakeBroker, type Handler, stored, option } from './fake-broker.ts';
 
@@ -75,6 +76,20 @@ t.test('--cursor-file from latest holds a place before there is a message', asyn
   const command = new Command(t, 'subscriber', ['--brokers', broker.address, '--cursor-file', file, 'news']);
   await command.until('it waits', () => broker.asked('POLL').some((args) => option(args, 'BLOCK') !== '0'));
   t.equal(readFileSync(file, 'utf8'), `${cursorAt(3)}\n`);
+});
+
+t.test('--cursor-file: what was printed when Ctrl-C came is not printed again', async (t) => {
+  const broker = await FakeBroker.start(t, logOf([stored(1, 'x'.repeat(1_000_000))]));
+  const file = join(t.testdir(), 'news.cursor');
+  const command = new Command(t, 'subscriber', flags(broker, '--raw', '--cursor-file', file, 'news'));
+  command.child.stdout.pause(); // so that the batch is on its way: more than a pipe holds
+  await waitFor('it fetches the next batch', () => broker.asked('POLL').length === 2);
+  command.child.kill('SIGINT');
+  await waitFor('it has heard that', () => broker.open === 1);
+  command.child.stdout.resume();
+  t.match(await command.ended(), { code: 0, stderr: '' });
+  t.equal(command.stdout.length, 1_000_001);
+  t.equal(readFileSync(file, 'utf8'), `${cursorAt(1)}\n`);
 });
 
 t.test('a cursor file that cannot be used is an error, and stays as it is', async (t) => {
