@@ -8,9 +8,11 @@
  * A call has `timeoutMs` from when it was made.
  */
 import { performance } from 'node:perf_hooks';
+import { setTimeout as wait } from 'node:timers/promises';
 import type { Address } from '../brokers/core/address.ts';
 import { RumormillError } from '../brokers/core/error.ts';
 import type { Reply } from '../brokers/wire/reply-parser.ts';
+import { backoffMs } from './backoff.ts';
 import type { Command, Connection, Owner } from './connection.ts';
 import type { Dialer } from './dialer.ts';
 import type { Purpose, Settings } from './options.ts';
@@ -42,6 +44,7 @@ export class Requests implements Owner<Call> {
   #unansweredBytes = 0;
   #watch: NodeJS.Timeout | undefined;
   #lost: Address | undefined; // since no connection came after it yet
+  #drops = 0; // connections lost one after another, none of which brought an answer
 
   /** @param signal aborted when the client closes */
   constructor(settings: Settings, dialer: Dialer, signal: AbortSignal, purpose: Purpose) {
@@ -84,6 +87,7 @@ export class Requests implements Owner<Call> {
       call.attempts -= 1;
       this.#refused.push(call);
     } else {
+      this.#drops = 0;
       this.#done(call);
       call.settle(reply, this.#connection!.broker);
     }
@@ -103,6 +107,7 @@ export class Requests implements Owner<Call> {
       return;
     }
     this.#lost = address;
+    this.#drops += 1;
     this.#settings.emit({ type: 'lost', purpose: this.#purpose, broker: address, reason });
     const now = performance.now();
     this.#unsent.prepend([...refused, ...unanswered.filter((call) => call.repeatable && now < call.deadline)]);
@@ -133,7 +138,10 @@ export class Requests implements Owner<Call> {
     if (this.#connecting) return;
     this.#connecting = true;
     try {
-      this.#use(await this.#dialer.open<Call>(this.#unsent.first!.deadline, this.#signal, this.#lost));
+      const { deadline } = this.#unsent.first!;
+      const pauseMs = Math.min(backoffMs(this.#drops - 1, Math.random), deadline - performance.now()); // another broker is tried at once; brokers that all drop us are not besieged
+      if (pauseMs > 0) await wait(pauseMs, undefined, { signal: this.#signal }).catch(() => this.#signal.throwIfAborted());
+      this.#use(await this.#dialer.open<Call>(deadline, this.#signal, this.#lost));
     } catch (error) {
       if (!(error instanceof RumormillError)) throw error;
       const now = performance.now();

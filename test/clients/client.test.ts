@@ -131,6 +131,14 @@ t.test('an error after which the message may be stored tells with which id to pu
   t.equal((await failure(client.publish('news', 'disk full', { id: 'c' }))).message, 'no room; nothing was stored', 'asked once, it is not stored');
 });
 
+t.test('brokers that drop every publish are tried with growing pauses, not besieged', async (t) => {
+  const broker = await FakeBroker.start(t, () => DROP);
+  const client = await open(t, broker, { timeoutMs: 500 });
+  const failures = await Promise.all([client.publish('news', 'x'), client.topics()].map(failure));
+  for (const { code } of failures) t.match(code, /^(DISCONNECTED|UNREACHABLE)$/);
+  t.ok(broker.connections < 20, `${broker.connections} connections`);
+});
+
 t.test('no broker any more: a publish that was written says that it may be stored', async (t) => {
   const broker = await FakeBroker.start(t, () => {
     void broker.stop();
