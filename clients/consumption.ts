@@ -94,7 +94,8 @@ class Run {
   }
 
   async *batches(most: number): AsyncGenerator<readonly LeasedMessage[], void, undefined> {
-    const { signal } = this.#options;
+    const shared = this.#options.signal;
+    const signal = shared && AbortSignal.any([shared]); // our own: Node warns of a leak at the eleventh listener of one that consumers share
     const wake = (): void => this.#wake();
     for (const each of [signal, this.#source.closing]) each?.addEventListener('abort', wake, { once: true });
     let pump: Promise<void> | undefined;

@@ -56,6 +56,20 @@ t.test('each message comes once, is acknowledged, and tells of its delivery', as
   t.strictSame([queue.nacked, queue.leased], [[], []], 'no more was pulled than asked for');
 });
 
+t.test('many consumers share a signal, and nothing warns of a leak', async (t) => {
+  const warnings: string[] = [];
+  const warned = (warning: Error): void => void warnings.push(warning.message);
+  process.on('warning', warned);
+  t.teardown(() => process.off('warning', warned));
+  const { broker, client } = await serve(t, new FakeQueue([]));
+  const stop = new AbortController();
+  const hands = Array.from({ length: 20 }, () => new Hand(client.consume('billing', { signal: stop.signal })));
+  await waitFor('all wait', () => broker.asked('PULL').length >= 20);
+  stop.abort();
+  await within('all end', Promise.all(hands.map(({ ended }) => ended)));
+  t.strictSame(warnings, []);
+});
+
 t.test('acknowledgements of one turn travel in one command, and those made meanwhile in the next', async (t) => {
   const queue = new FakeQueue(numbers(100));
   const { client } = await serve(t, queue);
