@@ -52,7 +52,7 @@ export type Settings = Required<Omit<ConnectOptions, 'brokers' | 'name' | 'onEve
   readonly emit: (event: ClientEvent) => void;
 };
 
-const TIMER_MS_MAX = 2 ** 31 - 1; // beyond it a Node timer fires at once
+const TIMER_MS_MAX = 2_000_000_000; // about 23 days. Beyond 2 ** 31 - 1 a Node timer fires at once, and some wait for one of these and a beat
 const BROKERS_MAX = 1_024;
 
 const DEFAULTS = {

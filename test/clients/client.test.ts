@@ -198,9 +198,20 @@ t.test('a broker that comes up within timeoutMs is found', async (t) => {
 });
 
 t.test('options that cannot be are CONFIG errors', async (t) => {
-  for (const options of [{ brokers: 'nonsense' }, { brokers: [] }, { brokers: 'a:0' }, { brokers: 'a:1', timeoutMs: 0 }, { brokers: 'a:1', name: 'a b' }]) {
+  for (const options of [{ brokers: 'nonsense' }, { brokers: [] }, { brokers: 'a:0' }, { brokers: 'a:1', timeoutMs: 0 }, { brokers: 'a:1', timeoutMs: 2 ** 31 - 1 }, { brokers: 'a:1', name: 'a b' }]) {
     t.equal((await failure(connect(options))).code, 'CONFIG', JSON.stringify(options));
   }
+});
+
+t.test('the longest times that are allowed are no timer that fires at once', async (t) => {
+  const broker = await FakeBroker.start(t, async () => {
+    await new Promise((resolve) => setTimeout(resolve, 50)); // long beside such a timer
+    return ['c1', [stored(1, 'a')]];
+  });
+  const client = await open(t, broker, { timeoutMs: 2_000_000_000, connectTimeoutMs: 2_000_000_000, silenceMs: 2_000_000_000, refreshMs: 2_000_000_000 });
+  t.match(await within('the poll is answered', client.poll('news', { cursor: 'earliest', blockMs: 1_000 })), { messages: [{ text: 'a' }] });
+  t.equal(broker.connections, 2);
+  t.equal(broker.asked('POLL').length, 1);
 });
 
 t.test('a client given one broker learns the others, and says when it moves', async (t) => {
