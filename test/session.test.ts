@@ -177,6 +177,12 @@ t.test('commands that are wrong get an error each, and the connection lives on',
   for (const [command, error] of cases) t.match(await client.ask(command, 'PING'), [error, 'PONG'], command);
 });
 
+t.test('COMMAND describes each command with the ten parts that Redis 7 gives, which clients take for granted', async (t) => {
+  const [rows] = (await (await START()).connect().ask('COMMAND')) as [unknown[][]];
+  t.strictSame(new Set(rows.map(({ length }) => length)), new Set([10]));
+  t.strictSame(rows.find(([name]) => name === 'latest'), ['latest', 2, [], 0, 0, 0, [], [], [], []]);
+});
+
 t.test('a pattern that is longer than any name is refused: matching it would hold everybody up', async (t) => {
   const { connect } = bound(await START());
   const long = `[${'x'.repeat(255)}`;

@@ -58,6 +58,9 @@ function client(args: Args, connection: Connection): Value {
   throw new RumormillError('ERR', `unknown subcommand or wrong number of arguments: CLIENT ${shown(args.text(1))}; SETINFO, SETNAME, GETNAME, ID`);
 }
 
+/** Flags; first key, last key and step; access categories, tips, key specifications, subcommands. All stand there, for clients that count on them. */
+const COMMAND_DETAILS: readonly Value[] = [[], 0, 0, 0, [], [], [], []];
+
 /** COMMAND [COUNT | DOCS [name ...]]: enough for redis-cli's hints. */
 function command(args: Args): Value {
   const what = args.length > 1 ? args.text(1).toUpperCase() : '';
@@ -69,7 +72,7 @@ function command(args: Args): Value {
     return new Flat(chosen.flatMap(([name, { usage }]) => [name.toLowerCase(), new Flat(['summary', `${name} ${usage}`.trim(), 'group', 'pubsub'])]));
   }
   if (what !== '') throw new RumormillError('ERR', `unknown subcommand COMMAND ${shown(args.text(1))}; COUNT, DOCS`);
-  return all.map(([name, { min, max }]) => [name.toLowerCase(), max === min ? min : -min, [], 0, 0, 0]);
+  return all.map(([name, { min, max }]) => [name.toLowerCase(), max === min ? min : -min, ...COMMAND_DETAILS]);
 }
 
 function info(_args: Args, { broker }: Connection): Value {
