@@ -55,7 +55,7 @@ export class Consumer {
     const reply = await this.#ask(pull, blockMs + caller.dice.pick([300, 3000]), args);
     if (!Array.isArray(reply)) return undefined;
     pull.outcome = reply.length;
-    const leases = reply.map((each) => leaseOf(pull, each));
+    const leases = reply.map((each) => this.#leaseOf(pull, each));
     this.#log.leases.push(...leases);
     return leases;
   }
@@ -141,10 +141,15 @@ export class Consumer {
       return undefined;
     }
   }
-}
 
-function leaseOf(pull: Pull, reply: Reply): Lease {
-  const [token, deliveries, message] = reply as [Reply, number, Reply];
-  const { id, topic, key, payload } = decodeMessage(message);
-  return { pull, token: text(token), deliveries, id, topic, key, payload: Buffer.from(payload).toString() };
+  #leaseOf(pull: Pull, reply: Reply): Lease {
+    const { network, processes } = this.caller.world;
+    const [bytes, deliveries, message] = reply as [Reply, number, Reply];
+    const { id, topic, key, payload } = decodeMessage(message);
+    const token = text(bytes);
+    const home = processes.find(({ tag }) => token.startsWith(tag))?.broker ?? pull.broker;
+    return {
+      pull, token, deliveries, id, topic, key, payload: Buffer.from(payload).toString(), isPassedOn: home !== pull.broker && !network.isConnected(pull.broker, home),
+    };
+  }
 }

@@ -62,6 +62,11 @@ export class VirtualNetwork {
     return this.#cuts.has(way(from, to));
   }
 
+  /** Whether there is a stream between the two hosts, as far as one of them knows. */
+  isConnected(a: string, b: string): boolean {
+    return [...this.#ends].some((end) => end.party.host === a && end.other.party.host === b);
+  }
+
   /** What goes from one host to the other takes up to `ms` longer; 0 for as long as usual. */
   slow(from: string, to: string, ms: number): void {
     this.#delays.set(way(from, to), ms);

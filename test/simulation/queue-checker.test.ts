@@ -119,7 +119,7 @@ function history(queues: Partial<QueueHistory>, changes: Partial<History> = {}):
   return {
     brokers: BROKERS, publications: [published('m')], subscriptions: [], disks, terms: [], views: [], incidents: [], records: new Map(), coordinators: [],
     queues: {
-      queues: [WORK], aliases: new Map(), pulls: [], leases: [], settlements: [], acts: [], absences: [], peaces: [], calms: [], stuck: [], catalogs: [], leftovers: [],
+      queues: [WORK], isSparse: false, aliases: new Map(), pulls: [], leases: [], settlements: [], acts: [], absences: [], peaces: [], calms: [], stuck: [], catalogs: [], leftovers: [],
       processes: [{ tag: P, broker: A, since: 0 }, { tag: Q, broker: B, since: 0 }, { tag: P2, broker: A, since: 45 }].filter(({ tag }) => tag !== P2 || usesNext(queues)),
       ...queues,
     },
@@ -148,7 +148,7 @@ function last(one: Lease): Settlement {
 
 function lease(process: string, deliveries: number, sentAt: number, endedAt: number): Lease {
   const pull: Pull = { queue: 'work', consumer: 'c', broker: B, sentAt, endedAt, outcome: 1 };
-  return { pull, token: `${process}-${deliveries}-${sentAt}`, deliveries, id: `5@${A}`, topic: 'jobs', key: null, payload: 'm' };
+  return { pull, token: `${process}-${deliveries}-${sentAt}`, deliveries, id: `5@${A}`, topic: 'jobs', key: null, payload: 'm', isPassedOn: false };
 }
 
 function settle(kind: Settlement['kind'], leases: readonly Lease[], sentAt: number, endedAt: number, outcome: number | string, ms = 0, queue = 'work'): Settlement {

@@ -31,6 +31,8 @@ export interface Lease {
   readonly topic: string;
   readonly key: string | null;
   readonly payload: string;
+  /** Whether the broker that was asked had no link with the home, so that others passed the command on, and the answer. */
+  readonly isPassedOn: boolean;
 }
 
 /** ACK, NACK or EXTEND of some leases, under the name of their queue or of another, and what came of it. */
@@ -73,6 +75,8 @@ export interface Catalog {
 
 export interface QueueHistory {
   readonly queues: readonly Queue[];
+  /** Whether each broker has links with some of the others only. */
+  readonly isSparse: boolean;
   /** Topics that were renamed, to what they were called before. */
   readonly aliases: ReadonlyMap<string, string>;
   readonly pulls: readonly Pull[];

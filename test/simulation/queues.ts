@@ -21,6 +21,7 @@ const TRIES_MAX = 60; // of an act, and of what is asked in the end
 const DRAIN_MS = 60_000; // far longer than any lease
 const LINKED_MS = 3500; // in which every broker has dialled every other, whatever happened
 const AGREED_MS = 10_000; // in which all follow one coordinator and its view
+const AGREED_SPARSE_MS = 30_000; // the same where a death is known by hearsay only
 const ALONE_MS = 40_000; // for a broker that is cut off to find that it is alone
 
 const QUEUES: readonly Queue[] = [
@@ -162,10 +163,13 @@ export class Queues {
   }
 
   history(): QueueHistory {
+    const { options, processes, absences } = this.#world;
+    const isSparse = options.fanout !== undefined;
     return {
-      queues: this.#queues, aliases: new Map(this.#changes ? [[RENAMED, 'old']] : []),
+      queues: this.#queues, isSparse, aliases: new Map(this.#changes ? [[RENAMED, 'old']] : []),
       pulls: this.#pulls, leases: this.#leases, settlements: this.#settlements, acts: this.#acts,
-      processes: this.#world.processes, absences: this.#world.absences, peaces: this.#world.undisturbed(LINKED_MS, ({ absent }) => absent === undefined), calms: this.#world.undisturbed(AGREED_MS), stuck: this.#stuck, catalogs: this.#catalogs, leftovers: this.#leftovers,
+      processes, absences, peaces: this.#world.undisturbed(LINKED_MS, ({ absent }) => absent === undefined),
+      calms: this.#world.undisturbed(isSparse ? AGREED_SPARSE_MS : AGREED_MS), stuck: this.#stuck, catalogs: this.#catalogs, leftovers: this.#leftovers,
     };
   }
 

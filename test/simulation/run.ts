@@ -13,12 +13,25 @@ const RAGE_MS = [12_000, 28_000] as const;
 const CONVERGE_MS = 60_000; // after the last fault; a broker redials within seconds
 const SETTLE_MS = 1000; // for what was acknowledged with `none` and is not written yet
 const QUEUES_PERCENT = 40; // of the runs
+const SPARSE_PERCENT = 10; // of the runs: each broker has links with some of the others only, and there are queues
+const SPARSE = { brokers: [6, 7, 8], fanout: 2 };
 const LOOK_MS = 100; // between looks whether all is quiet
 
 export interface RunOptions {
   readonly seed: number;
   /** 3 to 5 as the seed says, mostly 3, where it is not given. */
   readonly brokers?: number | undefined;
+  /** How many links each keeps; as the seed says, mostly one with every other, where it is not given. */
+  readonly fanout?: number | undefined;
+}
+
+interface Plan {
+  readonly brokers: number;
+  readonly fanout: number | undefined;
+  readonly hasQueues: boolean;
+  readonly changes: boolean; // whether topics and subscriptions are renamed and deleted
+  readonly isAlone: boolean; // whether each broker is asked alone in the end
+  readonly rageMs: number;
 }
 
 export interface Report extends Verdict {
@@ -36,14 +49,25 @@ export interface Report extends Verdict {
   readonly events: number;
 }
 
+function planOf({ seed, brokers, fanout }: RunOptions): Plan {
+  const dice = new SeededRandom(seed + 1_000_000);
+  const isSparse = fanout !== undefined || (dice.integer(1, 100) <= SPARSE_PERCENT && brokers === undefined);
+  return {
+    brokers: brokers ?? dice.pick(isSparse ? SPARSE.brokers : [3, 3, 3, 3, 4, 5]),
+    fanout: isSparse ? (fanout ?? SPARSE.fanout) : undefined,
+    hasQueues: dice.integer(1, 100) <= QUEUES_PERCENT || isSparse,
+    changes: dice.integer(0, 1) === 0,
+    isAlone: dice.integer(0, 1) === 0,
+    rageMs: dice.integer(...RAGE_MS),
+  };
+}
+
 export async function runSeed(options: RunOptions): Promise<Report> {
   const { seed } = options;
-  const dice = new SeededRandom(seed + 1_000_000);
-  const brokers = options.brokers ?? dice.pick([3, 3, 3, 3, 4, 5]);
-  const world = new World(seed, brokers);
+  const { brokers, fanout, hasQueues, changes, isAlone, rageMs } = planOf(options);
+  const world = new World(seed, brokers, fanout === undefined ? {} : { fanout });
   const workload = new Workload(world);
-  const queues = dice.integer(1, 100) <= QUEUES_PERCENT ? new Queues(world, workload.hosts.length, workload.publications, dice.integer(0, 1) === 0) : undefined;
-  const isAlone = dice.integer(0, 1) === 0;
+  const queues = hasQueues ? new Queues(world, workload.hosts.length, workload.publications, changes) : undefined;
   const faults = new Faults(world, [...workload.hosts, ...(queues?.hosts ?? [])]);
   const onRejection = (reason: unknown): void => world.time.fail(reason);
   process.on('unhandledRejection', onRejection);
@@ -52,7 +76,7 @@ export async function runSeed(options: RunOptions): Promise<Report> {
     await Promise.all(world.machines.map((machine) => world.of(machine.start())));
     await queues?.setUp();
     const working = Promise.all([workload.run(), queues?.run()]);
-    await world.of(faults.rage(dice.integer(...RAGE_MS)), Infinity);
+    await world.of(faults.rage(rageMs), Infinity);
     peaceAt = world.time.now;
     world.heal();
     workload.end();

@@ -10,6 +10,7 @@ interface Options {
   readonly seed: number;
   readonly runs: number;
   readonly brokers?: number;
+  readonly fanout?: number;
   readonly strict?: boolean;
   readonly verbose?: boolean;
   readonly untilFailure?: boolean;
@@ -20,6 +21,7 @@ const options = new Command('sim')
   .option('--seed <n>', 'of the first run; the others follow', count(0), 1)
   .option('--runs <n>', 'how many', count(1), 100)
   .option('--brokers <n>', 'in each run (default: 3 to 5, as the seed says)', count(3))
+  .option('--fanout <n>', 'links that each keeps (default: as the seed says)', count(2))
   .option('--until-failure', 'stop at the first run that fails')
   .option('--strict', 'ask also what the brokers are known not to do yet')
   .option('--verbose', 'print what happened in each run')
@@ -36,7 +38,8 @@ function count(min: number): (text: string) => number {
 
 function failureLine({ seed, violations }: Report): string {
   const kinds = [...new Set(violations.map(({ kind }) => kind))].join(', ');
-  const more = `${options.brokers === undefined ? '' : ` --brokers ${options.brokers}`}${options.strict === true ? ' --strict' : ''}`;
+  const given = (['brokers', 'fanout'] as const).map((name) => (options[name] === undefined ? '' : ` --${name} ${options[name]}`)).join('');
+  const more = `${given}${options.strict === true ? ' --strict' : ''}`;
   return `FAILED npm run sim -- --seed ${seed} --runs 1${more}: ${kinds}: ${violations[0]!.what.split('\n')[0]}`;
 }
 
@@ -44,7 +47,7 @@ if (options.strict === true) askEverything();
 const summary = new Summary();
 const startedAt = performance.now();
 for (let seed = options.seed; seed < options.seed + options.runs; seed += 1) {
-  const report = await runSeed({ seed, brokers: options.brokers });
+  const report = await runSeed({ seed, brokers: options.brokers, fanout: options.fanout });
   summary.add(report);
   if (options.verbose === true) for (const line of report.lines) console.log(line);
   if (report.violations.length === 0) continue;
