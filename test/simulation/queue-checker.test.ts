@@ -19,7 +19,7 @@ const [P, Q, P2] = ['processA', 'processB', 'processC']; // of A, of B, and the 
 const WORK: Queue = { name: 'work', bindings: [{ topic: 'jobs', key: null }], visibilityMs: 100, maxDeliveries: null, deadLetter: null };
 const PICKY: Queue = { ...WORK, maxDeliveries: 2, deadLetter: 'failures' };
 const message = stored('m', 0, 1, 5);
-const record = stored('{"s":"work"}', 0, 2, 6, { topic: '$acks' });
+const record = stored(`{"s":"work","d":{"${ORIGINS[0]}":[0,1]}}`, 0, 2, 6, { topic: '$acks' });
 const disks = [written(A, 10, message), written(B, 15, message), written(A, 28, record), written(B, 40, record)];
 const first = lease(P, 1, 18, 20);
 const acked = settle('ack', [first], 25, 30, 1);
@@ -31,6 +31,7 @@ t.test('a good history is good', async (t) => {
   t.strictSame(kinds(again(lease(P2, 1, 50, 60)), { disks: [...disks, replaced(A, 45, [message])] }), [], 'A lost it with its disk');
   t.strictSame(kinds({ ...again(lease(Q, 1, 35, 60)), peaces: [[0, 1000]], absences: [{ absent: A, from: 32, to: 34 }] }), [], 'A died before it could tell B');
   t.strictSame(kinds({ leases: [first, lease(Q, 1, 22, 24)], settlements: [acked] }), [], 'two homes, and not all is calm');
+  t.strictSame(kinds({ leases: [first], settlements: [settle('ack', [first], 25, 27, 0)] }), [], 'an ACK that was carried out twice');
   t.strictSame(kinds({ leases: [first, lease(P, 2, 140, 141)], settlements: [settle('ack', [first], 150, 160, 0), last(lease(P, 2, 140, 141))] }, late()), []);
 });
 
@@ -44,7 +45,8 @@ t.test('each violation is found', async (t) => {
   const cases: [name: string, queues: Partial<QueueHistory>, changes: Partial<History>, ...kinds: string[]][] = [
     ['never delivered', { leases: [], settlements: [] }, {}, 'not consumed'],
     ['delivered, and never acknowledged', { leases: [first], settlements: [] }, {}, 'not consumed'],
-    ['delivered, and the ACK was in vain', { leases: [first], settlements: [settle('ack', [first], 21, 24, 0)] }, {}, 'not consumed'],
+    ['delivered, and the ACK was in vain', { leases: [first], settlements: [settle('ack', [first], 21, 24, 0)] }, { disks: disks.slice(0, 2) }, 'not consumed'],
+    ['the ACK was in vain, and all is calm', { leases: [first], settlements: [settle('ack', [first], 21, 24, 0)], calms: [[0, 1000]] }, {}, 'token', 'not consumed'],
     ['queue not emptied', { ...good, stuck: ['work'] }, {}, 'queue stuck'],
     ['acknowledged without a record', good, { disks: disks.slice(0, 2) }, 'acknowledged'],
     ['acknowledged before the record', good, { disks: [...disks.slice(0, 2), written(A, 31, record)] }, 'acknowledged'],

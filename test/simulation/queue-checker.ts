@@ -16,6 +16,7 @@ import type { Violation } from './checker.ts';
 import type { History } from './history.ts';
 import { type Entry, type Ledger, nameOf } from './ledger.ts';
 import type { Lease, Queue, QueueHistory, Settlement } from './queue-history.ts';
+import { AckRecord } from './queue-records.ts';
 
 const TAG_CHARS = 8; // 6 bytes in base64url
 const LINKED_MS = 3500; // in which a broker that has come back is linked with all others
@@ -51,7 +52,7 @@ class QueueChecker {
   readonly #brokerOf: ReadonlyMap<string, Address>; // by process
   readonly #replaced: readonly { readonly broker: Address; readonly at: number }[];
   /** Records of acknowledgements by queue, and changes of the catalog. */
-  readonly #records = new Map<string, Entry[]>();
+  readonly #records = new Map<string, AckRecord[]>();
   readonly #changes: { readonly entry: Entry; readonly operation: Readonly<Record<string, unknown>> }[] = [];
   readonly #settlements = new Map<Lease, Settlement[]>(); // in order, those under the name of the lease's queue
 
@@ -65,8 +66,8 @@ class QueueChecker {
     for (const entry of this.#entries) {
       if (entry.topic === '$catalog') this.#changes.push({ entry, operation: JSON.parse(entry.payload) as Record<string, unknown> });
       if (entry.topic !== '$acks') continue;
-      const { s: name } = JSON.parse(entry.payload) as { s: string };
-      this.#records.set(name, [...(this.#records.get(name) ?? []), entry]);
+      const record = new AckRecord(entry);
+      this.#records.set(record.subscription, [...(this.#records.get(record.subscription) ?? []), record]);
     }
     for (const settlement of queues.settlements) {
       for (const lease of settlement.leases) {
@@ -127,7 +128,7 @@ class QueueChecker {
   #checkSuccession(queue: Queue, a: Lease, b: Lease): void {
     if (a.deliveries === b.deliveries) this.#violated('delivery count', `${shown(a)} twice, at ${a.pull.sentAt} and ${b.pull.sentAt}`);
     if (this.#overlap(queue, a, b)) this.#violated('leased twice', `${shown(a)} is held until ${this.#heldUntil(queue, a)[0]} and leased again at ${b.pull.endedAt} to ${b.pull.consumer}`);
-    if (this.#isAcked(a, b.pull.sentAt)) this.#violated('delivered after ACK', `${shown(b)} by the home that had answered its ACK`);
+    if (this.#ackBy(this.#homeOf(a), a, b.pull.sentAt) !== undefined) this.#violated('delivered after ACK', `${shown(b)} by the home that had answered its ACK`);
   }
 
   /** Whether b was certainly leased while a was certainly held. */
@@ -157,7 +158,7 @@ class QueueChecker {
       for (const again of leases) {
         if (again.pull.sentAt < ack.endedAt) continue;
         const broker = this.#homeOf(again);
-        const isKnown = records.length > 0 && records.every((record) => (record.heldBy.get(broker) ?? Infinity) < again.pull.sentAt);
+        const isKnown = records.length > 0 && records.every(({ entry }) => (entry.heldBy.get(broker) ?? Infinity) < again.pull.sentAt);
         const isConnected = this.#areConnected(records, ack.sentAt, again.pull.endedAt); // then it is to wait for the record before it takes over
         if (!(isKnown || isConnected) || this.#wasReplaced(broker, ack.sentAt, again.pull.endedAt)) this.counts.againUnknown += 1;
         else this.#violated('delivered after ACK', `${shown(again)} by ${broker}, which ${isKnown ? 'had' : 'could have'} the acknowledgement of ${ack.sentAt} on disk`);
@@ -166,10 +167,10 @@ class QueueChecker {
   }
 
   /** Whether those who wrote the records ran all the time, and everybody who ran was linked with them. */
-  #areConnected(records: readonly Entry[], since: number, until: number): boolean {
+  #areConnected(records: readonly AckRecord[], since: number, until: number): boolean {
     if (this.#queues.isSparse) return false;
     const wasAbsent = (broker: Address): boolean => this.#queues.absences.some(({ absent, from, to }) => absent === broker && from <= until && to + LINKED_MS >= since);
-    return within(this.#queues.peaces, since, until) && !records.some(({ origin }) => wasAbsent(originAddress(origin)));
+    return within(this.#queues.peaces, since, until) && !records.some(({ entry }) => wasAbsent(originAddress(entry.origin)));
   }
 
   /** An ACK is answered when its record is on the disk of the home, and counts what was still good. */
@@ -190,10 +191,10 @@ class QueueChecker {
   }
 
   /** What makes the token of a lease void, certainly, where its own home answers in the same reign. */
-  #whyNotGood(queue: Queue, lease: Lease, ack: Settlement, records: readonly Entry[]): string | undefined {
+  #whyNotGood(queue: Queue, lease: Lease, ack: Settlement, records: readonly AckRecord[]): string | undefined {
     const home = this.#homeOf(lease);
-    if (!records.every(({ origin }) => originAddress(origin) === home) || !this.#reigns(queue, lease, lease.pull.sentAt, ack.endedAt)) return undefined;
-    if (this.#isAcked(lease, ack.sentAt)) return 'it was acknowledged';
+    if (!records.every(({ entry }) => originAddress(entry.origin) === home) || !this.#reigns(queue, lease, lease.pull.sentAt, ack.endedAt)) return undefined;
+    if (this.#ackBy(home, lease, ack.sentAt) !== undefined) return 'it was acknowledged';
     if (ack.sentAt > this.#heldUntil(queue, lease)[1] + LATE_MS) return 'it had expired';
     const newer = this.#queues.leases.find((other) => other !== lease && other.pull.queue === queue.name && messageOf(other) === messageOf(lease)
       && other.deliveries > lease.deliveries && other.pull.endedAt <= ack.sentAt && this.#inOneReign(queue, lease, other));
@@ -210,9 +211,11 @@ class QueueChecker {
   /** Whatever is stored in the end and bound to the queue was delivered, and acknowledged or dead-lettered. */
   #checkConsumed(queue: Queue): void {
     if (this.#isGone(queue, Infinity) || this.#queues.stuck.includes(queue.name)) return;
-    const isPossible = (ack: Settlement): boolean => ack.kind === 'ack' && ack.outcome !== 'UNREACHABLE' && (ack.outcome !== 0 || this.#mayBeRepeated(queue, ack));
+    const isPossible = (lease: Lease, ack: Settlement): boolean => ack.kind === 'ack' && ack.outcome !== 'UNREACHABLE' && (ack.outcome !== 0 || this.#mayBeRepeated(lease, ack));
     const done = new Set<string>();
-    for (const [{ pull, payload }, settlements] of this.#settlements) if (pull.queue === queue.name && settlements.some(isPossible)) done.add(payload);
+    for (const [lease, settlements] of this.#settlements) {
+      if (lease.pull.queue === queue.name && settlements.some((ack) => isPossible(lease, ack))) done.add(lease.payload);
+    }
     for (const { deadLetter, payload, isOn } of this.#entries) if (deadLetter?.subscription === queue.name && isOn.size > 0) done.add(payload);
     for (const entry of this.#entries) {
       const { topic, key, payload, isOn, origin, seq } = entry;
@@ -221,9 +224,14 @@ class QueueChecker {
     }
   }
 
-  /** A home was lost before it could answer, and the next one found the token used up: "carried out twice" (brokers/errands.ts). */
-  #mayBeRepeated(queue: Queue, ack: Settlement): boolean {
-    return !this.#inCalm(ack.sentAt, ack.endedAt) && this.#recordsOf(queue.name, ack).length > 0;
+  /** The way to the home was lost before it could answer, and at the second attempt the token was used up: "carried out twice" (brokers/errands.ts). */
+  #mayBeRepeated({ pull, id, payload }: Lease, ack: Settlement): boolean {
+    if (this.#inCalm(ack.sentAt, ack.endedAt)) return false;
+    return (this.#records.get(pull.queue) ?? []).some((record) => {
+      const home = originAddress(record.entry.origin);
+      const entry = this.#ledger.find(id, payload, home);
+      return entry !== undefined && record.lists(entry) && record.entry.heldBy.get(home)! >= ack.sentAt;
+    });
   }
 
   /** Dead letters come of messages that were delivered as often as may be, once, and keep their payload. */
@@ -249,9 +257,9 @@ class QueueChecker {
       if (leases.filter(({ pull }) => pull.sentAt < at).length + unseen < max) this.#violated('dead letter', `${entry.payload} after ${leases.length} deliveries that anybody saw`);
       for (const lease of leases) {
         const home = this.#homeOf(lease);
-        if (home === originAddress(entry.origin) && this.#isAcked(lease, at) && this.#reigns(queue, lease, lease.pull.sentAt, at)) {
-          const acked = this.#settlements.get(lease)!.find(({ kind }) => kind === 'ack')!;
-          if (acked.endedAt < at - LATE_MS) this.#violated('dead letter', `${entry.payload}, which was acknowledged at ${acked.endedAt}`);
+        const acked = this.#ackBy(home, lease, at - LATE_MS);
+        if (home === originAddress(entry.origin) && acked !== undefined && this.#reigns(queue, lease, lease.pull.sentAt, at)) {
+          this.#violated('dead letter', `${entry.payload}, which was acknowledged at ${acked.endedAt}`);
         }
       }
     }
@@ -263,14 +271,14 @@ class QueueChecker {
     const { sentAt } = lease.pull;
     const entry = this.#ledger.find(lease.id, lease.payload, broker);
     if (entry === undefined || this.#wasReplaced(broker, 0, lease.pull.endedAt)) return;
-    const known = (this.#records.get(queue.name) ?? []).filter(({ heldBy }) => (heldBy.get(broker) ?? Infinity) < sentAt);
-    const attempts = Math.max(0, ...known.map((record) => attemptsIn(record, entry)));
+    const known = (this.#records.get(queue.name) ?? []).filter(({ entry: { heldBy } }) => (heldBy.get(broker) ?? Infinity) < sentAt);
+    const attempts = Math.max(0, ...known.map((record) => record.attempts(entry)));
     if (lease.deliveries <= attempts) return this.#violated('delivery count', `${shown(lease)} by ${broker}, which had on disk that ${attempts} had failed`);
     for (const failed of leases) {
       const nack = (this.#settlements.get(failed) ?? []).find(({ kind, outcome, leases: some }) => kind === 'nack' && outcome === some.length);
       if (nack === undefined || nack.endedAt >= sentAt || failed.deliveries < lease.deliveries) continue;
       const home = this.#homeOf(failed); // if two of its records came to the disk after the NACK, the second of them or one before has it
-      const later = known.filter(({ origin, heldBy }) => originAddress(origin) === home && (heldBy.get(home) ?? 0) > nack.endedAt);
+      const later = known.filter(({ entry: { origin, heldBy } }) => originAddress(origin) === home && (heldBy.get(home) ?? 0) > nack.endedAt);
       if (later.length >= 2) this.#violated('delivery count', `${shown(lease)} by ${broker}, after delivery ${failed.deliveries} had been given back at ${nack.sentAt}`);
     }
   }
@@ -319,8 +327,8 @@ class QueueChecker {
   }
 
   /** The records of acknowledgement that an ACK may stand in: those that came to their home's disk before it was answered. */
-  #recordsOf(queue: string, { sentAt, endedAt }: Settlement): Entry[] {
-    return (this.#records.get(queue) ?? []).filter(({ heldBy, origin }) => {
+  #recordsOf(queue: string, { sentAt, endedAt }: Settlement): AckRecord[] {
+    return (this.#records.get(queue) ?? []).filter(({ entry: { heldBy, origin } }) => {
       const at = heldBy.get(originAddress(origin)) ?? Infinity;
       return at >= sentAt && at <= endedAt;
     });
@@ -356,8 +364,11 @@ class QueueChecker {
     return this.#queues.acts.some(({ args, sentAt }) => args[1] === 'DELETE' && sentAt < at && (args[2] === queue.name || queue.bindings.some(({ topic }) => topic === args[2])));
   }
 
-  #isAcked(lease: Lease, before: number): boolean {
-    return (this.#settlements.get(lease) ?? []).some(({ kind, outcome, leases, endedAt }) => kind === 'ack' && outcome === leases.length && endedAt <= before);
+  /** The ACK of a lease that a home had answered by then. */
+  #ackBy(home: Address, lease: Lease, before: number): Settlement | undefined {
+    const entry = this.#ledger.find(lease.id, lease.payload, home);
+    return entry && (this.#settlements.get(lease) ?? []).find((ack) => ack.kind === 'ack' && ack.outcome === ack.leases.length && ack.endedAt <= before
+      && this.#recordsOf(lease.pull.queue, ack).some((record) => record.lists(entry) && originAddress(record.entry.origin) === home));
   }
 
   #homeOf(lease: Lease): Address {
@@ -397,13 +408,6 @@ function within(times: readonly (readonly [from: number, to: number])[], from: n
 /** What names a message: its id may have been given twice. */
 function messageOf({ id, payload }: Lease): string {
   return `${id} ${payload}`;
-}
-
-/** How often a record of acknowledgements says that deliveries of a message have failed. */
-function attemptsIn({ payload }: Entry, { origin, seq }: Entry): number {
-  const pairs = (JSON.parse(payload) as { a?: Record<string, number[]> }).a?.[origin] ?? [];
-  const at = pairs.findIndex((each, index) => index % 2 === 0 && each === seq);
-  return at < 0 ? 0 : pairs[at + 1]!;
 }
 
 function tagOf({ token }: Lease): string {

@@ -1,0 +1,50 @@
+/** What records of acknowledgement say, read without the brokers' own code (core/acknowledgements.ts tells the format). */
+import type { Entry } from './ledger.ts';
+
+type Name = Pick<Entry, 'origin' | 'seq'>;
+
+interface Body {
+  readonly s: string;
+  readonly d?: Readonly<Record<string, readonly number[]>>;
+  readonly f?: readonly { readonly v: Readonly<Record<string, number>> }[];
+  readonly a?: Readonly<Record<string, readonly number[]>>;
+}
+
+export class AckRecord {
+  readonly entry: Entry;
+  readonly #body: Body;
+
+  constructor(entry: Entry) {
+    this.entry = entry;
+    this.#body = JSON.parse(entry.payload) as Body;
+  }
+
+  get subscription(): string {
+    return this.#body.s;
+  }
+
+  /** Whether it names a message among those that are done. */
+  lists({ origin, seq }: Name): boolean {
+    let next = 1;
+    for (const [gap, length] of pairs(this.#body.d?.[origin])) {
+      const first = next + gap;
+      next = first + length;
+      if (seq >= first && seq < next) return true;
+    }
+    return false;
+  }
+
+  /** Whether it says that everything of some binding is done up to a message. */
+  covers({ origin, seq }: Name): boolean {
+    return this.#body.f?.some(({ v }) => (v[origin] ?? 0) >= seq) ?? false;
+  }
+
+  /** How often it says that deliveries of a message have failed. */
+  attempts({ origin, seq }: Name): number {
+    return pairs(this.#body.a?.[origin]).find(([each]) => each === seq)?.[1] ?? 0;
+  }
+}
+
+function pairs(flat: readonly number[] = []): [number, number][] {
+  return Array.from({ length: flat.length / 2 }, (_, index) => [flat[2 * index]!, flat[2 * index + 1]!]);
+}
