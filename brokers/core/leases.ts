@@ -68,7 +68,7 @@ interface Due {
 const STALE_MAX = 1024;
 
 export class Leases {
-  policy: LeasePolicy;
+  #policy: LeasePolicy;
   readonly #instance: string;
   readonly #entries = new Map<Origin, Map<number, Entry>>();
   readonly #due = new Heap<Due>((a, b) => a.at < b.at);
@@ -81,7 +81,21 @@ export class Leases {
   /** @param instance of this process (`Log.instance`) */
   constructor(instance: string, policy: LeasePolicy) {
     this.#instance = instance;
-    this.policy = policy;
+    this.#policy = policy;
+  }
+
+  get policy(): LeasePolicy {
+    return this.#policy;
+  }
+
+  /** What is ready, and may not be delivered any more by the new policy, is `failed`; what is leased or delayed is looked at when that ends. */
+  set policy(policy: LeasePolicy) {
+    const isStricter = (policy.maxDeliveries ?? Infinity) < (this.#policy.maxDeliveries ?? Infinity);
+    this.#policy = policy;
+    if (!isStricter) return;
+    for (const entries of this.#entries.values()) {
+      for (const entry of entries.values()) if (entry.state === 'ready' && entry.source !== undefined && this.#isExhausted(entry)) this.#set(entry, 'failed');
+    }
   }
 
   get size(): number {
@@ -141,7 +155,7 @@ export class Leases {
     entry.instance = this.#instance;
     entry.lease = this.#number += 1;
     entry.consumer = consumer;
-    this.#dueAt(entry, now + this.policy.visibilityMs);
+    this.#dueAt(entry, now + this.#policy.visibilityMs);
   }
 
   /** The reader has come to one that was handed over; if it was ready it is `failed` now, where it may not be delivered any more. */
@@ -254,11 +268,11 @@ export class Leases {
   }
 
   #isExhausted({ deliveries }: Entry): boolean {
-    return this.policy.maxDeliveries !== null && deliveries >= this.policy.maxDeliveries;
+    return this.#policy.maxDeliveries !== null && deliveries >= this.#policy.maxDeliveries;
   }
 
   #backoffMs(deliveries: number): number {
-    const { backoffMs, backoffMsMax } = this.policy;
+    const { backoffMs, backoffMsMax } = this.#policy;
     return backoffMs === null ? 0 : Math.min(backoffMsMax, backoffMs * 2 ** Math.min(deliveries - 1, 50));
   }
 

@@ -199,6 +199,22 @@ t.test('an expiry at the very time of the backoff\'s end: each step on its own',
   t.equal(entry.state, 'delayed', 'the backoff counts from when the failure was seen');
 });
 
+t.test('a message that waits to be delivered again when the limit falls below its deliveries is failed at once', async (t) => {
+  const leases = make();
+  const [twice, once, unplaced] = [leases.lease(source(1), 0, 1, 'c', 0), leases.lease(source(1), 1, 0, 'c', 0), { origin: A, seq: 99 }];
+  leases.adopt({ ...unplaced, deliveries: 7, instance: HERE, lease: 1, consumer: 'c', state: 'leased', remainingMs: 1000 }, 0);
+  leases.expire(1000);
+  t.strictSame(leases.takeFailed(), []);
+  leases.policy = { ...POLICY, maxDeliveries: 2 };
+  t.strictSame(leases.takeFailed(), [twice], 'what has no place yet is looked at when it gets one');
+  t.equal(leases.nextReady, once);
+  leases.revive(twice);
+  t.equal(leases.takeFailed().length, 1, 'the limit holds');
+  leases.policy = { ...POLICY, maxDeliveries: 3 };
+  leases.revive(twice);
+  t.equal(leases.nextReady, twice);
+});
+
 t.test('a message that was handed over on its last delivery, or whose limit falls while it is delayed, is failed when its delay ends, and that is told', async (t) => {
   const leases = make({ maxDeliveries: 3, backoffMs: 100 });
   leases.adopt({ origin: A, seq: 13, deliveries: 3, instance: HERE, lease: 1, consumer: 'c', state: 'leased', remainingMs: 500 }, 0);
