@@ -109,7 +109,7 @@ export class Consumer {
   async #settle(kind: Settlement['kind'], queue: Queue, leases: readonly Lease[], ms?: number): Promise<Settlement['outcome']> {
     const { caller } = this;
     const settlement: Settlement = {
-      kind, queue: queue.name, leases, ms: ms ?? 0, broker: caller.machine.address, sentAt: caller.world.time.now, endedAt: Infinity, outcome: undefined,
+      kind, queue: queue.name, leases, ms: ms ?? null, broker: caller.machine.address, sentAt: caller.world.time.now, endedAt: Infinity, outcome: undefined,
     };
     this.#log.settlements.push(settlement);
     const tokens = leases.map(({ token }) => token);

@@ -16,7 +16,7 @@ const [P, Q, P2] = ['processA', 'processB', 'processC']; // of A, of B, and the 
 // A good history: A takes m at 10, which B gets at 15; a consumer leases it from A at 20 and acknowledges it at 30; B gets the record at 40.
 // What no settlement is about is done by another ACK at 90, so that every case has the violation that it is about.
 
-const WORK: Queue = { name: 'work', bindings: [{ topic: 'jobs', key: null }], visibilityMs: 100, maxDeliveries: null, deadLetter: null };
+const WORK: Queue = { name: 'work', bindings: [{ topic: 'jobs', key: null }], visibilityMs: 100, maxDeliveries: null, deadLetter: null, backoffMs: null };
 const PICKY: Queue = { ...WORK, maxDeliveries: 2, deadLetter: 'failures' };
 const message = stored('m', 0, 1, 5);
 const record = stored(`{"s":"work","d":{"${ORIGINS[0]}":[0,1]}}`, 0, 2, 6, { topic: '$acks' });
@@ -91,7 +91,7 @@ t.test('dead letters', async (t) => {
 });
 
 t.test('catalogs', async (t) => {
-  const base: Catalog = { broker: A, topics: ['"jobs"'], subscriptions: ['"work"'], bindings: [], messages: [] };
+  const base: Catalog = { broker: A, topics: ['"jobs"'], subscriptions: ['"work"'], bindings: [], settings: [], messages: [] };
   const found = (changes: Partial<Catalog>, act?: readonly string[], ...more: readonly StoredBatch[]): string[] =>
     kinds({ ...good, catalogs: [{ ...base, ...changes }, { ...base, ...changes, broker: B }], acts: act === undefined ? [] : [{ args: act, sentAt: 50, endedAt: 60, outcome: 'OK' } as Act] },
       { disks: [...disks, ...more.map((batch, index) => written(A, 300 + index, batch))] });
@@ -121,7 +121,7 @@ function history(queues: Partial<QueueHistory>, changes: Partial<History> = {}):
   return {
     brokers: BROKERS, publications: [published('m')], subscriptions: [], disks, terms: [], views: [], incidents: [], records: new Map(), coordinators: [],
     queues: {
-      queues: [WORK], isSparse: false, aliases: new Map(), pulls: [], leases: [], settlements: [], acts: [], absences: [], peaces: [], calms: [], stuck: [], catalogs: [], leftovers: [],
+      queues: [WORK], isSparse: false, aliases: new Map(), pulls: [], leases: [], settlements: [], purges: [], opinions: [], acts: [], absences: [], peaces: [], calms: [], stuck: [], catalogs: [], leftovers: [],
       processes: [{ tag: P, broker: A, since: 0 }, { tag: Q, broker: B, since: 0 }, { tag: P2, broker: A, since: 45 }].filter(({ tag }) => tag !== P2 || usesNext(queues)),
       ...queues,
     },

@@ -4,12 +4,17 @@
 import type { Address } from '../../brokers/core/address.ts';
 
 /** A subscription as the run makes it. */
-export interface Queue {
+export interface Queue extends Settings {
   readonly name: string;
   readonly bindings: readonly { readonly topic: string; readonly key: string | null }[];
+}
+
+/** What SUBSCRIPTION UPDATE may change. */
+export interface Settings {
   readonly visibilityMs: number;
   readonly maxDeliveries: number | null;
   readonly deadLetter: string | null;
+  readonly backoffMs: number | null;
 }
 
 /** A PULL, and what came of it: how many messages, or the code of an error, or undefined while nothing came. */
@@ -40,7 +45,16 @@ export interface Settlement {
   readonly kind: 'ack' | 'nack' | 'extend';
   readonly queue: string;
   readonly leases: readonly Lease[];
-  readonly ms: number; // only of `extend`
+  readonly ms: number | null; // of `extend`, and of `nack` where it says so itself
+  readonly broker: Address;
+  readonly sentAt: number;
+  endedAt: number;
+  outcome: number | string | undefined;
+}
+
+/** A PURGE, and what came of it: how many messages waited, as it was answered, or the code of an error. */
+export interface Purge {
+  readonly queue: string;
   readonly broker: Address;
   readonly sentAt: number;
   endedAt: number;
@@ -69,6 +83,8 @@ export interface Catalog {
   readonly topics: readonly string[];
   readonly subscriptions: readonly string[];
   readonly bindings: readonly string[];
+  /** `<queue> <settings as JSON> <home>`, as SUBSCRIPTION GET says. */
+  readonly settings: readonly string[];
   /** Topics and `<topic that is shown> <id> <payload>` of all their messages, as RANGE and as POLL give them. */
   readonly messages: readonly (readonly [topic: string, lines: readonly string[]])[];
 }
@@ -82,6 +98,7 @@ export interface QueueHistory {
   readonly pulls: readonly Pull[];
   readonly leases: readonly Lease[];
   readonly settlements: readonly Settlement[];
+  readonly purges: readonly Purge[];
   readonly acts: readonly Act[];
   readonly processes: readonly Process[];
   /** When brokers did not run. */
@@ -90,6 +107,8 @@ export interface QueueHistory {
   readonly peaces: readonly (readonly [from: number, to: number])[];
   /** The same, and for so long that all agreed on who is there. */
   readonly calms: readonly (readonly [from: number, to: number])[];
+  /** What each broker says of settings that is cut off from all others, as in `Catalog`. */
+  readonly opinions: readonly Pick<Catalog, 'broker' | 'settings'>[];
   /** Queues that could not be emptied in the end. */
   readonly stuck: readonly string[];
   readonly catalogs: readonly Catalog[];

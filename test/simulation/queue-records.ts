@@ -34,6 +34,10 @@ export class AckRecord {
     return false;
   }
 
+  get hasFloors(): boolean {
+    return this.#body.f !== undefined;
+  }
+
   /** Whether it says that everything of some binding is done up to a message. */
   covers({ origin, seq }: Name): boolean {
     return this.#body.f?.some(({ v }) => (v[origin] ?? 0) >= seq) ?? false;

@@ -2,7 +2,7 @@
  * Queues of a run: topics, subscriptions and bindings are made before the storms, publishers publish to them and consumers consume from them in the storms,
  * and after them everything is consumed to its end, and every broker is asked what it knows.
  *
- * In some runs a topic is renamed, another one deleted and a subscription deleted, while everything else goes on.
+ * In some runs a topic is renamed, another one deleted and a subscription deleted, or one is purged, or its settings change, while everything else goes on.
  */
 import { RumormillError } from '../../brokers/core/error.ts';
 import { decodeMessage, text } from '../../brokers/wire/message.ts';
@@ -12,7 +12,7 @@ import { Consumer } from './consumer.ts';
 import type { Publication } from './history.ts';
 import type { Machine } from './machine.ts';
 import { Publisher } from './publisher.ts';
-import type { Act, Catalog, Lease, Pull, Queue, QueueHistory, Settlement } from './queue-history.ts';
+import type { Act, Catalog, Lease, Pull, Purge, Queue, QueueHistory, Settlement } from './queue-history.ts';
 import type { World } from './world.ts';
 
 const [PRODUCERS, CONSUMERS] = [2, 3];
@@ -26,18 +26,34 @@ const ALONE_MS = 40_000; // for a broker that is cut off to find that it is alon
 
 const QUEUES: readonly Queue[] = [
   queue('work', ['news', null], ['sport', null]),
-  { ...queue('picky', ['sport', null]), visibilityMs: 1000, maxDeliveries: 3, deadLetter: 'failures' },
+  { ...queue('picky', ['sport', null]), visibilityMs: 1000, maxDeliveries: 3, deadLetter: 'failures', backoffMs: 100 },
   queue('undertaker', ['failures', null]),
   queue('keyed', ['jobs', 'red'], ['jobs', 'green']),
 ];
 /** Those to which something happens in some runs: its topic is renamed; its topic is deleted; it is deleted itself. */
 const [MOVER, MOURNER, BRIEF] = [queue('mover', ['old', null]), queue('mourner', ['doomed', null]), queue('brief', ['weather', null])];
 const RENAMED = 'new';
+/** One that is purged again and again in some runs, and one of which the settings change. */
+const FLUSHED = { ...queue('flushed', ['news', null], ['jobs', 'blue']), maxDeliveries: 2, deadLetter: 'failures' };
+const MOODY = queue('moody', ['sport', null], ['jobs', 'red']);
+const MOODS = [
+  ['VISIBILITY', '500'], ['VISIBILITY', '2000'], ['VISIBILITY', '5000'], ['BACKOFF', '0'], ['BACKOFF', '400'],
+  ['MAXDELIVERIES', '2', 'DEADLETTER', 'failures'], ['MAXDELIVERIES', '4', 'DEADLETTER', 'failures'], ['MAXDELIVERIES', '0', 'DEADLETTER', ''],
+];
 /** Topics that are deleted while somebody binds to them. */
 const RACES = ['race 1', 'race 2', 'race 3', 'race 4', 'race 5'];
 
 function queue(name: string, ...bindings: (readonly [topic: string, key: string | null])[]): Queue {
-  return { name, bindings: bindings.map(([topic, key]) => ({ topic, key })), visibilityMs: 2000, maxDeliveries: null, deadLetter: null };
+  return { name, bindings: bindings.map(([topic, key]) => ({ topic, key })), visibilityMs: 2000, maxDeliveries: null, deadLetter: null, backoffMs: null };
+}
+
+/** What happens to queues in a run beside that they are used. */
+export interface Happenings {
+  /** Topics and subscriptions are renamed and deleted. */
+  readonly changes: boolean;
+  readonly purges: boolean;
+  /** Settings of a subscription change. */
+  readonly updates: boolean;
 }
 
 export class Queues {
@@ -45,30 +61,32 @@ export class Queues {
   readonly hosts: string[] = [];
   readonly #world: World;
   readonly #queues: readonly Queue[];
-  readonly #changes: boolean;
+  readonly #happenings: Happenings;
   readonly #pulls: Pull[] = [];
   readonly #leases: Lease[] = [];
   readonly #settlements: Settlement[] = [];
+  readonly #purges: Purge[] = [];
   readonly #acts: Act[] = [];
   readonly #stuck: string[] = [];
   readonly #catalogs: Catalog[] = [];
+  readonly #opinions: QueueHistory['opinions'][number][] = [];
   readonly #leftovers: QueueHistory['leftovers'][number][] = [];
   readonly #administrator: Caller;
   readonly #rival: Caller; // who changes the same at the same time
   readonly #deleter: Caller;
+  readonly #purger: Caller;
+  readonly #updaters: readonly Caller[];
   readonly #producers: readonly Publisher[];
   readonly #consumers: readonly Consumer[];
   readonly #topics: [topic: string, key: () => string | null][];
   #isOver = false;
 
-  /**
-   * @param number of the first host
-   * @param changes whether topics and subscriptions are renamed and deleted in the storms
-   */
-  constructor(world: World, number: number, publications: Publication[], changes: boolean) {
+  /** @param number of the first host */
+  constructor(world: World, number: number, publications: Publication[], happenings: Happenings) {
+    const { changes, purges, updates } = happenings;
     this.#world = world;
-    this.#changes = changes;
-    this.#queues = changes ? [...QUEUES, MOVER, MOURNER, BRIEF] : QUEUES;
+    this.#happenings = happenings;
+    this.#queues = [...QUEUES, ...(changes ? [MOVER, MOURNER, BRIEF] : []), ...(purges ? [FLUSHED] : []), ...(updates ? [MOODY] : [])];
     const caller = (host: string): Caller => new Caller(world, host, number + this.hosts.push(host));
     this.#administrator = caller('administrator');
     this.#rival = caller('rival');
@@ -77,6 +95,8 @@ export class Queues {
     this.#consumers = Array.from({ length: CONSUMERS }, (_, index) => new Consumer(caller(`consumer-${index + 1}`), {
       pulls: this.#pulls, leases: this.#leases, settlements: this.#settlements,
     }));
+    this.#purger = caller('purger');
+    this.#updaters = [caller('updater-1'), caller('updater-2')];
     const { dice } = this.#administrator;
     const keyless: [string, () => null][] = ['news', 'sport', ...(changes ? ['old', 'doomed', 'weather'] : [])].map((topic) => [topic, () => null]);
     this.#topics = [['jobs', () => dice.pick(COLOURS)], ...keyless];
@@ -85,11 +105,11 @@ export class Queues {
   /** Makes everything, and waits until every broker has it. */
   async setUp(): Promise<void> {
     const topics = new Set(this.#queues.flatMap(({ bindings }) => bindings.map(({ topic }) => topic)));
-    for (const topic of this.#changes ? RACES : []) topics.add(topic);
+    for (const topic of this.#happenings.changes ? RACES : []) topics.add(topic);
     const all = [...topics].map((topic) => ['TOPIC', 'CREATE', topic, 'TYPE', topic === 'jobs' ? 'direct' : 'fanout']);
-    for (const { name, bindings, visibilityMs, maxDeliveries, deadLetter } of this.#queues) {
-      const limit = maxDeliveries === null ? [] : ['MAXDELIVERIES', String(maxDeliveries), 'DEADLETTER', deadLetter!, 'BACKOFF', '100'];
-      all.push(['SUBSCRIPTION', 'CREATE', name, 'VISIBILITY', String(visibilityMs), ...limit]);
+    for (const { name, bindings, visibilityMs, maxDeliveries, deadLetter, backoffMs } of this.#queues) {
+      const limit = maxDeliveries === null ? [] : ['MAXDELIVERIES', String(maxDeliveries), 'DEADLETTER', deadLetter!];
+      all.push(['SUBSCRIPTION', 'CREATE', name, 'VISIBILITY', String(visibilityMs), ...limit, ...(backoffMs === null ? [] : ['BACKOFF', String(backoffMs)])]);
       for (const { topic, key } of bindings) all.push(['BIND', name, topic, ...(key === null ? [] : ['KEY', key])]);
     }
     await this.#world.settled();
@@ -104,7 +124,9 @@ export class Queues {
   async run(): Promise<void> {
     await Promise.all([
       ...this.#producers.map((producer) => this.#produce(producer)), ...this.#consumers.map((consumer) => this.#consume(consumer)),
-      ...(this.#changes ? [this.#change(), this.#collide()] : []),
+      ...(this.#happenings.changes ? [this.#change(), this.#collide()] : []),
+      ...(this.#happenings.purges ? [this.#purge()] : []),
+      ...(this.#happenings.updates ? this.#updaters.map((updater) => this.#update(updater)) : []),
     ]);
   }
 
@@ -135,12 +157,12 @@ export class Queues {
       const ask = (...args: string[]): Promise<Reply[]> => this.#ask(machine, ...args);
       const lists = async (...args: string[]): Promise<string[]> => (await ask(...args)).map((reply) => JSON.stringify(reply, plain)).sort();
       const messages: [string, string[]][] = [];
-      for (const topic of this.#changes ? ['doomed', 'old', RENAMED] : []) {
+      for (const topic of this.#happenings.changes ? ['doomed', 'old', RENAMED] : []) {
         const [, polled] = await ask('POLL', topic, 'CURSOR', 'earliest', 'COUNT', '10000');
         for (const found of [await ask('RANGE', topic, 'COUNT', '10000'), polled as Reply[]]) messages.push([topic, found.map(lineOf)]);
       }
       this.#catalogs.push({
-        broker: machine.address, messages,
+        broker: machine.address, messages, settings: await this.#settingsAt(machine),
         topics: await lists('TOPIC', 'LIST'), subscriptions: await lists('SUBSCRIPTION', 'LIST'), bindings: await lists('BINDINGS'),
       });
     }
@@ -153,6 +175,7 @@ export class Queues {
     const isAlone = (machine: Machine): boolean => machine.broker.brokers().every(({ state }) => state === 'self' || state === 'dead');
     await this.#world.until('every broker is alone', () => machines.every(isAlone), ALONE_MS);
     for (const machine of machines) {
+      this.#opinions.push({ broker: machine.address, settings: await this.#settingsAt(machine) });
       for (const { name } of this.#queues.filter((queue) => !this.#isGone(queue))) {
         for (const [, , message] of (await this.#ask(machine, 'PULL', name, 'COUNT', '100')) as Reply[][]) {
           const { id, payload } = decodeMessage(message!);
@@ -166,10 +189,10 @@ export class Queues {
     const { options, processes, absences } = this.#world;
     const isSparse = options.fanout !== undefined;
     return {
-      queues: this.#queues, isSparse, aliases: new Map(this.#changes ? [[RENAMED, 'old']] : []),
-      pulls: this.#pulls, leases: this.#leases, settlements: this.#settlements, acts: this.#acts,
+      queues: this.#queues, isSparse, aliases: new Map(this.#happenings.changes ? [[RENAMED, 'old']] : []),
+      pulls: this.#pulls, leases: this.#leases, settlements: this.#settlements, purges: this.#purges, acts: this.#acts,
       processes, absences, peaces: this.#world.undisturbed(LINKED_MS, ({ absent }) => absent === undefined),
-      calms: this.#world.undisturbed(isSparse ? AGREED_SPARSE_MS : AGREED_MS), stuck: this.#stuck, catalogs: this.#catalogs, leftovers: this.#leftovers,
+      calms: this.#world.undisturbed(isSparse ? AGREED_SPARSE_MS : AGREED_MS), stuck: this.#stuck, catalogs: this.#catalogs, opinions: this.#opinions, leftovers: this.#leftovers,
     };
   }
 
@@ -218,6 +241,37 @@ export class Queues {
     }
     this.#rival.hangUp();
     this.#deleter.hangUp();
+  }
+
+  /** Purges a queue, now and then at another broker; a purge that gets no answer is left at that. */
+  async #purge(): Promise<void> {
+    const caller = this.#purger;
+    while (!this.#isOver) {
+      await caller.rest(caller.dice.pick([500, 3000]));
+      if (caller.dice.integer(0, 3) === 0) caller.hop();
+      const purge: Purge = { queue: FLUSHED.name, broker: caller.machine.address, sentAt: this.#world.time.now, endedAt: Infinity, outcome: undefined };
+      this.#purges.push(purge);
+      try {
+        const reply = await (await caller.connect()).within(caller.dice.pick([500, 6000]), 'PURGE', purge.queue);
+        purge.outcome = typeof reply === 'number' ? reply : codeOf(reply);
+      } catch (error) {
+        purge.outcome = codeOf(error);
+      }
+      purge.endedAt = this.#world.time.now;
+      if (typeof purge.outcome === 'number') continue;
+      if (![...LOST, 'TRYAGAIN', 'DISKFULL'].includes(purge.outcome)) this.#world.incident(caller.host, `PURGE: ${purge.outcome}`);
+      caller.hop();
+    }
+    caller.hangUp();
+  }
+
+  async #update(caller: Caller): Promise<void> {
+    while (!this.#isOver) {
+      await caller.rest(3000);
+      if (caller.dice.integer(0, 3) === 0) caller.hop();
+      await this.#act(caller, ['SUBSCRIPTION', 'UPDATE', MOODY.name, ...caller.dice.pick(MOODS)]);
+    }
+    caller.hangUp();
   }
 
   /** Carries out a change, again and again until it is done. What an attempt without an answer may have done is fine too. */
@@ -272,6 +326,18 @@ export class Queues {
       if (![...LOST, 'TRYAGAIN'].includes(codeOf(error))) throw error;
       return false;
     }
+  }
+
+  async #settingsAt(machine: Machine): Promise<string[]> {
+    const lines: string[] = [];
+    for (const queue of this.#queues.filter((each) => !this.#isGone(each))) {
+      const fields = await this.#ask(machine, 'SUBSCRIPTION', 'GET', queue.name);
+      const plainly = fields.map((field) => (Buffer.isBuffer(field) ? field.toString() : field));
+      const values = new Map(Array.from({ length: fields.length / 2 }, (_, index) => [plainly[2 * index], plainly[2 * index + 1]]));
+      const settings = ['visibility_ms', 'max_deliveries', 'dead_letter', 'backoff_ms'].map((name) => values.get(name));
+      lines.push(`${queue.name} ${JSON.stringify(settings)} ${String(values.get('home'))}`);
+    }
+    return lines;
   }
 
   /** An array from one broker, which is asked until it answers. */

@@ -5,7 +5,7 @@ import { SeededRandom } from '../support/random.ts';
 import { check, type Verdict } from './checker.ts';
 import { Faults } from './faults.ts';
 import type { History } from './history.ts';
-import { Queues } from './queues.ts';
+import { type Happenings, Queues } from './queues.ts';
 import { Workload } from './workload.ts';
 import { World } from './world.ts';
 
@@ -29,7 +29,7 @@ interface Plan {
   readonly brokers: number;
   readonly fanout: number | undefined;
   readonly hasQueues: boolean;
-  readonly changes: boolean; // whether topics and subscriptions are renamed and deleted
+  readonly happenings: Happenings;
   readonly isAlone: boolean; // whether each broker is asked alone in the end
   readonly rageMs: number;
 }
@@ -56,7 +56,7 @@ function planOf({ seed, brokers, fanout }: RunOptions): Plan {
     brokers: brokers ?? dice.pick(isSparse ? SPARSE.brokers : [3, 3, 3, 3, 4, 5]),
     fanout: isSparse ? (fanout ?? SPARSE.fanout) : undefined,
     hasQueues: dice.integer(1, 100) <= QUEUES_PERCENT || isSparse,
-    changes: dice.integer(0, 1) === 0,
+    happenings: { changes: dice.integer(0, 1) === 0, purges: dice.integer(0, 1) === 0, updates: dice.integer(0, 1) === 0 },
     isAlone: dice.integer(0, 1) === 0,
     rageMs: dice.integer(...RAGE_MS),
   };
@@ -64,10 +64,10 @@ function planOf({ seed, brokers, fanout }: RunOptions): Plan {
 
 export async function runSeed(options: RunOptions): Promise<Report> {
   const { seed } = options;
-  const { brokers, fanout, hasQueues, changes, isAlone, rageMs } = planOf(options);
+  const { brokers, fanout, hasQueues, happenings, isAlone, rageMs } = planOf(options);
   const world = new World(seed, brokers, fanout === undefined ? {} : { fanout });
   const workload = new Workload(world);
-  const queues = hasQueues ? new Queues(world, workload.hosts.length, workload.publications, changes) : undefined;
+  const queues = hasQueues ? new Queues(world, workload.hosts.length, workload.publications, happenings) : undefined;
   const faults = new Faults(world, [...workload.hosts, ...(queues?.hosts ?? [])]);
   const onRejection = (reason: unknown): void => world.time.fail(reason);
   process.on('unhandledRejection', onRejection);
