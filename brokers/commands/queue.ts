@@ -94,5 +94,5 @@ export const queueCommands: Readonly<Record<string, HomeCommand>> = {
   ACK: { min: 3, usage: 'name token [token ...]', subject, run: ack },
   NACK: { min: 3, usage: 'name token [token ...] [DELAY ms]', subject, run: nack },
   EXTEND: { min: 4, usage: 'name ms token [token ...]', subject, run: extend },
-  PURGE: { min: 2, max: 2, usage: 'name', subject, run: purge },
+  PURGE: { min: 2, max: 2, usage: 'name', subject, isAboutMessages: true, run: purge },
 };

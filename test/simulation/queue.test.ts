@@ -178,3 +178,15 @@ t.test('a home that comes back does not serve before it has what was acknowledge
   t.equal(new Set(handled).size, handled.length, 'nothing twice');
   t.ok(handled.length > 10);
 });
+
+t.test('a PURGE drops what the broker that is asked has stored, though it has not come to the home yet', async (t) => {
+  const scene = await Scene.start();
+  const { world, home, others: [other] } = scene;
+  const client = await world.client(other);
+  home.disk.slowWritesMs = 300; // so that commands overtake messages
+  await scene.publish(client, 'a', 'b');
+  t.equal(await scene.ask(client, 'PURGE', 'work'), 2);
+  await scene.publish(client, 'c');
+  await world.converged();
+  t.strictSame(payloads(await scene.pull(client)), ['c']);
+});
