@@ -41,7 +41,7 @@ export class QueueFacts {
     this.entries = [...ledger.entries.values()];
     this.#brokerOf = new Map(queues.processes.map(({ tag, broker }) => [tag, broker]));
     this.#replaced = history.disks.filter(({ kind }) => kind === 'replaced').map(({ disk, at }) => ({ broker: disk, at }));
-    for (const entry of this.entries) {
+    for (const entry of [...ledger.superseded, ...this.entries]) {
       if (entry.topic === '$catalog') this.changes.push({ entry, operation: JSON.parse(entry.payload) as Record<string, unknown> });
       if (entry.topic !== '$acks') continue;
       const record = new AckRecord(entry);
