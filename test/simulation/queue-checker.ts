@@ -13,6 +13,7 @@ import type { Address } from '../../brokers/core/address.ts';
 import { originAddress } from '../../brokers/core/record.ts';
 import { checkCatalogs } from './catalog-checker.ts';
 import type { Violation } from './checker.ts';
+import { checkFloors } from './floor-checker.ts';
 import type { History } from './history.ts';
 import { type Entry, type Ledger, nameOf } from './ledger.ts';
 import { checkPurges } from './purge-checker.ts';
@@ -68,6 +69,7 @@ class QueueChecker {
       }
       for (const some of byMessage.values()) this.#checkMessage(queue, some);
       this.#checkConsumed(queue);
+      checkFloors(this.#facts, queue, (kind, what) => this.#violated(kind, what));
       this.#checkDeadLetters(queue, byMessage);
     }
     for (const settlement of settlements) if (settlement.kind === 'ack') this.#checkAck(settlement);

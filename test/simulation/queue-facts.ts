@@ -147,6 +147,11 @@ export class QueueFacts {
       && entry.isOn.size > 0 && compareRecords(message, entry) < 0);
   }
 
+  /** Whether a topic was deleted, maybe, in which the message stood. */
+  isInDeletion({ topic }: Entry): boolean {
+    return this.changes.some(({ operation }) => operation['op'] === 'topic.delete' && (operation['topics'] as string[]).includes(topic));
+  }
+
   /** Whether its broker stored it under a name that was given to the topic by a record which that broker had not got (README, "What is not guaranteed"). */
   isAheadOfName({ topic, causes }: Entry): boolean {
     return this.changes.some(({ entry, operation }) => operation['op'] === 'topic.rename' && operation['to'] === topic && (causes.get(entry.origin) ?? 0) < entry.seq);

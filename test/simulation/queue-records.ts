@@ -1,5 +1,6 @@
 /** What records of acknowledgement say, read without the brokers' own code (core/acknowledgements.ts tells the format). */
-import type { Entry } from './ledger.ts';
+import { originAddress, parseOrigin } from '../../brokers/core/record.ts';
+import { type Entry, nameOf } from './ledger.ts';
 
 type Name = Pick<Entry, 'origin' | 'seq'>;
 
@@ -21,6 +22,21 @@ export class AckRecord {
 
   get subscription(): string {
     return this.#body.s;
+  }
+
+  /** When it was on the disk of the home that wrote it. */
+  get writtenAt(): number {
+    return this.entry.heldBy.get(originAddress(this.entry.origin)) ?? Infinity;
+  }
+
+  /** The names of the messages that it says are done, one by one. */
+  *listed(): Iterable<string> {
+    for (const [origin, runs] of Object.entries(this.#body.d ?? {})) {
+      let next = 1;
+      for (const [gap, length] of pairs(runs)) {
+        for (const first = next + gap, end = first + length; next < end; next += 1) if (next >= first) yield nameOf(parseOrigin(origin), next);
+      }
+    }
   }
 
   /** Whether it names a message among those that are done. */

@@ -75,6 +75,7 @@ export class Queues {
   readonly #rival: Caller; // who changes the same at the same time
   readonly #deleter: Caller;
   readonly #purger: Caller;
+  readonly #haste: Publisher; // publishes while a purge goes on
   readonly #updaters: readonly Caller[];
   readonly #producers: readonly Publisher[];
   readonly #consumers: readonly Consumer[];
@@ -96,6 +97,7 @@ export class Queues {
       pulls: this.#pulls, leases: this.#leases, settlements: this.#settlements,
     }));
     this.#purger = caller('purger');
+    this.#haste = new Publisher(caller('haste'), 'h', publications);
     this.#updaters = [caller('updater-1'), caller('updater-2')];
     const { dice } = this.#administrator;
     const keyless: [string, () => null][] = ['news', 'sport', ...(changes ? ['old', 'doomed', 'weather'] : [])].map((topic) => [topic, () => null]);
@@ -251,6 +253,7 @@ export class Queues {
       if (caller.dice.integer(0, 3) === 0) caller.hop();
       const purge: Purge = { queue: FLUSHED.name, broker: caller.machine.address, sentAt: this.#world.time.now, endedAt: Infinity, outcome: undefined };
       this.#purges.push(purge);
+      const hasty = this.#hurry();
       try {
         const reply = await (await caller.connect()).within(caller.dice.pick([500, 6000]), 'PURGE', purge.queue);
         purge.outcome = typeof reply === 'number' ? reply : codeOf(reply);
@@ -258,11 +261,22 @@ export class Queues {
         purge.outcome = codeOf(error);
       }
       purge.endedAt = this.#world.time.now;
+      await hasty;
       if (typeof purge.outcome === 'number') continue;
       if (![...LOST, 'TRYAGAIN', 'DISKFULL'].includes(purge.outcome)) this.#world.incident(caller.host, `PURGE: ${purge.outcome}`);
       caller.hop();
     }
     caller.hangUp();
+    this.#haste.caller.hangUp();
+  }
+
+  /** Publishes what the purge that has just begun may find, or not. */
+  async #hurry(): Promise<void> {
+    const { caller } = this.#haste;
+    for (const end = caller.dice.integer(0, 4); caller.dice.integer(0, 4) < end; ) {
+      await caller.rest(3);
+      await this.#haste.publish('news', 1, null);
+    }
   }
 
   async #update(caller: Caller): Promise<void> {
