@@ -6,7 +6,7 @@ import { draft, origin } from '../support/record.ts';
 import { check } from './checker.ts';
 import type { DiskEvent } from './disk.ts';
 import type { Attempt, History, Publication } from './history.ts';
-import type { Act, Catalog, Lease, Pull, Queue, QueueHistory, Settlement } from './queue-history.ts';
+import type { Act, Catalog, Lease, Pull, Purge, Queue, QueueHistory, Settlement } from './queue-history.ts';
 
 const BROKERS = [1, 2].map((host) => parseAddress(`10.0.0.${host}:3000`)) as [Address, Address];
 const [A, B] = BROKERS;
@@ -103,6 +103,51 @@ t.test('catalogs', async (t) => {
   const deleted = stored('{"op":"topic.delete","topics":["jobs"]}', 0, 3, 9, { topic: '$catalog' });
   t.strictSame(found({ messages: [['jobs', [`jobs ${first.id} m`]]] }, undefined, deleted), ['topic', 'topic'], 'a message of a topic that was deleted');
   t.strictSame(found({ messages: [['jobs', []]] }), ['topic', 'topic'], 'a message is missing');
+});
+
+t.test('purges', async (t) => {
+  const purge: Purge = { queue: 'work', broker: B, sentAt: 45, endedAt: 55, outcome: 1 };
+  const floor = stored(`{"s":"work","f":[{"b":["x"],"v":{"${ORIGINS[0]}":1}}]}`, 0, 2, 6, { topic: '$acks' });
+  const floored = [written(A, 10, message), written(B, 15, message), written(A, 50, floor), written(B, 60, floor)];
+  const found = (queues: Partial<QueueHistory>, more: readonly DiskEvent[] = [], events: readonly DiskEvent[] = floored): string[] =>
+    kinds({ purges: [purge], ...queues }, { publications: [published('m'), { ...published('m2'), attempts: [{ ...published('m2').attempts[0]!, outcome: 'TIMEOUT' }] }], disks: [...events, ...more] });
+  const again = (one: Lease): Partial<QueueHistory> => ({ leases: [one], settlements: [last(one)] });
+  t.strictSame(found({}), []);
+  t.strictSame(found({ purges: [{ ...purge, endedAt: 47, outcome: 'TIMEOUT' }] }), [], 'a purge without an answer may be carried out later');
+  t.strictSame(found({ purges: [] }), ['floor', 'not consumed'], 'nobody has purged it');
+  t.strictSame(found({}, [], floored.slice(0, 2)), ['not consumed', 'purge'], 'answered, and nothing of it on disk');
+  t.strictSame(found({ purges: [{ ...purge, outcome: 2 }] }), ['purge'], 'more than there was');
+  t.strictSame(found(again(lease(P, 1, 65, 70))), ['delivered after PURGE'], 'by the home that has purged');
+  t.strictSame(found(again(lease(Q, 1, 65, 70))), ['delivered after PURGE'], 'by who has the record');
+  t.strictSame(found(again(lease(Q, 1, 56, 58))), [], 'by who has not got it');
+  t.strictSame(found({ ...again(lease(Q, 1, 56, 58)), peaces: [[0, 1000]] }), ['delivered after PURGE'], 'by who should have waited for it');
+  const next = stored('m2', 0, 3, 7);
+  t.strictSame(found({}, [written(A, 70, next), written(B, 71, next)]), ['not consumed'], 'what was published after it');
+  const done = stored('{"s":"work"}', 0, 3, 7, { topic: '$acks' });
+  t.strictSame(found({ leases: [first], settlements: [settle('ack', [first], 70, 80, 1)] }, [written(A, 75, done)]), ['token'], 'a lease of before it');
+  t.ok(found({ queues: [{ ...PICKY, maxDeliveries: 1 }], leases: [first], settlements: [] }, [written(A, 500, dead('m', 3, 8, '1'))]).includes('delivered after PURGE'), 'a dead letter');
+});
+
+t.test('settings that change', async (t) => {
+  const change = (settings: string): StoredBatch => stored(`{"op":"subscription.update","name":"work","settings":${settings}}`, 0, 2, 6, { topic: '$catalog' });
+  const act: Act = { args: ['SUBSCRIPTION', 'UPDATE', 'work', 'VISIBILITY', '1000'], sentAt: 11, endedAt: 13, outcome: 'OK' };
+  const catalog: Catalog = { broker: A, topics: [], subscriptions: [], bindings: [], messages: [], settings: ['work [1000,null,null,null] home'] };
+  const [one, two] = [lease(P, 1, 400, 410), lease(P, 2, 600, 610)];
+  const found = (queues: Partial<QueueHistory>, ...more: readonly DiskEvent[]): string[] =>
+    kinds({ leases: [one], settlements: [last(one)], acts: [act], catalogs: [catalog], ...queues }, { disks: [written(A, 10, message), written(B, 15, message), ...more] });
+  const longer = change('{"visibilityMs":1000}');
+  const both = [written(A, 12, longer), written(B, 16, longer)];
+  t.strictSame(found({}, ...both), []);
+  t.strictSame(found({ catalogs: [{ ...catalog, settings: ['work [100,null,null,null] home'] }] }, ...both), ['update'], 'not what the home says in the end');
+  t.strictSame(found({ opinions: [{ broker: B, settings: ['work [100,null,null,null] home'] }] }, ...both), ['update'], 'nor what another says');
+  t.strictSame(found({}), ['update', 'update'], 'on no disk');
+  t.strictSame(found({ leases: [one, two], settlements: [last(two)] }, ...both), ['leased twice'], 'a lease runs as long as it does now');
+  const slower = change('{"backoffMs":500}');
+  const slow = { acts: [], catalogs: [], leases: [one, two], settlements: [last(two)] };
+  t.strictSame(found(slow, written(A, 12, slower), written(B, 16, slower)), ['too early'], 'the next delivery waits');
+  const limit = change('{"maxDeliveries":1,"deadLetter":"failures"}');
+  t.strictSame(found(slow, written(A, 12, limit), written(B, 16, limit)), ['delivery count'], 'more deliveries than may be now');
+  t.strictSame(found({ ...slow, leases: [one, lease(P, 2, 450, 460)], settlements: [settle('nack', [one], 420, 425, 1, 200), last(lease(P, 2, 450, 460))] }), ['too early'], 'the delay that was asked for');
 });
 
 t.test('the reign of a home ends where its view places the queue elsewhere', async (t) => {

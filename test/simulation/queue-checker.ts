@@ -281,7 +281,7 @@ class QueueChecker {
       const nack = (this.#facts.settlements.get(failed) ?? []).find(({ kind, outcome, leases: some }) => kind === 'nack' && outcome === some.length);
       if (nack === undefined || nack.endedAt >= sentAt || failed.deliveries < lease.deliveries || isUnlimited(nack.sentAt, sentAt)) continue;
       const home = this.#facts.homeOf(failed); // if two of its records came to the disk after the NACK, the second of them or one before has it
-      const later = known.filter(({ entry: { origin, heldBy } }) => originAddress(origin) === home && (heldBy.get(home) ?? 0) > nack.endedAt);
+      const later = known.filter(({ entry: { origin }, writtenAt }) => originAddress(origin) === home && writtenAt > nack.endedAt && !this.#facts.wasStarted(home, nack.endedAt, writtenAt));
       if (later.length >= 2) this.#violated('delivery count', `${shown(lease)} by ${broker}, after delivery ${failed.deliveries} had been given back at ${nack.sentAt}`);
     }
   }

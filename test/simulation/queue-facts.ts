@@ -195,7 +195,11 @@ export class QueueFacts {
 
   /** Whether a home is one process, and the home, all the time. */
   stays(queue: Queue, home: Address, from: number, to: number): boolean {
-    return !this.queues.processes.some(({ broker, since }) => broker === home && since > from && since <= to) && !this.#leaves(queue, home, from, to);
+    return !this.wasStarted(home, from, to) && !this.#leaves(queue, home, from, to);
+  }
+
+  wasStarted(home: Address, from: number, to: number): boolean {
+    return this.queues.processes.some(({ broker, since }) => broker === home && since > from && since <= to);
   }
 
   /** Whether a view of a broker places the queue elsewhere. */
