@@ -52,6 +52,7 @@ export class SubscriptionQueue {
   #floorAt = 0; // when the next may be
   #flooredPosition = 0;
   #acksSinceFloor = 0;
+  #moved: RumormillError | undefined; // it is not served here any more
   #othersSettling = 0; // of an earlier home's leases, on their way to the disk: the reader may have passed them
 
   constructor(runtime: QueueRuntime, subscription: Subscription) {
@@ -144,11 +145,12 @@ export class SubscriptionQueue {
     return entries.length;
   }
 
-  /** Drops everything that is stored now. Returns how many messages waited to be delivered, for the first time or again. */
+  /** Drops everything that is stored now. Returns how many messages waited to be delivered, for the first time or again. @throws RumormillError MOVED: then nothing is dropped */
   async purge(): Promise<number> {
     const { log, acknowledger } = this.#runtime;
     const [until, vector] = [log.position, log.vector.snapshot()];
     const count = await this.backlog();
+    if (this.#moved !== undefined) throw this.#moved;
     await new Promise<void>((resolve, reject) => {
       const ids = this.#routes.starts.map(({ id }) => id);
       acknowledger.gather(this.ledger, (state) => state.raise(ids, vector), (error) => (error === undefined ? resolve() : reject(error)));
@@ -199,6 +201,7 @@ export class SubscriptionQueue {
 
   /** Nobody is served any more: whoever waits gets the error, or nothing. */
   close(error?: RumormillError): void {
+    this.#moved = error;
     this.#line.close(error);
   }
 

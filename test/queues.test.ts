@@ -497,3 +497,13 @@ t.test('what was leased to a PULL is its answer, though the subscription goes to
   t.match(await answer, [{ message: { lamport: Number } }]);
   t.equal((await handovers).length, 1);
 });
+
+t.test('a PURGE that is still counting when the subscription goes to another home is left to that one', async (t) => {
+  const { virtual, client } = await start({}, ...BOUND, 'PUBLISH a 1');
+  const { queues } = virtual.broker;
+  const purging = queues.purge('s');
+  const handovers = queues.giveUp(() => false);
+  await t.rejects(purging, { code: 'MOVED' });
+  await handovers;
+  t.strictSame(payloads(await pull(client, 's')), ['1']);
+});
