@@ -71,6 +71,7 @@ t.test('each violation is found', async (t) => {
     ['of another topic', { leases: [{ ...first, topic: 'others' }], settlements: [settle('ack', [{ ...first, topic: 'others' }], 25, 30, 1)] }, {}, 'queue unexpected'],
     ['without the key', { ...good, queues: [{ ...WORK, bindings: [{ topic: 'jobs', key: 'red' }] }] }, {}, 'queue unexpected'],
     ['more deliveries than may be', { ...good, queues: [PICKY], leases: [first, lease(Q, 3, 16, 17)] }, {}, 'delivery count'],
+    ['no home is found, and all is calm', { ...good, pulls: [{ ...first.pull, outcome: 'TRYAGAIN' }], calms: [[0, 1000]] }, {}, 'unavailable'],
     ['not done at a broker alone', { ...good, leftovers: [{ broker: B, queue: 'work', id: first.id, payload: 'm' }] }, {}, 'acknowledgement unknown'],
   ];
   for (const [name, queues, changes, ...expected] of cases) t.strictSame(kinds(queues, changes), expected.sort(), name);

@@ -62,6 +62,9 @@ class QueueChecker {
     this.counts.passedOn = leases.filter(({ isPassedOn }) => isPassedOn).length;
     for (const name of stuck) this.#violated('queue stuck', `${name} could not be emptied`);
     for (const lease of leases) this.#checkLease(lease);
+    for (const asked of [...this.#facts.queues.pulls, ...settlements, ...this.#facts.queues.purges]) {
+      if (asked.outcome === 'TRYAGAIN' && this.#facts.inCalm(asked.sentAt, asked.endedAt)) this.#violated('unavailable', `${asked.queue} at ${asked.endedAt} by ${asked.broker}, and all is calm`);
+    }
     for (const queue of queues) {
       const byMessage = new Map<string, Lease[]>();
       for (const lease of leases) {

@@ -263,7 +263,7 @@ export class Queues {
       purge.endedAt = this.#world.time.now;
       await hasty;
       if (typeof purge.outcome === 'number') continue;
-      if (![...LOST, 'TRYAGAIN', 'DISKFULL'].includes(purge.outcome)) this.#world.incident(caller.host, `PURGE: ${purge.outcome}`);
+      if (![...LOST, 'TRYAGAIN', 'NOTFOUND', 'DISKFULL'].includes(purge.outcome)) this.#world.incident(caller.host, `PURGE: ${purge.outcome}`);
       caller.hop();
     }
     caller.hangUp();
@@ -305,7 +305,8 @@ export class Queues {
           if (tries > 1 && args[0] === 'SUBSCRIPTION') act.outcome = 'OK';
           break;
         }
-        if (![...LOST, 'TRYAGAIN', 'DISKFULL', 'NOQUORUM'].includes(act.outcome)) {
+        const isUnknown = act.outcome === 'NOTFOUND' && args[1] === 'UPDATE'; // to a broker whose disk was wiped, and that has met nobody yet
+        if (!isUnknown && ![...LOST, 'TRYAGAIN', 'DISKFULL', 'NOQUORUM'].includes(act.outcome)) {
           this.#world.incident(caller.host, `${args.join(' ')}: ${String(error)}`);
           break;
         }
