@@ -8,6 +8,7 @@ import type { Acknowledger, Ledger } from './acknowledger.ts';
 import { Backlog, type BacklogRuntime } from './backlog.ts';
 import type { Cancellation } from './commands/command.ts';
 import { DeadLetters } from './dead-letters.ts';
+import { Acknowledgements } from './core/acknowledgements.ts';
 import type { RumormillError } from './core/error.ts';
 import { decodeToken, encodeToken, lifeOf } from './core/lease-token.ts';
 import { type HandedLease, type LeaseEntry, Leases, type LeasePolicy, type Source, tokenOf } from './core/leases.ts';
@@ -52,6 +53,7 @@ export class SubscriptionQueue {
   #floorAt = 0; // when the next may be
   #flooredPosition = 0;
   #acksSinceFloor = 0;
+  #unwritten = new Acknowledgements(); // deliveries that failed while the disk was full
   #moved: RumormillError | undefined; // it is not served here any more
   #othersSettling = 0; // of an earlier home's leases, on their way to the disk: the reader may have passed them
 
@@ -193,6 +195,11 @@ export class SubscriptionQueue {
       this.#failed(this.leases.expire(now));
       this.wake();
     }
+    if (!this.#unwritten.isEmpty) {
+      const failures = this.#unwritten;
+      this.#unwritten = new Acknowledgements();
+      this.#note(failures);
+    }
     this.#bury();
     this.#backlog.tick();
     const isDue = now >= this.#floorAt || this.#acksSinceFloor >= this.#runtime.limits.floorAcks;
@@ -273,8 +280,15 @@ export class SubscriptionQueue {
   /** Deliveries have failed: notes how many, where that counts. */
   #failed(entries: readonly LeaseEntry[]): void {
     if (entries.length === 0 || this.#subscription.settings.maxDeliveries === null) return;
-    this.#runtime.acknowledger.gather(this.ledger, (state) => {
-      for (const { origin, seq, deliveries } of entries) state.fail(origin, seq, deliveries);
+    const failures = new Acknowledgements();
+    for (const { origin, seq, deliveries } of entries) failures.fail(origin, seq, deliveries);
+    this.#note(failures);
+  }
+
+  /** While the disk is full, that waits for the next tick. */
+  #note(failures: Acknowledgements): void {
+    this.#runtime.acknowledger.gather(this.ledger, (state) => state.merge(failures), (error) => {
+      if (error !== undefined) this.#unwritten.merge(failures);
     });
   }
 

@@ -507,3 +507,15 @@ t.test('a PURGE that is still counting when the subscription goes to another hom
   await handovers;
   t.strictSame(payloads(await pull(client, 's')), ['1']);
 });
+
+t.test('a NACK while the disk is full counts in the next life too, once there is room', async (t) => {
+  const { client, clock, store } = await start({}, 'SUBSCRIPTION CREATE s MAXDELIVERIES 2 DEADLETTER dead', 'TOPIC CREATE a', 'BIND s a', 'PUBLISH a 1');
+  const leased = await pull(client, 's');
+  const full = new RumormillError('DISKFULL', 'no room');
+  store.failures.push(full, full);
+  t.equal(await count(client, `NACK s ${tokens(leased)}`), 1);
+  t.strictSame((await pull(client, 's')).map(([, deliveries]) => deliveries), [2], 'which has not failed yet');
+  await clock.advance(1000);
+  const next = (await VirtualBroker.start({}, store.copy(), () => 7)).connect();
+  t.strictSame((await pull(next, 's')).map(([, deliveries]) => deliveries), [2]);
+});
