@@ -124,13 +124,18 @@ class QueueChecker {
   /** Whether b was certainly leased while a was certainly held. */
   #overlap(queue: Queue, a: Lease, b: Lease): boolean {
     const [least] = this.#heldUntil(queue, a);
-    const isGivenBack = (this.#facts.settlements.get(a) ?? []).some(({ kind, sentAt, outcome }) => kind !== 'extend' && outcome !== 0 && sentAt <= b.pull.endedAt);
-    return b.pull.endedAt < least && b.pull.sentAt >= a.pull.sentAt && !isGivenBack;
+    return b.pull.endedAt < least && b.pull.sentAt >= a.pull.sentAt && this.#endsOf(a, b.pull.endedAt).length === 0;
+  }
+
+  /** What may have ended a lease by then. That it was answered to be no good says little while links are lost: it may have been carried out twice. */
+  #endsOf(lease: Lease, by: number): Settlement[] {
+    return (this.#facts.settlements.get(lease) ?? []).filter(({ kind, sentAt, endedAt, outcome }) => (
+      kind !== 'extend' && sentAt <= by && (outcome !== 0 || !this.#facts.inCalm(sentAt, endedAt))));
   }
 
   /** When the next delivery after a lease may be, at the soonest, where it was given back with all that was to be given back, or has run out. */
   #dueAgain(queue: Queue, lease: Lease, next: Lease): number {
-    const ends = (this.#facts.settlements.get(lease) ?? []).filter(({ kind, sentAt, outcome }) => kind !== 'extend' && outcome !== 0 && sentAt <= next.pull.endedAt);
+    const ends = this.#endsOf(lease, next.pull.endedAt);
     const nack = ends.find(({ kind, outcome, leases }) => kind === 'nack' && outcome === leases.length);
     if (nack === undefined && ends.length > 0) return 0;
     const [from, to] = nack === undefined ? [this.#heldUntil(queue, lease)[0], next.pull.endedAt] : [nack.sentAt, nack.endedAt];
