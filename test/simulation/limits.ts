@@ -8,6 +8,8 @@ export const HOLDS = {
   restoredKnownByReaders: false,
   /** An answer comes after its question, even where it was published on a broker that had not got the question: nothing tells the broker of it. */
   causalAcrossBrokers: false,
+  /** What is published again under its id after its topic was deleted is a new message for all: some may remember the id, and others not. */
+  idsEndWithTheirTopic: false,
 };
 
 /** From now on all of it is asked. */

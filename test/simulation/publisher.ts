@@ -19,10 +19,10 @@ export class Publisher {
   }
 
   /** Publishes some messages together, and again what bears an id and got no answer, until it does or patience ends. */
-  async publish(topic: string, count: number, question: Publication['question'], key: string | null = null): Promise<void> {
+  async publish(topic: string, count: number, question: Publication['question'], key: string | null = null, mayHaveId = true): Promise<void> {
     const { dice } = this.caller;
     const acks = dice.pick(ACK_LEVELS);
-    const hasId = dice.integer(0, 2) === 0;
+    const hasId = dice.integer(0, 2) === 0 && mayHaveId;
     let waiting = Array.from({ length: count }, (): Publication => {
       const name = `${this.#name}.${(this.#count += 1)}`;
       const payload = question === null ? name : `${name} re ${question.payload.split(' ')[0]}`;

@@ -10,6 +10,7 @@ import type { Reply } from '../../brokers/wire/reply-parser.ts';
 import { Caller, codeOf, LOST } from './caller.ts';
 import { Consumer } from './consumer.ts';
 import type { Publication } from './history.ts';
+import { HOLDS } from './limits.ts';
 import type { Machine } from './machine.ts';
 import { Publisher } from './publisher.ts';
 import type { Act, Catalog, Lease, Pull, Purge, Queue, QueueHistory, Settlement } from './queue-history.ts';
@@ -203,7 +204,7 @@ export class Queues {
     while (!this.#isOver) {
       await caller.rest(caller.dice.pick([200, 1000, 3000]));
       const [topic, key] = caller.dice.pick(this.#topics);
-      await producer.publish(topic, caller.dice.integer(1, 4), null, key());
+      await producer.publish(topic, caller.dice.integer(1, 4), null, key(), topic !== 'doomed' || HOLDS.idsEndWithTheirTopic);
     }
     caller.hangUp();
   }
