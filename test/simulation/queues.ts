@@ -155,7 +155,8 @@ export class Queues {
 
   /** Asks every broker what it knows. For when all are the same. */
   async inspect(): Promise<void> {
-    const { machines } = this.#world;
+    const { machines, options } = this.#world;
+    if (options.fanout !== undefined) await this.#world.run(AGREED_SPARSE_MS); // until then homes may move
     for (const machine of machines) {
       const ask = (...args: string[]): Promise<Reply[]> => this.#ask(machine, ...args);
       const lists = async (...args: string[]): Promise<string[]> => (await ask(...args)).map((reply) => JSON.stringify(reply, plain)).sort();
