@@ -264,7 +264,7 @@ export class SubscriptionQueue {
 
   #deliverFirst(source: Source, index: number, message: Message, consumer: string, deliver: (entry: LeaseEntry, message: Message) => void): void {
     const { maxDeliveries } = this.#subscription.settings;
-    const attempts = maxDeliveries === null ? 0 : this.ledger.done.attempts(source.origin, source.seq + index);
+    const attempts = this.ledger.done.attempts(source.origin, source.seq + index);
     if (maxDeliveries !== null && attempts >= maxDeliveries) this.leases.exhausted(source, index, attempts);
     else deliver(this.leases.lease(source, index, attempts, consumer, this.#runtime.clock.now()), message);
   }

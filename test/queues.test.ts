@@ -519,3 +519,13 @@ t.test('a NACK while the disk is full counts in the next life too, once there is
   const next = (await VirtualBroker.start({}, store.copy(), () => 7)).connect();
   t.strictSame((await pull(next, 's')).map(([, deliveries]) => deliveries), [2]);
 });
+
+t.test('deliveries that failed before a start count without a limit too: there may be one again', async (t) => {
+  const { client, store } = await start({}, 'SUBSCRIPTION CREATE s MAXDELIVERIES 3 DEADLETTER dead', 'TOPIC CREATE a', 'BIND s a', 'PUBLISH a 1');
+  await client.ask(`NACK s ${tokens(await pull(client, 's'))}`, `SUBSCRIPTION UPDATE s MAXDELIVERIES 0 DEADLETTER ''`);
+  const next = (await VirtualBroker.start({}, store.copy(), () => 7)).connect();
+  const again = await pull(next, 's');
+  t.strictSame(again.map(([, deliveries]) => deliveries), [2]);
+  await next.ask('SUBSCRIPTION UPDATE s MAXDELIVERIES 2 DEADLETTER dead', `NACK s ${tokens(again)}`);
+  t.match(await describe(next, 's'), { dead_lettered: 1 });
+});

@@ -281,7 +281,7 @@ class QueueChecker {
     const { sentAt } = lease.pull;
     const entry = this.#facts.ledger.find(lease.id, lease.payload, broker);
     const isUnlimited = (from: number, to: number): boolean => this.#maxDeliveries(queue, broker, from, to)[1] === Infinity;
-    if (entry === undefined || this.#facts.wasReplaced(broker, 0, lease.pull.endedAt) || isUnlimited(sentAt, lease.pull.endedAt)) return;
+    if (entry === undefined || this.#facts.wasReplaced(broker, 0, lease.pull.endedAt) ) return;
     const known = (this.#facts.records.get(queue.name) ?? []).filter(({ entry: { heldBy } }) => (heldBy.get(broker) ?? Infinity) < sentAt);
     const attempts = Math.max(0, ...known.map((record) => record.attempts(entry)));
     if (lease.deliveries <= attempts) return this.#violated('delivery count', `${shown(lease)} by ${broker}, which had on disk that ${attempts} had failed`);

@@ -307,7 +307,7 @@ export class Queues {
           if (tries > 1 && args[0] === 'SUBSCRIPTION') act.outcome = 'OK';
           break;
         }
-        const isUnknown = act.outcome === 'NOTFOUND' && args[1] === 'UPDATE'; // to a broker whose disk was wiped, and that has met nobody yet
+        const isUnknown = act.outcome === 'NOTFOUND' && ['UPDATE', 'RENAME'].includes(args[1]!); // to a broker whose disk was wiped, and that has met nobody yet
         if (!isUnknown && ![...LOST, 'TRYAGAIN', 'DISKFULL', 'NOQUORUM'].includes(act.outcome)) {
           this.#world.incident(caller.host, `${args.join(' ')}: ${String(error)}`);
           break;
