@@ -155,7 +155,7 @@ export class Leases {
     entry.instance = this.#instance;
     entry.lease = this.#number += 1;
     entry.consumer = consumer;
-    this.#dueAt(entry, now + this.#policy.visibilityMs);
+    this.#dueAt(entry, now + this.policy.visibilityMs);
   }
 
   /** The reader has come to one that was handed over; if it was ready it is `failed` now, where it may not be delivered any more. */
@@ -268,11 +268,11 @@ export class Leases {
   }
 
   #isExhausted({ deliveries }: Entry): boolean {
-    return this.#policy.maxDeliveries !== null && deliveries >= this.#policy.maxDeliveries;
+    return this.policy.maxDeliveries !== null && deliveries >= this.policy.maxDeliveries;
   }
 
   #backoffMs(deliveries: number): number {
-    const { backoffMs, backoffMsMax } = this.#policy;
+    const { backoffMs, backoffMsMax } = this.policy;
     return backoffMs === null ? 0 : Math.min(backoffMsMax, backoffMs * 2 ** Math.min(deliveries - 1, 50));
   }
 
