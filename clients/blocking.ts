@@ -34,12 +34,14 @@ export class BlockingConnection {
 
   /**
    * The answer to a command that waits for `blockMs` at most; it is made again elsewhere until it is answered, and here where the answer is TRYAGAIN.
-   * @throws RumormillError of an error reply (TRYAGAIN after `timeoutMs`); UNREACHABLE; DISCONNECTED or CLOSED once it was closed; the signal's reason
+   * @throws RumormillError of an error reply (TRYAGAIN after `timeoutMs`); UNREACHABLE; DISCONNECTED where every broker had its time and none answered, or once
+   *   it was closed, or CLOSED then; the signal's reason
    */
   async ask(args: readonly (string | number)[], blockMs: number, signal: AbortSignal): Promise<Answer> {
     const { timeoutMs } = this.#settings;
     let deadline = performance.now() + timeoutMs;
     let failures = 0; // one after another, each soon after connecting
+    let overdue = 0; // brokers that are there, and never answered
     for (;;) {
       const connection = await this.#connect(deadline, signal);
       const since = performance.now();
@@ -52,7 +54,8 @@ export class BlockingConnection {
         const now = performance.now();
         if (error.code !== 'TRYAGAIN') {
           this.#giveUp(connection, error);
-          if (now - since >= HEALTHY_MS) {
+          if (now - since + 1 >= blockMs + timeoutMs) overdue += 1; // a timer may be a millisecond early
+          if (now - since >= HEALTHY_MS && overdue < this.#dialer.known.length) {
             deadline = now + timeoutMs; // it did serve: the search begins now
             failures = 0;
           }

@@ -240,6 +240,15 @@ t.test('a broker that falls silent is noticed by a probe, long before timeoutMs'
   t.equal(second.commands.length, 1);
 });
 
+t.test('a broker that is alive and never answers a poll: the next one does, or the poll fails when each has had its time', async (t) => {
+  const hangs: Handler = ([name]) => (name === 'POLL' ? undefined : []);
+  const [first, second] = [await FakeBroker.start(t, hangs), await FakeBroker.start(t, ([name]) => (name === 'POLL' ? ['cursor', []] : []))];
+  const [alone, both] = [await connect({ brokers: first.address, timeoutMs: 1200 }), await connect({ brokers: [first.address, second.address], timeoutMs: 1200 })];
+  t.teardown(() => Promise.all([alone.close(), both.close()]));
+  t.match(await failure(alone.poll(['news'], { blockMs: 1 })), { code: 'DISCONNECTED', message: /no answer within 120\d ms/ });
+  t.match(await both.poll(['news'], { blockMs: 1 }), { messages: [] });
+});
+
 t.test('a broker that is silent does not hold up the search for one that answers', async (t) => {
   const [silent, second] = [await FakeBroker.start(t), await FakeBroker.start(t)];
   const first = await FakeBroker.start(t, () => DROP);
