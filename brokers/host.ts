@@ -302,6 +302,7 @@ export class Broker {
     } finally {
       await this.#store.close();
     }
+    this.#traffic.close();
     this.logger.info('broker stopped', { lamport: this.#lamport.time });
   }
 
@@ -383,6 +384,7 @@ export class Broker {
     if (this.#closing !== undefined) return;
     this.logger.error('store failed, broker stops', { lamport: this.#lamport.time, reason: messageOf(error) });
     this.#timer?.cancel();
+    this.#traffic.close();
     this.#closing = this.#store.close().catch((reason: unknown) => this.logger.warn('store not closed', { reason: messageOf(reason) }));
     void this.#listener?.close();
     this.#mesh.close();

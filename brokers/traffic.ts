@@ -4,7 +4,7 @@
  */
 import { isReserved } from './core/catalog-operation.ts';
 import { lastLamport, type Origin, originAddress, type StoredBatch } from './core/record.ts';
-import type { Clock, Logger } from './core/runtime.ts';
+import type { Clock, Logger, Timer } from './core/runtime.ts';
 
 const LINES_A_SECOND = 20;
 const SLOW_MS = 2000; // of a transaction
@@ -17,6 +17,7 @@ export class Traffic {
   #lines = 0; // written in this second
   #untold = { published: 0, received: 0, lamport: 0 };
   #counting = false; // a second runs
+  #summary: Timer | undefined;
   #slow: number | undefined; // since when a transaction of which that was told has run
   #tickedAt = 0;
   #interrupted: number | undefined; // since when the transaction has run during which this process stood still
@@ -35,7 +36,13 @@ export class Traffic {
     }
     if (this.#counting) return;
     this.#counting = true;
-    this.#clock.schedule(1000, () => this.#summarize());
+    this.#summary = this.#clock.schedule(1000, () => this.#summarize());
+  }
+
+  /** What is not told yet is told now. */
+  close(): void {
+    this.#summary?.cancel();
+    if (this.#counting) this.#summarize();
   }
 
   /** To be called now and then. `since`: when the transaction began that runs now. How it ends, well or not, is told elsewhere. */

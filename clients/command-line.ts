@@ -47,6 +47,12 @@ export function wholeNumber(min: number, max: number = Number.MAX_SAFE_INTEGER):
   };
 }
 
+/** An argument parser for what has to be something. */
+export function notEmpty(text: string): string {
+  if (text === '') throw new InvalidArgumentError('It is empty.');
+  return text;
+}
+
 /** An argument parser for numbers in a range, both ends inclusive, with or without a fraction. */
 export function number(min: number, max: number): (text: string) => number {
   return (text) => {

@@ -67,6 +67,7 @@ const DEFAULTS = {
 
 /** @throws RumormillError CONFIG that names the option and what is wrong with it */
 export function settingsOf(options: ConnectOptions): Settings {
+  if (typeof options !== 'object' || options === null) throw new RumormillError('CONFIG', 'options are missing: give { brokers } at least'); // JavaScript has no types
   const { onEvent } = options;
   const numbers = Object.fromEntries(
     Object.entries(DEFAULTS).map(([name, value]) => {
@@ -90,7 +91,8 @@ export function settingsOf(options: ConnectOptions): Settings {
 
 /** The addresses in `a:1,b:2` or in a list, each once. @throws RumormillError CONFIG */
 export function brokerAddresses(brokers: string | readonly string[]): Address[] {
-  const texts = typeof brokers === 'string' ? brokers.split(',') : brokers;
+  const texts: unknown = typeof brokers === 'string' ? brokers.split(',') : brokers;
+  if (!Array.isArray(texts) || !texts.every((text) => typeof text === 'string')) throw new RumormillError('CONFIG', "brokers must be 'host:port,host:port' or a list of host:port");
   const addresses = new Set(texts.map((text) => parseAddress(text.trim())));
   if (addresses.size === 0) throw new RumormillError('CONFIG', 'brokers is empty: give at least one host:port');
   if (addresses.size > BROKERS_MAX) throw new RumormillError('CONFIG', `brokers lists ${addresses.size} addresses, at most ${BROKERS_MAX}`);

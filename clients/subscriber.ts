@@ -9,7 +9,7 @@
 import { hostname } from 'node:os';
 import { Argument, Command, Option } from 'commander';
 import { type Client, connect, type Message } from './client.ts';
-import { addBrokerFlags, type BrokerFlags, connectOptions, noteEvent, runMain, wholeNumber } from './command-line.ts';
+import { addBrokerFlags, type BrokerFlags, connectOptions, noteEvent, notEmpty, runMain, wholeNumber } from './command-line.ts';
 import { CursorFile } from './cursor-file.ts';
 import { printGroup } from './group.ts';
 import { LineWriter } from './line-writer.ts';
@@ -54,7 +54,7 @@ const program = new Command('subscriber')
   .option('--count <n>', 'exit after n messages', wholeNumber(1))
   .addOption(new Option('--json', 'one JSON object a line').conflicts('raw'))
   .option('--raw', 'the payload only')
-  .option('--cursor-file <path>', 'go on from the cursor in this file (from --from where there is none yet), and keep it up to date')
+  .option('--cursor-file <path>', 'go on from the cursor in this file (from --from where there is none yet), and keep it up to date', notEmpty)
   .addOption(new Option('--group-id <name>', 'consume through this subscription, sharing the messages with all who name it').conflicts('cursorFile'))
   .option('--consumer-id <name>', "with --group-id: what the subscription calls this consumer (default: the host's name and the process id)")
   .option('--key <key>', 'with --group-id: bind direct topics with this key')

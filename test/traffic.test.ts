@@ -2,7 +2,7 @@ import t from 'tap';
 import type { LogFields } from '../brokers/core/runtime.ts';
 import { Traffic } from '../brokers/traffic.ts';
 import { ManualClock } from './support/manual-clock.ts';
-import { origin } from './support/record.ts';
+import { draft, origin } from './support/record.ts';
 import { VirtualBroker } from './support/virtual-broker.ts';
 
 t.test('a transaction that takes long is told once, and again when it is over', async (t) => {
@@ -50,4 +50,19 @@ t.test('a broker whose store takes long says so', async (t) => {
   t.match(warnings, [/^messages wait to be written/]);
   release();
   await clock.settle();
+});
+
+t.test('what is counted and not told yet is told when the broker stops, and no timer is left', async (t) => {
+  const clock = new ManualClock();
+  const lines: string[] = [];
+  const note = (message: string, fields?: LogFields): void => void lines.push(`${message} ${String(fields?.['messages'] ?? 1)}`);
+  const traffic = new Traffic(clock, { debug: note, info: note, warn: note, error: note }, () => origin('a:1'));
+  const batch = { ...draft(['x', 'y']), origin: origin('a:1'), seq: 1, lamport: 1, deps: '', position: 1, repeats: '' };
+  traffic.committed(Array.from({ length: 25 }, () => batch));
+  t.equal(lines.splice(0).length, 20);
+  traffic.close();
+  t.strictSame(lines.splice(0), ['messages published 10']);
+  await clock.advance(2000);
+  traffic.close();
+  t.strictSame(lines, []);
 });

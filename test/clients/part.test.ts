@@ -21,6 +21,8 @@ t.test('backoff: none at first, then doubling to its greatest, half of it random
 
 t.test('options: defaults, each address once and in canonical form', async (t) => {
   t.match(settingsOf({ brokers: 'LOCALHOST:3000, [::0:1]:3000,localhost:3000' }), { brokers: ['localhost:3000', '[::1]:3000'], timeoutMs: 10_000 });
+  for (const brokers of [undefined, 5, {}, [5]]) t.throws(() => settingsOf({ brokers } as never), { code: 'CONFIG', message: /^brokers must be/ }, 'as JavaScript may say it');
+  t.throws(() => settingsOf(undefined as never), { code: 'CONFIG', message: /^options are missing/ });
   for (const timeoutMs of [0, 1.5, NaN, 2 ** 31]) t.throws(() => settingsOf({ brokers: 'a:1', timeoutMs }), { code: 'CONFIG', message: /timeoutMs/ });
 });
 

@@ -103,6 +103,7 @@ t.test('a cursor file that cannot be used is an error, and stays as it is', asyn
   }
   t.equal(readFileSync(join(folder, 'junk'), 'utf8'), 'junk\n');
   writeFileSync(join(folder, 'empty'), '');
+  t.match((await run(t, 'subscriber', flags(broker, '--cursor-file', '', 'news'))).stderr, /option '--cursor-file <path>' argument '' is invalid. It is empty/);
   t.equal((await run(t, 'subscriber', flags(broker, '--count', '1', '--cursor-file', join(folder, 'empty'), 'news'))).code, 0, 'an empty one is a new one');
 });
 
