@@ -382,9 +382,9 @@ export class Broker {
   /** The store cannot be trusted any more: stop at once, acknowledge nothing, leave the file as it is. `stop` tells when nothing of it is open any more. */
   #fatal(error: unknown): void {
     if (this.#closing !== undefined) return;
+    this.#traffic.close();
     this.logger.error('store failed, broker stops', { lamport: this.#lamport.time, reason: messageOf(error) });
     this.#timer?.cancel();
-    this.#traffic.close();
     this.#closing = this.#store.close().catch((reason: unknown) => this.logger.warn('store not closed', { reason: messageOf(reason) }));
     void this.#listener?.close();
     this.#mesh.close();
