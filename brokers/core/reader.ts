@@ -13,6 +13,9 @@ import type { Repeats } from './repeats.ts';
 import type { RangeQuery, Store } from './runtime.ts';
 import { type Vector, VersionVector } from './version-vector.ts';
 
+/** What is asked for of a Lamport range is mostly little: reading begins small, and grows. */
+const [FIRST_READ_BYTES, READ_GROWTH] = [16 * 1024, 8];
+
 export interface ReadLimits {
   readonly count: number;
   /** Of payloads; at least one message is returned. */
@@ -152,10 +155,6 @@ export async function readRange(source: Pick<ReadSource, 'store' | 'names'>, que
   cut(found, limits);
   return found.map(({ message }) => message);
 }
-
-// What is asked for is mostly little: reading begins small, and grows.
-const FIRST_READ_BYTES = 16 * 1024;
-const READ_GROWTH = 8;
 
 /** What was found under one name; the first message that did not fit, so that nothing behind it may fit either. */
 interface RangePart {

@@ -55,8 +55,10 @@ interface Row {
 
 function parseRows(text: string, file: string): Row[] {
   try {
-    const options = { bom: true, record_delimiter: ['\r\n', '\n', '\r'], // in one file too: editors of two systems had it in their hands
-      comment: '#', comment_no_infix: true, info: true, relax_column_count: true, skip_empty_lines: true, trim: true };
+    const options = {
+      bom: true, comment: '#', comment_no_infix: true, info: true, relax_column_count: true, skip_empty_lines: true, trim: true,
+      record_delimiter: ['\r\n', '\n', '\r'], // in one file too, which editors of two systems had in their hands
+    };
     const rows = parse(text, options) as unknown as Row[];
     return rows.filter(({ record }) => record.some((field) => field !== ''));
   } catch (cause) {

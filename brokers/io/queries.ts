@@ -60,9 +60,10 @@ export const SQL = {
     SELECT ${COLUMNS} ${FROM} WHERE b.position IN (
       SELECT position FROM (
         SELECT position, sum(count) OVER (ORDER BY position DESC ROWS UNBOUNDED PRECEDING) - count AS before FROM (
-        SELECT position, count, sum(count) OVER (PARTITION BY topic ORDER BY position DESC ROWS UNBOUNDED PRECEDING) - count AS before
-        FROM batches WHERE meta LIKE '%"ids":%' AND time >= (SELECT max(time) FROM batches WHERE meta LIKE '%"ids":%') - ?)
-      WHERE before < ?) WHERE before < ?) ORDER BY b.position`,
+          SELECT position, count, sum(count) OVER (PARTITION BY topic ORDER BY position DESC ROWS UNBOUNDED PRECEDING) - count AS before
+          FROM batches WHERE meta LIKE '%"ids":%' AND time >= (SELECT max(time) FROM batches WHERE meta LIKE '%"ids":%') - ?)
+        WHERE before < ?)
+      WHERE before < ?) ORDER BY b.position`,
   findIds: ids('b.time BETWEEN ?1 AND ?2'),
   findIdsAt: ids('b.position IN (SELECT value FROM json_each(?5)) AND +b.time BETWEEN ?1 AND ?2'),
   idsAfter: `SELECT position, time, topic, meta FROM batches WHERE meta LIKE '%"ids":%' AND (time, position) > (?, ?) AND time < ? ORDER BY time, position LIMIT ?`,

@@ -19,8 +19,8 @@ import { isBefore, type Stamp } from '../core/subscription.ts';
 import type { Vector } from '../core/version-vector.ts';
 import { NEWEST, SQL, TOPIC_SQL } from './queries.ts';
 import { APPLICATION_ID, MIGRATIONS, SCHEMA, SCHEMA_VERSION } from './schema.ts';
-import { type IdRow, StoredIds } from './stored-ids.ts';
 import { Handle, type Param, READ_ONLY, READ_WRITE, type Row, sqliteCode, storeError } from './sqlite.ts';
+import { type IdRow, StoredIds } from './stored-ids.ts';
 
 const [PAGE_ROWS_MIN, PAGE_ROWS_MAX] = [16, 1024];
 const ROW_BYTES = 200; // of a batch, beside its body; queries.ts counts so too

@@ -199,3 +199,32 @@ t.test('a home that shuts down and is back before anybody has said that it is go
   t.strictSame(pulled(back), [['two', 1]], 'one is leased');
   t.equal(await ask(world, low, 'ACK', subscription, ...tokens(first), ...tokens(back)), 2);
 });
+
+t.test('while answers wait for room on the link, nothing more is carried out for that peer; then everything is', async (t) => {
+  const world = await World.start(SEED, 2, { limits: { linkAnswerBytes: 1 } });
+  const [here, home] = world.machines as [Machine, Machine];
+  await world.until('both are members', () => world.machines.every(({ broker }) => broker.status()['members'] === 2));
+  const subscription = nameAt(world.machines, home);
+  const clients = [await world.client(here), await world.client(here), await world.client(here)] as const;
+  const there = await world.client(home);
+  await ask(world, there, 'TOPIC', 'CREATE', 'jobs');
+  await ask(world, there, 'SUBSCRIPTION', 'CREATE', subscription);
+  await ask(world, there, 'BIND', subscription, 'jobs');
+  for (const payload of ['one', 'two', 'three']) await ask(world, there, 'PUBLISH', 'jobs', payload);
+  await world.converged();
+  const inFlight = async (): Promise<unknown> => {
+    const reply = await ask(world, there, 'SUBSCRIPTION', 'GET', subscription) as unknown[];
+    return reply[reply.indexOf('in_flight') + 1];
+  };
+  world.network.cut(home.address, here.address);
+  await world.run(1200); // by then a beat is unsent
+  const pulls = [];
+  for (const client of clients) {
+    pulls.push(client.command('PULL', subscription, 'COUNT', 1));
+    await world.run(100);
+  }
+  t.equal(await inFlight(), 1, 'the answer to the first one waits');
+  world.network.heal(home.address, here.address);
+  for (const [index, pull] of pulls.entries()) t.strictSame(pulled(plain(await world.of(pull))), [[['one', 'two', 'three'][index], 1]]);
+  t.equal(await inFlight(), 3);
+});
