@@ -68,20 +68,29 @@ t.test('watching: changes are taken over, what is bad is said once and changes n
   let looks = 0;
   const unwatch = watchGlobalState(file, parseGlobalState('10.0.0.1,3000', file), 5, (rows) => lists.push(rows), (error) => errors.push(error));
   t.teardown(unwatch);
+  /** All at once: where it is written in its place, a look may come between and find it empty. */
+  const put = (text: string): void => {
+    writeFileSync(`${file}.new`, text);
+    renameSync(`${file}.new`, file);
+  };
   /** Waits until the file has been looked at again and again since: a change that is taken over shows that. */
   const touch = async (): Promise<void> => {
     const before = lists.length;
-    writeFileSync(file, `# ${(looks += 1)}\n10.0.0.9,${looks}\n`);
+    put(`# ${(looks += 1)}\n10.0.0.9,${looks}\n`);
     await waitFor('the file is read', () => lists.length > before);
   };
   await touch();
 
-  writeFileSync(file, '10.0.0.1,3000\n10.0.0.2,3000\n');
+  writeFileSync(file, '10.0.0.7,3000\n');
+  await waitFor('a row that was written in its place', () => String(lists.at(-1)) === '10.0.0.7:3000');
+  errors.length = 0; // it may have been found empty meanwhile
+
+  put('10.0.0.1,3000\n10.0.0.2,3000\n');
   await waitFor('the row that was added', () => lists.at(-1)?.length === 2);
   t.strictSame(lists.at(-1), ['10.0.0.1:3000', '10.0.0.2:3000']);
 
   const taken = lists.length;
-  writeFileSync(file, '10.0.0.1,3000\n10.0.0.2,3000\n10.0.0.3,x\n');
+  put('10.0.0.1,3000\n10.0.0.2,3000\n10.0.0.3,x\n');
   await waitFor('the bad row', () => errors.length > 0);
   t.match(errors, [{ code: 'CONFIG', message: `${file} line 3: port "x" is not a number from 1 to 65535` }]);
   t.equal(lists.length, taken, 'the last good list stays');
@@ -90,7 +99,7 @@ t.test('watching: changes are taken over, what is bad is said once and changes n
   t.equal(errors.length, 1, 'said once');
 
   const whole = lists.length;
-  writeFileSync(file, '# as an editor, or a full disk, may leave it\n');
+  put('# as an editor, or a full disk, may leave it\n');
   await waitFor('the file without rows', () => errors.length > 1);
   t.match(errors[1], { code: 'CONFIG', message: `${file} has no rows` });
   t.equal(lists.length, whole, 'the last good list stays');
@@ -101,8 +110,7 @@ t.test('watching: changes are taken over, what is bad is said once and changes n
   await touch();
   t.equal(errors.length, 3, 'said once');
 
-  writeFileSync(`${file}.new`, '10.0.0.4,3000\n');
-  renameSync(`${file}.new`, file);
+  put('10.0.0.4,3000\n');
   await waitFor('another file in its place, as editors save', () => String(lists.at(-1)) === '10.0.0.4:3000');
 });
 
