@@ -9,11 +9,12 @@ import type { Address } from './core/address.ts';
 import { Arena } from './core/arena.ts';
 import { isDiskFull, messageOf, RumormillError } from './core/error.ts';
 import { LamportClock } from './core/lamport.ts';
-import { type DraftFate, Log } from './core/log.ts';
+import { Log } from './core/log.ts';
 import { Quorum } from './core/quorum.ts';
 import { type Draft, makeTag, type Origin, type StoredBatch } from './core/record.ts';
 import { Repeats } from './core/repeats.ts';
 import type { Channel, Clock, Listener, Logger, Random, Store, Timer, Transport } from './core/runtime.ts';
+import type { DraftFate } from './core/transaction.ts';
 import type { Vector } from './core/version-vector.ts';
 import type { Connection, HomeCommand, Reply } from './commands/command.ts';
 import { type BrokerInfo, Mesh } from './mesh.ts';
@@ -21,7 +22,8 @@ import { Metadata } from './metadata.ts';
 import { openName } from './naming.ts';
 import { Queues } from './queues.ts';
 import { Readers } from './readers.ts';
-import { Session } from './session.ts';
+import type { Session } from './session.ts';
+import { Sessions } from './sessions.ts';
 import { Sweep } from './sweep.ts';
 import { Topics } from './topics.ts';
 import { Traffic } from './traffic.ts';
@@ -57,14 +59,12 @@ export class Broker {
   readonly #repeats: Repeats;
   readonly #sweep: Sweep;
   readonly #traffic: Traffic;
-  readonly #sessions = new Set<Session>();
+  readonly #sessions: Sessions;
   /** Where the payloads of publishers are gathered. */
   readonly bodies = new Arena();
-  readonly #paused = new Set<Session>();
   readonly #startedAt: number;
   #listener: Listener | undefined;
   #timer: Timer | undefined;
-  #sessionIds = 0;
   #diskFull = false;
   #closing: Promise<void> | undefined;
   #settleStopped!: { resolve: () => void; reject: (error: unknown) => void };
@@ -85,7 +85,7 @@ export class Broker {
       await broker.metadata.restore();
       await broker.queues.restore();
       broker.#listener = await runtime.transport.listen(
-        config.bind, (channel) => broker.#accept(channel), (reason) => runtime.logger.warn('connection not accepted', { reason }));
+        config.bind, (channel) => broker.#sessions.accept(channel), (reason) => runtime.logger.warn('connection not accepted', { reason }));
     } catch (error) {
       await store.close();
       throw error;
@@ -105,6 +105,7 @@ export class Broker {
     this.logger = logger;
     this.#store = store;
     this.#startedAt = clock.now();
+    this.#sessions = new Sessions(this);
     this.#lamport = new LamportClock(store.state.lamport);
     this.#quorum = new Quorum(limits.ackTimeoutMs, (origin) => this.#mesh.seqs(origin));
     this.#repeats = new Repeats(store, () => this.#log.origin, limits);
@@ -116,7 +117,7 @@ export class Broker {
         this.#mesh.rolledBack();
         this.#failed(error);
       },
-      drained: () => this.#drained(),
+      drained: () => this.#sessions.drained(),
     });
     this.#mesh = new Mesh({
       config, clock, store, logger, random: runtime.random, transport: runtime.transport, log: this.#log, lamport: this.#lamport,
@@ -261,12 +262,11 @@ export class Broker {
   }
 
   sessionPaused(session: Session): void {
-    this.#paused.add(session);
+    this.#sessions.paused(session);
   }
 
   sessionClosed(session: Session): void {
-    this.#sessions.delete(session);
-    this.#paused.delete(session);
+    this.#sessions.closed(session);
   }
 
   // What the shell uses
@@ -283,13 +283,14 @@ export class Broker {
   }
 
   async #stop(): Promise<void> {
+    this.#sessions.refuse();
     await this.#listener?.close();
     this.readers.close();
     this.#mesh.homes.errands.close();
     this.queues.close();
     await this.#mesh.hurry();
     await this.#log.idle();
-    await this.#sessionsDone();
+    await this.#sessions.finish(() => this.#quorum.abandon(this.clock.now()));
     this.#timer?.cancel();
     await this.#mesh.homes.leave();
     this.#mesh.close();
@@ -304,24 +305,6 @@ export class Broker {
     }
     this.#traffic.close();
     this.logger.info('broker stopped', { lamport: this.#lamport.time });
-  }
-
-  /** Gives every session the time to get its last replies. */
-  async #sessionsDone(): Promise<void> {
-    const deadline = this.clock.now() + this.config.limits.shutdownMs;
-    const until = async (done: () => boolean): Promise<void> => {
-      while (!done() && this.clock.now() < deadline) await new Promise<void>((resolve) => this.clock.schedule(10, resolve));
-    };
-    await until(() => ![...this.#sessions].some((session) => session.isBusy));
-    this.#quorum.abandon(this.clock.now());
-    for (const session of [...this.#sessions]) session.end();
-    await until(() => this.#sessions.size === 0);
-    for (const session of [...this.#sessions]) session.destroy();
-  }
-
-  #accept(channel: Channel): void {
-    if (this.#closing !== undefined || this.#sessions.size >= this.config.limits.connectionsMax) return channel.destroy();
-    this.#sessions.add(new Session((this.#sessionIds += 1), this, channel));
   }
 
   #tick(): void {
@@ -365,13 +348,6 @@ export class Broker {
     done({ error });
   }
 
-  #drained(): void {
-    for (const session of [...this.#paused]) {
-      this.#paused.delete(session);
-      session.work();
-    }
-  }
-
   /** A full disk passes: reads go on, publishes are refused until there is room. Anything else does not. */
   #failed(error: unknown): void {
     if (!isDiskFull(error)) return this.#fatal(error);
@@ -382,13 +358,14 @@ export class Broker {
   /** The store cannot be trusted any more: stop at once, acknowledge nothing, leave the file as it is. `stop` tells when nothing of it is open any more. */
   #fatal(error: unknown): void {
     if (this.#closing !== undefined) return;
+    this.#sessions.refuse();
     this.#traffic.close();
     this.logger.error('store failed, broker stops', { lamport: this.#lamport.time, reason: messageOf(error) });
     this.#timer?.cancel();
     this.#closing = this.#store.close().catch((reason: unknown) => this.logger.warn('store not closed', { reason: messageOf(reason) }));
     void this.#listener?.close();
     this.#mesh.close();
-    for (const session of [...this.#sessions]) session.end();
+    this.#sessions.end();
     this.#settleStopped.reject(error);
   }
 }

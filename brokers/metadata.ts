@@ -10,10 +10,11 @@ import { CATALOG_TOPIC, encodeOperation, type Operation, parseOperation } from '
 import type { Topic } from './core/catalog-state.ts';
 import { RumormillError } from './core/error.ts';
 import type { LamportClock } from './core/lamport.ts';
-import type { DraftFate, DraftName, Log } from './core/log.ts';
+import type { Log } from './core/log.ts';
 import { type Draft, lastSeq, messagesOf, type Origin, type StoredBatch } from './core/record.ts';
 import type { Clock, Logger, Store } from './core/runtime.ts';
 import type { Stamp, Subscription } from './core/subscription.ts';
+import type { DraftFate, DraftName } from './core/transaction.ts';
 import { type Vector, VersionVector } from './core/version-vector.ts';
 
 export interface MetadataRuntime {

@@ -14,13 +14,13 @@
  */
 import { assert, RumormillError } from './error.ts';
 import type { LamportClock } from './lamport.ts';
-import { BATCH_MESSAGES_MAX, batchBytes, type Draft, joinDrafts, lastSeq, type Origin, placeBatch, type RecordBatch, type StoredBatch } from './record.ts';
+import { type Draft, lastSeq, type Origin, type RecordBatch, type StoredBatch } from './record.ts';
 import type { Clock, Page, Store, Timer } from './runtime.ts';
 import { Tail } from './tail.ts';
+import {
+  type Causes, type DraftFate, type DraftName, type Entry, entryBytes, entryCount, joinEntries, nameEntries,
+} from './transaction.ts';
 import { VersionVector } from './version-vector.ts';
-
-/** Each batch of so many declares in its deps all that is stored, not only what is new: so the deps of an origin's last ones add up to all of it. */
-export const DECLARE_EVERY = 256;
 
 /** A transaction is formed after so many rounds of I/O in a row that made what waits grow by less than this share. */
 const QUIET_ROUNDS = 2;
@@ -40,18 +40,6 @@ export interface LogOptions {
   readonly batchBytesMax: number;
 }
 
-/** The name of a draft's first message; the others follow on. */
-export type DraftName = Pick<RecordBatch, 'origin' | 'seq' | 'lamport'>;
-
-/** What becomes of a draft; each called at most once, `failed` in place of `stored`. */
-export interface DraftFate {
-  /** It has its name and goes into the transaction that runs now. */
-  named?(name: DraftName): void;
-  /** It is on disk. */
-  stored(name: DraftName): void;
-  failed(error: RumormillError): void;
-}
-
 export interface LogEvents {
   /** What is about to be stored, in position order: the same batches, with `repeats` filled in. @throws RumormillError STORE */
   mark(batches: readonly StoredBatch[]): readonly StoredBatch[] | Promise<readonly StoredBatch[]>;
@@ -61,33 +49,6 @@ export interface LogEvents {
   failed(error: RumormillError): void;
   /** The log is not `full` any more. */
   drained(): void;
-}
-
-/** What the next local batch has to declare in its deps. */
-interface Causes {
-  readonly undeclared: Map<Origin, number>; // what entered since the last local batch
-  sinceAll: number; // local batches since one declared everything
-}
-
-interface LocalEntry {
-  readonly kind: 'local';
-  readonly draft: Draft;
-  readonly fate: DraftFate;
-}
-
-interface RemoteEntry {
-  readonly kind: 'remote';
-  readonly batch: RecordBatch;
-}
-
-type Entry = LocalEntry | RemoteEntry;
-
-/** Drafts that become one batch. */
-interface Joined {
-  readonly kind: 'joined';
-  readonly locals: LocalEntry[];
-  count: number;
-  bytes: number;
 }
 
 export class Log {
@@ -262,7 +223,9 @@ export class Log {
     this.#hadCompany = entries.length > 1;
     const causes = { ...this.#causes, undeclared: new Map(this.#causes.undeclared) };
     const names: DraftName[] = [];
-    let batches: readonly StoredBatch[] = this.#name(this.#join(entries), causes, names);
+    const joined = joinEntries(entries, this.#options.batchBytesMax);
+    const from = { origin: this.#origin, position: this.#position, vector: this.vector };
+    let batches: readonly StoredBatch[] = nameEntries(joined, from, causes, this.#lamport, names);
     this.#committingSince = this.#clock.now();
     try {
       const marking = this.#events.mark(batches);
@@ -299,65 +262,6 @@ export class Log {
     return this.#queue.splice(0, count);
   }
 
-  /**
-   * Batches of peers come first: none of them depends on what is not on disk yet, and who read them elsewhere may have published here. Drafts of one topic
-   * become one batch where no other draft stands between them, so that what a connection publishes keeps its order.
-   */
-  #join(entries: readonly Entry[]): (RemoteEntry | Joined)[] {
-    const joined: (RemoteEntry | Joined)[] = entries.filter((entry) => entry.kind === 'remote');
-    let last: Joined | undefined;
-    for (const entry of entries) {
-      if (entry.kind === 'remote') continue;
-      const { count } = entry.draft;
-      const bytes = batchBytes(entry.draft);
-      const fits = last !== undefined && last.locals[0]!.draft.topic === entry.draft.topic
-        && last.count + count <= BATCH_MESSAGES_MAX && last.bytes + bytes <= this.#options.batchBytesMax;
-      if (fits) {
-        last!.locals.push(entry);
-        last!.count += count;
-        last!.bytes += bytes;
-      } else joined.push((last = { kind: 'joined', locals: [entry], count, bytes }));
-    }
-    return joined;
-  }
-
-  /** Gives every entry its position, and local ones their names, which are added to `names`. Changes `causes` as the transaction will. */
-  #name(entries: readonly (RemoteEntry | Joined)[], causes: Causes, names: DraftName[]): StoredBatch[] {
-    let seq = this.vector.get(this.#origin) + 1;
-    let position = this.#position;
-    return entries.map((entry) => {
-      position += 1;
-      if (entry.kind === 'remote') {
-        causes.undeclared.set(entry.batch.origin, lastSeq(entry.batch));
-        return placeBatch(entry.batch, position);
-      }
-      const { locals, count } = entry;
-      const deps = this.#declare(causes, seq === 1);
-      const lamport = this.#lamport.increment(count);
-      const { topic, time, lengths, meta, body } = joinDrafts(locals.map(({ draft }) => draft));
-      const batch = placeBatch({ origin: this.#origin, seq, count, lamport, time, topic, deps, lengths, meta, body }, position);
-      for (const { draft, fate } of locals) {
-        const name = { origin: this.#origin, seq, lamport: batch.lamport + seq - batch.seq };
-        seq += draft.count;
-        names.push(name);
-        fate.named?.(name);
-      }
-      return batch;
-    });
-  }
-
-  /** The deps of the next local batch; the first one of an origin declares everything, that of an earlier origin of this store too. */
-  #declare(causes: Causes, isFirst: boolean): string {
-    const { undeclared } = causes;
-    if (isFirst || causes.sinceAll >= DECLARE_EVERY - 1) {
-      for (const [origin, seq] of this.vector.entries()) if (origin !== this.#origin && !undeclared.has(origin)) undeclared.set(origin, seq);
-      causes.sinceAll = 0;
-    } else causes.sinceAll += 1;
-    const deps = undeclared.size === 0 ? '' : JSON.stringify(Object.fromEntries(undeclared));
-    undeclared.clear();
-    return deps;
-  }
-
   /** Refuses the local batches that wait for `settle`. */
   refuseHeld(error: RumormillError): void {
     const waiting = this.#nameless?.splice(0) ?? [];
@@ -385,12 +289,4 @@ export class Log {
       this.#events.drained();
     }
   }
-}
-
-function entryBytes(entry: Entry): number {
-  return batchBytes(entry.kind === 'local' ? entry.draft : entry.batch);
-}
-
-function entryCount(entry: Entry): number {
-  return entry.kind === 'local' ? entry.draft.count : entry.batch.count;
 }

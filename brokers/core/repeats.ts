@@ -16,8 +16,8 @@
 import { Dedupe, type Fate, FULL_TOPICS } from './dedupe.ts';
 import type { RumormillError } from './error.ts';
 import { type Draft, lastSeq, type Origin, parseDeps, parseMeta, parseRepeats, placeBatch, type StoredBatch, type StoredColumns } from './record.ts';
-import { DECLARE_EVERY } from './log.ts';
 import type { Store } from './runtime.ts';
+import { DECLARE_EVERY } from './transaction.ts';
 import { covers, VersionVector } from './version-vector.ts';
 
 export interface RepeatsOptions {

@@ -31,7 +31,7 @@ import type { Args } from './command-parser.ts';
 import { encodeCommandParts, type RespVersion } from './resp.ts';
 
 /** Brokers talk to brokers of their own protocol version only. */
-export const PEER_PROTOCOL_VERSION = 3;
+export const PEER_PROTOCOL_VERSION = 4;
 
 export interface Hello {
   readonly type: 'PEER';

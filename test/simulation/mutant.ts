@@ -34,7 +34,7 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   },
   { name: 'stores a batch before its causes', patches: [['core/hold-back.js', ` && deps.every(([origin, seq]) => this.#nextSeq(origin) > seq)`, ``]] },
-  { name: 'a batch does not say what its causes are', patches: [['core/log.js', `const deps = undeclared.size === 0 ? ''`, `const deps = true ? ''`]] },
+  { name: 'a batch does not say what its causes are', patches: [['core/transaction.js', `const deps = undeclared.size === 0 ? ''`, `const deps = true ? ''`]] },
   {
     name: 'accepts a batch with a hole before it',
     patches: [
@@ -42,7 +42,7 @@ export const MUTANTS: readonly Mutant[] = [
       ['core/log.js', `assert(batch.seq === this.nextSeq(batch.origin)`, `assert(batch.seq >= this.nextSeq(batch.origin)`],
     ],
   },
-  { name: 'uses seqs again after a restart', patches: [['core/log.js', `let seq = this.vector.get(this.#origin) + 1;`, `let seq = Math.max(1, this.vector.get(this.#origin));`]] },
+  { name: 'uses seqs again after a restart', patches: [['core/transaction.js', `let seq = vector.get(origin) + 1;`, `let seq = Math.max(1, vector.get(origin));`]] },
   { name: 'a new store takes the name of the one that was wiped', patches: [['core/record.js', 'return `${address}/${makeTag(random)}`;', 'return `${address}/000000000001`;']] },
   { name: 'a restored store goes on under its name', patches: [['core/incarnation.js', `verdict(configured, held, urgent) {`, `verdict(configured, held, urgent) {\n        return { keep: true };`]] },
   { name: 'the Lamport clock begins anew at a restart', patches: [['host.js', `new LamportClock(store.state.lamport)`, `new LamportClock(0)`]] },
