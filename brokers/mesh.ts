@@ -1,12 +1,9 @@
 /**
  * The broker's side towards its peers: links, membership, election; gossip goes over the links. It runs those cores and performs their effects.
- *
- * One link a pair of brokers. Both sides dial; of two links with one process the one that the higher address dialled stays, and of
- * two that the same side dialled, or that lead to different lives of the peer, the newer one.
  */
 import { type Address, compareAddresses } from './core/address.ts';
 import type { Bully } from './core/bully.ts';
-import { messageOf, RumormillError } from './core/error.ts';
+import { RumormillError } from './core/error.ts';
 import type { Membership, MemberState } from './core/membership.ts';
 import { type Origin, originAddress, type StoredBatch } from './core/record.ts';
 import type { Channel, Transport } from './core/runtime.ts';
@@ -14,12 +11,13 @@ import { countMissing, EMPTY_VECTOR, type Vector } from './core/version-vector.t
 import { Election } from './election.ts';
 import { Gossip, type GossipRuntime } from './gossip.ts';
 import { Homes, type HomesRuntime } from './homes.ts';
-import { Link } from './link.ts';
+import { Introductions } from './introductions.ts';
+import type { Link } from './link.ts';
 import { Naming, type NamingRuntime } from './naming.ts';
 import { Overlay } from './overlay.ts';
+import { Said } from './said.ts';
 import type { Args, CommandParser } from './wire/command-parser.ts';
-import { decodePeerMessage, type Hello, PEER_PROTOCOL_VERSION, type PeerMessage } from './wire/peer-message.ts';
-import { encodeReply } from './wire/resp.ts';
+import type { PeerMessage } from './wire/peer-message.ts';
 
 export interface MeshRuntime extends GossipRuntime, NamingRuntime, HomesRuntime {
   readonly transport: Transport;
@@ -39,8 +37,7 @@ export class Mesh {
   readonly homes: Homes;
   readonly #runtime: MeshRuntime;
   readonly #links = new Map<Origin, Link>();
-  readonly #opening = new Set<Link>();
-  readonly #dialled = new Map<Link, Address>(); // which address an opening link was to reach
+  readonly #introductions: Introductions;
   readonly #overlay: Overlay;
   readonly #membership: Membership;
   readonly #gossip: Gossip;
@@ -48,7 +45,7 @@ export class Mesh {
   readonly #bully: Bully;
   readonly #naming: Naming;
   readonly #lastSeen = new Map<Address, Vector>(); // what peers had when their links were lost
-  readonly #said = new Set<string>(); // what is logged once
+  readonly #said: Said;
   #joinBy: number | undefined; // the first election is held by then
   #joined = false;
   #beatAt = 0;
@@ -63,6 +60,18 @@ export class Mesh {
     this.#gossip = new Gossip(runtime);
     this.#naming = new Naming(runtime, () => {
       for (const link of [...this.#links.values()]) link.close('this broker has a new name');
+    });
+    this.#said = new Said(runtime.logger);
+    this.#introductions = new Introductions(runtime, {
+      membership: this.#membership, naming: this.#naming, said: this.#said,
+      linkWith: ({ origin, address }) => this.#links.get(origin) ?? this.#overlay.linkTo(address),
+      linked: (link, other) => this.#linked(link, other),
+      message: (link, message) => this.#receive(link, message),
+      drained: (link) => {
+        void this.#gossip.pump(link);
+        this.homes.errands.committed();
+      },
+      lost: (link, reason) => this.#lost(link, reason),
     });
     this.#election = new Election(runtime, (address) => this.#overlay.linkTo(address));
     this.#bully = this.#election.bully;
@@ -123,29 +132,14 @@ export class Mesh {
 
   /** A connection turned out to be a peer's, with this as its first message. */
   accept(channel: Channel, parser: CommandParser, args: Args): void {
-    const link = this.#open(channel, parser);
-    let peer = channel.remote.replace(/:\d+$/, ''); // each attempt comes from another port, and is not worth another line
-    try {
-      const hello = decodePeerMessage(args);
-      if (hello.type !== 'PEER') throw new RumormillError('PROTOCOL', 'a peer begins with PEER');
-      peer = hello.address;
-      this.#checkMesh(hello);
-      link.send(this.#hello());
-      link.introduce(hello);
-    } catch (error) {
-      if (!(error instanceof RumormillError)) throw error;
-      if (link.isOpen) link.sendRaw(encodeReply(error));
-      this.#once('warn', 'peer refused', { peer, reason: error.message });
-      link.close(undefined);
-    }
-    link.work();
+    this.#introductions.accept(channel, parser, args);
   }
 
   /** Everything that time brings: dials, beats, stalled gossip, elections. To be called every `tickMs`. */
   tick(): void {
     const { clock, config, store, lamport, log } = this.#runtime;
     const now = clock.now();
-    for (const address of this.#membership.takeDials(now)) void this.#dial(address);
+    for (const address of this.#membership.takeDials(now)) void this.#introductions.dial(address);
     for (const address of this.#membership.silent(now)) this.#overlay.linkTo(address)?.destroy(`silent for ${config.limits.deadAfterMs} ms`);
     this.#overlay.tick(now);
     this.#gossip.tick();
@@ -192,117 +186,32 @@ export class Mesh {
       link.send({ type: 'BYE' });
       link.close(undefined);
     }
-    for (const link of [...this.#opening]) link.destroy('shutting down');
+    this.#introductions.close();
   }
 
   // Links
 
-  async #dial(address: Address): Promise<void> {
-    const { clock, transport, config } = this.#runtime;
-    try {
-      const channel = await transport.dial(address, config.limits.dialTimeoutMs);
-      if (this.#closing) return channel.destroy();
-      const link = this.#open(channel, undefined);
-      this.#dialled.set(link, address);
-      link.send(this.#hello());
-    } catch (error) {
-      this.#runtime.logger.debug('peer not reached', { peer: address, reason: messageOf(error) });
-      this.#membership.dialFailed(address, clock.now());
-    }
-  }
-
-  #open(channel: Channel, parser: CommandParser | undefined): Link {
-    const { clock, config, log } = this.#runtime;
-    const link = new Link(channel, parser, config.limits, log.position, {
-      introduced: (each, hello) => this.#introduced(each, hello),
-      message: (each, message) => this.#receive(each, message),
-      drained: (each) => {
-        void this.#gossip.pump(each);
-        this.homes.errands.committed();
-      },
-      closed: (each, reason) => this.#closed(each, reason),
-    });
-    this.#opening.add(link);
-    clock.schedule(config.limits.dialTimeoutMs, () => {
-      if (this.#opening.has(link)) link.destroy('no handshake in time');
-    });
-    return link;
-  }
-
-  #hello(): Hello {
-    const { config, log, lamport } = this.#runtime;
-    return {
-      type: 'PEER', version: PEER_PROTOCOL_VERSION, mesh: config.mesh, address: config.address, origin: log.origin, instance: log.instance,
-      lamport: lamport.increment(),
-    };
-  }
-
-  #checkMesh(hello: Hello): void {
-    const { mesh, address } = this.#runtime.config;
-    if (hello.mesh !== mesh) {
-      throw new RumormillError('REFUSED', `${address} belongs to mesh ${JSON.stringify(mesh)}, not ${JSON.stringify(hello.mesh)}`);
-    }
-  }
-
-  #introduced(link: Link, hello: Hello): void {
-    const { clock, log, lamport, logger, config } = this.#runtime;
-    const now = clock.now();
-    const dialled = this.#dialled.get(link);
-    this.#checkMesh(hello);
-    lamport.witnessPeer(hello.lamport);
-    if (hello.origin === log.origin) return this.#refuseSelf(link, hello, dialled);
-    if (hello.address === config.address) throw new RumormillError('REFUSED', `${hello.address} is this broker's own address`);
-    if (dialled !== undefined) this.#membership.alias(dialled, hello.address, now);
-    const other = this.#links.get(hello.origin) ?? this.#overlay.linkTo(hello.address);
-    if (other !== undefined && other.peer.instance !== hello.instance && this.#membership.state(other.peer.address, now) === 'alive') {
-      throw new RumormillError('REFUSED', `another process runs as ${other.peer.address}`);
-    }
-    if (other !== undefined && !this.#replaces(link, other)) return link.close('another link with this peer stays');
-    this.#opening.delete(link);
-    this.#dialled.delete(link);
+  /** A link with a peer that has introduced itself; it replaces another one, if there is one. */
+  #linked(link: Link, other: Link | undefined): void {
+    const { clock, lamport, logger } = this.#runtime;
+    const { address, origin } = link.peer;
     if (other !== undefined) {
       other.replaced = true;
       other.close('a newer link with this peer replaces it');
     }
-    this.#links.set(hello.origin, link);
-    this.#membership.linkUp(hello.address, now);
-    this.#lastSeen.delete(hello.address);
-    logger[other === undefined ? 'info' : 'debug']('peer connected', { lamport: lamport.time, peer: hello.address });
+    this.#links.set(origin, link);
+    this.#membership.linkUp(address, clock.now());
+    this.#lastSeen.delete(address);
+    logger[other === undefined ? 'info' : 'debug']('peer connected', { lamport: lamport.time, peer: address });
     this.#overlay.linkUp(link);
     this.#gossip.linkUp(link);
     this.homes.linkUp(link);
-    this.#election.perform(this.#bully.linkUp(hello.address));
+    this.#election.perform(this.#bully.linkUp(address));
   }
 
-  #replaces(link: Link, other: Link): boolean {
-    if (other.peer.instance !== link.peer.instance || other.peer.origin !== link.peer.origin || other.dialled === link.dialled) return true;
-    const higher = compareAddresses(this.#runtime.config.address, link.peer.address) > 0;
-    return link.dialled === higher;
-  }
-
-  /** A row is this very broker under another name, or somebody runs a copy of its data folder. */
-  #refuseSelf(link: Link, hello: Hello, dialled: Address | undefined): void {
-    const { clock, config, log } = this.#runtime;
-    const copy = hello.instance !== log.instance;
-    if (dialled !== undefined && !copy) {
-      this.#membership.alias(dialled, config.address, clock.now());
-      this.#once('info', 'a row of globalState.csv is this broker itself', { row: dialled, broker: config.address });
-    }
-    if (copy && log.isHeld) this.#naming.copied(hello.address);
-    else if (copy) this.#once('error', 'another broker runs on a copy of this data folder; it is refused', { peer: hello.address });
-    link.close(copy ? 'runs on a copy of this data folder' : 'is this broker itself');
-  }
-
-  #closed(link: Link, reason: string | undefined): void {
+  #lost(link: Link, reason: string | undefined): void {
     const { clock, logger, lamport } = this.#runtime;
     const now = clock.now();
-    const dialled = this.#dialled.get(link);
-    this.#dialled.delete(link);
-    if (this.#opening.delete(link)) {
-      if (dialled !== undefined) this.#membership.dialFailed(dialled, now);
-      if (dialled !== undefined && reason?.startsWith('REFUSED')) this.#once('warn', 'refused by a peer', { peer: dialled, reason });
-      return;
-    }
     const { address, origin } = link.peer;
     if (this.#links.get(origin) !== link) return;
     this.#links.delete(origin);
@@ -372,22 +281,15 @@ export class Mesh {
     const seq = entries.find(([origin]) => origin === log.origin)?.[1] ?? 0;
     for (const [origin, records] of entries) {
       if (originAddress(origin) !== config.address || origin === log.origin || log.vector.get(origin) > 0) continue;
-      this.#once('info', 'peers know an earlier store of this broker; its records are fetched', { origin, records: String(records) });
+      this.#said.once('info', 'peers know an earlier store of this broker; its records are fetched', { origin, records: String(records) });
     }
     if (log.isHeld) {
       this.#naming.heard(link.peer.address, seq);
       this.#naming.settle(this.#membership.configured());
     } else if (seq > log.vector.get(log.origin)) {
       const reason = 'it claims to hold more records of this store than the store itself';
-      this.#once('error', 'peer refused', { peer: link.peer.address, reason });
+      this.#said.once('error', 'peer refused', { peer: link.peer.address, reason });
       throw new RumormillError('REFUSED', reason);
     }
-  }
-
-  #once(level: 'info' | 'warn' | 'error', event: string, fields: Readonly<Record<string, string>>): void {
-    const line = `${event} ${Object.values(fields).join(' ')}`;
-    if (this.#said.has(line) || this.#said.size > 10_000) return;
-    this.#said.add(line);
-    this.#runtime.logger[level](event, fields);
   }
 }

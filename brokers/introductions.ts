@@ -1,0 +1,165 @@
+/**
+ * How a connection becomes a link: dials, handshakes, and who is refused.
+ *
+ * One link a pair of brokers. Both sides dial; of two links with one process the one that the higher address dialled stays, and of
+ * two that the same side dialled, or that lead to different lives of the peer, the newer one.
+ */
+import { type Address, compareAddresses } from './core/address.ts';
+import { messageOf, RumormillError } from './core/error.ts';
+import type { Membership } from './core/membership.ts';
+import type { Channel, Transport } from './core/runtime.ts';
+import type { GossipRuntime } from './gossip.ts';
+import { Link, type LinkEvents } from './link.ts';
+import type { Naming, NamingRuntime } from './naming.ts';
+import type { Said } from './said.ts';
+import type { Args, CommandParser } from './wire/command-parser.ts';
+import { decodePeerMessage, type Hello, PEER_PROTOCOL_VERSION } from './wire/peer-message.ts';
+import { encodeReply } from './wire/resp.ts';
+
+export interface IntroductionsRuntime extends GossipRuntime, NamingRuntime {
+  readonly transport: Transport;
+}
+
+/** Whom this broker knows, and what becomes of those who introduce themselves. */
+export interface Peers extends Pick<LinkEvents, 'message' | 'drained'> {
+  readonly membership: Membership;
+  readonly naming: Naming;
+  readonly said: Said;
+  /** The link that there is with a broker. */
+  linkWith(hello: Hello): Link | undefined;
+  /** The peer is who it says; `other` is the link that this one replaces. */
+  linked(link: Link, other: Link | undefined): void;
+  /** A link that was introduced is closed. */
+  lost(link: Link, reason: string | undefined): void;
+}
+
+export class Introductions {
+  readonly #runtime: IntroductionsRuntime;
+  readonly #peers: Peers;
+  readonly #opening = new Set<Link>();
+  readonly #dialled = new Map<Link, Address>(); // which address an opening link was to reach
+  #closing = false;
+
+  constructor(runtime: IntroductionsRuntime, peers: Peers) {
+    this.#runtime = runtime;
+    this.#peers = peers;
+  }
+
+  /** A connection turned out to be a peer's, with this as its first message. */
+  accept(channel: Channel, parser: CommandParser, args: Args): void {
+    const link = this.#open(channel, parser);
+    let peer = channel.remote.replace(/:\d+$/, ''); // each attempt comes from another port, and is not worth another line
+    try {
+      const hello = decodePeerMessage(args);
+      if (hello.type !== 'PEER') throw new RumormillError('PROTOCOL', 'a peer begins with PEER');
+      peer = hello.address;
+      this.#checkMesh(hello);
+      link.send(this.#hello());
+      link.introduce(hello);
+    } catch (error) {
+      if (!(error instanceof RumormillError)) throw error;
+      if (link.isOpen) link.sendRaw(encodeReply(error));
+      this.#peers.said.once('warn', 'peer refused', { peer, reason: error.message });
+      link.close(undefined);
+    }
+    link.work();
+  }
+
+  /** Dials a broker. The membership learns what became of it. */
+  async dial(address: Address): Promise<void> {
+    const { clock, transport, config } = this.#runtime;
+    try {
+      const channel = await transport.dial(address, config.limits.dialTimeoutMs);
+      if (this.#closing) return channel.destroy();
+      const link = this.#open(channel, undefined);
+      this.#dialled.set(link, address);
+      link.send(this.#hello());
+    } catch (error) {
+      this.#runtime.logger.debug('peer not reached', { peer: address, reason: messageOf(error) });
+      this.#peers.membership.dialFailed(address, clock.now());
+    }
+  }
+
+  #open(channel: Channel, parser: CommandParser | undefined): Link {
+    const { clock, config, log } = this.#runtime;
+    const link = new Link(channel, parser, config.limits, log.position, {
+      introduced: (each, hello) => this.#introduced(each, hello),
+      message: (each, message) => this.#peers.message(each, message),
+      drained: (each) => this.#peers.drained(each),
+      closed: (each, reason) => this.#closed(each, reason),
+    });
+    this.#opening.add(link);
+    clock.schedule(config.limits.dialTimeoutMs, () => {
+      if (this.#opening.has(link)) link.destroy('no handshake in time');
+    });
+    return link;
+  }
+
+  #hello(): Hello {
+    const { config, log, lamport } = this.#runtime;
+    return {
+      type: 'PEER', version: PEER_PROTOCOL_VERSION, mesh: config.mesh, address: config.address, origin: log.origin, instance: log.instance,
+      lamport: lamport.increment(),
+    };
+  }
+
+  #checkMesh(hello: Hello): void {
+    const { mesh, address } = this.#runtime.config;
+    if (hello.mesh !== mesh) {
+      throw new RumormillError('REFUSED', `${address} belongs to mesh ${JSON.stringify(mesh)}, not ${JSON.stringify(hello.mesh)}`);
+    }
+  }
+
+  #introduced(link: Link, hello: Hello): void {
+    const { clock, log, lamport, config } = this.#runtime;
+    const now = clock.now();
+    const dialled = this.#dialled.get(link);
+    this.#checkMesh(hello);
+    lamport.witnessPeer(hello.lamport);
+    if (hello.origin === log.origin) return this.#refuseSelf(link, hello, dialled);
+    if (hello.address === config.address) throw new RumormillError('REFUSED', `${hello.address} is this broker's own address`);
+    if (dialled !== undefined) this.#peers.membership.alias(dialled, hello.address, now);
+    const other = this.#peers.linkWith(hello);
+    if (other !== undefined && other.peer.instance !== hello.instance && this.#peers.membership.state(other.peer.address, now) === 'alive') {
+      throw new RumormillError('REFUSED', `another process runs as ${other.peer.address}`);
+    }
+    if (other !== undefined && !this.#replaces(link, other)) return link.close('another link with this peer stays');
+    this.#opening.delete(link);
+    this.#dialled.delete(link);
+    this.#peers.linked(link, other);
+  }
+
+  #replaces(link: Link, other: Link): boolean {
+    if (other.peer.instance !== link.peer.instance || other.peer.origin !== link.peer.origin || other.dialled === link.dialled) return true;
+    const higher = compareAddresses(this.#runtime.config.address, link.peer.address) > 0;
+    return link.dialled === higher;
+  }
+
+  /** A row is this very broker under another name, or somebody runs a copy of its data folder. */
+  #refuseSelf(link: Link, hello: Hello, dialled: Address | undefined): void {
+    const { clock, config, log } = this.#runtime;
+    const copy = hello.instance !== log.instance;
+    if (dialled !== undefined && !copy) {
+      this.#peers.membership.alias(dialled, config.address, clock.now());
+      this.#peers.said.once('info', 'a row of globalState.csv is this broker itself', { row: dialled, broker: config.address });
+    }
+    if (copy && log.isHeld) this.#peers.naming.copied(hello.address);
+    else if (copy) this.#peers.said.once('error', 'another broker runs on a copy of this data folder; it is refused', { peer: hello.address });
+    link.close(copy ? 'runs on a copy of this data folder' : 'is this broker itself');
+  }
+
+  #closed(link: Link, reason: string | undefined): void {
+    const dialled = this.#dialled.get(link);
+    this.#dialled.delete(link);
+    if (!this.#opening.delete(link)) return this.#peers.lost(link, reason);
+    if (dialled === undefined) return;
+    this.#peers.membership.dialFailed(dialled, this.#runtime.clock.now());
+    if (reason?.startsWith('REFUSED')) this.#peers.said.once('warn', 'refused by a peer', { peer: dialled, reason });
+  }
+
+  /** Ends what is still being introduced. */
+  close(): void {
+    this.#closing = true;
+    for (const link of [...this.#opening]) link.destroy('shutting down');
+  }
+}
