@@ -206,7 +206,7 @@ export class Errands {
     const begun = clock.now();
     try {
       const args = Args.of(ask.command);
-      const name = args.text(0).toUpperCase();
+      const name = args.word(0).toUpperCase();
       const table = commands();
       const command = Object.hasOwn(table, name) ? table[name] : undefined;
       if (command?.subject === undefined) throw new RumormillError('ERR', `${name} is not carried out for other brokers`);

@@ -170,7 +170,7 @@ export class Session implements ChannelHandler, Connection {
   }
 
   #execute(args: Args): void {
-    const name = args.text(0).toUpperCase();
+    const name = args.word(0).toUpperCase();
     if (name === 'PUBLISH' && this.#isAllowed(name)) {
       if (this.broker.isFull) this.#held = args;
       else (this.#batcher ??= this.#makeBatcher()).add(args);
@@ -203,7 +203,7 @@ export class Session implements ChannelHandler, Connection {
     const table = commands();
     const command = Object.hasOwn(table, name) ? table[name] : undefined;
     if (command === undefined) {
-      throw new RumormillError('ERR', `unknown command ${JSON.stringify(args.text(0).slice(0, 64))}; COMMAND DOCS lists what there is`);
+      throw new RumormillError('ERR', `unknown command ${JSON.stringify(args.word(0).slice(0, 64))}; COMMAND DOCS lists what there is`);
     }
     if (!this.#isAllowed(name)) {
       throw new RumormillError('ERR', `${name} cannot be used by a connection that has subscribed, but for ${[...SUBSCRIBED_COMMANDS].join(', ')}`);
@@ -289,7 +289,7 @@ export class Session implements ChannelHandler, Connection {
     if (this.#slots.length === 0 && this.#waiting !== undefined) {
       const args = this.#waiting;
       this.#waiting = undefined;
-      this.#run(args.text(0).toUpperCase(), args);
+      this.#run(args.word(0).toUpperCase(), args);
     }
     if (this.#paused || this.#inputEnded || this.#parser.bufferedBytes > 0) this.broker.clock.defer(() => this.work());
   }

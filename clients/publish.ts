@@ -12,7 +12,7 @@ import type { Address } from '../brokers/core/address.ts';
 import { RumormillError } from '../brokers/core/error.ts';
 import { LAMPORT_MAX } from '../brokers/core/lamport.ts';
 import type { Reply } from '../brokers/wire/reply-parser.ts';
-import { encodeCommand } from '../brokers/wire/resp.ts';
+import { frameOf } from './frame.ts';
 import type { Call } from './requests.ts';
 
 export interface PublishOptions {
@@ -69,7 +69,7 @@ export function publishCall({ topic, payload, options, dedupeId, lamport, deadli
   if (dedupeId !== null) args.push('ID', dedupeId);
   if (options.acks !== undefined) args.push('ACKS', options.acks);
   return {
-    frame: encodeCommand(args),
+    frame: frameOf(args),
     repeatable: dedupeId !== null,
     attempts: 0,
     deadline,

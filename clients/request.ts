@@ -3,17 +3,20 @@
  */
 import { RumormillError } from '../brokers/core/error.ts';
 import type { Reply } from '../brokers/wire/reply-parser.ts';
-import { encodeCommand } from '../brokers/wire/resp.ts';
 import type { Command, Connection } from './connection.ts';
+import { frameOf } from './frame.ts';
 
 /** What a reply is once an error reply has become a rejection. */
 export type Answer = Exclude<Reply, RumormillError>;
 
-/** A command and the promise of its reply. The promise rejects with the RumormillError of an error reply. */
+/**
+ * A command and the promise of its reply. The promise rejects with the RumormillError of an error reply.
+ * @throws RumormillError ERR for text that UTF-8 cannot say
+ */
 export function requestOf(args: readonly (string | number | Uint8Array)[]): { command: Command; reply: Promise<Answer> } {
   const { promise, resolve, reject } = withResolvers<Answer>();
   const command: Command = {
-    frame: encodeCommand(args),
+    frame: frameOf(args),
     settle: (reply) => (reply instanceof RumormillError ? reject(reply) : resolve(reply)),
     fail: reject,
   };

@@ -18,10 +18,10 @@ function hello(args: Args, connection: Connection): Value {
     const version = args.integer(1);
     if (version !== 2 && version !== 3) throw new RumormillError('NOPROTO', 'unsupported protocol version');
     for (let at = 2; at < args.length; at += 1) {
-      const option = args.text(at).toUpperCase();
+      const option = args.word(at).toUpperCase();
       if (option === 'SETNAME' && at + 1 < args.length) connection.name = clientName(args.text((at += 1)));
       else if (option === 'AUTH') throw noPassword();
-      else throw new RumormillError('ERR', `syntax error in HELLO option ${shown(args.text(at))}`);
+      else throw new RumormillError('ERR', `syntax error in HELLO option ${shown(args.word(at))}`);
     }
     connection.version = version;
   }
@@ -40,7 +40,7 @@ function clientName(text: string): string {
 }
 
 function client(args: Args, connection: Connection): Value {
-  switch (args.text(1).toUpperCase()) {
+  switch (args.word(1).toUpperCase()) {
     case 'SETINFO':
       if (args.length !== 4) break;
       return OK;
@@ -55,7 +55,7 @@ function client(args: Args, connection: Connection): Value {
       if (args.length !== 2) break;
       return connection.id;
   }
-  throw new RumormillError('ERR', `unknown subcommand or wrong number of arguments: CLIENT ${shown(args.text(1))}; SETINFO, SETNAME, GETNAME, ID`);
+  throw new RumormillError('ERR', `unknown subcommand or wrong number of arguments: CLIENT ${shown(args.word(1))}; SETINFO, SETNAME, GETNAME, ID`);
 }
 
 /** Flags; first key, last key and step; access categories, tips, key specifications, subcommands. All stand there, for clients that count on them. */
@@ -63,7 +63,7 @@ const COMMAND_DETAILS: readonly Value[] = [[], 0, 0, 0, [], [], [], []];
 
 /** COMMAND [COUNT | DOCS [name ...]]: enough for redis-cli's hints. */
 function command(args: Args): Value {
-  const what = args.length > 1 ? args.text(1).toUpperCase() : '';
+  const what = args.length > 1 ? args.word(1).toUpperCase() : '';
   const all = Object.entries(commands());
   if (what === 'COUNT') return all.length;
   if (what === 'DOCS') {
@@ -71,7 +71,7 @@ function command(args: Args): Value {
     const chosen = all.filter(([name]) => wanted.size === 0 || wanted.has(name));
     return new Flat(chosen.flatMap(([name, { usage }]) => [name.toLowerCase(), new Flat(['summary', `${name} ${usage}`.trim(), 'group', 'pubsub'])]));
   }
-  if (what !== '') throw new RumormillError('ERR', `unknown subcommand COMMAND ${shown(args.text(1))}; COUNT, DOCS`);
+  if (what !== '') throw new RumormillError('ERR', `unknown subcommand COMMAND ${shown(args.word(1))}; COUNT, DOCS`);
   return all.map(([name, { min, max }]) => [name.toLowerCase(), max === min ? min : -min, ...COMMAND_DETAILS]);
 }
 

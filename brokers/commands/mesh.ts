@@ -5,7 +5,7 @@ import { Flat, type Value } from '../wire/resp.ts';
 import { type Command, type Connection, shown } from './command.ts';
 
 function mesh(args: Args, { broker }: Connection): Value {
-  const what = args.text(1).toUpperCase();
+  const what = args.word(1).toUpperCase();
   switch (what) {
     case 'LEADER':
       return broker.coordinator ?? null;
@@ -16,7 +16,7 @@ function mesh(args: Args, { broker }: Connection): Value {
     case 'STATUS':
       return new Flat(Object.entries(broker.status()).flat());
     default:
-      throw new RumormillError('ERR', `unknown subcommand MESH ${shown(args.text(1))}; LEADER, BROKERS, VECTOR, STATUS`);
+      throw new RumormillError('ERR', `unknown subcommand MESH ${shown(args.word(1))}; LEADER, BROKERS, VECTOR, STATUS`);
   }
 }
 

@@ -60,11 +60,11 @@ function confirm(connection: Connection, kind: string, name: string | null): voi
 }
 
 function pubsub(args: Args, { broker: { readers: { pubSub }, config: { limits } } }: Connection): Value {
-  const what = args.text(1).toUpperCase();
+  const what = args.word(1).toUpperCase();
   if (what === 'CHANNELS' && args.length <= 3) return pubSub.channels(args.length > 2 ? checkPattern(args.text(2), limits.topicBytesMax) : undefined);
   if (what === 'NUMSUB') return args.texts(2).flatMap((channel) => [channel, pubSub.countSubscribers(channel)]);
   if (what === 'NUMPAT' && args.length === 2) return pubSub.patternCount;
-  throw new RumormillError('ERR', `unknown subcommand or wrong number of arguments: PUBSUB ${shown(args.text(1))}; CHANNELS [pattern], NUMSUB [topic ...], NUMPAT`);
+  throw new RumormillError('ERR', `unknown subcommand or wrong number of arguments: PUBSUB ${shown(args.word(1))}; CHANNELS [pattern], NUMSUB [topic ...], NUMPAT`);
 }
 
 export const pubSubCommands: Readonly<Record<string, Command>> = {

@@ -192,7 +192,6 @@ export class PublishBatcher {
   #text(reader: OptionReader, what: string, bytesMax: number): string {
     const text = reader.text();
     if (Buffer.byteLength(text) > bytesMax) throw new RumormillError('TOOBIG', `${what} is over ${bytesMax} bytes; nothing was stored`);
-    if (text.includes('\ufffd')) throw new RumormillError('ERR', `${what} ${shown(text)} is not UTF-8`);
     return text;
   }
 

@@ -23,9 +23,11 @@ async function pull(args: Args, { broker, consumer, waitedMs, cancellation }: Ca
   return deliveries.map(({ token, deliveries: number, message }) => [token, number, encodeMessage(message)]);
 }
 
-/** A copy, since V8 keeps all of a string of which a slice is kept. */
+/** A copy, since V8 keeps all of a string of which a slice is kept. No character is cut in half. */
 function shortened(name: string): string {
-  return name.length <= CONSUMER_CHARACTERS_MAX ? name : Buffer.from(name.slice(0, CONSUMER_CHARACTERS_MAX)).toString();
+  if (name.length <= CONSUMER_CHARACTERS_MAX) return name;
+  const whole = name.slice(0, CONSUMER_CHARACTERS_MAX).replace(/[\ud800-\udbff]$/, '');
+  return Buffer.from(whole).toString();
 }
 
 function ack(args: Args, { broker }: Caller): Promise<Value> {

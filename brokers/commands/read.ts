@@ -21,7 +21,7 @@ function poll(args: Args, { broker, cancellation }: Connection): Promise<Value> 
   const topics = new Set<string>();
   let at = 1;
   do topics.add(checkTopic(args.text(at++), topicBytesMax));
-  while (at < args.length && !POLL_OPTIONS.has(args.text(at).toUpperCase()));
+  while (at < args.length && !POLL_OPTIONS.has(args.word(at).toUpperCase()));
   if (topics.size > pollTopicsMax) throw new RumormillError('ERR', `more than ${pollTopicsMax} topics in one POLL`);
   let cursor: Cursor | undefined;
   let count = pollCountDefault;

@@ -175,7 +175,7 @@ export const subscriptionCommands: Readonly<Record<string, HomeCommand>> = {
   SUBSCRIPTION: {
     min: 2,
     usage: Object.values(SUBCOMMANDS).map(({ usage }) => usage).join(' | '),
-    subject: (args) => (args.length > 2 && args.text(1).toUpperCase() !== 'LIST' ? args.text(2) : undefined),
+    subject: (args) => (args.length > 2 && args.word(1).toUpperCase() !== 'LIST' ? args.text(2) : undefined),
     run: (args, caller) => subcommand(args, SUBCOMMANDS).run(args, caller),
   },
   BIND: { min: 3, max: 5, usage: 'name topic [KEY key]', subject: (args) => args.text(1), isAboutMessages: true, run: bind },

@@ -20,6 +20,7 @@ export interface CommandLimits {
 
 const LINE_BYTES_MAX = 65_536; // of an inline command
 const LENGTH_BYTES_MAX = 32; // of a line that holds one number
+const SHOWN_CHARACTERS = 64; // of an argument, in an error
 const [DOLLAR, STAR] = [36, 42];
 const EMPTY: Buffer = Buffer.alloc(0);
 
@@ -48,8 +49,22 @@ export class Args {
     this.length = this.starts.length = this.ends.length = 0;
   }
 
-  /** Argument `index` as text; bytes that are not UTF-8 become U+FFFD. */
+  /**
+   * Argument `index` as text. What cannot be decoded would become U+FFFD, which is a character like
+   * any other where somebody sent it; only then are the bytes compared.
+   * @throws RumormillError PROTOCOL, which a client is told as ERR, where it is not UTF-8
+   */
   text(index: number): string {
+    const text = this.word(index);
+    if (text.includes('\ufffd') && !this.bytes(index).equals(Buffer.from(text))) {
+      const shown = JSON.stringify(text.slice(0, SHOWN_CHARACTERS));
+      throw new RumormillError('PROTOCOL', `argument ${index} of ${this.word(0)} is not UTF-8: ${shown}`);
+    }
+    return text;
+  }
+
+  /** Argument `index` as one of the words of commands; what is not UTF-8 has U+FFFD and is none. */
+  word(index: number): string {
     return this.buffer.toString('utf8', this.starts[index], this.ends[index]);
   }
 
@@ -67,7 +82,7 @@ export class Args {
     return parseInteger(this.buffer, this.starts[index]!, this.ends[index]!);
   }
 
-  /** All arguments from `index` on, as text. */
+  /** All arguments from `index` on, as text. @throws as `text` */
   texts(index = 0): string[] {
     return Array.from({ length: Math.max(0, this.length - index) }, (_, offset) => this.text(index + offset));
   }

@@ -153,12 +153,14 @@ t.test('arguments as text, bytes and numbers', async (t) => {
   t.equal(args.length, 6);
   t.equal(args.text(1), 'café');
   t.equal(args.byteLength(1), 5);
-  t.equal(args.text(2), '\ufffdA');
+  t.equal(args.word(2), '\ufffdA');
+  t.throws(() => args.text(2), { code: 'PROTOCOL', message: 'argument 2 of POLL is not UTF-8: "\ufffdA"' });
   t.strictSame(args.bytes(2), Buffer.from([0xff, 0x41]));
   t.strictSame([args.integer(3), args.integer(4), args.integer(5)], [-12, NaN, NaN]);
   t.strictSame(args.texts(3), ['-12', '1.5', '']);
   t.strictSame(args.texts(6), []);
-  t.equal(args.texts()[0], 'POLL');
+  t.equal(args.texts(3)[0], '-12');
+  t.throws(() => args.texts(), { code: 'PROTOCOL' });
   t.equal(parser.next(), undefined);
   t.equal(parser.bufferedBytes, 0);
 });
