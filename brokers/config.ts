@@ -23,9 +23,9 @@ export const DEFAULT_LIMITS = {
 
   // Connections
   connectionsMax: 50_000, // (c)
-  argumentsMax: 4096, // (c) of one command
   bulkBytesMax: 8 * 1024 * 1024, // (c) of one argument
-  commandBytesMax: 16 * 1024 * 1024, // (c) of one command
+  commandBytesMax: 16 * 1024 * 1024, // (c) of one command, 16 bytes more for each argument
+  nameBytesMax: 256, // (e) TOOBIG; what a client calls itself, its library or a consumer
   inputBytesMax: 1024 * 1024, // (w) received behind a command that is being carried out
   outputBytesMax: 8 * 1024 * 1024, // (w) replies that the client does not read
   pushBytesMax: 32 * 1024 * 1024, // (c) pushed messages that the client does not read, as Redis does

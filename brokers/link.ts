@@ -55,7 +55,6 @@ export class Link implements ChannelHandler {
     this.feed = new Feed(position, limits.linkWindowBytes);
     this.#answerBufferBytes = limits.linkAnswerBytes;
     const peerLimits = { // a whole batch and its columns; a vector of many origins
-      argumentsMax: 1_000_000,
       bulkBytesMax: limits.batchBytesMax + limits.payloadBytesMax + 16 * 1024 * 1024,
       commandBytesMax: limits.batchBytesMax + limits.payloadBytesMax + 64 * 1024 * 1024,
     };

@@ -19,7 +19,7 @@ import { Queue } from './core/queue.ts';
 import type { Channel, ChannelHandler } from './core/runtime.ts';
 import type { Broker } from './host.ts';
 import { type Args, CommandParser } from './wire/command-parser.ts';
-import { encodeIntegers, encodeReply, type RespVersion, type Value } from './wire/resp.ts';
+import { encodeIntegers, encodeReplies, encodeReply, type RespVersion, type Value } from './wire/resp.ts';
 
 /** The replies to a run of publishes; `bytes` once they are known. */
 interface Slot {
@@ -126,11 +126,19 @@ export class Session implements ChannelHandler, Connection {
   }
 
   send(value: Value): void {
+    this.#send(encodeReply(value, this.version));
+  }
+
+  sendAll(values: readonly Value[]): void {
+    if (values.length > 0) this.#send(encodeReplies(values, this.version));
+  }
+
+  #send(bytes: Buffer): void {
     if (this.#ended) return;
     if (this.#channel.bufferedBytes > this.broker.config.limits.pushBytesMax) {
       this.broker.logger.warn('client too slow, disconnected', { client: this.#channel.remote, bufferedBytes: this.#channel.bufferedBytes });
       this.destroy();
-    } else this.#channel.write(encodeReply(value, this.version));
+    } else this.#channel.write(bytes);
   }
 
   end(): void {

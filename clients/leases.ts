@@ -23,7 +23,7 @@ export interface NackOptions {
   readonly delayMs?: number | undefined;
 }
 
-const TOKENS_MAX = 4_000; // of one command, which takes 4,096 arguments
+const TOKENS_MAX = 4_000; // of one command, so that others have their turn in between
 const COUNT = 100;
 const GIVE_BACK_MS = 2_000; // a consumer that ends waits no longer for it
 

@@ -443,11 +443,18 @@ t.test('dead letters with long headers become batches that are no larger than ot
   t.strictSame(store.batches.filter(({ topic }) => topic === 'dead').map((batch) => batch.count), [1, 1]);
 });
 
-t.test('what a consumer is called has a limit, the name of its connection too', async (t) => {
-  const { client } = await start({}, ...BOUND, 'PUBLISH a 1', 'PUBLISH a 2', `CLIENT SETNAME ${'x'.repeat(100_000)}`);
-  await client.ask('PULL s COUNT 1', `PULL s COUNT 1 CONSUMER ${'y'.repeat(1000)}`);
+t.test('names of connections, libraries and consumers have 256 bytes at most', async (t) => {
+  const { client } = await start({}, ...BOUND, 'PUBLISH a 1', 'PUBLISH a 2');
+  const [fits, long] = ['x'.repeat(256), 'é'.repeat(129)];
+  t.strictSame(await client.ask(`CLIENT SETNAME ${fits}`, `CLIENT SETINFO lib-name ${fits}`, `HELLO 2 SETNAME ${fits}`).then(([name, info]) => [name, info]), ['OK', 'OK']);
+  const refused = await client.ask(
+    `CLIENT SETNAME ${'x'.repeat(257)}`, `CLIENT SETINFO lib-name ${long}`, `HELLO 2 SETNAME ${'x'.repeat(257)}`, `PULL s CONSUMER ${long}`);
+  t.match(refused, [
+    /^-TOOBIG client name of 257 bytes is over 256/, /^-TOOBIG library name of 258/, /^-TOOBIG client name/, /^-TOOBIG consumer name of 258 bytes is over 256/,
+  ]);
+  await client.ask('PULL s COUNT 1', `PULL s COUNT 1 CONSUMER ${'y'.repeat(256)}`);
   const [pending] = (await client.ask('SUBSCRIPTION PENDING s')) as [unknown[][]];
-  t.strictSame(pending.map(([, consumer]) => String(consumer).length), [256, 256]);
+  t.strictSame(pending.map(([, consumer]) => String(consumer)), [fits, 'y'.repeat(256)]);
 });
 
 t.test('leases that were handed over and that nobody has asked for are handed on', async (t) => {

@@ -200,6 +200,19 @@ t.test('a connection has so many channels and patterns at most, and keeps those 
   t.strictSame(await subscriber.ask('UNSUBSCRIBE b', 'SUBSCRIBE c'), [['unsubscribe', 'b', 2], ['subscribe', 'c', 3]]);
 });
 
+t.test('one SUBSCRIBE takes as many names as a connection may have, and more are an error', async (t) => {
+  const { broker, connect } = bound(await START());
+  const client = connect();
+  const names = (count: number): string => Array.from({ length: count }, (_, index) => `t${index}`).join(' ');
+  const confirmed = (await client.ask(`SUBSCRIBE ${names(10_000)}`)) as unknown[][];
+  t.strictSame([confirmed.length, confirmed[0], confirmed[9999]], [10_000, ['subscribe', 't0', 1], ['subscribe', 't9999', 10_000]]);
+  t.match(await client.ask(`SUBSCRIBE ${names(100_000)}`, `UNSUBSCRIBE ${names(100_000)}`), [/^-ERR 100000 names/, /^-ERR 100000 names/]);
+  t.equal(((await client.ask(`UNSUBSCRIBE ${names(10_000)}`)) as unknown[][]).length, 10_000);
+  t.equal(broker.readers.pubSub.isEmpty, true);
+  t.match(await client.ask(`ACK s ${names(100_000)}`, `POLL ${names(5000)}`, `POLL ${names(1000)}`), [/^-/, /^-ERR more than 1000/, Array]);
+  t.match(await client.ask(`PUBSUB NUMSUB ${names(9000)}`, 'PING'), [Array, 'PONG']);
+});
+
 t.test('SUBSCRIBE: a RESP2 connection may say little else, and gets what is published anywhere', async (t) => {
   const { connect } = bound(await START());
   const [subscriber, writer] = [connect(), connect()];

@@ -31,6 +31,8 @@ export interface Connection extends Caller {
   readonly subscriptions: number;
   /** Sends a reply, or something unasked. */
   send(value: Value): void;
+  /** Sends several of them together. */
+  sendAll(values: readonly Value[]): void;
   /** Sends what is queued, then closes. */
   end(): void;
   /** Hands the connection over to the mesh: it is a peer's. */
@@ -129,6 +131,11 @@ export class OptionReader {
     throw new RumormillError('ERR', `unknown option ${shown(this.#name)} of ${this.#args.word(0).toUpperCase()}`);
   }
 
+  /** The next argument as a name of something. @throws RumormillError ERR where it is missing, TOOBIG */
+  name(what: string, bytesMax: number): string {
+    return boundedName(what, this.#args, this.#take(), bytesMax);
+  }
+
   #take(): number {
     if (this.#at >= this.#args.length) throw new RumormillError('ERR', `option ${shown(this.#name)} needs a value`);
     return this.#at++;
@@ -162,6 +169,13 @@ export function checkName(what: string, name: string, bytesMax: number): string 
     if (code < 32 || (code >= 127 && code < 160)) throw new RumormillError('ERR', `${what} name ${shown(name)} has control characters`);
   }
   return name;
+}
+
+/** What somebody calls itself. @throws RumormillError TOOBIG */
+export function boundedName(what: string, args: Args, index: number, bytesMax: number): string {
+  const bytes = args.byteLength(index);
+  if (bytes > bytesMax) throw new RumormillError('TOOBIG', `${what} of ${bytes} bytes is over ${bytesMax}`);
+  return args.text(index);
 }
 
 /** A glob pattern for names. @throws RumormillError TOOBIG where it is longer than a name may be: matching takes its length for each character of each name */

@@ -2,7 +2,7 @@
 import { RumormillError } from '../core/error.ts';
 import type { Args } from '../wire/command-parser.ts';
 import { Flat, OK, Push, Simple, type Value } from '../wire/resp.ts';
-import { type Command, type Connection, integerArgument, shown } from './command.ts';
+import { boundedName, type Command, type Connection, integerArgument, shown } from './command.ts';
 import { commands } from './table.ts';
 
 function ping(args: Args, connection: Connection): Value {
@@ -19,7 +19,7 @@ function hello(args: Args, connection: Connection): Value {
     if (version !== 2 && version !== 3) throw new RumormillError('NOPROTO', 'unsupported protocol version');
     for (let at = 2; at < args.length; at += 1) {
       const option = args.word(at).toUpperCase();
-      if (option === 'SETNAME' && at + 1 < args.length) connection.name = clientName(args.text((at += 1)));
+      if (option === 'SETNAME' && at + 1 < args.length) connection.name = clientName(args, (at += 1), connection);
       else if (option === 'AUTH') throw noPassword();
       else throw new RumormillError('ERR', `syntax error in HELLO option ${shown(args.word(at))}`);
     }
@@ -33,8 +33,9 @@ function noPassword(): RumormillError {
   return new RumormillError('ERR', 'AUTH was called, but no password is configured on this broker');
 }
 
-/** @throws RumormillError ERR where the text cannot be the name of a connection */
-function clientName(text: string): string {
+/** @throws RumormillError ERR or TOOBIG where the argument cannot be the name of a connection */
+function clientName(args: Args, index: number, connection: Connection): string {
+  const text = boundedName('client name', args, index, connection.broker.config.limits.nameBytesMax);
   if (/[^!-~]/.test(text)) throw new RumormillError('ERR', 'client names cannot contain spaces, newlines or special characters');
   return text;
 }
@@ -43,10 +44,11 @@ function client(args: Args, connection: Connection): Value {
   switch (args.word(1).toUpperCase()) {
     case 'SETINFO':
       if (args.length !== 4) break;
+      for (const index of [2, 3]) boundedName('library name', args, index, connection.broker.config.limits.nameBytesMax);
       return OK;
     case 'SETNAME':
       if (args.length !== 3) break;
-      connection.name = clientName(args.text(2));
+      connection.name = clientName(args, 2, connection);
       return OK;
     case 'GETNAME':
       if (args.length !== 2) break;

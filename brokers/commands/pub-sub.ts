@@ -9,24 +9,24 @@ import { checkOpenTopic, checkPattern, type Command, type Connection, shown } fr
 
 function subscribe(args: Args, connection: Connection): undefined {
   const { topicBytesMax } = connection.broker.config.limits;
-  const channels = args.texts(1).map((channel) => checkOpenTopic(channel, topicBytesMax));
+  const channels = named(args, connection).map((channel) => checkOpenTopic(channel, topicBytesMax));
   checkRoom(connection, connection.channels, channels);
-  for (const channel of channels) {
+  connection.sendAll(channels.map((channel) => {
     connection.channels.add(channel);
     connection.broker.readers.pubSub.subscribe(channel, connection);
-    confirm(connection, 'subscribe', channel);
-  }
+    return confirmation(connection, 'subscribe', channel);
+  }));
 }
 
 function psubscribe(args: Args, connection: Connection): undefined {
   const { topicBytesMax } = connection.broker.config.limits;
-  const patterns = args.texts(1).map((pattern) => checkPattern(pattern, topicBytesMax));
+  const patterns = named(args, connection).map((pattern) => checkPattern(pattern, topicBytesMax));
   checkRoom(connection, connection.patterns, patterns);
-  for (const pattern of patterns) {
+  connection.sendAll(patterns.map((pattern) => {
     connection.patterns.add(pattern);
     connection.broker.readers.pubSub.psubscribe(pattern, connection);
-    confirm(connection, 'psubscribe', pattern);
-  }
+    return confirmation(connection, 'psubscribe', pattern);
+  }));
 }
 
 /** @throws RumormillError ERR where a connection would have too many channels and patterns; then it has those that it had */
@@ -36,33 +36,41 @@ function checkRoom({ subscriptions, broker: { config: { limits } } }: Connection
 }
 
 function unsubscribe(args: Args, connection: Connection): undefined {
-  const channels = args.length > 1 ? args.texts(1) : [...connection.channels];
-  for (const channel of channels) {
+  const channels = args.length > 1 ? named(args, connection) : [...connection.channels];
+  connection.sendAll(channels.map((channel) => {
     connection.channels.delete(channel);
     connection.broker.readers.pubSub.unsubscribe(channel, connection);
-    confirm(connection, 'unsubscribe', channel);
-  }
-  if (channels.length === 0) confirm(connection, 'unsubscribe', null);
+    return confirmation(connection, 'unsubscribe', channel);
+  }));
+  if (channels.length === 0) connection.send(confirmation(connection, 'unsubscribe', null));
 }
 
 function punsubscribe(args: Args, connection: Connection): undefined {
-  const patterns = args.length > 1 ? args.texts(1) : [...connection.patterns];
-  for (const pattern of patterns) {
+  const patterns = args.length > 1 ? named(args, connection) : [...connection.patterns];
+  connection.sendAll(patterns.map((pattern) => {
     connection.patterns.delete(pattern);
     connection.broker.readers.pubSub.punsubscribe(pattern, connection);
-    confirm(connection, 'punsubscribe', pattern);
-  }
-  if (patterns.length === 0) confirm(connection, 'punsubscribe', null);
+    return confirmation(connection, 'punsubscribe', pattern);
+  }));
+  if (patterns.length === 0) connection.send(confirmation(connection, 'punsubscribe', null));
 }
 
-function confirm(connection: Connection, kind: string, name: string | null): void {
-  connection.send(new Push([kind, name, connection.subscriptions]));
+/** The names behind the command's. @throws RumormillError ERR for more than a connection may have subscribed to */
+function named(args: Args, { broker: { config: { limits } } }: Connection): string[] {
+  const count = args.length - 1;
+  if (count <= limits.channelsMax) return args.texts(1);
+  throw new RumormillError('ERR', `${count} names in one command are more than ${limits.channelsMax}`);
 }
 
-function pubsub(args: Args, { broker: { readers: { pubSub }, config: { limits } } }: Connection): Value {
+function confirmation(connection: Connection, kind: string, name: string | null): Push {
+  return new Push([kind, name, connection.subscriptions]);
+}
+
+function pubsub(args: Args, connection: Connection): Value {
+  const { readers: { pubSub }, config: { limits } } = connection.broker;
   const what = args.word(1).toUpperCase();
   if (what === 'CHANNELS' && args.length <= 3) return pubSub.channels(args.length > 2 ? checkPattern(args.text(2), limits.topicBytesMax) : undefined);
-  if (what === 'NUMSUB') return args.texts(2).flatMap((channel) => [channel, pubSub.countSubscribers(channel)]);
+  if (what === 'NUMSUB') return named(args, connection).slice(1).flatMap((channel) => [channel, pubSub.countSubscribers(channel)]);
   if (what === 'NUMPAT' && args.length === 2) return pubSub.patternCount;
   throw new RumormillError('ERR', `unknown subcommand or wrong number of arguments: PUBSUB ${shown(args.word(1))}; CHANNELS [pattern], NUMSUB [topic ...], NUMPAT`);
 }

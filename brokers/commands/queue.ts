@@ -4,30 +4,21 @@ import type { Args } from '../wire/command-parser.ts';
 import { encodeMessage } from '../wire/message.ts';
 import { type Caller, type HomeCommand, integerArgument, OptionReader } from './command.ts';
 
-const CONSUMER_CHARACTERS_MAX = 256; // each lease bears it
-
 const subject = (args: Args): string => args.text(1);
 
 async function pull(args: Args, { broker, consumer, waitedMs, cancellation }: Caller): Promise<Value> {
-  const { pollCountDefault, pollCountMax, blockMsMax } = broker.config.limits;
+  const { pollCountDefault, pollCountMax, blockMsMax, nameBytesMax } = broker.config.limits;
   const name = args.text(1);
   let [by, count, blockMs] = [consumer, pollCountDefault, 0];
   const options = new OptionReader(args, 2);
   for (let option = options.next(); option !== undefined; option = options.next()) {
-    if (option === 'CONSUMER') by = options.text();
+    if (option === 'CONSUMER') by = options.name('consumer name', nameBytesMax);
     else if (option === 'COUNT') count = options.integer(1, pollCountMax);
     else if (option === 'BLOCK') blockMs = options.integer(0, blockMsMax);
     else options.unknown();
   }
-  const deliveries = await broker.queues.pull(name, { consumer: shortened(by), count, blockMs: Math.max(0, blockMs - waitedMs) }, cancellation);
+  const deliveries = await broker.queues.pull(name, { consumer: by, count, blockMs: Math.max(0, blockMs - waitedMs) }, cancellation);
   return deliveries.map(({ token, deliveries: number, message }) => [token, number, encodeMessage(message)]);
-}
-
-/** A copy, since V8 keeps all of a string of which a slice is kept. No character is cut in half. */
-function shortened(name: string): string {
-  if (name.length <= CONSUMER_CHARACTERS_MAX) return name;
-  const whole = name.slice(0, CONSUMER_CHARACTERS_MAX).replace(/[\ud800-\udbff]$/, '');
-  return Buffer.from(whole).toString();
 }
 
 function ack(args: Args, { broker }: Caller): Promise<Value> {

@@ -20,9 +20,10 @@ function poll(args: Args, { broker, cancellation }: Connection): Promise<Value> 
   const { pollCountDefault, pollCountMax, pollTopicsMax, blockMsMax, topicBytesMax } = broker.config.limits;
   const topics = new Set<string>();
   let at = 1;
-  do topics.add(checkTopic(args.text(at++), topicBytesMax));
-  while (at < args.length && !POLL_OPTIONS.has(args.word(at).toUpperCase()));
-  if (topics.size > pollTopicsMax) throw new RumormillError('ERR', `more than ${pollTopicsMax} topics in one POLL`);
+  do {
+    if (at > pollTopicsMax) throw new RumormillError('ERR', `more than ${pollTopicsMax} topics in one POLL`);
+    topics.add(checkTopic(args.text(at++), topicBytesMax));
+  } while (at < args.length && !POLL_OPTIONS.has(args.word(at).toUpperCase()));
   let cursor: Cursor | undefined;
   let count = pollCountDefault;
   let blockMs = 0;

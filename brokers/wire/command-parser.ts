@@ -11,12 +11,16 @@ import { RumormillError } from '../core/error.ts';
 import { parseInteger, ReceiveBuffer } from './receive-buffer.ts';
 
 export interface CommandLimits {
-  readonly argumentsMax: number;
   /** Of one argument. */
   readonly bulkBytesMax: number;
-  /** Of all arguments together. */
+  /** Of all arguments together, each with `ARGUMENT_BYTES` more. There is no other limit on how many they are. */
   readonly commandBytesMax: number;
 }
+
+/** What an argument costs beside its bytes: where it starts and ends. */
+export const ARGUMENT_BYTES = 16;
+
+const ARGUMENTS_KEPT = 1024; // for which room is kept between commands
 
 const LINE_BYTES_MAX = 65_536; // of an inline command
 const LENGTH_BYTES_MAX = 32; // of a line that holds one number
@@ -105,6 +109,13 @@ export class CommandParser {
     return this.#input.length;
   }
 
+  /** Bytes of memory that it keeps: what came in, and the command that was handed out last. */
+  get heldBytes(): number {
+    const { buffer, starts } = this.#args;
+    const args = buffer === this.#input.bytes ? 0 : buffer.length;
+    return this.#input.heldBytes + args + starts.length * ARGUMENT_BYTES;
+  }
+
   /** Other limits, from the next command on: a client has turned out to be a peer. */
   setLimits(limits: CommandLimits): void {
     this.#limits = limits;
@@ -135,6 +146,7 @@ export class CommandParser {
     const input = this.#input;
     const args = this.#args;
     args.length = 0;
+    if (args.starts.length > ARGUMENTS_KEPT) args.starts.length = args.ends.length = 0;
     if (!input.has(1)) {
       args.buffer = EMPTY; // an idle connection does not keep what its last command came in
       return false;
@@ -144,7 +156,7 @@ export class CommandParser {
     const end = input.line(LENGTH_BYTES_MAX);
     if (end === -1) return false;
     const count = end === -2 ? NaN : parseInteger(input.bytes, input.base + start, end);
-    if (!(count <= this.#limits.argumentsMax)) throw protocolError('invalid multibulk length');
+    if (!(count * ARGUMENT_BYTES <= this.#limits.commandBytesMax)) throw protocolError('invalid multibulk length');
     this.#expected = Math.max(0, count);
     this.#commandBytes = 0;
     return true;
@@ -163,7 +175,7 @@ export class CommandParser {
       if (end === -1) return false;
       const length = end === -2 ? NaN : parseInteger(input.bytes, input.base + start, end);
       if (!(length >= 0 && length <= this.#limits.bulkBytesMax)) throw protocolError('invalid bulk length');
-      this.#commandBytes += length;
+      this.#commandBytes += length + ARGUMENT_BYTES;
       if (this.#commandBytes > this.#limits.commandBytesMax) throw protocolError('too big command');
       this.#bulk = length;
     }
@@ -200,7 +212,6 @@ export class CommandParser {
     if (end === -1) return false;
     if (end === -2) throw protocolError('too big inline request');
     const words = splitWords(input.bytes.toString('latin1', input.base, end)).map((word) => Buffer.from(word, 'latin1'));
-    if (words.length > this.#limits.argumentsMax) throw protocolError('too many words in inline request');
     const args = this.#args;
     args.buffer = Buffer.concat(words);
     let offset = 0;

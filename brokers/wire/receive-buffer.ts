@@ -4,9 +4,13 @@
  * A chunk that holds whole commands is parsed where it lies. Only where an element spans chunks is it joined, once,
  * when all of it is there; so a megabyte that comes in a hundred chunks is copied once and not a hundred times, and what comes behind it is read where it lies again. A
  * long command of many elements is joined again and again; then the room for it doubles, so that a byte is copied a few times.
+ * Short chunks that wait are gathered in slabs: a chunk of one byte would take a hundred.
  * Memory is spent for bytes that came, never for a length that was only announced.
  */
 const EMPTY: Buffer = Buffer.alloc(0);
+const SHORT_BYTES = 512; // a chunk below is gathered, if it has to wait
+const CHUNK_BYTES = 200; // about what one takes beside its bytes
+const [SLAB_BYTES_MIN, SLAB_BYTES_MAX] = [512, 65_536]; // as many as wait already, in between
 const AHEAD_BYTES = 4096; // joined beyond an element, since short ones may follow that belong to the same command
 const [CR, LF] = [13, 10];
 
@@ -23,19 +27,53 @@ export class ReceiveBuffer {
   /** What `#join` made last: the window, and the room in which it can grow. */
   #joined = EMPTY;
   #room = EMPTY;
+  #slab = EMPTY;
+  #slabUsed = 0;
+  /** The chunk that lies at the end of what is used of the slab; it may grow while it is the last. */
+  #gathered = EMPTY;
 
   /** Bytes received and not released yet. */
   get length(): number {
     return this.bytes.length - this.base + this.#waiting;
   }
 
+  /** Bytes of memory that it keeps, whatever of them is in use. */
+  get heldBytes(): number {
+    const window = Math.max(this.#room.length, this.bytes.length);
+    const chunks = this.#taken + this.#waiting + this.#chunks.length * CHUNK_BYTES;
+    return window + chunks + this.#slab.length - this.#slabUsed;
+  }
+
   push(chunk: Buffer): void {
     if (this.#waiting === 0 && this.base === this.bytes.length) {
       this.bytes = chunk;
       this.base = this.at = 0;
-    } else {
+    } else if (chunk.length < SHORT_BYTES) this.#gather(chunk);
+    else {
       this.#chunks.push(chunk);
       this.#waiting += chunk.length;
+    }
+  }
+
+  /** Copies a short chunk behind the one before it, where that was short too. */
+  #gather(chunk: Buffer): void {
+    for (let copied = 0; copied < chunk.length; ) {
+      if (this.#slabUsed === this.#slab.length) {
+        const bytes = Math.min(SLAB_BYTES_MAX, Math.max(SLAB_BYTES_MIN, this.#waiting));
+        this.#slab = Buffer.allocUnsafeSlow(bytes);
+        this.#slabUsed = 0;
+        this.#gathered = EMPTY;
+      }
+      const last = this.#chunks.length - 1;
+      const grows = last >= 0 && this.#chunks[last] === this.#gathered;
+      const start = this.#slabUsed - (grows ? this.#gathered.length : 0);
+      const count = chunk.copy(this.#slab, this.#slabUsed, copied);
+      copied += count;
+      this.#slabUsed += count;
+      this.#waiting += count;
+      this.#gathered = this.#slab.subarray(start, this.#slabUsed);
+      if (grows) this.#chunks[last] = this.#gathered;
+      else this.#chunks.push(this.#gathered);
     }
   }
 
@@ -78,6 +116,9 @@ export class ReceiveBuffer {
     this.#waiting -= this.bytes.length - this.#taken;
     this.#taken = 0;
     this.#joined = this.#room = EMPTY;
+    if (this.#chunks.length > 0) return;
+    this.#slab = this.#gathered = EMPTY;
+    this.#slabUsed = 0;
   }
 
   /** Adds so many bytes to the window, and some more. */

@@ -55,6 +55,13 @@ export function encodeReply(value: Value, version: RespVersion = 2): Buffer {
   return writer.finish();
 }
 
+/** Several replies, one behind another. */
+export function encodeReplies(values: readonly Value[], version: RespVersion): Buffer {
+  const writer = new Writer();
+  for (const value of values) writeValue(writer, value, version);
+  return writer.finish();
+}
+
 /** A command as an array of bulk strings. Numbers are written in decimal. */
 export function encodeCommand(args: readonly (string | number | Uint8Array)[]): Buffer {
   return writeCommand(args).finish();

@@ -53,13 +53,3 @@ t.test('a byte order mark is part of a name, and of everything else', async (t) 
   t.match(await ask('LATEST', `${BOM}a`), [String, `${BOM}a`, Number, `${BOM}k`, [], `${BOM}x`]);
   t.equal(await ask('LATEST', 'a'), null);
 });
-
-t.test('a consumer\'s name is not cut in the middle of a character', async (t) => {
-  const ask = await bench();
-  await ask('TOPIC', 'CREATE', 'a');
-  await ask('SUBSCRIPTION', 'CREATE', 's');
-  await ask('BIND', 's', 'a');
-  await ask('PUBLISH', 'a', 'x');
-  await ask('PULL', 's', 'CONSUMER', `${'c'.repeat(255)}\u{1f600}d`);
-  t.match(await ask('SUBSCRIPTION', 'PENDING', 's'), [[String, 'c'.repeat(255), 1]]);
-});

@@ -1,12 +1,12 @@
 import t from 'tap';
-import { type Args, type CommandLimits, CommandParser } from '../../brokers/wire/command-parser.ts';
+import { type Args, ARGUMENT_BYTES, type CommandLimits, CommandParser } from '../../brokers/wire/command-parser.ts';
 import { encodeCommand } from '../../brokers/wire/resp.ts';
 import { chunkings, cut } from '../support/chunk.ts';
 import { countCopiedBytes } from '../support/copied.ts';
 import { heapBytes } from '../support/memory.ts';
 import { SEED, SeededRandom } from '../support/random.ts';
 
-const LIMITS: CommandLimits = { argumentsMax: 100, bulkBytesMax: 1000, commandBytesMax: 2000 };
+const LIMITS: CommandLimits = { bulkBytesMax: 1000, commandBytesMax: 2000 };
 
 interface Outcome {
   /** Arguments as latin1 text: a character a byte. */
@@ -47,7 +47,8 @@ const CASES: [title: string, stream: string, outcome: Outcome][] = [
   ['lines that end in LF alone', '*1\n$4\nPING\r\n', { commands: [['PING']] }],
   ['half a command', '*2\r\n$4\r\nECHO\r\n$5\r\nhell', { commands: [] }],
   ['a length with leading zeros', '*01\r\n$004\r\nPING\r\n', { commands: [['PING']] }],
-  ['as many arguments as may be', `*100\r\n${'$1\r\nx\r\n'.repeat(100)}`, { commands: [new Array<string>(100).fill('x')] }],
+  ['as many arguments as may be', `*117\r\n${'$1\r\nx\r\n'.repeat(117)}`, { commands: [new Array<string>(117).fill('x')] }],
+  ['as many empty ones', `*125\r\n${'$0\r\n\r\n'.repeat(125)}`, { commands: [new Array<string>(125).fill('')] }],
   ['as long an argument as may be', `*1\r\n$1000\r\n${'x'.repeat(1000)}\r\n`, { commands: [['x'.repeat(1000)]] }],
 
   ['inline', 'PING\r\n', { commands: [['PING']] }],
@@ -66,13 +67,12 @@ const CASES: [title: string, stream: string, outcome: Outcome][] = [
   ['inline, an open double quote', 'PING\r\nECHO "a\r\n', { commands: [['PING']], error: failure('unbalanced quotes in request') }],
   ['inline, an open single quote', "ECHO 'a b\r\n", { commands: [], error: failure('unbalanced quotes in request') }],
   ['inline, a word glued to a quote', 'ECHO "a"b\r\n', { commands: [], error: failure('unbalanced quotes in request') }],
-  ['inline, as many words as may be', `${'x '.repeat(100)}\r\n`, { commands: [new Array<string>(100).fill('x')] }],
-  ['inline, too many words', `${'x '.repeat(101)}\r\n`, { commands: [], error: failure('too many words in inline request') }],
+  ['inline, many words', `${'x '.repeat(5000)}\r\n`, { commands: [new Array<string>(5000).fill('x')] }],
 
   ['array length: nothing', '*\r\n', { commands: [], error: failure('invalid multibulk length') }],
   ['array length: text', 'PING\r\n*abc\r\n', { commands: [['PING']], error: failure('invalid multibulk length') }],
   ['array length: fraction', '*1.5\r\n', { commands: [], error: failure('invalid multibulk length') }],
-  ['array length: one too many', '*101\r\n', { commands: [], error: failure('invalid multibulk length') }],
+  ['array length: one too many', '*126\r\n', { commands: [], error: failure('invalid multibulk length') }],
   ['array length: 2^31', '*2147483648\r\n', { commands: [], error: failure('invalid multibulk length') }],
   ['array length: 2^64', '*18446744073709551616\r\n', { commands: [], error: failure('invalid multibulk length') }],
   ['array length: endless', `*${'1'.repeat(40)}`, { commands: [], error: failure('invalid multibulk length') }],
@@ -90,9 +90,10 @@ const CASES: [title: string, stream: string, outcome: Outcome][] = [
   ['a bulk followed by CR alone', '*2\r\n$4\r\nPING\r$1\r\nx\r\n', { commands: [], error: failure('bulk string is not followed by CR LF') }],
   [
     'a command too big as a whole',
-    `*3\r\n$1000\r\n${'x'.repeat(1000)}\r\n$1000\r\n${'x'.repeat(1000)}\r\n$1\r\n`,
+    `*2\r\n$1000\r\n${'x'.repeat(1000)}\r\n$969\r\n`,
     { commands: [], error: failure('too big command') },
   ],
+  ['arguments too many with their bytes', `*118\r\n${'$1\r\nx\r\n'.repeat(118)}`, { commands: [], error: failure('too big command') }],
 ];
 
 for (const [title, stream, outcome] of CASES) {
@@ -117,7 +118,7 @@ t.test('no inline line takes long: with quadratic time this file would run into 
   const repeated = (text: string): string => text.repeat(65_000 / text.length);
   const lines = [' ', '"', "'", '\\', '"a" ', '\\"', '\t\r ', '" '].map(repeated);
   for (const line of [...lines, ...lines.map((each) => `"${each}`), ...lines.map((each) => `${each}x`)]) {
-    const { commands, error } = parse([bytes(`${line}\r\n`)], { ...LIMITS, argumentsMax: 100_000 });
+    const { commands, error } = parse([bytes(`${line}\r\n`)]);
     t.ok(commands.length <= 1 && (error === undefined || commands.length === 0), JSON.stringify(line.slice(0, 12)));
   }
 });
@@ -169,7 +170,7 @@ t.test('limits can be widened between commands', async (t) => {
   const parser = new CommandParser(LIMITS);
   parser.push(encodeCommand(['PEER', 'x']));
   t.equal(parser.next()?.text(0), 'PEER');
-  parser.setLimits({ argumentsMax: 10, bulkBytesMax: 5000, commandBytesMax: 5007 });
+  parser.setLimits({ bulkBytesMax: 5000, commandBytesMax: 5007 + 2 * ARGUMENT_BYTES });
   parser.push(encodeCommand(['RECORDS', Buffer.alloc(5000)]));
   t.equal(parser.next()?.byteLength(1), 5000);
   parser.push(encodeCommand(['RECORDS!', Buffer.alloc(5000)]));
@@ -177,7 +178,7 @@ t.test('limits can be widened between commands', async (t) => {
 });
 
 t.test('an idle connection does not hold what its last command came in', async (t) => {
-  const parser = new CommandParser({ argumentsMax: 10, bulkBytesMax: 2 ** 24, commandBytesMax: 2 ** 24 });
+  const parser = new CommandParser({ bulkBytesMax: 2 ** 24, commandBytesMax: 2 ** 24 });
   for (const chunk of cut(encodeCommand(['PUBLISH', 'topic', Buffer.alloc(2 ** 20)]), () => 65_536)) parser.push(chunk);
   const args = parser.next()!;
   t.equal(args.byteLength(2), 2 ** 20);
@@ -187,7 +188,7 @@ t.test('an idle connection does not hold what its last command came in', async (
 });
 
 t.test('memory is spent for what came, not for what was announced', async (t) => {
-  const wide: CommandLimits = { argumentsMax: 1_000_000, bulkBytesMax: 2 ** 29, commandBytesMax: 2 ** 30 };
+  const wide: CommandLimits = { bulkBytesMax: 2 ** 29, commandBytesMax: 2 ** 30 };
   const parsers = Array.from({ length: 100 }, () => new CommandParser(wide));
   const announcement = bytes('*1000000\r\n$536870912\r\n');
   const before = heapBytes();
@@ -200,7 +201,7 @@ t.test('memory is spent for what came, not for what was announced', async (t) =>
 });
 
 t.test('what comes in many chunks is copied a bounded number of times', async (t) => {
-  const wide: CommandLimits = { argumentsMax: 10_000, bulkBytesMax: 2 ** 24, commandBytesMax: 2 ** 25 };
+  const wide: CommandLimits = { bulkBytesMax: 2 ** 24, commandBytesMax: 2 ** 25 };
   const mebibyte = Buffer.alloc(2 ** 20, 'x');
   const shapes: [name: string, command: Buffer, times: number][] = [
     ['one large argument', encodeCommand(['PUBLISH', 'topic', mebibyte]), 1.01],
@@ -211,7 +212,22 @@ t.test('what comes in many chunks is copied a bounded number of times', async (t
     for (const size of [100, 1460, 65_536]) {
       const chunks = cut(command, () => size);
       const copied = countCopiedBytes(() => t.equal(parse(chunks, wide).commands.length, 1));
-      t.ok(copied <= command.length * times, `${name} in chunks of ${size}: ${copied} of ${command.length} bytes copied`);
+      const gathered = size < 512 ? 1 : 0; // short chunks are copied once more
+      t.ok(copied <= command.length * (times + gathered), `${name} in chunks of ${size}: ${copied} of ${command.length} bytes copied`);
     }
   }
+});
+
+t.test('100,000 arguments are one command, hold little, and leave nothing when the next one begins', async (t) => {
+  const parser = new CommandParser({ bulkBytesMax: 2 ** 23, commandBytesMax: 2 ** 24 });
+  const names = Array.from({ length: 100_000 }, (_, index) => `topic-${index}`);
+  for (const chunk of cut(encodeCommand(['SUBSCRIBE', ...names]), () => 65_536)) {
+    parser.push(chunk);
+    if (parser.heldBytes > 8_000_000) t.fail(`${parser.heldBytes} bytes are held`);
+  }
+  const args = parser.next()!;
+  t.equal(args.length, 100_001);
+  t.equal(args.text(100_000), 'topic-99999');
+  t.equal(parser.next(), undefined);
+  t.equal(parser.heldBytes, 0);
 });

@@ -7,7 +7,7 @@ import { chunkings } from '../support/chunk.ts';
 import { SEED, SeededRandom } from '../support/random.ts';
 import { origin, specimenBatch } from '../support/record.ts';
 
-const LIMITS = { argumentsMax: 1000, bulkBytesMax: 100_000, commandBytesMax: 200_000 };
+const LIMITS = { bulkBytesMax: 100_000, commandBytesMax: 200_000 };
 const [a, b] = [origin('10.0.0.1:3000', 1), origin('[2001:db8::1]:3000', 2)];
 const DIGITS = '0123456789ab';
 

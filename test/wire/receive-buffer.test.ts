@@ -2,6 +2,7 @@ import t from 'tap';
 import { parseInteger, ReceiveBuffer } from '../../brokers/wire/receive-buffer.ts';
 import { chunkings } from '../support/chunk.ts';
 import { countCopiedBytes } from '../support/copied.ts';
+import { heapBytes } from '../support/memory.ts';
 import { SEED, SeededRandom } from '../support/random.ts';
 
 t.test('parseInteger', async (t) => {
@@ -150,4 +151,20 @@ t.test('what is read and released is not held', async (t) => {
   input.release();
   t.equal(input.bytes.length, 0);
   t.strictSame([input.at, input.base, input.length], [0, 0, 0]);
+});
+
+t.test('what comes a byte at a time takes little more than its bytes, and is counted', async (t) => {
+  const bytes = 1_000_000;
+  const input = new ReceiveBuffer();
+  const before = heapBytes();
+  for (let index = 0; index < bytes; index += 1) input.push(Buffer.from([index & 255]));
+  const spent = heapBytes() - before;
+  t.equal(input.length, bytes);
+  t.ok(spent < 1.3 * bytes, `${spent} bytes for ${bytes}`);
+  t.ok(input.heldBytes >= bytes && input.heldBytes < 1.2 * bytes, `${input.heldBytes} held`);
+  t.equal(input.has(bytes), true);
+  t.equal(input.bytes.every((byte, index) => byte === (index & 255)), true);
+  input.at = bytes;
+  input.release();
+  t.equal(input.heldBytes, 0);
 });
