@@ -98,6 +98,8 @@ export const DEFAULT_LIMITS = {
   viewInstallMs: 2000, // for which members that say nothing about a new view are waited for
   homeTimeoutMs: 5000, // (e) TRYAGAIN
 
+  turnMs: 8, // for which clients' commands hold the event loop in one go (core/turns.ts); two of them a round
+
   shutdownMs: 3000, // for connections to take their last replies
 };
 
@@ -155,6 +157,7 @@ function checkLimits(limits: Limits): void {
     ['payloadBytesMax', 'replyBytesMax'],
     ['linkWindowBytes', 'holdBackBytesMax'], // or what one peer may send ahead could never wait for what it depends on
     ['tickMs', 'beatMs'],
+    ['turnMs', 'tickMs'], // or ticks would be late
     ['beatMs', 'suspectAfterMs'], // or a healthy silent peer would be suspected
     ['suspectAfterMs', 'deadAfterMs'],
     ['beatMs', 'hearsayMs'], // news travels with the beats

@@ -20,7 +20,7 @@ import type { Broker } from './host.ts';
 import type { Link } from './link.ts';
 import { Args } from './wire/command-parser.ts';
 import type { Ask } from './wire/peer-message.ts';
-import { encodeReply, Raw, type RespVersion } from './wire/resp.ts';
+import { encodeReply, encodeSteps, Raw, type RespVersion } from './wire/resp.ts';
 
 const HOPS_MAX = 8; // more than any mesh needs; ends what goes in circles
 const MOVED = Buffer.from('-MOVED ');
@@ -222,7 +222,7 @@ export class Errands {
       }
       const waitedMs = ask.waitedMs + clock.now() - begun;
       const reply = await command.run(args, { broker, cancellation, consumer: ask.consumer, waitedMs });
-      return encodeReply(reply ?? null, ask.version);
+      return Buffer.concat(await broker.turns.run(encodeSteps(reply ?? null, ask.version)));
     } catch (error) {
       return encodeReply(broker.errorReply(error), ask.version);
     }

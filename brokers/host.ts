@@ -15,6 +15,7 @@ import { type Draft, makeTag, type Origin, type StoredBatch } from './core/recor
 import { Repeats } from './core/repeats.ts';
 import type { Channel, Clock, Listener, Logger, Random, Store, Timer, Transport } from './core/runtime.ts';
 import type { DraftFate } from './core/transaction.ts';
+import { Turns } from './core/turns.ts';
 import type { Vector } from './core/version-vector.ts';
 import type { Connection, HomeCommand, Reply } from './commands/command.ts';
 import { type BrokerInfo, Mesh } from './mesh.ts';
@@ -45,6 +46,7 @@ export class Broker {
   readonly config: Config;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly turns: Turns;
   readonly readers: Readers;
   readonly queues: Queues;
   readonly metadata: Metadata;
@@ -103,6 +105,7 @@ export class Broker {
     this.config = config;
     this.clock = clock;
     this.logger = logger;
+    this.turns = new Turns(clock, limits.turnMs);
     this.#store = store;
     this.#startedAt = clock.now();
     this.#sessions = new Sessions(this);

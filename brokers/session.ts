@@ -19,7 +19,9 @@ import { Queue } from './core/queue.ts';
 import type { Channel, ChannelHandler } from './core/runtime.ts';
 import type { Broker } from './host.ts';
 import { type Args, CommandParser } from './wire/command-parser.ts';
-import { encodeIntegers, encodeReplies, encodeReply, type RespVersion, type Value } from './wire/resp.ts';
+import { encodeIntegers, encodeReplies, encodeReply, encodeSteps, isLong, type RespVersion, type Value } from './wire/resp.ts';
+
+const [PUBLISH_WORK, COMMAND_WORK] = [1, 20]; // about, µs; what takes much longer counts it as it goes (core/turns.ts)
 
 /** The replies to a run of publishes; `bytes` once they are known. */
 interface Slot {
@@ -45,6 +47,7 @@ export class Session implements ChannelHandler, Connection {
   #waiting: Args | undefined; // a command whose turn comes when the slots are empty
   #held: Args | undefined; // a PUBLISH whose turn comes when the log has room
   #busy = false; // a command is being carried out
+  #givesWay = false; // goes on in a later turn
   #paused = false;
   #inputEnded = false; // the client sends no more
   #broken = false; // what it sends cannot be understood any more
@@ -111,7 +114,7 @@ export class Session implements ChannelHandler, Connection {
         this.#held = undefined;
         this.#execute(args);
       }
-      while (this.#mayExecute()) {
+      while (this.#mayExecute() && !this.#giveWay()) {
         const args = this.#parser.next();
         if (args === undefined) break;
         if (args.length > 0) this.#execute(args);
@@ -171,9 +174,21 @@ export class Session implements ChannelHandler, Connection {
     onCancel?.();
   }
 
+  /** Whether others have their turn first: then `work` is called again in a later one. */
+  #giveWay(): boolean {
+    const { turns } = this.broker;
+    if (!turns.isOver(PUBLISH_WORK)) return false;
+    this.#givesWay = true;
+    turns.later(() => {
+      this.#givesWay = false;
+      this.work();
+    });
+    return true;
+  }
+
   #mayExecute(): boolean {
     const { limits } = this.broker.config;
-    return !this.#ended && !this.#broken && !this.#busy && this.#waiting === undefined && this.#held === undefined
+    return !this.#ended && !this.#broken && !this.#busy && !this.#givesWay && this.#waiting === undefined && this.#held === undefined
       && this.#unanswered < limits.unansweredMax && this.#channel.bufferedBytes < limits.outputBytesMax;
   }
 
@@ -195,6 +210,7 @@ export class Session implements ChannelHandler, Connection {
   }
 
   #run(name: string, args: Args): void {
+    this.broker.turns.isOver(COMMAND_WORK);
     try {
       const command = this.#lookup(name, args);
       const reply = command.subject === undefined ? command.run(args, this) : this.broker.runAtHome(command, args, this);
@@ -222,7 +238,17 @@ export class Session implements ChannelHandler, Connection {
 
   #await(reply: Promise<Value | undefined>): void {
     this.#busy = true;
-    void reply.then((value) => this.#finish(value), (error: unknown) => this.#finish(this.broker.errorReply(error)));
+    void reply.then((value) => this.#answer(value), (error: unknown) => this.#finish(this.broker.errorReply(error)));
+  }
+
+  /** A long answer is written in turns, and sent when all of it is there, so that nothing gets between. */
+  #answer(value: Value | undefined): void {
+    if (value === undefined || this.#ended || !isLong(value)) return this.#finish(value);
+    const { turns } = this.broker;
+    void turns.run(encodeSteps(value, this.version)).then((chunks) => {
+      if (!this.#ended) for (const chunk of chunks) this.#channel.write(chunk);
+      this.#finish(undefined);
+    }, (error: unknown) => this.#finish(this.broker.errorReply(error)));
   }
 
   #finish(value: Value | undefined): void {

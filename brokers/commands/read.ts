@@ -3,11 +3,11 @@ import type { Cursor } from '../core/cursor.ts';
 import { decodeCursor, encodeCursor } from '../core/cursor.ts';
 import { RumormillError } from '../core/error.ts';
 import { LAMPORT_MAX } from '../core/lamport.ts';
-import type { ReadResult } from '../core/reader.ts';
+import { messagesOfSlice, type ReadResult, type Slice } from '../core/reader.ts';
 import type { Broker } from '../host.ts';
 import type { Args } from '../wire/command-parser.ts';
 import { encodeMessage, encodeSlice } from '../wire/message.ts';
-import type { Value } from '../wire/resp.ts';
+import { Lazy, type Value } from '../wire/resp.ts';
 import { checkTopic, type Command, type Connection, OptionReader, shown } from './command.ts';
 
 const POLL_OPTIONS = new Set(['CURSOR', 'COUNT', 'BLOCK', 'FORMAT']);
@@ -41,11 +41,20 @@ function poll(args: Args, { broker, cancellation }: Connection): Promise<Value> 
 }
 
 function encodeBatches({ cursor, slices }: ReadResult): Value {
-  return [encodeCursor(cursor), slices.map(encodeSlice)];
+  return [encodeCursor(cursor), new Lazy(slices.length, mapped(slices, encodeSlice))];
 }
 
-function encodeMessages({ cursor, messages }: ReadResult): Value {
-  return [encodeCursor(cursor), messages.map(encodeMessage)];
+function encodeMessages({ cursor, slices }: ReadResult): Value {
+  const count = slices.reduce((sum, { from, to, skipped }) => sum + to - from - skipped.length, 0);
+  return [encodeCursor(cursor), new Lazy(count, messageValues(slices))];
+}
+
+function* messageValues(slices: readonly Slice[]): Iterable<Value> {
+  for (const slice of slices) yield* mapped(messagesOfSlice(slice), encodeMessage);
+}
+
+function* mapped<T>(all: readonly T[], encode: (one: T) => Value): Iterable<Value> {
+  for (const one of all) yield encode(one);
 }
 
 function parseFormat(text: string): 'messages' | 'batches' {
@@ -66,7 +75,7 @@ async function latest(args: Args, { broker }: Connection): Promise<ReturnType<ty
   return message === undefined ? null : encodeMessage(message);
 }
 
-async function range(args: Args, { broker }: Connection): Promise<ReturnType<typeof encodeMessage>[]> {
+async function range(args: Args, { broker }: Connection): Promise<Value> {
   const { topicBytesMax, pollCountDefault, pollCountMax } = broker.config.limits;
   const topic = checkTopic(args.text(1), topicBytesMax);
   let [from, to, count, reverse] = [0, LAMPORT_MAX, pollCountDefault, false];
@@ -78,7 +87,8 @@ async function range(args: Args, { broker }: Connection): Promise<ReturnType<typ
     else if (name === 'REV') reverse = true;
     else options.unknown();
   }
-  return (await broker.readers.range({ topic, from, to, reverse }, count)).map(encodeMessage);
+  const messages = await broker.readers.range({ topic, from, to, reverse }, count);
+  return new Lazy(messages.length, mapped(messages, encodeMessage));
 }
 
 export const readCommands: Readonly<Record<string, Command>> = {

@@ -10,7 +10,7 @@ import { RumormillError } from '../core/error.ts';
 export type RespVersion = 2 | 3;
 
 /** A reply. Strings and bytes become bulk strings, null becomes nil. */
-export type Value = string | number | Uint8Array | null | Simple | Flat | Push | Raw | RumormillError | readonly Value[];
+export type Value = string | number | Uint8Array | null | Simple | Flat | Push | Raw | Lazy | RumormillError | readonly Value[];
 
 /** A simple string: one line, as in `+OK`. */
 export class Simple {
@@ -44,9 +44,22 @@ export class Raw {
   }
 }
 
+/** An array whose items are made when they are written: a long answer need not lie in memory twice. */
+export class Lazy {
+  readonly length: number;
+  /** As many as `length`; gone through once. */
+  readonly items: Iterable<Value>;
+  constructor(length: number, items: Iterable<Value>) {
+    this.length = length;
+    this.items = items;
+  }
+}
+
 export const OK = new Simple('OK');
 
 const PARTS_BYTES_MIN = 4096; // below, copying costs less than a part more to send
+const LONG_ITEMS_MIN = 64; // a reply with fewer is written at once
+const CHUNK_BYTES = 64 * 1024; // of a long reply, joined as it grows
 
 /** One reply as bytes. */
 export function encodeReply(value: Value, version: RespVersion = 2): Buffer {
@@ -60,6 +73,25 @@ export function encodeReplies(values: readonly Value[], version: RespVersion): B
   const writer = new Writer();
   for (const value of values) writeValue(writer, value, version);
   return writer.finish();
+}
+
+/** Whether a reply, or one of the few parts of it, has so many items that it is better written in steps. */
+export function isLong(value: Value): boolean {
+  const count = lengthOf(value);
+  if (count >= LONG_ITEMS_MIN) return true;
+  return Array.isArray(value) && value.some((item: Value) => lengthOf(item) >= LONG_ITEMS_MIN);
+}
+
+/** A reply in chunks, step by step: yields after each item how many values that were, at about a µs each. */
+export function* encodeSteps(value: Value, version: RespVersion = 2): Generator<number, readonly Uint8Array[]> {
+  const writer = new Writer();
+  const chunks: Uint8Array[] = [];
+  for (const step of writeSteps(writer, value, version)) {
+    if (writer.length >= CHUNK_BYTES) chunks.push(writer.take());
+    yield step;
+  }
+  chunks.push(writer.take());
+  return chunks;
 }
 
 /** A command as an array of bulk strings. Numbers are written in decimal. */
@@ -79,21 +111,53 @@ export function encodeIntegers(first: number, count: number): Buffer {
   return Buffer.from(text, 'latin1');
 }
 
+function lengthOf(value: Value): number {
+  if (value instanceof Flat || value instanceof Push) return value.items.length;
+  return Array.isArray(value) || value instanceof Lazy ? value.length : 0;
+}
+
+/** The items of a long array, one a step; anything else in one. */
+function* writeSteps(writer: Writer, value: Value, version: RespVersion): Generator<number, void> {
+  if (!isLong(value)) {
+    yield writeCounted(writer, value, version);
+    return;
+  }
+  writeHead(writer, value, version);
+  for (const item of itemsOf(value)) {
+    if (lengthOf(item) >= LONG_ITEMS_MIN) yield* writeSteps(writer, item, version);
+    else yield writeCounted(writer, item, version);
+  }
+}
+
+function writeCounted(writer: Writer, value: Value, version: RespVersion): number {
+  const before = writer.values;
+  writeValue(writer, value, version);
+  return writer.values - before;
+}
+
+/** What stands before the items of an array. */
+function writeHead(writer: Writer, value: Value, version: RespVersion): void {
+  const count = lengthOf(value);
+  if (value instanceof Flat && version === 3) writer.text(`%${count / 2}\r\n`);
+  else writer.text(`${value instanceof Push && version === 3 ? '>' : '*'}${count}\r\n`);
+}
+
+function itemsOf(value: Value): Iterable<Value> {
+  if (value instanceof Flat || value instanceof Push || value instanceof Lazy) return value.items;
+  return value as readonly Value[];
+}
+
 function writeValue(writer: Writer, value: Value, version: RespVersion): void {
+  writer.values += 1;
   if (value === null) writer.text(version === 3 ? '_\r\n' : '$-1\r\n');
   else if (typeof value === 'number') writer.text(`:${value}\r\n`);
   else if (typeof value === 'string' || value instanceof Uint8Array) writeBulk(writer, value);
   else if (value instanceof Simple) writer.text(`+${value.text}\r\n`);
   else if (value instanceof Raw) writer.bytes(value.bytes);
   else if (value instanceof RumormillError) writer.text(`-${errorLine(value)}\r\n`);
-  else if (value instanceof Flat) {
-    if (version === 3) writer.text(`%${value.items.length / 2}\r\n`);
-    else writer.text(`*${value.items.length}\r\n`);
-    for (const item of value.items) writeValue(writer, item, version);
-  } else {
-    const items = value instanceof Push ? value.items : value;
-    writer.text(`${value instanceof Push && version === 3 ? '>' : '*'}${items.length}\r\n`);
-    for (const item of items) writeValue(writer, item, version);
+  else {
+    writeHead(writer, value, version);
+    for (const item of itemsOf(value)) writeValue(writer, item, version);
   }
 }
 
@@ -120,8 +184,16 @@ function errorLine(error: RumormillError): string {
 
 /** Gathers text and bytes; runs of text are encoded together. */
 class Writer {
-  readonly #parts: Uint8Array[] = [];
+  /** How many were written. */
+  values = 0;
+  #parts: Uint8Array[] = [];
   #text = '';
+  #bytes = 0; // of the parts
+
+  /** About how many bytes there are. */
+  get length(): number {
+    return this.#bytes + this.#text.length;
+  }
 
   text(text: string): void {
     this.#text += text;
@@ -130,6 +202,15 @@ class Writer {
   bytes(bytes: Uint8Array): void {
     this.#flush();
     this.#parts.push(bytes);
+    this.#bytes += bytes.length;
+  }
+
+  /** What is there, as one; it begins anew. */
+  take(): Buffer {
+    const all = this.finish();
+    this.#parts = [];
+    this.#bytes = 0;
+    return all;
   }
 
   parts(): readonly Uint8Array[] {
@@ -145,7 +226,9 @@ class Writer {
 
   #flush(): void {
     if (this.#text === '') return;
-    this.#parts.push(Buffer.from(this.#text, 'utf8'));
+    const text = Buffer.from(this.#text, 'utf8');
+    this.#parts.push(text);
+    this.#bytes += text.length;
     this.#text = '';
   }
 }

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { RumormillError } from '../../brokers/core/error.ts';
-import { encodeCommand, encodeCommandParts, encodeIntegers, encodeReply, Flat, OK, Push, Simple, type Value } from '../../brokers/wire/resp.ts';
+import { encodeCommand, encodeCommandParts, encodeIntegers, encodeReply, encodeSteps, Flat, isLong, Lazy, OK, Push, Simple, type Value } from '../../brokers/wire/resp.ts';
 import { SEED, SeededRandom } from '../support/random.ts';
 
 t.test('replies, in RESP2 and RESP3', async (t) => {
@@ -69,4 +69,24 @@ t.test('a command in parts is the same bytes; what is long is not copied', async
     if (bytes >= 4096) t.ok(parts.includes(args[2]) && parts.includes(args[4]), 'as they are');
     else if (bytes < 1000) t.equal(parts.length, 1, 'one part');
   }
+});
+
+t.test('written in steps a reply is the same', async (t) => {
+  const many = Array.from({ length: 20_000 }, (_, index) => [`${index}`, index, Buffer.alloc(index % 7, 65), null]);
+  const cases: Value[] = [
+    null, 'a', [], many, ['cursor', many], new Flat(many.flat()), new Push(many.flat()), ['cursor', ['a', 1]], [[many, many], new Flat(many.flat())], new RumormillError('ERR', 'x'),
+  ];
+  for (const value of cases) {
+    for (const version of [2, 3] as const) {
+      const steps = encodeSteps(value, version);
+      let count = 0;
+      let step = steps.next();
+      for (; step.done !== true; step = steps.next()) count += step.value;
+      const expected = encodeReply(value, version);
+      t.ok(Buffer.concat(step.value).equals(expected), `${expected.length} bytes, RESP${version}`);
+      if (isLong(value)) t.ok(count >= 20_000, `${count} values were counted`);
+      else t.equal(step.value.length, 1);
+    }
+  }
+  t.equal(encodeReply(['cursor', new Lazy(3, 'abc')]).toString(), encodeReply(['cursor', ['a', 'b', 'c']]).toString());
 });

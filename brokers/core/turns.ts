@@ -1,0 +1,100 @@
+/**
+ * Turns: how long this process goes on with what clients want before everybody else has their turn.
+ *
+ * The event loop is shared by all clients, peers, the disk and the timers; whoever holds it holds up
+ * heartbeats, and after some seconds costs other brokers their quorum. So everything that a client
+ * can make long asks `isOver` as it goes, with about how much work it has done since, in µs; where the
+ * turn is over it goes on in a later one, behind those that wait already. All share one turn a round
+ * of the event loop, however many they are.
+ *
+ * The clock is looked at once in so much work, and not at all while there is little to do. A turn
+ * begins at the first look and ends with the round of I/O (`Clock.defer`); what waits runs then, in a
+ * turn of its own.
+ *
+ * Invariants: what waits runs in the order in which it came, something of it in each round; a task
+ * never runs within the call that handed it in.
+ */
+import { Queue } from './queue.ts';
+import type { Clock } from './runtime.ts';
+
+/** Between looks at the clock, µs; a step should not be much longer. */
+export const LOOK_WORK = 100;
+
+export class Turns {
+  readonly #clock: Pick<Clock, 'now' | 'defer'>;
+  readonly #turnMs: number;
+  readonly #waiting = new Queue<() => void>();
+  #since: number | undefined; // when the turn began
+  #work = 0; // since the last look
+  #isOver = false;
+  #isScheduled = false;
+
+  /** @param turnMs how long a turn lasts; a step that is under way is carried out */
+  constructor(clock: Pick<Clock, 'now' | 'defer'>, turnMs: number) {
+    this.#clock = clock;
+    this.#turnMs = turnMs;
+  }
+
+  /** Counts some work, in µs, and says whether others should have their turn now. */
+  isOver(work: number): boolean {
+    if (this.#isOver) return true;
+    this.#work += work;
+    if (this.#work < LOOK_WORK) return false;
+    this.#work = 0;
+    const now = this.#clock.now();
+    if (this.#since === undefined) {
+      this.#since = now;
+      this.#schedule();
+    }
+    return (this.#isOver = now - this.#since >= this.#turnMs);
+  }
+
+  /** Runs a task in a later turn. */
+  later(task: () => void): void {
+    this.#waiting.push(task);
+    this.#schedule();
+  }
+
+  /**
+   * Goes through work that yields after each step how much it was, in µs, as many turns as it takes.
+   * Begins at once where the turn is not over.
+   * @throws what a step throws
+   */
+  run<T>(steps: Generator<number, T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const goOn = (): void => {
+        try {
+          for (;;) {
+            const step = steps.next();
+            if (step.done === true) return resolve(step.value);
+            if (this.isOver(step.value)) return this.later(goOn);
+          }
+        } catch (error) {
+          reject(error); // whatever it is, for whoever awaits the result
+        }
+      };
+      if (this.#isOver) this.later(goOn);
+      else goOn();
+    });
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    this.#clock.defer(() => this.#next());
+  }
+
+  #next(): void {
+    this.#isScheduled = false;
+    this.#isOver = false;
+    this.#since = this.#waiting.length > 0 ? this.#clock.now() : undefined;
+    const waited = this.#waiting.length; // those that give way again have their turn in the next round
+    for (let ran = 0; ran < waited && !this.#isOver; ran += 1) {
+      this.#waiting.shift()!();
+      this.isOver(LOOK_WORK);
+    }
+    this.#isOver = false;
+    this.#since = undefined;
+    if (this.#waiting.length > 0) this.#schedule();
+  }
+}
