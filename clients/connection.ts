@@ -7,10 +7,12 @@
  * Invariants: a command leaves exactly once, answered or handed back; nothing is delivered after `closed`; a reply that nobody
  * waits for, or bytes that are no reply, end the connection, since from there on every answer would go to the wrong command.
  */
+import { randomInt } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { type Address, splitAddress } from '../brokers/core/address.ts';
 import { messageOf, RumormillError } from '../brokers/core/error.ts';
+import { isPortRefused, isSelfConnected, LocalPorts, PORT_TRIES } from '../brokers/core/local-port.ts';
 import { type Reply, ReplyParser } from '../brokers/wire/reply-parser.ts';
 import { Queue } from '../brokers/core/queue.ts';
 
@@ -137,15 +139,30 @@ function joined(commands: readonly Command[]): Buffer {
   return commands.length === 1 ? commands[0]!.frame : Buffer.concat(commands.map(({ frame }) => frame));
 }
 
+const ports = new LocalPorts(randomInt(2 ** 32));
+
 /**
  * A TCP connection to a broker, not yet used.
  * @throws RumormillError DISCONNECTED, or the signal's reason
  */
-export function dialSocket(address: Address, timeoutMs: number, signal: AbortSignal): Promise<Socket> {
+export async function dialSocket(address: Address, timeoutMs: number, signal: AbortSignal): Promise<Socket> {
+  const taken = new Set([splitAddress(address).port]);
+  const deadline = performance.now() + timeoutMs;
+  for (let tries = 1; ; tries += 1) {
+    const localPort = tries > PORT_TRIES ? undefined : ports.take(taken);
+    try {
+      return await dialFrom(localPort, address, deadline - performance.now(), signal);
+    } catch (error) {
+      if (localPort === undefined || !(error instanceof RumormillError && isPortRefused(error.cause))) throw error;
+    }
+  }
+}
+
+function dialFrom(localPort: number | undefined, address: Address, timeoutMs: number, signal: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
     signal.throwIfAborted();
-    const socket = connect(splitAddress(address));
-    const timer = setTimeout(() => settle(disconnected(`no connection within ${timeoutMs} ms`)), timeoutMs);
+    const socket = connect({ ...splitAddress(address), ...(localPort === undefined ? {} : { localPort }) });
+    const timer = setTimeout(() => settle(disconnected(`no connection within ${Math.ceil(timeoutMs)} ms`)), timeoutMs);
     const abort = (): void => settle(signal.reason);
     const settle = (failure?: unknown): void => {
       clearTimeout(timer);
@@ -158,10 +175,14 @@ export function dialSocket(address: Address, timeoutMs: number, signal: AbortSig
       socket.destroy();
       reject(failure);
     };
-    const disconnected = (reason: string): RumormillError => new RumormillError('DISCONNECTED', reason);
+    const disconnected = (reason: string, cause?: Error): RumormillError => new RumormillError('DISCONNECTED', reason, { cause });
     signal.addEventListener('abort', abort, { once: true });
-    socket.once('connect', () => settle());
-    socket.on('error', (error) => settle(disconnected(socketReason(error))));
+    socket.once('connect', () => {
+      if (!isSelfConnected(socket)) return settle();
+      socket.resetAndDestroy();
+      settle(disconnected('connection refused')); // nobody listens: the socket met itself
+    });
+    socket.on('error', (error) => settle(disconnected(socketReason(error), error)));
   });
 }
 

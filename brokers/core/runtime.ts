@@ -62,8 +62,12 @@ export interface Transport {
    * @throws RumormillError CONFIG that says why one cannot listen there
    */
   listen(address: Address, accept: (channel: Channel) => void, failed: (reason: string) => void): Promise<Listener>;
-  /** @throws RumormillError UNREACHABLE */
-  dial(address: Address, timeoutMs: number): Promise<Channel>;
+  /**
+   * A connection with another process, or with this one where it listens there: never one with itself (core/local-port.ts).
+   * @param taken ports on which brokers are known to listen: the connection does not go out from these
+   * @throws RumormillError UNREACHABLE
+   */
+  dial(address: Address, timeoutMs: number, taken?: ReadonlySet<number>): Promise<Channel>;
 }
 
 export interface Listener {

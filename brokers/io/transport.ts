@@ -5,13 +5,18 @@
  * gather ourselves. A channel stays open for writing after the other side has ended, so that `printf ... | nc` gets its answer. Keep-alive finds out clients whose machine or
  * network is gone, for whom we would wait without end; peers have heartbeats.
  */
+import { randomInt } from 'node:crypto';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { performance } from 'node:perf_hooks';
 import { type Address, splitAddress } from '../core/address.ts';
 import { messageOf, RumormillError } from '../core/error.ts';
+import { isPortRefused, isSelfConnected, LocalPorts, PORT_TRIES } from '../core/local-port.ts';
 import type { Channel, ChannelHandler, Listener, Transport } from '../core/runtime.ts';
 
 const KEEP_ALIVE_MS = 60_000; // of silence, before the system asks
 const LINGER_MS = 5000; // for which the other side may go on sending once we have said all
+
+const NONE: ReadonlySet<number> = new Set();
 
 export const tcpTransport: Transport = {
   listen(address, accept, failed) {
@@ -26,23 +31,48 @@ export const tcpTransport: Transport = {
     });
   },
 
-  dial(address, timeoutMs) {
-    return new Promise((resolve, reject) => {
-      const socket = connect({ ...splitAddress(address), allowHalfOpen: true, noDelay: true, autoSelectFamily: true });
-      const timer = setTimeout(() => socket.destroy(new Error(`no connection within ${timeoutMs} ms`)), timeoutMs);
-      const fail = (cause: Error): void => {
-        clearTimeout(timer);
-        reject(new RumormillError('UNREACHABLE', `${address}: ${messageOf(cause) || 'connection refused'}`, { cause }));
-      };
-      socket.once('error', fail);
-      socket.once('connect', () => {
-        clearTimeout(timer);
-        socket.removeListener('error', fail);
-        resolve(new SocketChannel(socket));
-      });
-    });
+  async dial(address, timeoutMs, taken = NONE) {
+    const { port } = splitAddress(address);
+    const others = new Set([port, ...taken]);
+    const deadline = performance.now() + timeoutMs;
+    for (let tries = 1; ; tries += 1) {
+      const isLast = tries > PORT_TRIES;
+      try {
+        return await dialFrom(isLast ? undefined : ports.take(others), address, deadline - performance.now(), others);
+      } catch (cause) {
+        if (!isLast && isPortRefused(cause)) continue;
+        throw new RumormillError('UNREACHABLE', `${address}: ${messageOf(cause) || 'connection refused'}`, { cause });
+      }
+    }
   },
 };
+
+const ports = new LocalPorts(randomInt(2 ** 32));
+
+/** @param localPort where the connection goes out from; undefined for wherever the system likes, but for those of `others` */
+function dialFrom(
+  localPort: number | undefined, address: Address, timeoutMs: number, others: ReadonlySet<number>,
+): Promise<Channel> {
+  return new Promise((resolve, reject) => {
+    const from = localPort === undefined ? {} : { localPort };
+    const socket = connect({ ...splitAddress(address), ...from, allowHalfOpen: true, noDelay: true, autoSelectFamily: true });
+    const timer = setTimeout(() => socket.destroy(new Error(`no connection within ${Math.ceil(timeoutMs)} ms`)), timeoutMs);
+    const fail = (cause: Error): void => {
+      clearTimeout(timer);
+      reject(cause);
+    };
+    socket.once('error', fail);
+    socket.once('connect', () => {
+      clearTimeout(timer);
+      if (!isSelfConnected(socket) && !others.has(socket.localPort!)) {
+        socket.removeListener('error', fail);
+        return resolve(new SocketChannel(socket));
+      }
+      socket.resetAndDestroy(); // the port is free at once: a reset leaves nobody waiting
+      reject(new Error(`the connection took port ${socket.localPort}, on which a broker listens`));
+    });
+  });
+}
 
 class TcpListener implements Listener {
   readonly #server: Server;
