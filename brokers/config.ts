@@ -84,6 +84,7 @@ export const DEFAULT_LIMITS = {
   dialTimeoutMs: 1000, // for connection and handshake each
   redialMinMs: 100, // doubling
   redialMaxMs: 2000,
+  refusedRedialMaxMs: 5000, // where one of the two will not have the other, which lasts until somebody mends it
   stallMs: 2000, // without progress on records that a neighbour has, before another is asked
   electionOkTimeoutMs: 500,
   electionCoordinatorTimeoutMs: 1500,
@@ -163,6 +164,7 @@ function checkLimits(limits: Limits): void {
     ['beatMs', 'hearsayMs'], // news travels with the beats
     ['hearsayMs', 'deadAfterMs'], // or a healthy broker far away would be suspected
     ['redialMinMs', 'redialMaxMs'],
+    ['redialMaxMs', 'refusedRedialMaxMs'],
     ['beatMs', 'stallMs'], // what one beat tells must be able to arrive before it counts as stalled
     ['electionOkTimeoutMs', 'electionCoordinatorTimeoutMs'],
     ['beatMs', 'homeSilenceMs'], // or the homes of a healthy silent peer would move

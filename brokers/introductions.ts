@@ -4,7 +4,7 @@
  * One link a pair of brokers. Both sides dial; of two links with one process the one that the higher address dialled stays, and of
  * two that the same side dialled, or that lead to different lives of the peer, the newer one.
  */
-import { type Address, compareAddresses } from './core/address.ts';
+import { type Address, compareAddresses, splitAddress } from './core/address.ts';
 import { messageOf, RumormillError } from './core/error.ts';
 import type { Membership } from './core/membership.ts';
 import type { Channel, Transport } from './core/runtime.ts';
@@ -14,7 +14,6 @@ import type { Naming, NamingRuntime } from './naming.ts';
 import type { Said } from './said.ts';
 import type { Args, CommandParser } from './wire/command-parser.ts';
 import { decodePeerMessage, type Hello, PEER_PROTOCOL_VERSION } from './wire/peer-message.ts';
-import { encodeReply } from './wire/resp.ts';
 
 export interface IntroductionsRuntime extends GossipRuntime, NamingRuntime {
   readonly transport: Transport;
@@ -53,14 +52,13 @@ export class Introductions {
       const hello = decodePeerMessage(args);
       if (hello.type !== 'PEER') throw new RumormillError('PROTOCOL', 'a peer begins with PEER');
       peer = hello.address;
-      this.#checkMesh(hello);
+      this.#check(hello); // before our own PEER: it says that the link is up
       link.send(this.#hello());
       link.introduce(hello);
     } catch (error) {
       if (!(error instanceof RumormillError)) throw error;
-      if (link.isOpen) link.sendRaw(encodeReply(error));
-      this.#peers.said.once('warn', 'peer refused', { peer, reason: error.message });
-      link.close(undefined);
+      this.#peers.said.nowAndThen('warn', 'peer refused', { peer, reason: error.message });
+      link.refuse(error);
     }
     link.work();
   }
@@ -69,7 +67,7 @@ export class Introductions {
   async dial(address: Address): Promise<void> {
     const { clock, transport, config } = this.#runtime;
     try {
-      const channel = await transport.dial(address, config.limits.dialTimeoutMs);
+      const channel = await transport.dial(address, config.limits.dialTimeoutMs, this.#ports());
       if (this.#closing) return channel.destroy();
       const link = this.#open(channel, undefined);
       this.#dialled.set(link, address);
@@ -78,6 +76,12 @@ export class Introductions {
       this.#runtime.logger.debug('peer not reached', { peer: address, reason: messageOf(error) });
       this.#peers.membership.dialFailed(address, clock.now());
     }
+  }
+
+  /** On which brokers listen, as far as is known. */
+  #ports(): Set<number> {
+    const { address, bind } = this.#runtime.config;
+    return new Set([address, bind, ...this.#peers.membership.all()].map((each) => splitAddress(each).port));
   }
 
   #open(channel: Channel, parser: CommandParser | undefined): Link {
@@ -103,26 +107,32 @@ export class Introductions {
     };
   }
 
-  #checkMesh(hello: Hello): void {
-    const { mesh, address } = this.#runtime.config;
-    if (hello.mesh !== mesh) {
-      throw new RumormillError('REFUSED', `${address} belongs to mesh ${JSON.stringify(mesh)}, not ${JSON.stringify(hello.mesh)}`);
+  /** @throws RumormillError REFUSED, where there can be no link with whoever says this */
+  #check(hello: Hello): void {
+    const { log, config, clock } = this.#runtime;
+    if (hello.mesh !== config.mesh) {
+      const meshes = `mesh ${JSON.stringify(config.mesh)}, not ${JSON.stringify(hello.mesh)}`;
+      throw new RumormillError('REFUSED', `${config.address} belongs to ${meshes}`);
+    }
+    if (hello.origin === log.origin) return; // this broker, or a copy of it, which has to learn that it is one
+    if (hello.address === config.address) {
+      throw new RumormillError('REFUSED', `${hello.address} is this broker's own address`);
+    }
+    const other = this.#peers.linkWith(hello);
+    if (other === undefined || other.peer.instance === hello.instance) return;
+    if (this.#peers.membership.state(other.peer.address, clock.now()) === 'alive') {
+      throw new RumormillError('REFUSED', `another process runs as ${other.peer.address}`);
     }
   }
 
   #introduced(link: Link, hello: Hello): void {
-    const { clock, log, lamport, config } = this.#runtime;
-    const now = clock.now();
+    const { clock, log, lamport } = this.#runtime;
     const dialled = this.#dialled.get(link);
-    this.#checkMesh(hello);
+    this.#check(hello);
     lamport.witnessPeer(hello.lamport);
     if (hello.origin === log.origin) return this.#refuseSelf(link, hello, dialled);
-    if (hello.address === config.address) throw new RumormillError('REFUSED', `${hello.address} is this broker's own address`);
-    if (dialled !== undefined) this.#peers.membership.alias(dialled, hello.address, now);
+    if (dialled !== undefined) this.#peers.membership.alias(dialled, hello.address, clock.now());
     const other = this.#peers.linkWith(hello);
-    if (other !== undefined && other.peer.instance !== hello.instance && this.#peers.membership.state(other.peer.address, now) === 'alive') {
-      throw new RumormillError('REFUSED', `another process runs as ${other.peer.address}`);
-    }
     if (other !== undefined && !this.#replaces(link, other)) return link.close('another link with this peer stays');
     this.#opening.delete(link);
     this.#dialled.delete(link);
@@ -144,7 +154,11 @@ export class Introductions {
       this.#peers.said.once('info', 'a row of globalState.csv is this broker itself', { row: dialled, broker: config.address });
     }
     if (copy && log.isHeld) this.#peers.naming.copied(hello.address);
-    else if (copy) this.#peers.said.once('error', 'another broker runs on a copy of this data folder; it is refused', { peer: hello.address });
+    else if (copy) {
+      const event = 'another broker runs on a copy of this data folder; it is refused';
+      this.#peers.said.nowAndThen('error', event, { peer: hello.address });
+      return link.refuse(new RumormillError('REFUSED', 'runs on a copy of this data folder'));
+    }
     link.close(copy ? 'runs on a copy of this data folder' : 'is this broker itself');
   }
 
@@ -153,8 +167,10 @@ export class Introductions {
     this.#dialled.delete(link);
     if (!this.#opening.delete(link)) return this.#peers.lost(link, reason);
     if (dialled === undefined) return;
-    this.#peers.membership.dialFailed(dialled, this.#runtime.clock.now());
-    if (reason?.startsWith('REFUSED')) this.#peers.said.once('warn', 'refused by a peer', { peer: dialled, reason });
+    this.#peers.membership.dialFailed(dialled, this.#runtime.clock.now(), link.refusedBy !== undefined);
+    if (link.refusedBy === undefined) return;
+    const event = link.refusedBy === 'peer' ? 'refused by a peer' : 'peer refused';
+    this.#peers.said.nowAndThen('warn', event, { peer: dialled, reason: String(reason) });
   }
 
   /** Ends what is still being introduced. */

@@ -2,6 +2,7 @@
  * One connection with a peer: its handshake, its messages as values, what it has and what it was told.
  *
  * Both sides say PEER first. The one that dialled speaks first; the other answers with its own PEER, or with an error reply that says why not.
+ * Whoever will not go on, then or later, says so with an error reply, and closes.
  */
 import { RumormillError } from './core/error.ts';
 import { Feed } from './core/feed.ts';
@@ -12,6 +13,7 @@ import { VersionVector } from './core/version-vector.ts';
 import type { Limits } from './config.ts';
 import { CommandParser } from './wire/command-parser.ts';
 import { decodePeerMessage, encodePeerMessage, type Hello, type PeerMessage } from './wire/peer-message.ts';
+import { encodeReply } from './wire/resp.ts';
 
 export interface LinkEvents {
   /** The peer has introduced itself; only then do other messages come. @throws RumormillError REFUSED */
@@ -32,6 +34,8 @@ export class Link implements ChannelHandler {
   readonly feed: Feed;
   /** The peer said that it shuts down. */
   leaving = false;
+  /** Who would not have this link: the peer, which said so, or this broker. */
+  refusedBy: 'peer' | 'self' | undefined;
   /** Another link with the same peer takes over. */
   replaced = false;
   /** The peer was told what we hold. */
@@ -123,8 +127,7 @@ export class Link implements ChannelHandler {
       while (this.#open) {
         const args = this.#parser.next();
         if (args === undefined) return;
-        const first = args.text(0);
-        if (!this.isIntroduced && first.startsWith('-')) throw new RumormillError('REFUSED', args.texts().join(' ').slice(1));
+        if (args.text(0).startsWith('-')) return this.#refused(args.texts().join(' ').slice(1));
         const message = decodePeerMessage(args);
         if (message.type === 'PEER' && !this.isIntroduced) this.introduce(message);
         else if (message.type === 'PEER' || !this.isIntroduced) throw new RumormillError('PROTOCOL', `${message.type} out of turn`);
@@ -132,8 +135,22 @@ export class Link implements ChannelHandler {
       }
     } catch (error) {
       if (!(error instanceof RumormillError)) throw error;
-      this.close(error.message);
+      this.refuse(error);
     }
+  }
+
+  /** Closes, and says why: an error reply is the last thing that the peer gets. */
+  refuse(error: RumormillError): void {
+    if (!this.#open) return;
+    this.refusedBy = 'self';
+    this.sendRaw(encodeReply(error));
+    this.close(error.message);
+  }
+
+  /** The peer closes, and said why. It may do so after its PEER too, where that was before it knew ours. */
+  #refused(reason: string): void {
+    this.refusedBy = 'peer';
+    this.close(reason);
   }
 
   drain(): void {

@@ -61,7 +61,7 @@ export class Mesh {
     this.#naming = new Naming(runtime, () => {
       for (const link of [...this.#links.values()]) link.close('this broker has a new name');
     });
-    this.#said = new Said(runtime.logger);
+    this.#said = new Said(runtime.logger, runtime.clock);
     this.#introductions = new Introductions(runtime, {
       membership: this.#membership, naming: this.#naming, said: this.#said,
       linkWith: ({ origin, address }) => this.#links.get(origin) ?? this.#overlay.linkTo(address),
@@ -215,9 +215,12 @@ export class Mesh {
     const { address, origin } = link.peer;
     if (this.#links.get(origin) !== link) return;
     this.#links.delete(origin);
-    this.#membership.linkDown(address, link.leaving, now);
+    this.#membership.linkDown(address, link.leaving, now, link.refusedBy !== undefined);
     if (this.#lastSeen.size < this.#runtime.config.limits.membersMax) this.#lastSeen.set(address, link.vector.snapshot());
     if (this.#closing) return;
+    if (link.refusedBy === 'peer') {
+      this.#said.nowAndThen('warn', 'refused by a peer', { peer: address, reason: String(reason) });
+    }
     logger[link.replaced ? 'debug' : 'info'](link.leaving ? 'peer left' : link.replaced ? 'link replaced' : 'peer lost', { lamport: lamport.time, peer: address, reason });
     this.#overlay.linkDown(link);
     this.#gossip.linkDown(link);
@@ -288,7 +291,7 @@ export class Mesh {
       this.#naming.settle(this.#membership.configured());
     } else if (seq > log.vector.get(log.origin)) {
       const reason = 'it claims to hold more records of this store than the store itself';
-      this.#said.once('error', 'peer refused', { peer: link.peer.address, reason });
+      this.#said.nowAndThen('error', 'peer refused', { peer: link.peer.address, reason });
       throw new RumormillError('REFUSED', reason);
     }
   }

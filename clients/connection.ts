@@ -158,11 +158,16 @@ export async function dialSocket(address: Address, timeoutMs: number, signal: Ab
   }
 }
 
-function dialFrom(localPort: number | undefined, address: Address, timeoutMs: number, signal: AbortSignal): Promise<Socket> {
+/** @param localPort where the connection goes out from; undefined for wherever the system likes */
+function dialFrom(
+  localPort: number | undefined, address: Address, timeoutMs: number, signal: AbortSignal,
+): Promise<Socket> {
   return new Promise((resolve, reject) => {
     signal.throwIfAborted();
-    const socket = connect({ ...splitAddress(address), ...(localPort === undefined ? {} : { localPort }) });
-    const timer = setTimeout(() => settle(disconnected(`no connection within ${Math.ceil(timeoutMs)} ms`)), timeoutMs);
+    const from = localPort === undefined ? {} : { localPort };
+    const socket = connect({ ...splitAddress(address), ...from });
+    const late = `no connection within ${Math.ceil(timeoutMs)} ms`;
+    const timer = setTimeout(() => settle(disconnected(late)), timeoutMs);
     const abort = (): void => settle(signal.reason);
     const settle = (failure?: unknown): void => {
       clearTimeout(timer);
@@ -175,7 +180,8 @@ function dialFrom(localPort: number | undefined, address: Address, timeoutMs: nu
       socket.destroy();
       reject(failure);
     };
-    const disconnected = (reason: string, cause?: Error): RumormillError => new RumormillError('DISCONNECTED', reason, { cause });
+    const disconnected = (reason: string, cause?: Error): RumormillError =>
+      new RumormillError('DISCONNECTED', reason, { cause });
     signal.addEventListener('abort', abort, { once: true });
     socket.once('connect', () => {
       if (!isSelfConnected(socket)) return settle();

@@ -27,6 +27,8 @@ export interface MembershipOptions {
   readonly forgetAfterMs: number;
   readonly redialMinMs: number;
   readonly redialMaxMs: number;
+  /** The same towards one that refuses us, or that we refuse: somebody has to mend that first. */
+  readonly refusedRedialMaxMs: number;
   /** Most members known; those learned beyond it are ignored. */
   readonly membersMax: number;
   /** How long a neighbour that had links enough is not chosen again. */
@@ -36,6 +38,7 @@ export interface MembershipOptions {
 export interface Member {
   readonly address: Address;
   linked: boolean;
+  linkedAt: number;
   heardAt: number; // over a link
   heardOfAt: number; // from others; -Infinity for never
   refused: boolean; // since the link was lost or it was heard of, a dial failed or the peer said that it leaves
@@ -98,14 +101,16 @@ export class Membership {
     this.learn(address, now);
     const member = this.#members.get(address);
     if (member === undefined) return;
-    Object.assign(member, { linked: true, dialling: false, heardAt: now, refused: false, backoffMs: this.#options.redialMinMs });
+    Object.assign(member, { linked: true, linkedAt: now, dialling: false, heardAt: now, refused: false });
   }
 
-  linkDown(address: Address, leaving: boolean, now: number): void {
+  linkDown(address: Address, leaving: boolean, now: number, isRefused = false): void {
     const member = this.#members.get(address);
     if (member === undefined) return;
     Object.assign(member, { linked: false, refused: leaving });
-    this.#redialLater(member, now);
+    // One that went as soon as it came may have been refused: it does not come again and again.
+    if (now - member.linkedAt >= this.#options.suspectAfterMs) member.backoffMs = this.#options.redialMinMs;
+    this.#redialLater(member, now, isRefused);
   }
 
   heard(address: Address, now: number): void {
@@ -138,13 +143,14 @@ export class Membership {
     return this.#wanted(now).every((member) => member.linked || (!member.dialling && member.dialAt > -Infinity));
   }
 
-  dialFailed(address: Address, now: number): void {
+  /** @param isRefused whether a broker was there, and one of the two would not have the other */
+  dialFailed(address: Address, now: number, isRefused = false): void {
     const member = this.#members.get(address);
     if (member === undefined) return;
     member.dialling = false;
     if (member.linked) return;
     member.refused = true;
-    this.#redialLater(member, now);
+    this.#redialLater(member, now, isRefused);
   }
 
   /** Linked members that have been silent for too long: their links are to be closed. */
@@ -219,6 +225,7 @@ export class Membership {
     const member: Member = {
       address,
       linked: false,
+      linkedAt: -Infinity,
       heardAt: now - this.#options.deadAfterMs, // dead until heard, and forgotten in time if never
       heardOfAt: -Infinity,
       refused: false,
@@ -232,8 +239,10 @@ export class Membership {
   }
 
   /** Doubling, with jitter of up to half, so that a mesh that starts together does not dial in step. */
-  #redialLater(member: Member, now: number): void {
+  #redialLater(member: Member, now: number, isRefused: boolean): void {
+    const { redialMaxMs, refusedRedialMaxMs } = this.#options;
+    member.backoffMs = Math.min(member.backoffMs, isRefused ? refusedRedialMaxMs : redialMaxMs);
     member.dialAt = now + member.backoffMs * (0.5 + this.#random() / 2 ** 33);
-    member.backoffMs = Math.min(member.backoffMs * 2, this.#options.redialMaxMs);
+    member.backoffMs *= 2;
   }
 }

@@ -63,8 +63,9 @@ export interface Transport {
    */
   listen(address: Address, accept: (channel: Channel) => void, failed: (reason: string) => void): Promise<Listener>;
   /**
-   * A connection with another process, or with this one where it listens there: never one with itself (core/local-port.ts).
-   * @param taken ports on which brokers are known to listen: the connection does not go out from these
+   * A connection with another process, or with this one where it listens there: never one with
+   * itself (core/local-port.ts).
+   * @param taken ports on which brokers are known to listen: the connection goes out from another
    * @throws RumormillError UNREACHABLE
    */
   dial(address: Address, timeoutMs: number, taken?: ReadonlySet<number>): Promise<Channel>;

@@ -38,7 +38,8 @@ export const tcpTransport: Transport = {
     for (let tries = 1; ; tries += 1) {
       const isLast = tries > PORT_TRIES;
       try {
-        return await dialFrom(isLast ? undefined : ports.take(others), address, deadline - performance.now(), others);
+        const localPort = isLast ? undefined : ports.take(others);
+        return await dialFrom(localPort, address, deadline - performance.now(), others);
       } catch (cause) {
         if (!isLast && isPortRefused(cause)) continue;
         throw new RumormillError('UNREACHABLE', `${address}: ${messageOf(cause) || 'connection refused'}`, { cause });
@@ -49,14 +50,16 @@ export const tcpTransport: Transport = {
 
 const ports = new LocalPorts(randomInt(2 ** 32));
 
-/** @param localPort where the connection goes out from; undefined for wherever the system likes, but for those of `others` */
+/** @param localPort where the connection goes out from; undefined for any but those of `others` */
 function dialFrom(
   localPort: number | undefined, address: Address, timeoutMs: number, others: ReadonlySet<number>,
 ): Promise<Channel> {
   return new Promise((resolve, reject) => {
     const from = localPort === undefined ? {} : { localPort };
-    const socket = connect({ ...splitAddress(address), ...from, allowHalfOpen: true, noDelay: true, autoSelectFamily: true });
-    const timer = setTimeout(() => socket.destroy(new Error(`no connection within ${Math.ceil(timeoutMs)} ms`)), timeoutMs);
+    const options = { allowHalfOpen: true, noDelay: true, autoSelectFamily: true };
+    const socket = connect({ ...splitAddress(address), ...from, ...options });
+    const late = `no connection within ${Math.ceil(timeoutMs)} ms`;
+    const timer = setTimeout(() => socket.destroy(new Error(late)), timeoutMs);
     const fail = (cause: Error): void => {
       clearTimeout(timer);
       reject(cause);

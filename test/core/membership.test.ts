@@ -3,7 +3,10 @@ import { type Address, parseAddress } from '../../brokers/core/address.ts';
 import { Membership } from '../../brokers/core/membership.ts';
 import { SEED, SeededRandom } from '../support/random.ts';
 
-const OPTIONS = { suspectAfterMs: 3000, deadAfterMs: 10_000, forgetAfterMs: 60_000, redialMinMs: 100, redialMaxMs: 800, membersMax: 4, fullMs: 30_000 };
+const OPTIONS = {
+  suspectAfterMs: 3000, deadAfterMs: 10_000, forgetAfterMs: 60_000, redialMinMs: 100, redialMaxMs: 800,
+  refusedRedialMaxMs: 3200, membersMax: 4, fullMs: 30_000,
+};
 const [self, a, b, c, alias] = ['10.0.0.1:3000', 'a:1', 'b:1', 'c:1', 'localhost:3000'].map(parseAddress) as [Address, Address, Address, Address, Address];
 const HALF = (): number => 2 ** 31; // jitter in the middle: 0.75 of the backoff
 
@@ -77,13 +80,34 @@ t.test('the backoff doubles up to its most, with jitter, and begins anew after a
     waits.push(now - failed);
     members.dialFailed(a, now);
     members.linkUp(a, now);
-    members.linkDown(a, false, now); // back to the least, doubled from there
+    now += OPTIONS.suspectAfterMs;
+    members.linkDown(a, false, now); // it lasted: back to the least, doubled from there
     for (let step = 0; step < round; step += 1) members.dialFailed(a, now);
     now += 10_000;
   }
   for (const [round, wait] of waits.entries()) {
     const most = Math.min(OPTIONS.redialMaxMs, OPTIONS.redialMinMs * 2 ** (round === 0 ? 0 : round));
     t.ok(wait >= most / 2 && wait <= most, `round ${round}: ${wait} ms of ${most} (seed ${SEED})`);
+  }
+});
+
+t.test('who refuses, or is refused, is dialled less and less often', async (t) => {
+  const refusals: [string, (members: Membership, now: number) => void][] = [
+    ['instead of a handshake', (members, now) => members.dialFailed(a, now, true)],
+    ['after it', (members, now) => {
+      members.linkUp(a, now);
+      members.linkDown(a, false, now + 1, true);
+    }],
+  ];
+  for (const [what, refuse] of refusals) {
+    const members = membership([a]);
+    const dials: number[] = [];
+    for (let now = 0; now < 20_000; now += 10) {
+      if (members.takeDials(now).length === 0) continue;
+      dials.push(now);
+      refuse(members, now);
+    }
+    t.equal(dials.length, 13, `${what}: at ${dials.join()}`); // doubling from 75 ms to 2400 ms
   }
 });
 

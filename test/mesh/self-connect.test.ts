@@ -1,16 +1,17 @@
-import { spawnSync } from 'node:child_process';
+import { spawnSync, type SpawnSyncReturns } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import t from 'tap';
 
 const DIST = process.env['DIST'] ?? fileURLToPath(new URL('../../dist', import.meta.url));
-const [FIRST, LAST] = [40_000, 40_009]; // from which the system takes ports of outgoing connections, so that it takes each soon
+const [FIRST, LAST] = [40_000, 40_009]; // ports of outgoing connections, so few that each is taken soon
 const DIALS = 300;
 
 /** A network of its own, with a loopback device and few ports. */
-const INSIDE = `ip link set lo up && echo ${FIRST} ${LAST} > /proc/sys/net/ipv4/ip_local_port_range && exec "$@"`;
+const RANGE = '/proc/sys/net/ipv4/ip_local_port_range';
+const INSIDE = `ip link set lo up && echo ${FIRST} ${LAST} > ${RANGE} && exec "$@"`;
 
-function inNamespace(...command: readonly string[]): { readonly status: number | null; readonly stdout: string; readonly stderr: string } {
+function inNamespace(...command: readonly string[]): SpawnSyncReturns<string> {
   const { NODE_OPTIONS: _, ...env } = process.env; // tap's loaders are none of the child's business
   return spawnSync('unshare', ['-rn', 'sh', '-c', INSIDE, 'sh', ...command], { encoding: 'utf8', env, timeout: 60_000 });
 }
@@ -29,11 +30,14 @@ const SETTING = `
   });
   const inUse = async () => {
     const ports = [];
-    for (let port = ${FIRST + 1}; port <= ${LAST}; port += 1) await listen(port).then((server) => server.close(), () => ports.push(port));
+    for (let port = ${FIRST + 1}; port <= ${LAST}; port += 1) {
+      await listen(port).then((server) => server.close(), () => ports.push(port));
+    }
     return ports;
   };
   const server = await listen(${FIRST});
   const found = [];
+  const expect = (code) => (error) => error.code === code || found.push(error.message);
 `;
 
 const skip = inNamespace('true').status !== 0 && 'needs network namespaces';
@@ -43,7 +47,9 @@ t.test('a broker that dials a dead one never meets itself, and keeps no port fro
   const result = run(`${SETTING}
     import { tcpTransport } from '${transport}';
     const dial = (port, taken) => tcpTransport.dial('127.0.0.1:' + port, 1000, new Set(taken));
-    for (let count = 0; count < ${DIALS}; count += 1) await dial(${FIRST + 2}).then(() => found.push('itself'), ({ code }) => code === 'UNREACHABLE' || found.push(code));
+    for (let count = 0; count < ${DIALS}; count += 1) {
+      await dial(${FIRST + 2}).then(() => found.push('itself'), expect('UNREACHABLE'));
+    }
     const links = await Promise.all(Array.from({ length: 4 }, () => dial(${FIRST})));
     console.log(JSON.stringify({ found, inUse: await inUse() }));
     process.exit();
@@ -56,7 +62,9 @@ t.test('a client that dials a broker which is down does not meet itself', { skip
   const result = run(`${SETTING}
     import { dialSocket } from '${connection}';
     const dial = (port) => dialSocket('127.0.0.1:' + port, 1000, new AbortController().signal);
-    for (let count = 0; count < ${DIALS}; count += 1) await dial(${FIRST + 2}).then(() => found.push('itself'), ({ code }) => code === 'DISCONNECTED' || found.push(code));
+    for (let count = 0; count < ${DIALS}; count += 1) {
+      await dial(${FIRST + 2}).then(() => found.push('itself'), expect('DISCONNECTED'));
+    }
     const sockets = await Promise.all(Array.from({ length: 4 }, () => dial(${FIRST})));
     console.log(JSON.stringify({ found, inUse: await inUse() }));
     process.exit();
