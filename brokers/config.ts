@@ -46,6 +46,7 @@ export const DEFAULT_LIMITS = {
   backoffMsMax: 24 * 3600 * 1000, // (e); doubling ends there
   sweepBatchesMax: 1024, // of deleted topics, looked at a tick
   leasesMax: 200_000, // messages of one that were delivered and are not done; PULL brings nothing new until some are
+  pullShareMax: 100, // messages that one PULL gets while other consumers wait
   delayMsMax: 24 * 3600 * 1000, // (e) of NACK
   consumersMax: 10_000, // names remembered of one; the oldest leave
   queueReadBytes: 256 * 1024, // of one read from the disk at a time, and kept while it is read from

@@ -1,9 +1,11 @@
 /**
- * PULLs of one subscription: served one at a time, in the order in which they came.
+ * PULLs of one subscription: served one at a time. Consumers take turns, and each of its PULLs in the order in which they came; while others wait, one gets a share
+ * at a time (`pullShareMax`). So a consumer that asks for much, or often, or over many connections, takes no more turns than one that asks for one message.
  *
  * A PULL that finds nothing stays (core/long-poll.ts) until a commit, a lease that has run out or its deadline wakes the line; the one behind it waits too, since
  * there is nothing for anybody. A PULL is in the long-poll from the beginning, so that nothing that comes while it is looked after is missed.
  */
+import type { Limits } from './config.ts';
 import type { Cancellation } from './commands/command.ts';
 import { messageOf } from './core/error.ts';
 import type { LongPoll, Waiter } from './core/long-poll.ts';
@@ -35,15 +37,17 @@ export interface Pull extends Waiter, PullRequest {
 
 export interface PullLineRuntime {
   readonly clock: Clock;
+  readonly limits: Limits;
   readonly waiters: LongPoll<Pull>;
-  /** Leases to a PULL what there is, and answers it in the same turn, so that nothing is leased to one that is over; does neither where there is nothing. */
-  fill(pull: Pull): Promise<void>;
+  /** Leases to a PULL what there is, `countMax` messages at most, and answers it in the same turn, so that nothing is leased to one that is over; does neither where there is nothing. */
+  fill(pull: Pull, countMax: number): Promise<void>;
   storeFailed(error: unknown): void;
 }
 
 export class PullLine {
   readonly #runtime: PullLineRuntime;
   readonly #pulls = new Set<Pull>();
+  readonly #turns = new Map<string, Set<Pull>>(); // by consumer; whose turn comes next stands first
   #isServing = false;
   #isWoken = false;
 
@@ -55,20 +59,19 @@ export class PullLine {
     return this.#pulls.size;
   }
 
-  *consumers(): Iterable<string> {
-    for (const { consumer } of this.#pulls) yield consumer;
+  consumers(): Iterable<string> {
+    return this.#turns.keys();
   }
 
   /** @param topics under which what it waits for is stored */
   add(request: PullRequest, topics: readonly string[], cancellation: Cancellation): Promise<Delivery[]> {
-    const { clock, waiters } = this.#runtime;
+    const { clock } = this.#runtime;
     if (cancellation.cancelled) return Promise.resolve([]);
     return new Promise((resolve, reject) => {
       const end = (): void => {
         pull.isOver = true;
         cancellation.onCancel = undefined;
-        this.#pulls.delete(pull);
-        waiters.remove(pull);
+        this.#leave(pull);
       };
       const pull: Pull = {
         ...request, topics, deadline: clock.now() + request.blockMs, isOver: false,
@@ -83,8 +86,7 @@ export class PullLine {
         },
       };
       cancellation.onCancel = () => pull.answer([]);
-      this.#pulls.add(pull);
-      waiters.add(pull);
+      this.#join(pull);
       this.wake();
     });
   }
@@ -112,16 +114,42 @@ export class PullLine {
     }
   }
 
+  #join(pull: Pull): void {
+    this.#pulls.add(pull);
+    this.#runtime.waiters.add(pull);
+    const pulls = this.#turns.get(pull.consumer);
+    if (pulls === undefined) this.#turns.set(pull.consumer, new Set([pull]));
+    else pulls.add(pull);
+  }
+
+  #leave(pull: Pull): void {
+    this.#pulls.delete(pull);
+    this.#runtime.waiters.remove(pull);
+    const pulls = this.#turns.get(pull.consumer);
+    pulls?.delete(pull);
+    if (pulls?.size === 0) this.#turns.delete(pull.consumer);
+  }
+
+  /** Serves consumers in turn, until there is nothing for the one whose turn it is. Who was served and has more PULLs comes again behind all others. */
+  async #serveAll(): Promise<void> {
+    const { fill, limits } = this.#runtime;
+    for (const [consumer, pulls] of this.#turns) {
+      const [pull] = pulls;
+      await fill(pull!, this.#turns.size > 1 ? Math.min(pull!.count, limits.pullShareMax) : pull!.count);
+      if (!pull!.isOver) return;
+      if (pulls.size === 0 || this.#turns.get(consumer) !== pulls) continue;
+      this.#turns.delete(consumer);
+      this.#turns.set(consumer, pulls); // a Map goes through what is added meanwhile
+    }
+  }
+
   async #serve(): Promise<void> {
-    const { clock, fill, storeFailed } = this.#runtime;
+    const { clock, storeFailed } = this.#runtime;
     this.#isServing = true;
     try {
       while (this.#isWoken) {
         this.#isWoken = false;
-        for (const pull of this.#pulls) {
-          await fill(pull);
-          if (!pull.isOver) break;
-        }
+        await this.#serveAll();
       }
       const now = clock.now();
       for (const pull of this.#pulls) if (pull.deadline <= now) pull.answer([]);

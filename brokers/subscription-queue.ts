@@ -1,19 +1,19 @@
 /**
  * One subscription at its home: who waits for its messages, what is leased to whom, what is done.
  *
- * A PULL gets what is to be delivered again first, then what is new, as stored. A message is leased in the same turn in which its PULL is answered: whatever had to be
- * read from the disk was read before, and a PULL that has something does not wait for more.
+ * Which messages a PULL gets is decided in deliverer.ts, and who is served next in pull-line.ts.
  */
 import type { Acknowledger, Ledger } from './acknowledger.ts';
 import { Backlog, type BacklogRuntime } from './backlog.ts';
 import type { Cancellation } from './commands/command.ts';
 import { DeadLetters } from './dead-letters.ts';
+import { Deliverer } from './deliverer.ts';
 import { Acknowledgements } from './core/acknowledgements.ts';
 import type { RumormillError } from './core/error.ts';
-import { decodeToken, encodeToken, lifeOf } from './core/lease-token.ts';
-import { type HandedLease, type LeaseEntry, Leases, type LeasePolicy, type Source, tokenOf } from './core/leases.ts';
+import { decodeToken, lifeOf } from './core/lease-token.ts';
+import { type HandedLease, type LeaseEntry, Leases, type LeasePolicy } from './core/leases.ts';
 import type { LongPoll } from './core/long-poll.ts';
-import { type Message, messageBytes, type Origin } from './core/record.ts';
+import type { Origin } from './core/record.ts';
 import { Routes } from './core/routes.ts';
 import type { Clock, Logger } from './core/runtime.ts';
 import type { Binding, Subscription } from './core/subscription.ts';
@@ -66,7 +66,12 @@ export class SubscriptionQueue {
     this.ledger = runtime.acknowledger.ledger(subscription);
     this.leases = new Leases(runtime.log.instance, this.#policy());
     this.#backlog = new Backlog(runtime, this.ledger, this.#routes);
-    this.#line = new PullLine({ ...runtime, fill: (pull) => this.#fill(pull) });
+    const deliverer = new Deliverer({
+      ...runtime, life: this.#life, leases: this.leases, backlog: this.#backlog, ledger: this.ledger, counts: this.counts,
+      subscription: () => this.#subscription,
+      failed: (entries) => this.#failed(entries),
+    });
+    this.#line = new PullLine({ ...runtime, fill: (pull, countMax) => deliverer.fill(pull, countMax) });
     this.#deadLetters = new DeadLetters({
       ...runtime, leases: this.leases, backlog: this.#backlog, counts: this.counts,
       subscription: () => this.#subscription,
@@ -215,66 +220,6 @@ export class SubscriptionQueue {
   #policy(): LeasePolicy {
     const { visibilityMs, maxDeliveries, backoffMs } = this.#subscription.settings;
     return { visibilityMs, maxDeliveries, backoffMs, backoffMsMax: this.#runtime.limits.backoffMsMax };
-  }
-
-  /** Leases to a PULL what there is, and answers it with that in the same turn. */
-  async #fill(pull: Pull): Promise<void> {
-    const { clock, limits } = this.#runtime;
-    const deliveries: Delivery[] = [];
-    let bytes = 0;
-    const hasRoom = (message: Message): boolean => deliveries.length === 0 || bytes + messageBytes(message) <= limits.replyBytesMax;
-    const deliver = (entry: LeaseEntry, message: Message): void => {
-      bytes += messageBytes(message);
-      deliveries.push({ token: encodeToken(this.#life, tokenOf(entry)), deliveries: entry.deliveries, message });
-    };
-    const redeliver = (entry: LeaseEntry, message: Message): void => {
-      this.counts.redelivered += 1;
-      this.leases.again(entry, pull.consumer, clock.now());
-      deliver(entry, message);
-    };
-    this.#failed(this.leases.expire(clock.now()));
-    for (let entry = this.leases.nextReady; entry !== undefined && deliveries.length < pull.count; entry = this.leases.nextReady) {
-      const message = this.#backlog.again(entry.source!, entry.seq - entry.source!.seq);
-      if (message instanceof Promise) {
-        if (deliveries.length > 0) return pull.answer(deliveries);
-        await message;
-        if (pull.isOver) return;
-      } else if (message === undefined) this.leases.remove(entry);
-      else if (hasRoom(message)) redeliver(entry, message);
-      else return pull.answer(deliveries);
-    }
-    while (deliveries.length < pull.count) {
-      const next = this.#backlog.next((origin, seq, source) => this.#isTaken(origin, seq, source));
-      if (next === 'end') break;
-      if (next === 'pause' || next instanceof Promise) {
-        if (deliveries.length > 0) break;
-        await (next === 'pause' ? new Promise<void>((resolve) => clock.defer(resolve)) : next);
-        if (pull.isOver) return;
-        continue;
-      }
-      const { source, index, message } = next;
-      const handed = this.leases.get(source.origin, source.seq + index); // that has run out
-      if (!hasRoom(message) || (handed === undefined && this.leases.size >= limits.leasesMax)) break;
-      this.#backlog.advance();
-      if (handed !== undefined) redeliver(handed, message);
-      else this.#deliverFirst(source, index, message, pull.consumer, deliver);
-    }
-    if (deliveries.length > 0) pull.answer(deliveries);
-  }
-
-  #deliverFirst(source: Source, index: number, message: Message, consumer: string, deliver: (entry: LeaseEntry, message: Message) => void): void {
-    const { maxDeliveries } = this.#subscription.settings;
-    const attempts = this.ledger.done.attempts(source.origin, source.seq + index);
-    if (maxDeliveries !== null && attempts >= maxDeliveries) this.leases.exhausted(source, index, attempts);
-    else deliver(this.leases.lease(source, index, attempts, consumer, this.#runtime.clock.now()), message);
-  }
-
-  /** Whether a message that the reader comes to has been delivered. One that was handed over gets its place. */
-  #isTaken(origin: Origin, seq: number, source: Source): boolean {
-    const entry = this.leases.get(origin, seq);
-    if (entry === undefined) return false;
-    if (entry.source === undefined) this.leases.place(entry, source);
-    return entry.state !== 'ready';
   }
 
   /** Deliveries have failed: notes how many, where that counts. */

@@ -2,47 +2,9 @@ import t from 'tap';
 import { RumormillError } from '../brokers/core/error.ts';
 import { Acknowledgements, encodeRecord } from '../brokers/core/acknowledgements.ts';
 import { parseAddress } from '../brokers/core/address.ts';
-import type { ConfigOptions } from '../brokers/config.ts';
 import { draft, origin } from './support/record.ts';
-import { VirtualBroker, type VirtualClient } from './support/virtual-broker.ts';
-
-/** A delivery: its token, which delivery of the message it is, the payload. */
-type Given = readonly [token: string, deliveries: number, payload: string];
-
-/** The broker, a client, and a PULL as deliveries. */
-async function start(options: ConfigOptions = {}, ...commands: readonly string[]) {
-  const virtual = await VirtualBroker.start(options);
-  const client = virtual.connect();
-  await client.ask(...commands);
-  return { virtual, client, clock: virtual.clock, store: virtual.store };
-}
-
-function given(reply: unknown): Given[] {
-  return (reply as [string, number, unknown[]][]).map(([token, deliveries, message]) => [token, deliveries, String(message[5])]);
-}
-
-async function pull(client: VirtualClient, command: string): Promise<Given[]> {
-  const [reply] = await client.ask(`PULL ${command}`);
-  if (!Array.isArray(reply)) throw new Error(`PULL ${command}: ${String(reply)}`);
-  return given(reply);
-}
-
-/** An integer reply; `VirtualClient` counts those that stand alone from the first publish. */
-async function count(client: VirtualClient, command: string): Promise<unknown> {
-  const [reply] = await client.ask(command);
-  return typeof reply === 'number' ? reply + client.before : reply;
-}
-
-const payloads = (deliveries: readonly Given[]): string[] => deliveries.map(([, , payload]) => payload);
-const tokens = (deliveries: readonly Given[]): string => deliveries.map(([token]) => token).join(' ');
-
-/** SUBSCRIPTION GET as an object. */
-async function describe(client: VirtualClient, name: string): Promise<Record<string, unknown>> {
-  const [reply] = (await client.ask(`SUBSCRIPTION GET ${name}`)) as [unknown[]];
-  return Object.fromEntries(Array.from({ length: reply.length / 2 }, (_, at) => [reply[2 * at], reply[2 * at + 1]]));
-}
-
-const BOUND = ['SUBSCRIPTION CREATE s VISIBILITY 1000', 'TOPIC CREATE a', 'BIND s a'];
+import { VirtualBroker } from './support/virtual-broker.ts';
+import { BOUND, count, describe, type Given, given, payloads, pull, start, tokens } from './support/virtual-queue.ts';
 
 t.test('PULL leases messages as they are stored, ACK is good once', async (t) => {
   const { client } = await start({}, ...BOUND);

@@ -3,7 +3,8 @@
  *
  *   leased   with a consumer, until `dueAt`: then the delivery has failed
  *   delayed  a delivery failed, and the next may not be before `dueAt`
- *   ready    to be delivered again, before anything new, in the order of the log
+ *   ready    to be delivered again: whoever has been ready for longest comes first, and of those that became ready together the
+ *            first in the log; so no message can stand in the way of another, however often it comes back
  *   failed   as many deliveries failed as may: on its way to the dead letters
  *   gone     done, or not this subscription's any more
  *
@@ -49,6 +50,8 @@ export interface LeaseEntry {
   readonly consumer: string;
   readonly dueAt: number; // monotonic clock, ms; of leased and delayed ones
   readonly isSettling: boolean;
+  /** How many leases had been given when it became ready. */
+  readonly readySince: number;
 }
 
 type Entry = { -readonly [name in keyof LeaseEntry]: LeaseEntry[name] };
@@ -64,6 +67,11 @@ interface Due {
   readonly entry: Entry;
 }
 
+interface Ready {
+  readonly since: number;
+  readonly entry: Entry;
+}
+
 /** Beyond so many that are out of date, and more than half of it, a heap is made anew. */
 const STALE_MAX = 1024;
 
@@ -72,7 +80,7 @@ export class Leases {
   readonly #instance: string;
   readonly #entries = new Map<Origin, Map<number, Entry>>();
   readonly #due = new Heap<Due>((a, b) => a.at < b.at);
-  readonly #ready = new Heap<Entry>(isBefore);
+  readonly #ready = new Heap<Ready>((a, b) => a.since < b.since || (a.since === b.since && isBefore(a.entry, b.entry)));
   readonly #placed = new Heap<Entry>(isBefore);
   readonly #counts: Record<LeaseState, number> = { leased: 0, delayed: 0, ready: 0, failed: 0, gone: 0 };
   #failed: Entry[] = []; // not taken yet
@@ -118,7 +126,7 @@ export class Leases {
 
   /** The first to be delivered again. */
   get nextReady(): LeaseEntry | undefined {
-    return top(this.#ready, ({ state }) => state === 'ready');
+    return top(this.#ready, isReady)?.entry;
   }
 
   /** The position of the first that has one. */
@@ -140,7 +148,7 @@ export class Leases {
   lease(source: Source, index: number, attempts: number, consumer: string, now: number): LeaseEntry {
     const entry = this.#add({
       origin: source.origin, seq: source.seq + index, source: undefined, state: 'ready', deliveries: attempts,
-      instance: this.#instance, lease: 0, consumer, dueAt: 0, isSettling: false,
+      instance: this.#instance, lease: 0, consumer, dueAt: 0, isSettling: false, readySince: 0,
     });
     this.#place(entry, source);
     this.again(entry, consumer, now);
@@ -169,7 +177,7 @@ export class Leases {
   exhausted(source: Source, index: number, attempts: number): void {
     const entry = this.#add({
       origin: source.origin, seq: source.seq + index, source: undefined, state: 'ready', deliveries: attempts,
-      instance: this.#instance, lease: 0, consumer: '', dueAt: 0, isSettling: false,
+      instance: this.#instance, lease: 0, consumer: '', dueAt: 0, isSettling: false, readySince: 0,
     });
     this.#place(entry, source);
     this.#set(entry, 'failed');
@@ -243,7 +251,7 @@ export class Leases {
   /** Takes in what a former home had leased, but for what has an entry here. */
   adopt({ remainingMs, ...handed }: HandedLease, now: number): void {
     if (this.get(handed.origin, handed.seq) !== undefined) return;
-    this.#dueAt(this.#add({ ...handed, source: undefined, dueAt: 0, isSettling: false }), now + remainingMs);
+    this.#dueAt(this.#add({ ...handed, source: undefined, dueAt: 0, isSettling: false, readySince: 0 }), now + remainingMs);
   }
 
   #add(entry: Entry): Entry {
@@ -261,10 +269,12 @@ export class Leases {
 
   /** To be delivered again, if it may be. Without a place it stays as it is until it has one. */
   #retry(entry: Entry): void {
+    if (entry.state !== 'ready') entry.readySince = this.#number;
     if (entry.source === undefined) return this.#set(entry, 'ready');
     if (this.#isExhausted(entry)) return this.#set(entry, 'failed');
     this.#set(entry, 'ready');
-    this.#ready.push(entry);
+    this.#ready.push({ since: entry.readySince, entry });
+    this.#tidy();
   }
 
   #isExhausted({ deliveries }: Entry): boolean {
@@ -294,12 +304,16 @@ export class Leases {
     const most = STALE_MAX + 2 * this.size;
     if (this.#due.size > most) this.#due.filter(isCurrent);
     if (this.#placed.size > most) this.#placed.filter(({ state }) => state !== 'gone');
-    if (this.#ready.size > most) this.#ready.filter(({ state }) => state === 'ready');
+    if (this.#ready.size > most) this.#ready.filter(isReady);
   }
 }
 
 function isCurrent({ at, entry }: Due): boolean {
   return entry.dueAt === at && (entry.state === 'leased' || entry.state === 'delayed') && !entry.isSettling;
+}
+
+function isReady({ since, entry }: Ready): boolean {
+  return entry.state === 'ready' && entry.readySince === since;
 }
 
 function isBefore(a: Entry, b: Entry): boolean {

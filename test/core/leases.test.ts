@@ -75,7 +75,7 @@ t.test('what is being acknowledged does not run out; if it cannot be written, al
   t.strictSame(leases.expire(5000), [entry]);
 });
 
-t.test('deliveries again come by place, whatever failed first', async (t) => {
+t.test('deliveries again that became ready together come by place, whatever failed first', async (t) => {
   const leases = make();
   const entries = [3, 1, 2].map((position) => leases.lease(source(position), 5, 0, 'c', 0));
   const second = leases.lease(source(1), 2, 0, 'c', 0);
@@ -117,12 +117,26 @@ t.test('leases move to another home: tokens stay good, and a message is not deli
   }
 });
 
+t.test('who has been ready for longest is delivered again first, so that a message that fails again and again holds up nobody', async (t) => {
+  const leases = make();
+  const [poison, other] = [leases.lease(source(1), 0, 0, 'c', 0), leases.lease(source(9), 0, 0, 'd', 0)];
+  leases.fail(poison, 0);
+  leases.again(leases.nextReady!, 'c', 0);
+  leases.fail(other, 0);
+  leases.fail(poison, 0); // at the same time by the clock: the one in front comes first, once
+  t.equal(leases.nextReady, poison);
+  leases.again(poison, 'c', 0);
+  leases.fail(poison, 0);
+  t.equal(leases.nextReady, other);
+});
+
 /** What a message is in the model: the same by the letter, with a list in place of every index. */
 interface Model {
   seq: number;
   state: string;
   deliveries: number;
   dueAt: number;
+  readySince: number; // leases given before
 }
 
 t.test(`random operations against a list (seed ${SEED})`, async (t) => {
@@ -132,11 +146,11 @@ t.test(`random operations against a list (seed ${SEED})`, async (t) => {
     const policy = { ...POLICY, maxDeliveries: random.pick([null, 3]), backoffMs: random.pick([null, 50]) };
     const leases = make(policy);
     let list: Model[] = [];
-    let [now, position] = [0, 0];
+    let [now, position, given] = [0, 0, 0];
     const failModel = (model: Model, delayMs?: number): void => {
       const wait = delayMs ?? (policy.backoffMs === null ? 0 : policy.backoffMs * 2 ** (model.deliveries - 1));
       if (policy.maxDeliveries !== null && model.deliveries >= policy.maxDeliveries) model.state = 'failed';
-      else Object.assign(model, wait > 0 ? { state: 'delayed', dueAt: now + wait } : { state: 'ready' });
+      else Object.assign(model, wait > 0 ? { state: 'delayed', dueAt: now + wait } : { state: 'ready', readySince: given });
     };
     for (let step = 0; step < 600; step += 1) {
       const leased = list.filter(({ state, dueAt }) => state === 'leased' && dueAt > now);
@@ -147,7 +161,8 @@ t.test(`random operations against a list (seed ${SEED})`, async (t) => {
         case 1:
           position += 1;
           leases.lease(source(position), 0, 0, 'c', now);
-          list.push({ seq: position * 10, state: 'leased', deliveries: 1, dueAt: now + 1000 });
+          given += 1;
+          list.push({ seq: position * 10, state: 'leased', deliveries: 1, dueAt: now + 1000, readySince: 0 });
           break;
         case 2:
           if (entry === undefined) break;
@@ -171,16 +186,17 @@ t.test(`random operations against a list (seed ${SEED})`, async (t) => {
           leases.expire(now);
           for (const model of list.filter(({ state, dueAt }) => (state === 'leased' || state === 'delayed') && dueAt <= now)) {
             if (model.state === 'leased') failModel(model);
-            else model.state = 'ready';
+            else Object.assign(model, { state: 'ready', readySince: given });
           }
           break;
         }
         default: {
           const next = leases.nextReady;
-          const ready = list.filter(({ state }) => state === 'ready').sort((a, b) => a.seq - b.seq)[0];
+          const ready = list.filter(({ state }) => state === 'ready').sort((a, b) => a.readySince - b.readySince || a.seq - b.seq)[0];
           if (next?.seq !== ready?.seq) wrong.add('next');
           if (next === undefined || ready === undefined) break;
           leases.again(next, 'c', now);
+          given += 1;
           Object.assign(ready, { state: 'leased', deliveries: ready.deliveries + 1, dueAt: now + 1000 });
         }
       }

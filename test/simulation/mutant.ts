@@ -91,7 +91,7 @@ export const MUTANTS: readonly Mutant[] = [
   { name: 'every token of a message is good', patches: [['core/leases.js', `entry.lease === token.lease && entry.instance === token.instance && `, ``]] },
   { name: 'a token is good for any subscription', patches: [['core/lease-token.js', `scratch.readUInt32LE(end) !== sum(life, scratch, end) || `, ``]] },
   { name: 'failed deliveries are not written', patches: [['subscription-queue.js', `failures.fail(origin, seq, deliveries);`, `;`]] },
-  { name: 'the next home does not count the failed deliveries', patches: [['subscription-queue.js', `this.ledger.done.attempts(source.origin, source.seq + index)`, `0`]] },
+  { name: 'the next home does not count the failed deliveries', patches: [['deliverer.js', `ledger.done.attempts(source.origin, source.seq + index)`, `0`]] },
   { name: 'one delivery too few before a dead letter', patches: [['core/leases.js', `deliveries >= this.policy.maxDeliveries`, `deliveries >= this.policy.maxDeliveries - 1`]] },
   { name: 'what was delivered too often is dropped', patches: [['dead-letters.js', `await this.#publish(dead, deadLetter);`, `;`]] },
   { name: 'acknowledgements of other homes are dropped', patches: [['acknowledger.js', `if (batch.topic !== ACKS_TOPIC)`, `if (batch.topic !== ACKS_TOPIC || batch.origin !== this.#runtime.log.origin)`]] },
