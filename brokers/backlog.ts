@@ -1,8 +1,9 @@
 /**
- * What one subscription has still to deliver: the log, read with one position over all topics that are bound, from where nothing before is left to do.
+ * What one subscription has still to deliver: the log, read with one position over all topics that are bound, from where nothing
+ * before is left to do.
  *
- * Memory holds one page of the log while it is read from, and its batch that is open. A page from the disk is read ahead while the messages before it are worked on.
- * What is not for the subscription, or done, is passed over.
+ * Memory holds one page of the log while it is read from, and its batch that is open. A page from the disk is read ahead while the
+ * messages before it are worked on. What is not for the subscription, or done, is passed over.
  */
 import type { Ledger } from './acknowledger.ts';
 import type { Limits } from './config.ts';

@@ -44,7 +44,7 @@ export class Deliverer {
     this.#runtime = runtime;
   }
 
-  /** Leases to a PULL what there is, `countMax` messages at most, and answers it with that in the same turn. Does neither where there is nothing. */
+  /** Leases to a PULL what there is, `countMax` messages at most, and answers it in the same turn; neither where there is nothing. */
   async fill(pull: Pull, countMax: number): Promise<void> {
     const { clock, limits, leases, failed } = this.#runtime;
     const given = new Deliveries(limits.replyBytesMax);

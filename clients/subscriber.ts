@@ -46,8 +46,8 @@ Examples:
   $ subscriber --group-id north --key north parcels            of a direct topic what is published with this key
   $ subscriber --from earliest --count 5 orders    looks at messages and takes none: there is no --group-id
 
-To look at messages, leave --group-id out. What is read with --group-id --no-ack is delivered, and each delivery counts where the subscription has a
-limit: after the last one the message is a dead letter. 'admin subscriptions pending g1' shows what consumers hold.
+To look at messages, leave --group-id out. What is read with --group-id --no-ack is delivered, and each delivery counts where the
+subscription has a limit: after the last one the message is a dead letter. 'admin subscriptions pending g1' shows what consumers hold.
 `;
 
 const program = new Command('subscriber')
@@ -61,7 +61,8 @@ const program = new Command('subscriber')
   .addOption(new Option('--group-id <name>', 'consume through this subscription, sharing the messages with all who name it').conflicts('cursorFile'))
   .option('--consumer-id <name>', "with --group-id: what the subscription calls this consumer (default: the host's name and the process id)")
   .option('--key <key>', 'with --group-id: bind direct topics with this key')
-  .option('--no-ack', 'with --group-id: acknowledge nothing; messages come again when their leases have run out, or this subscriber ends (these are deliveries that failed: not for looking)')
+  .option('--no-ack', 'with --group-id: acknowledge nothing; messages come again when their leases have run out, or this subscriber ends'
+    + ' (these are deliveries that failed: not for looking)')
   .addHelpText('after', EXAMPLES);
 addBrokerFlags(program).action((topics: string[]) => runMain('subscriber', () => main(topics, program.opts<Flags>())));
 await program.parseAsync();
