@@ -1,13 +1,14 @@
 /**
- * Acknowledgement state of every subscription (core/acknowledgements.ts): merged from the records of `$acks`, whoever wrote them,
- * and written as such.
+ * Acknowledgement state of every subscription (core/acknowledgements.ts): merged from the records
+ * of `$acks`, whoever wrote them, and written as such.
  *
- * All that is gathered while a record is on its way to the disk, of whatever subscription, becomes one batch, with one record per
- * subscription. What is gathered counts once that is on disk and comes back with the commit, as the records of other brokers do:
- * there is one way in.
+ * All that is gathered while a record is on its way to the disk, of whatever subscription, becomes
+ * one batch, with one record per subscription. What is gathered counts once that is on disk and
+ * comes back with the commit, as the records of other brokers do: there is one way in.
  *
- * A checkpoint in the store has all states as they were at some position of the log or later; what an earlier life of this broker
- * left is read from it and from the records after it. A transient subscription has a state in memory only.
+ * A checkpoint in the store has all states as they were at some position of the log or later; what
+ * an earlier life of this broker left is read from it and from the records after it. A transient
+ * subscription has a state in memory only.
  */
 import type { Limits } from './config.ts';
 import { type AcknowledgementRecord, Acknowledgements, encodeRecord, isOfLife, parseRecord } from './core/acknowledgements.ts';

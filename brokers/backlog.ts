@@ -1,9 +1,10 @@
 /**
- * What one subscription has still to deliver: the log, read with one position over all topics that are bound, from where nothing
- * before is left to do.
+ * What one subscription has still to deliver: the log, read with one position over all topics that
+ * are bound, from where nothing before is left to do.
  *
- * Memory holds one page of the log while it is read from, and its batch that is open. A page from the disk is read ahead while the
- * messages before it are worked on. What is not for the subscription, or done, is passed over.
+ * Memory holds one page of the log while it is read from, and its batch that is open. A page from
+ * the disk is read ahead while the messages before it are worked on. What is not for the
+ * subscription, or done, is passed over.
  */
 import type { Ledger } from './acknowledger.ts';
 import type { Limits } from './config.ts';
@@ -80,7 +81,10 @@ export class Backlog {
     this.#rewind();
   }
 
-  /** The next message that is due, or why there is none now. @param isTaken whether it has been delivered before and is looked after elsewhere */
+  /**
+   * The next message that is due, or why there is none now.
+   * @param isTaken whether it has been delivered before and is looked after elsewhere
+   */
   next(isTaken: (origin: Origin, seq: number, source: Source) => boolean): Due | Pause {
     this.#isUsed = true;
     for (let passed = 0; passed < this.#runtime.limits.queueScanMax; passed += 1) {
@@ -138,7 +142,10 @@ export class Backlog {
     this.#isUsed = false;
   }
 
-  /** How many messages wait to be delivered, for the first time or again; counted in steps. @param entries what was delivered before */
+  /**
+   * How many messages wait to be delivered, for the first time or again; counted in steps.
+   * @param entries what was delivered before
+   */
   async count(entries: Iterable<LeaseEntry>): Promise<number> {
     while (this.#reading !== undefined) await this.#reading;
     let count = 0;

@@ -1,9 +1,10 @@
 /**
- * What was delivered as often as may be and never acknowledged: a copy goes to the subscription's dead-letter topic, and when that
- * is on disk, the message is done.
+ * What was delivered as often as may be and never acknowledged: a copy goes to the subscription's
+ * dead-letter topic, and when that is on disk, the message is done.
  *
- * The copy has a dedupe id made of the subscription's life and the record's name: should this broker be lost between the two, the
- * next home publishes it again, and readers get one of both. While the disk is full the messages wait.
+ * The copy has a dedupe id made of the subscription's life and the record's name: should this
+ * broker be lost between the two, the next home publishes it again, and readers get one of both.
+ * While the disk is full the messages wait.
  */
 import type { Backlog } from './backlog.ts';
 import type { Limits } from './config.ts';

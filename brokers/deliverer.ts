@@ -1,13 +1,15 @@
 /**
  * Which messages a PULL of a subscription gets.
  *
- * What is to be delivered again and what is new take turns, one by one and over all PULLs: between two redeliveries stands something
- * new, if there is any, and between two new messages a redelivery. So neither can hold the other up, whatever consumers do (one that
- * gives a message back at once, or dies of it each time, among them). Redeliveries come in the order in which they became ready
- * (core/leases.ts), new messages as they are stored. In an answer redeliveries stand first.
+ * What is to be delivered again and what is new take turns, one by one and over all PULLs: between
+ * two redeliveries stands something new, if there is any, and between two new messages a
+ * redelivery. So neither can hold the other up, whatever consumers do (one that gives a message
+ * back at once, or dies of it each time, among them). Redeliveries come in the order in which they
+ * became ready (core/leases.ts), new messages as they are stored. In an answer redeliveries stand
+ * first.
  *
- * A message is leased in the same turn in which its PULL is answered: whatever had to be read from the disk was read before, and a
- * PULL that has something does not wait for more.
+ * A message is leased in the same turn in which its PULL is answered: whatever had to be read from
+ * the disk was read before, and a PULL that has something does not wait for more.
  */
 import type { Ledger } from './acknowledger.ts';
 import type { Backlog } from './backlog.ts';
@@ -33,7 +35,10 @@ export interface DelivererRuntime {
   failed(entries: readonly LeaseEntry[]): void;
 }
 
-/** What came of a look at one of the two kinds: something to wait for; `full` where the answer has no room; undefined for nothing. */
+/**
+ * What came of a look at one of the two kinds: something to wait for; `full` where the answer has
+ * no room; undefined for nothing.
+ */
 type Taken = 'taken' | 'full' | 'pause' | Promise<void> | undefined;
 
 export class Deliverer {
@@ -44,7 +49,10 @@ export class Deliverer {
     this.#runtime = runtime;
   }
 
-  /** Leases to a PULL what there is, `countMax` messages at most, and answers it in the same turn; neither where there is nothing. */
+  /**
+   * Leases to a PULL what there is, `countMax` messages at most, and answers it in the same turn;
+   * neither where there is nothing.
+   */
   async fill(pull: Pull, countMax: number): Promise<void> {
     const { clock, limits, leases, failed } = this.#runtime;
     const given = new Deliveries(limits.replyBytesMax);
@@ -62,7 +70,9 @@ export class Deliverer {
     if (given.count > 0) pull.answer(given.all());
   }
 
-  /** @param hasWaited then a redelivery does not wait while the log is searched for something new, which may take long */
+  /**
+   * @param hasWaited then a redelivery does not wait while the log is searched for something new, which may take long
+   */
   #take(pull: Pull, given: Deliveries, hasWaited: boolean): Taken {
     if (this.#isAgainNext) return this.#takeAgain(pull, given) ?? this.#takeNew(pull, given);
     const taken = this.#takeNew(pull, given);

@@ -1,11 +1,13 @@
 /**
- * PULLs of one subscription: served one at a time. Consumers take turns, each with its PULLs in the order in which they came; while
- * others wait, one gets a share at a time (`pullShareMax`). So a consumer that asks for much, or often, or over many connections,
- * takes no more turns than one that asks for one message.
+ * PULLs of one subscription: served one at a time. Consumers take turns, each with its PULLs in the
+ * order in which they came; while others wait, one gets a share at a time (`pullShareMax`). So a
+ * consumer that asks for much, or often, or over many connections, takes no more turns than one
+ * that asks for one message.
  *
- * A PULL that finds nothing stays (core/long-poll.ts) until a commit, a lease that has run out or its deadline wakes the line; the
- * one behind it waits too, since there is nothing for anybody. A PULL is in the long-poll from the beginning, so that nothing that
- * comes while it is looked after is missed.
+ * A PULL that finds nothing stays (core/long-poll.ts) until a commit, a lease that has run out or
+ * its deadline wakes the line; the one behind it waits too, since there is nothing for anybody. A
+ * PULL is in the long-poll from the beginning, so that nothing that comes while it is looked after
+ * is missed.
  */
 import type { Limits } from './config.ts';
 import type { Cancellation } from './commands/command.ts';
@@ -42,8 +44,8 @@ export interface PullLineRuntime {
   readonly limits: Limits;
   readonly waiters: LongPoll<Pull>;
   /**
-   * Leases to a PULL what there is, `countMax` messages at most, and answers it in the same turn, so that nothing is leased to one
-   * that is over; does neither where there is nothing.
+   * Leases to a PULL what there is, `countMax` messages at most, and answers it in the same turn,
+   * so that nothing is leased to one that is over; does neither where there is nothing.
    */
   fill(pull: Pull, countMax: number): Promise<void>;
   storeFailed(error: unknown): void;
@@ -135,7 +137,10 @@ export class PullLine {
     if (pulls?.size === 0) this.#turns.delete(pull.consumer);
   }
 
-  /** Serves consumers in turn, until there is nothing for the one whose turn it is. Who was served and has more comes again last. */
+  /**
+   * Serves consumers in turn, until there is nothing for the one whose turn it is. Who was served
+   * and has more comes again last.
+   */
   async #serveAll(): Promise<void> {
     const { fill, limits } = this.#runtime;
     for (const [consumer, pulls] of this.#turns) {

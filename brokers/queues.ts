@@ -1,8 +1,9 @@
 /**
- * The subscriptions that are at home here: what their commands do, what wakes their PULLs, and their way to the next home.
+ * The subscriptions that are at home here: what their commands do, what wakes their PULLs, and
+ * their way to the next home.
  *
- * A subscription costs nothing before its first PULL but its state (acknowledger.ts), which every broker has. A commit is work only for
- * those with a PULL that waits for one of its topics.
+ * A subscription costs nothing before its first PULL but its state (acknowledger.ts), which every
+ * broker has. A commit is work only for those with a PULL that waits for one of its topics.
  */
 import { Acknowledger } from './acknowledger.ts';
 import type { Cancellation } from './commands/command.ts';
@@ -164,7 +165,8 @@ export class Queues {
   }
 
   /**
-   * Drops what is not served here any more; who waits for it fails with MOVED. Settles when nothing of it is on its way to the disk.
+   * Drops what is not served here any more; who waits for it fails with MOVED. Settles when nothing
+   * of it is on its way to the disk.
    * @returns what was leased of each, for its next home
    */
   async giveUp(serves: (subscription: string) => boolean): Promise<Handover[]> {
@@ -198,7 +200,10 @@ export class Queues {
     }
   }
 
-  /** Nobody is served any more; whoever waits gets what there is at the end of a wait. What was accepted is on its way to the disk then. */
+  /**
+   * Nobody is served any more; whoever waits gets what there is at the end of a wait. What was
+   * accepted is on its way to the disk then.
+   */
   close(): void {
     this.#isClosed = true;
     for (const queue of this.#queues.values()) queue.close();

@@ -113,7 +113,10 @@ export class SubscriptionQueue {
     this.#line.wake();
   }
 
-  /** How many tokens were good; settles when what they name is done, on disk. @throws RumormillError DISKFULL or STORE: then all is as before */
+  /**
+   * How many tokens were good; settles when what they name is done, on disk.
+   * @throws RumormillError DISKFULL or STORE: then all is as before
+   */
   async acknowledge(tokens: readonly string[]): Promise<number> {
     const now = this.#runtime.clock.now();
     const entries: LeaseEntry[] = [];
@@ -152,7 +155,11 @@ export class SubscriptionQueue {
     return entries.length;
   }
 
-  /** Drops everything that is stored now. Returns how many messages waited to be delivered, for the first time or again. @throws RumormillError MOVED: then nothing is dropped */
+  /**
+   * Drops everything that is stored now. Returns how many messages waited to be delivered, for the
+   * first time or again.
+   * @throws RumormillError MOVED: then nothing is dropped
+   */
   async purge(): Promise<number> {
     const { log, acknowledger } = this.#runtime;
     const [until, vector] = [log.position, log.vector.snapshot()];
@@ -288,7 +295,10 @@ export class SubscriptionQueue {
     });
   }
 
-  /** Everything stored before the first message that is not done is done: says so, and the exceptions below need not be kept. */
+  /**
+   * Everything stored before the first message that is not done is done: says so, and the
+   * exceptions below need not be kept.
+   */
   async #raiseFloor(now: number): Promise<void> {
     const { log, store, limits, acknowledger, storeFailed } = this.#runtime;
     this.#floorAt = now + limits.floorMs;

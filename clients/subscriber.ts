@@ -1,10 +1,13 @@
 #!/usr/bin/env node
 /**
- * `subscriber <topic> [topic...]`: prints messages as they come, and goes on with another broker when its own dies.
+ * `subscriber <topic> [topic...]`: prints messages as they come, and goes on with another broker
+ * when its own dies.
  *
- * Standard output has the messages and nothing else; what happens to the connection goes to standard error. The cursor file is written
- * after the messages it covers were handed to the system, so a run that is killed repeats a batch at most and loses nothing.
- * Ctrl-C and SIGTERM end it with exit status 0, and so does a reader of its output that goes away. With `--group-id` it shares the messages with others: group.ts.
+ * Standard output has the messages and nothing else; what happens to the connection goes to
+ * standard error. The cursor file is written after the messages it covers were handed to the
+ * system, so a run that is killed repeats a batch at most and loses nothing. Ctrl-C and SIGTERM end
+ * it with exit status 0, and so does a reader of its output that goes away. With `--group-id` it
+ * shares the messages with others: group.ts.
  */
 import { hostname } from 'node:os';
 import { Argument, Command, Option } from 'commander';

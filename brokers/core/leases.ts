@@ -1,18 +1,21 @@
 /**
- * The leases of one subscription, at its home, in memory: which messages were delivered and are not done.
+ * The leases of one subscription, at its home, in memory: which messages were delivered and are not
+ * done.
  *
  *   leased   with a consumer, until `dueAt`: then the delivery has failed
  *   delayed  a delivery failed, and the next may not be before `dueAt`
- *   ready    to be delivered again: whoever has been ready for longest comes first, and of those that became ready together the
- *            first in the log; so no message can stand in the way of another, however often it comes back
+ *   ready    to be delivered again: whoever has been ready for longest comes first, and of those
+ *            that became ready together the first in the log; so no message can stand in the way
+ *            of another, however often it comes back
  *   failed   as many deliveries failed as may: on its way to the dead letters
  *   gone     done, or not this subscription's any more
  *
- * What is being acknowledged (`isSettling`) keeps its state until that is on disk: it does not run out, and no token is good for it.
- * What a former home handed over has no place in this broker's log before the reader of the log comes to it; until then it cannot be delivered.
+ * What is being acknowledged (`isSettling`) keeps its state until that is on disk: it does not run
+ * out, and no token is good for it. What a former home handed over has no place in this broker's
+ * log before the reader of the log comes to it; until then it cannot be delivered.
  *
- * Invariants: a message has one entry at most; a token is good for the newest lease only; every operation costs a logarithm of the entries at most, spread
- * over many.
+ * Invariants: a message has one entry at most; a token is good for the newest lease only; every
+ * operation costs a logarithm of the entries at most, spread over many.
  */
 import { Heap } from './heap.ts';
 import { type LeaseToken, originTag } from './lease-token.ts';
@@ -96,7 +99,10 @@ export class Leases {
     return this.#policy;
   }
 
-  /** What is ready, and may not be delivered any more by the new policy, is `failed`; what is leased or delayed is looked at when that ends. */
+  /**
+   * What is ready, and may not be delivered any more by the new policy, is `failed`; what is leased
+   * or delayed is looked at when that ends.
+   */
   set policy(policy: LeasePolicy) {
     const isStricter = (policy.maxDeliveries ?? Infinity) < (this.#policy.maxDeliveries ?? Infinity);
     this.#policy = policy;
@@ -166,7 +172,10 @@ export class Leases {
     this.#dueAt(entry, now + this.policy.visibilityMs);
   }
 
-  /** The reader has come to one that was handed over; if it was ready it is `failed` now, where it may not be delivered any more. */
+  /**
+   * The reader has come to one that was handed over; if it was ready it is `failed` now, where it
+   * may not be delivered any more.
+   */
   place(handed: LeaseEntry, source: Source): void {
     const entry = handed as Entry;
     this.#place(entry, source);
@@ -299,7 +308,10 @@ export class Leases {
     if (state === 'failed') this.#failed.push(entry);
   }
 
-  /** Entries that have left, or are due at another time, stand in the heaps until they come to the top, or are too many. */
+  /**
+   * Entries that have left, or are due at another time, stand in the heaps until they come to the
+   * top, or are too many.
+   */
   #tidy(): void {
     const most = STALE_MAX + 2 * this.size;
     if (this.#due.size > most) this.#due.filter(isCurrent);
