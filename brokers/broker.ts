@@ -7,7 +7,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { ACK_LEVELS, type AckLevel } from './config.ts';
 import { messageOf } from './core/error.ts';
 import type { LogLevel } from './core/runtime.ts';
-import { startBroker } from './embed.ts';
+import { mendStoredClock, startBroker } from './embed.ts';
 import { LOG_LEVELS, type LogFormat, makeLogger } from './io/logger.ts';
 
 const EXIT_MS = 4500; // a shutdown that takes longer is cut off
@@ -41,6 +41,7 @@ interface Flags {
   readonly batchSize: number;
   readonly messagesBuffer: number;
   readonly waitTime: number; // ms
+  readonly mendClock?: boolean;
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
 }
@@ -79,10 +80,15 @@ const program = new Command('rumormill-broker')
   .option('--wait-time <ms>', 'how long a batch waits for company', milliseconds, 0)
   .addOption(new Option('--log-level <level>').choices(LOG_LEVELS).default('info'))
   .addOption(new Option('--log-format <format>').choices(['text', 'json']).default('text'))
+  .option('--mend-clock', 'set back a clock and a term that are beyond sense, and exit; on every broker, while all are stopped')
   .addHelpText('after', EXAMPLES)
   .allowExcessArguments(false);
 
 async function run(flags: Flags): Promise<void> {
+  if (flags.mendClock === true) {
+    process.stdout.write(`${await mendStoredClock(flags)}\n`);
+    return;
+  }
   const logger = makeLogger(flags.logLevel, flags.logFormat, (line) => process.stderr.write(line));
   const broker = await startBroker({
     ...flags,

@@ -19,7 +19,15 @@ export const DEFAULT_LIMITS = {
   headerBytesMax: 8 * 1024, // (e) TOOBIG; names and values of one message
   idBytesMax: 128, // (e) TOOBIG
   batchBytesMax: 1024 * 1024, // of payloads, beyond which the next message begins a new batch
-  lamportJumpMax: 2 ** 32, // (e) how far a publisher's clock may be ahead of the broker's
+
+  // Clocks (core/lamport.ts, core/counter.ts): far above what a mesh counts, far below what would use timestamps up
+  lamportPerSecondMax: 2 ** 20, // (e) by which publishers may take a broker's Lamport clock each second; a century for 2^53
+  lamportSavedMax: 2 ** 36, // (e) how much of that is saved while it is not used: 18 hours of it
+  lamportSavedFirst: 2 ** 24, // (e) how much of it there is at the start, for what a client has read elsewhere
+  lamportPeersPerSecondMax: 2 ** 24, // (c) by which peers may take it: the publishers of 16 brokers together
+  lamportPeersAheadMax: 2 ** 40, // (c) how far ahead a peer may be at the first contact: what 16 brokers can have saved
+  termPerSecondMax: 1000, // (c) elections that peers may tell of each second
+  termAheadMax: 2 ** 40, // (c) how far ahead a peer's term may be at the first contact
 
   // Connections
   connectionsMax: 50_000, // (c)
@@ -153,6 +161,9 @@ function checkLimits(limits: Limits): void {
     if (!Number.isSafeInteger(value) || value < min) throw new RumormillError('CONFIG', `${name} ${value} is not an integer from ${min}`);
   }
   const relations: readonly [lesser: keyof Limits, greater: keyof Limits][] = [
+    ['lamportPerSecondMax', 'lamportPeersPerSecondMax'], // or peers would be refused for what their publishers did
+    ['lamportSavedFirst', 'lamportSavedMax'],
+    ['lamportSavedMax', 'lamportPeersAheadMax'], // the same, for what they had saved
     ['payloadBytesMax', 'bulkBytesMax'], // so that a payload too big is an error and not the end of the connection
     ['bulkBytesMax', 'commandBytesMax'],
     ['payloadBytesMax', 'pendingBytesMax'],

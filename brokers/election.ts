@@ -25,6 +25,7 @@ export class Election {
       coordinatorTimeoutMs: limits.electionCoordinatorTimeoutMs,
       graceMs: limits.electionGraceMs,
       takeoverAfterMs: limits.takeoverAfterMs,
+      termGrowth: { atOnce: limits.termAheadMax, perSecond: limits.termPerSecondMax },
     }, clock.now());
   }
 
@@ -47,11 +48,11 @@ export class Election {
       case 'persist':
         return this.#persist(effect.term);
       case 'send':
-        return this.#linkTo(effect.to)?.send({ ...effect.message, lamport: lamport.increment() });
+        return this.#linkTo(effect.to)?.send({ ...effect.message, lamport: lamport.tick() });
       case 'started':
-        return logger.info('election started', { lamport: lamport.increment(), term: effect.term });
+        return logger.info('election started', { lamport: lamport.tick(), term: effect.term });
       case 'chosen':
-        return logger.info('coordinator chosen', { lamport: lamport.increment(), coordinator: effect.coordinator, term: effect.term });
+        return logger.info('coordinator chosen', { lamport: lamport.tick(), coordinator: effect.coordinator, term: effect.term });
     }
   }
 

@@ -2,9 +2,11 @@
  * A broker inside a program of your own: `import { startBroker } from 'rumormill/broker'`. The real clock, network and disk around `Broker`; what
  * the command line does, without flags and signals.
  */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ConfigOptions, makeConfig } from './config.ts';
 import { type Address, parseAddress } from './core/address.ts';
+import { RumormillError } from './core/error.ts';
 import type { Logger } from './core/runtime.ts';
 import { Broker } from './host.ts';
 import { systemClock, systemRandom } from './io/clock.ts';
@@ -12,6 +14,7 @@ import { readGlobalState, watchGlobalState } from './io/global-state.ts';
 import { makeLogger } from './io/logger.ts';
 import { openStore } from './io/store.ts';
 import { tcpTransport } from './io/transport.ts';
+import { mendClock } from './mend-clock.ts';
 
 export type { ConfigOptions, Limits } from './config.ts';
 export { RumormillError } from './core/error.ts';
@@ -48,6 +51,22 @@ export async function startBroker(options: EmbedOptions = {}): Promise<Broker> {
   });
   if (typeof brokers === 'string') watch(broker, brokers, rows, logger);
   return broker;
+}
+
+/**
+ * Sets back the Lamport clock and the term of a broker that does not run (mend-clock.ts). Returns what was done, in a line for people.
+ * @throws RumormillError CONFIG or STORE, in one line for a person
+ */
+export async function mendStoredClock(options: EmbedOptions = {}): Promise<string> {
+  const { address } = makeConfig(options);
+  const folder = join(options.dataDir ?? 'data', folderName(address));
+  if (!existsSync(join(folder, 'broker.db'))) throw new RumormillError('CONFIG', `there is no broker.db in ${folder}`);
+  const store = await openStore(folder, address, systemRandom);
+  try {
+    return `${address}: ${await mendClock(store)}`;
+  } finally {
+    await store.close();
+  }
 }
 
 function watch(broker: Broker, file: string, rows: readonly Address[], logger: Logger): void {

@@ -18,6 +18,7 @@ import type { DraftFate } from './core/transaction.ts';
 import { Turns } from './core/turns.ts';
 import type { Vector } from './core/version-vector.ts';
 import type { Connection, HomeCommand, Reply } from './commands/command.ts';
+import { beyondSense } from './mend-clock.ts';
 import { type BrokerInfo, Mesh } from './mesh.ts';
 import { Metadata } from './metadata.ts';
 import { openName } from './naming.ts';
@@ -95,6 +96,8 @@ export class Broker {
     broker.#mesh.configure(rows);
     broker.#tick();
     const { lamport, position } = { lamport: broker.#lamport.time, position: store.state.position };
+    const absurd = beyondSense(store.state);
+    if (absurd !== undefined) runtime.logger.error(absurd, { lamport, term: store.state.term });
     runtime.logger.info('broker ready', { lamport, broker: config.address, mesh: config.mesh, batches: position });
     return broker;
   }
@@ -109,7 +112,7 @@ export class Broker {
     this.#store = store;
     this.#startedAt = clock.now();
     this.#sessions = new Sessions(this);
-    this.#lamport = new LamportClock(store.state.lamport);
+    this.#lamport = new LamportClock(store.state.lamport, limits, () => clock.now());
     this.#quorum = new Quorum(limits.ackTimeoutMs, (origin) => this.#mesh.seqs(origin));
     this.#repeats = new Repeats(store, () => this.#log.origin, limits);
     this.#traffic = new Traffic(clock, logger, () => this.#log.origin);
@@ -207,7 +210,7 @@ export class Broker {
    * @throws RumormillError ERR where that is absurd
    */
   witnessPublisher(lamport: number): void {
-    this.#lamport.witnessPublisher(lamport, this.config.limits.lamportJumpMax);
+    this.#lamport.witnessPublisher(lamport);
   }
 
   /** What a command that failed is answered with. Where it was the store that failed, the broker stops. A bug is thrown on. */

@@ -5,6 +5,7 @@
  * two that the same side dialled, or that lead to different lives of the peer, the newer one.
  */
 import { type Address, compareAddresses, splitAddress } from './core/address.ts';
+import { ClockClaims } from './core/clock-claims.ts';
 import { messageOf, RumormillError } from './core/error.ts';
 import type { Membership } from './core/membership.ts';
 import type { Channel, Transport } from './core/runtime.ts';
@@ -37,11 +38,13 @@ export class Introductions {
   readonly #peers: Peers;
   readonly #opening = new Set<Link>();
   readonly #dialled = new Map<Link, Address>(); // which address an opening link was to reach
+  readonly #claims: ClockClaims;
   #closing = false;
 
   constructor(runtime: IntroductionsRuntime, peers: Peers) {
     this.#runtime = runtime;
     this.#peers = peers;
+    this.#claims = new ClockClaims(runtime.config.limits.joinTimeoutMs);
   }
 
   /** A connection turned out to be a peer's, with this as its first message. */
@@ -103,7 +106,7 @@ export class Introductions {
     const { config, log, lamport } = this.#runtime;
     return {
       type: 'PEER', version: PEER_PROTOCOL_VERSION, mesh: config.mesh, address: config.address, origin: log.origin, instance: log.instance,
-      lamport: lamport.increment(),
+      lamport: lamport.tick(),
     };
   }
 
@@ -114,6 +117,7 @@ export class Introductions {
       const meshes = `mesh ${JSON.stringify(config.mesh)}, not ${JSON.stringify(hello.mesh)}`;
       throw new RumormillError('REFUSED', `${config.address} belongs to ${meshes}`);
     }
+    this.#checkClock(hello);
     if (hello.origin === log.origin) return; // this broker, or a copy of it, which has to learn that it is one
     if (hello.address === config.address) {
       throw new RumormillError('REFUSED', `${hello.address} is this broker's own address`);
@@ -137,6 +141,22 @@ export class Introductions {
     this.#opening.delete(link);
     this.#dialled.delete(link);
     this.#peers.linked(link, other);
+  }
+
+  /** @throws RumormillError REFUSED for a clock that is not believed, or not yet */
+  #checkClock({ address, lamport: time }: Hello): void {
+    const { lamport, clock } = this.#runtime;
+    const { membership } = this.#peers;
+    const rows = membership.configured();
+    if (rows.some((row) => membership.isLinked(row))) this.#claims.clear();
+    else if (!lamport.mayWitness(time)) {
+      const median = this.#claims.hear(address, time, rows, clock.now());
+      if (median !== undefined) lamport.follow(median);
+    }
+    if (!lamport.mayWitness(time)) {
+      throw new RumormillError('REFUSED', 'its Lamport clock is further ahead than a mesh can have counted; where that is wrong,'
+        + ' stop all brokers and run each with --mend-clock');
+    }
   }
 
   #replaces(link: Link, other: Link): boolean {

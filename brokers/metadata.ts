@@ -184,7 +184,7 @@ export class Metadata implements TopicNames {
 
   #sayHere(operation: Operation): void {
     const { lamport, log } = this.#runtime;
-    this.#transient.apply([{ stamp: { lamport: lamport.increment(), origin: log.origin }, operation }]);
+    this.#transient.apply([{ stamp: { lamport: lamport.tick(), origin: log.origin }, operation }]);
     this.#runtime.changed(false);
   }
 

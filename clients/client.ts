@@ -123,7 +123,7 @@ export class Client implements AsyncDisposable {
     this.#requests.submit(publishCall({
       topic, payload, options,
       dedupeId: options.id ?? (makesId ? this.#ids.next() : null),
-      lamport: this.#lamport.increment(),
+      lamport: this.#lamport.tick(),
       deadline: this.#requests.deadline,
       resolve: (published) => {
         this.#lamport.witness(published.lamport);

@@ -24,7 +24,7 @@
  * coordinator a term and component.
  */
 import { type Address, compareAddresses } from './address.ts';
-import { checkCounter } from './counter.ts';
+import { checkGrowth, COUNTER_MAX, Growth, type GrowthLimits } from './counter.ts';
 
 export type BullyMessage =
   | { readonly type: 'ELECTION' | 'OK'; readonly term: number }
@@ -45,15 +45,20 @@ export interface BullyOptions {
   readonly graceMs: number;
   /** How long this broker must have been up to take over from a live coordinator below it. */
   readonly takeoverAfterMs: number;
+  /** How far peers may take the term; without limit by default. */
+  readonly termGrowth?: GrowthLimits;
 }
 
 /** `listening`: before the first election, for a coordinator that there may be. `asking`: ELECTION is out, no OK yet. `yielding`: somebody above answered, its announcement is awaited. */
 type Phase = 'idle' | 'listening' | 'asking' | 'yielding';
 
+const UNLIMITED: GrowthLimits = { atOnce: COUNTER_MAX, perSecond: COUNTER_MAX };
+
 export class Bully {
   readonly #self: Address;
   readonly #options: BullyOptions;
   readonly #takeoverAt: number;
+  readonly #growth: Growth; // of the term
   readonly #peers = new Set<Address>();
   readonly #answered = new Set<Address>(); // who said OK in this election
   #term: number;
@@ -68,8 +73,9 @@ export class Bully {
   /** @param upSince when the broker started, ms on the clock of every `now` */
   constructor(self: Address, term: number, options: BullyOptions, upSince: number) {
     this.#self = self;
-    this.#term = term;
+    this.#term = Math.min(term, COUNTER_MAX);
     this.#options = options;
+    this.#growth = new Growth(options.termGrowth ?? UNLIMITED, this.#term, upSince);
     this.#takeoverAt = upSince + options.takeoverAfterMs;
   }
 
@@ -109,7 +115,7 @@ export class Bully {
 
   /** @throws RumormillError PROTOCOL for a term that no mesh counts to */
   receive(from: Address, message: BullyMessage, now: number): BullyEffect[] {
-    checkCounter('term', message.term, this.#term === 0 ? undefined : this.#term);
+    checkGrowth('term', message.term, this.#term, this.#growth, now);
     switch (message.type) {
       case 'ELECTION':
         this.#onElection(from, message.term, now);
@@ -194,7 +200,7 @@ export class Bully {
   }
 
   #win(): void {
-    this.#choose(this.#self, this.#term + 1, undefined);
+    this.#choose(this.#self, Math.min(this.#term + 1, COUNTER_MAX), undefined); // at the end of all terms the higher address still wins
     for (const peer of this.#peers) this.#announce(peer);
   }
 

@@ -13,7 +13,7 @@
  *   4. What waits is bounded by the caller, who stops reading from publishers while `full`.
  */
 import { assert, RumormillError } from './error.ts';
-import type { LamportClock } from './lamport.ts';
+import { atItsEnd, type LamportClock } from './lamport.ts';
 import { type Draft, lastSeq, type Origin, type RecordBatch, type StoredBatch } from './record.ts';
 import type { Clock, Page, Store, Timer } from './runtime.ts';
 import { Tail } from './tail.ts';
@@ -219,7 +219,8 @@ export class Log {
 
   /** One transaction: name, write, and only then show. */
   async #commitSome(): Promise<void> {
-    const entries = this.#takeTransaction();
+    const entries = this.#refuseAtEnd(this.#takeTransaction());
+    if (entries.length === 0) return;
     this.#hadCompany = entries.length > 1;
     const causes = { ...this.#causes, undeclared: new Map(this.#causes.undeclared) };
     const names: DraftName[] = [];
@@ -260,6 +261,16 @@ export class Log {
       messages += entryCount(entry);
     }
     return this.#queue.splice(0, count);
+  }
+
+  /** What is left of a transaction where there are no timestamps any more for its local batches: they are refused. */
+  #refuseAtEnd(entries: Entry[]): Entry[] {
+    const count = entries.reduce((sum, entry) => (entry.kind === 'local' ? sum + entryCount(entry) : sum), 0);
+    if (count <= this.#lamport.room) return entries;
+    const refused = entries.filter((entry) => entry.kind === 'local');
+    this.#release(refused);
+    for (const { fate } of refused) fate.failed(atItsEnd());
+    return entries.filter((entry) => entry.kind === 'remote');
   }
 
   /** Refuses the local batches that wait for `settle`. */

@@ -178,6 +178,10 @@ export class Membership {
     return this.#configured;
   }
 
+  isLinked(address: Address): boolean {
+    return this.#members.get(address)?.linked ?? false;
+  }
+
   state(address: Address, now: number): MemberState {
     const member = this.#members.get(address);
     if (member === undefined) return 'dead';

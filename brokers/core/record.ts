@@ -262,7 +262,7 @@ export function validateBatch(batch: RecordBatch): void {
   if (!(batch.count >= 1 && batch.count <= BATCH_MESSAGES_MAX)) fail(`count ${batch.count} is not from 1 to ${BATCH_MESSAGES_MAX}`);
   if (!isCount(batch.time)) fail(`time ${batch.time} is not a time`);
   if (!isCount(batch.seq) || batch.seq < 1) fail(`seq ${batch.seq} is not a number from 1`);
-  if (!isCount(batch.lamport) || batch.lamport < 1 || lastLamport(batch) > LAMPORT_MAX) fail(`Lamport timestamp ${batch.lamport} is out of range`);
+  if (!isCount(batch.lamport) || batch.lamport < 1 || batch.lamport > LAMPORT_MAX - batch.count + 1) fail(`Lamport timestamp ${batch.lamport} is out of range`);
   const lengths = parseColumn(batch.lengths, 'lengths', fail);
   if (!(isCovered(batch) && batch.meta === '') && !isColumn(lengths, batch.count, isCount)) fail('lengths is not an array of one length a message');
   if ((lengths as number[]).reduce((sum, length) => sum + length, 0) !== batch.body.length) fail('lengths do not add up to the body');

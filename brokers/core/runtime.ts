@@ -82,6 +82,8 @@ export interface StoreState {
   readonly vector: Vector;
   /** At least the Lamport timestamp of every record stored, and of every event seen up to the last `saveClock`. */
   readonly lamport: number;
+  /** The greatest Lamport timestamp of a record stored, 0 for none. */
+  readonly newest: number;
   readonly term: number;
   /** The newest position; 0 for an empty store. */
   readonly position: number;

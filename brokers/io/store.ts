@@ -12,6 +12,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Address } from '../core/address.ts';
+import { COUNTER_MAX } from '../core/counter.ts';
 import { messageOf, RumormillError } from '../core/error.ts';
 import { BATCH_MESSAGES_MAX, makeOrigin, type Origin, parseDeps, type StoredBatch, type StoredColumns } from '../core/record.ts';
 import type { AckCheckpoint, CountQuery, FoundId, LamportPlace, LiveCount, Page, Random, RangeQuery, Store, StoreState } from '../core/runtime.ts';
@@ -124,10 +125,12 @@ class SqliteStore implements Store {
     const origins = await writer.all(NEWEST);
     if (broker === undefined || newest === undefined) throw new RumormillError('STORE', 'broker.db has no row in table broker');
     const held = origins.filter((row) => row['seq'] !== null);
+    const records = held.reduce((most, row) => Math.max(most, Number(row['lamport'])), 0);
     const state: StoreState = {
       origin: broker['origin'] as Origin,
-      term: Number(broker['term']),
-      lamport: held.reduce((most, row) => Math.max(most, Number(row['lamport'])), Number(broker['lamport'])),
+      term: counter(broker['term']),
+      lamport: Math.max(records, counter(broker['lamport'])),
+      newest: records,
       vector: new Map(held.map((row) => [row['name'] as Origin, Number(row['seq'])])),
       position: Number(newest['position']),
     };
@@ -346,6 +349,12 @@ class SqliteStore implements Store {
   async #read(sql: string, ...params: Param[]): Promise<StoredBatch[]> {
     return (await this.#all(sql, ...params)) as unknown as StoredBatch[];
   }
+}
+
+/** A clock or term as it is stored; what a damaged file has in its place stays within what can be counted. */
+function counter(value: unknown): number {
+  const number = Number(value);
+  return number > 0 ? Math.min(Math.floor(number), COUNTER_MAX) : 0;
 }
 
 /** The first batches up to a position, in order, of about so many bytes, at least one. */

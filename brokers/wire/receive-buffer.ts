@@ -150,16 +150,17 @@ export class ReceiveBuffer {
   }
 }
 
-/** The integer written in `bytes[start..end)`, or NaN. At most 15 digits, so that it is exact. */
+/** The integer written in `bytes[start..end)`, or NaN. At most 16 digits and 2^53 - 1, so that it is exact. */
 export function parseInteger(bytes: Uint8Array, start: number, end: number): number {
   const negative = bytes[start] === 45;
   const first = negative ? start + 1 : start;
-  if (end <= first || end - first > 15) return NaN;
+  if (end <= first || end - first > 16) return NaN;
   let value = 0;
   for (let index = first; index < end; index += 1) {
     const digit = bytes[index]! - 48;
     if (digit < 0 || digit > 9) return NaN;
     value = value * 10 + digit;
   }
+  if (value > Number.MAX_SAFE_INTEGER) return NaN;
   return negative ? -value : value;
 }

@@ -136,7 +136,7 @@ t.test('what is wrong is answered in its place, and the rest is published', asyn
     [['a', 'x', 'HEADER', 'n'], /^- ERR option "HEADER" needs a value$/],
     [['a', 'x', 'TTL', '5'], /^- ERR unknown option "TTL" of PUBLISH$/],
     [['a', 'x', 'ACKS', 'most'], /^- ERR ACKS "most" is not none, local, quorum or all$/],
-    [['a', 'x', 'LAMPORT', '-1'], /^- ERR LAMPORT "-1" is not an integer from 0 to 999999999999999$/],
+    [['a', 'x', 'LAMPORT', '-1'], /^- ERR LAMPORT "-1" is not an integer from 0 to 9007199254740991$/],
     [['a', 'x', 'LAMPORT', 'now'], /^- ERR LAMPORT "now" is not an integer/],
     [['a', 'x', 'LAMPORT', 2000, 'ID', 'free'], /^- ERR absurd$/],
     [['a', 'x', 'KEY', 'k'.repeat(1025)], /^- TOOBIG key is over 1024 bytes; nothing was stored$/],

@@ -1,41 +1,43 @@
 import t from 'tap';
 import { parseAddress } from '../../brokers/core/address.ts';
 import { Bully } from '../../brokers/core/bully.ts';
-import { checkCounter, COUNTER_MAX, COUNTER_OPEN_MAX } from '../../brokers/core/counter.ts';
+import { checkCounter, checkGrowth, COUNTER_MAX, COUNTER_SENSE_MAX, Growth } from '../../brokers/core/counter.ts';
 import { Hearsay } from '../../brokers/core/hearsay.ts';
-import { LamportClock } from '../../brokers/core/lamport.ts';
 import { Views } from '../../brokers/core/view.ts';
 import { origin } from '../support/record.ts';
 
 const [a, b] = [parseAddress('a:1'), parseAddress('b:1')];
 
-t.test('any number up to half of what can be counted may be told, and beyond that those near to what is known', async (t) => {
-  const half = COUNTER_OPEN_MAX;
-  for (const [told, known] of [[COUNTER_MAX, undefined], [0, 0], [half, 0], [half, half + 9], [half + 1, half - 1000], [half + 2 ** 32, half], [COUNTER_MAX, COUNTER_MAX - 1]] as const) {
-    t.doesNotThrow(() => checkCounter('term', told, known), `${told} ${known}`);
+t.test('any number up to 2^49 may be told, and beyond that those near to what is known', async (t) => {
+  const open = 2 ** 49;
+  for (const [told, known] of [[COUNTER_MAX, undefined], [0, 0], [open, 0], [open, open + 9], [open + 1, open - 1000], [open + 2 ** 32, open], [COUNTER_MAX, COUNTER_MAX - 1]] as const) {
+    t.doesNotThrow(() => checkCounter('beat', told, known), `${told} ${known}`);
   }
-  for (const [told, known] of [[half + 2 ** 33, half], [COUNTER_MAX, 0], [COUNTER_MAX, half], [half + 2 ** 32, 7]] as const) {
-    t.throws(() => checkCounter('term', told, known), { code: 'PROTOCOL', message: `term ${told} is above ${half}, and ${known} is known here` });
+  for (const [told, known] of [[open + 2 ** 33, open], [COUNTER_MAX, 0], [COUNTER_MAX, open], [open + 2 ** 32, 7]] as const) {
+    t.throws(() => checkCounter('beat', told, known), { code: 'PROTOCOL', message: `beat ${told} is above ${open}, and ${known} is known here` });
   }
 });
 
-t.test('an absurd number that a peer tells changes nothing', async (t) => {
-  const absurd = { code: 'PROTOCOL', message: / is above 499999999999999, and \d+ is known here/ };
-  const clock = new LamportClock(1005);
-  t.throws(() => clock.witnessPeer(COUNTER_MAX), absurd);
-  t.equal(clock.time, 1005);
-  clock.witnessPeer(1007);
-  t.equal(clock.increment(), 1008);
-  const young = new LamportClock(5);
-  young.witnessPeer(COUNTER_OPEN_MAX + 9);
-  t.equal(young.time, COUNTER_OPEN_MAX + 9, 'who has just come joins a mesh that was pushed far');
+t.test('a counter may be taken so far at once, and further with each second; beyond sense only by those who are there', async (t) => {
+  const growth = new Growth({ atOnce: 100, perSecond: 10 }, 7, 1000);
+  t.strictSame([growth.max(1000), growth.max(1099), growth.max(1100), growth.max(11_000)], [107, 107, 108, 207]);
+  t.equal(growth.max(1e300), COUNTER_SENSE_MAX);
+  growth.restart(1000, 5000);
+  t.equal(growth.max(6000), 1110);
+  t.equal(new Growth({ atOnce: 100, perSecond: 10 }, COUNTER_SENSE_MAX + 1, 0).max(0), COUNTER_SENSE_MAX + 101);
+  t.equal(new Growth({ atOnce: 100, perSecond: 10 }, COUNTER_MAX - 1, 0).max(0), COUNTER_MAX);
+  t.doesNotThrow(() => checkGrowth('term', 5, 5, new Growth({ atOnce: 0, perSecond: 0 }, 0, 0), 0), 'what is known is no growth');
+});
 
-  const bully = new Bully(a, 3, { okTimeoutMs: 1, coordinatorTimeoutMs: 1, graceMs: 1, takeoverAfterMs: 0 }, 0);
+t.test('an absurd number that a peer tells changes nothing', async (t) => {
+  const absurd = { code: 'PROTOCOL', message: / is above \d+, and \d+ is known here/ };
+  const bully = new Bully(a, 3, { okTimeoutMs: 1, coordinatorTimeoutMs: 1, graceMs: 1, takeoverAfterMs: 0, termGrowth: { atOnce: 100, perSecond: 10 } }, 0);
   bully.linkUp(b);
-  for (const type of ['ELECTION', 'OK'] as const) t.throws(() => bully.receive(b, { type, term: COUNTER_MAX }, 0), absurd);
-  t.throws(() => bully.receive(b, { type: 'COORDINATOR', term: COUNTER_MAX, address: b }, 0), absurd);
+  for (const type of ['ELECTION', 'OK'] as const) t.throws(() => bully.receive(b, { type, term: 104 }, 0), absurd);
+  for (let step = 0; step < 50; step += 1) t.throws(() => bully.receive(b, { type: 'COORDINATOR', term: 114 + step, address: b }, 1000 + step), absurd);
   t.strictSame([bully.term, bully.coordinator], [3, undefined]);
   t.strictSame(bully.receive(b, { type: 'COORDINATOR', term: 4, address: b }, 0).map(({ type }) => type), ['persist', 'chosen'], 'and nothing is left to be done');
+  t.strictSame(bully.receive(b, { type: 'COORDINATOR', term: 113, address: b }, 1000).map(({ type }) => type), ['persist', 'chosen'], 'time brings more');
 
   const views = new Views(a, 1000);
   t.equal(views.learn({ coordinator: b, term: 1, number: 1, members: [b] }), true);
@@ -47,4 +49,10 @@ t.test('an absurd number that a peer tells changes nothing', async (t) => {
   const hearsay = new Hearsay(() => origin('a:1', 1), 10);
   t.throws(() => hearsay.learn(b, [[origin('a:1', 2), COUNTER_MAX]]), absurd);
   t.strictSame(hearsay.origin(a), origin('a:1', 1));
+});
+
+t.test('at the end of all terms the highest address still becomes coordinator, and no term overflows', async (t) => {
+  const bully = new Bully(b, COUNTER_MAX, { okTimeoutMs: 1, coordinatorTimeoutMs: 1, graceMs: 1, takeoverAfterMs: 0 }, 0);
+  bully.start(0);
+  t.strictSame([bully.term, bully.coordinator], [COUNTER_MAX, b]);
 });

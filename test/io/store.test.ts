@@ -64,7 +64,7 @@ t.test('a new store is empty, and what it was given is there when it is opened a
   await store.close();
 
   const again = await open(t, folder);
-  t.strictSame(again.state, { origin: store.state.origin, vector: new Map([[A, 6], [B, 3]]), lamport: 9, term: 2, position: 5 });
+  t.strictSame(again.state, { origin: store.state.origin, vector: new Map([[A, 6], [B, 3]]), lamport: 9, newest: 9, term: 2, position: 5 });
   t.strictSame((await again.readAfter(0, undefined, ALL)).batches, SPECIMENS, 'field by field');
   await again.saveClock(2 ** 40, 2 ** 33);
   await again.close();

@@ -46,6 +46,7 @@ export class MemoryStore implements Store {
       origin: this.origin,
       vector: new Map(this.#vector),
       lamport: Math.max(lamport, this.#lamport),
+      newest: this.#lamport,
       term,
       position: this.batches.length,
     };

@@ -8,7 +8,7 @@ t.test('replies, in RESP2 and RESP3', async (t) => {
     ['nil', null, '$-1\r\n', '_\r\n'],
     ['integer', 42, ':42\r\n'],
     ['negative integer', -1, ':-1\r\n'],
-    ['the greatest timestamp', 999_999_999_999_999, ':999999999999999\r\n'],
+    ['the greatest timestamp', 9_007_199_254_740_991, ':9007199254740991\r\n'],
     ['string', 'hello', '$5\r\nhello\r\n'],
     ['empty string', '', '$0\r\n\r\n'],
     ['a length in bytes, not characters', 'é€😀', `$9\r\n${Buffer.from('é€😀').toString('latin1')}\r\n`],
@@ -58,7 +58,7 @@ t.test('encodeIntegers', async (t) => {
   t.equal(encodeIntegers(9, 3).toString(), ':9\r\n:10\r\n:11\r\n');
   t.equal(encodeIntegers(5, 1).toString(), ':5\r\n');
   t.equal(encodeIntegers(5, 0).length, 0);
-  t.equal(encodeIntegers(999_999_999_999_998, 2).toString(), ':999999999999998\r\n:999999999999999\r\n');
+  t.equal(encodeIntegers(9_007_199_254_740_990, 2).toString(), ':9007199254740990\r\n:9007199254740991\r\n');
 });
 
 t.test('a command in parts is the same bytes; what is long is not copied', async (t) => {
