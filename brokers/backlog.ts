@@ -11,6 +11,7 @@ import type { Limits } from './config.ts';
 import { firstLive, type TopicNames } from './core/catalog.ts';
 import type { LeaseEntry, Source } from './core/leases.ts';
 import type { Log } from './core/log.ts';
+import { positionAfter } from './core/reader.ts';
 import { type Message, messagesOf, type Origin, parseRepeats, type StoredBatch } from './core/record.ts';
 import type { Repeats } from './core/repeats.ts';
 import { isFor, Routes } from './core/routes.ts';
@@ -231,7 +232,7 @@ export class Backlog {
     const place = (position: number): void => {
       if (generation === this.#generation) this.#pass(this.#routes.starts.length === 0 ? log.position : position);
     };
-    this.#wait(store.positionCovered(this.#routes.settled(this.#ledger.done)).then(place));
+    this.#wait(positionAfter(log, store, this.#routes.settled(this.#ledger.done)).then(place));
   }
 
   #wait(reading: Promise<void>): void {

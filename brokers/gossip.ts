@@ -7,13 +7,14 @@
  */
 import type { Config } from './config.ts';
 import { RumormillError } from './core/error.ts';
-import { type Claim, Held } from './core/held.ts';
+import { Held, type HeldOf } from './core/held.ts';
 import { HoldBack } from './core/hold-back.ts';
 import type { LamportClock } from './core/lamport.ts';
 import type { Log } from './core/log.ts';
-import { Plumtree, type PlumtreeEffect } from './core/plumtree.ts';
+import { Plumtree, type PlumtreeEffect, type Wanted } from './core/plumtree.ts';
 import { lastLamport, lastSeq, type Origin, type RecordBatch, type StoredBatch } from './core/record.ts';
 import type { Clock, Store } from './core/runtime.ts';
+import { Grafts } from './grafts.ts';
 import type { Link } from './link.ts';
 import { encodePeerMessage } from './wire/peer-message.ts';
 
@@ -32,25 +33,32 @@ export class Gossip {
   readonly received = { records: 0, duplicates: 0 };
   readonly #runtime: GossipRuntime;
   readonly #links = new Map<Origin, Link>();
+  readonly #grafts = new WeakMap<Link, Grafts>();
   readonly #plumtree: Plumtree;
   readonly #holdBack: HoldBack;
   readonly #held: Held;
   #frames = new WeakMap<StoredBatch, readonly Uint8Array[]>(); // what was committed last, as it goes to every link
+  #untold = new Set<Origin>(); // that have grown since the last tick, of which not every peer was told
   #telling = false; // of what is held, at the end of this turn
 
   constructor(runtime: GossipRuntime) {
     const { log, config } = runtime;
     this.#runtime = runtime;
-    this.#plumtree = new Plumtree(() => log.origin, (origin) => log.nextSeq(origin) - 1, config.limits);
     this.#holdBack = new HoldBack((origin) => log.nextSeq(origin), (batch) => this.#accept(batch), config.limits.holdBackBytesMax);
+    const received = {
+      accepted: (origin: Origin) => log.nextSeq(origin) - 1,
+      isHeldBack: (origin: Origin) => this.#holdBack.has(origin),
+    };
+    this.#plumtree = new Plumtree(() => log.origin, received, config.limits);
     this.#held = new Held(2 * config.limits.membersMax);
   }
 
   linkUp(link: Link): void {
     this.#links.set(link.peer.origin, link);
+    this.#grafts.set(link, new Grafts(this.#runtime, link, (origins) => this.#placed(link, origins)));
     this.#held.linkUp(link.peer.origin);
     this.#greet(link);
-    this.#perform(this.#plumtree.linkUp(link.peer.origin));
+    this.#perform(this.#plumtree.linkUp(link.peer.origin, this.#runtime.clock.now()));
   }
 
   /**
@@ -65,11 +73,11 @@ export class Gossip {
   }
 
   linkDown(link: Link): void {
-    const orphans = [...this.#runtime.log.vector.entries()].filter(([origin]) => this.#plumtree.parent(origin) === link.peer.origin);
     this.#links.delete(link.peer.origin);
     this.#held.linkDown(link.peer.origin);
-    this.#perform(this.#plumtree.linkDown(link.peer.origin));
-    for (const [origin] of orphans) this.#held.rerouted(origin);
+    const { orphans, effects } = this.#plumtree.linkDown(link.peer.origin, this.#runtime.clock.now());
+    this.#perform(effects);
+    for (const origin of orphans) this.#held.rerouted(origin);
     this.#tellHeld();
   }
 
@@ -90,7 +98,10 @@ export class Gossip {
   committed(batches: readonly StoredBatch[]): void {
     this.#frames = new WeakMap();
     const news = new Map<Origin, number>();
-    for (const batch of batches) news.set(batch.origin, lastSeq(batch));
+    for (const batch of batches) {
+      news.set(batch.origin, lastSeq(batch));
+      this.#untold.add(batch.origin);
+    }
     for (const link of this.#links.values()) {
       this.#greet(link);
       void this.pump(link);
@@ -119,16 +130,18 @@ export class Gossip {
     return grew;
   }
 
-  /** Stores hold an origin's records up to these seqs, says a peer. Says whether that is more than before. */
-  learnHeld(link: Link, origin: Origin, claims: readonly Claim[]): boolean {
+  /** Stores hold origins' records up to these seqs, says a peer. Says whether that is more than before. */
+  learnHeld(link: Link, held: readonly HeldOf[]): boolean {
     const { log } = this.#runtime;
-    const stored = log.vector.get(origin);
     let grew = false;
-    for (const claim of claims) {
-      const [holder, seq] = claim;
-      if (stored === 0 || (origin === log.origin && seq > stored)) continue; // nobody can hold what we have not named
-      this.#held.knows(link.peer.origin, origin, claim);
-      if (this.#held.learn(origin, holder, seq)) grew = true;
+    for (const [origin, claims] of held) {
+      const stored = log.vector.get(origin);
+      for (const claim of claims) {
+        const [holder, seq] = claim;
+        if (stored === 0 || (origin === log.origin && seq > stored)) continue; // nobody can hold what we have not named
+        this.#held.knows(link.peer.origin, origin, claim);
+        if (this.#held.learn(origin, holder, seq)) grew = true;
+      }
     }
     this.#tellHeld();
     return grew;
@@ -147,8 +160,12 @@ export class Gossip {
     link.vector.advance(...entry);
     link.feed.acknowledged(...entry);
     this.received.records += batch.count;
-    if (this.#holdBack.offer(batch) === 'duplicate') this.received.duplicates += batch.count;
-    this.#perform(this.#plumtree.announced(link.peer.origin, [entry], this.#runtime.clock.now()));
+    const now = this.#runtime.clock.now();
+    const fate = this.#holdBack.offer(batch);
+    if (fate === 'duplicate') this.received.duplicates += batch.count;
+    this.#plumtree.came(link.peer.origin, now);
+    this.#perform(this.#plumtree.announced(link.peer.origin, [entry], now));
+    if (fate === 'dropped') this.#plumtree.dropped(batch.origin, now);
   }
 
   #accept(batch: RecordBatch): void {
@@ -159,40 +176,36 @@ export class Gossip {
   #perform(effects: readonly PlumtreeEffect[]): void {
     for (const effect of effects) {
       const link = this.#links.get(effect.to);
-      if (effect.type === 'graft') this.#holdBack.drop(effect.origin);
-      if (effect.type === 'graft') this.#held.rerouted(effect.origin);
-      if (effect.type === 'graft') link?.send({ type: 'GRAFT', origin: effect.origin, after: effect.after });
-      else link?.send({ type: 'PRUNE', origin: effect.origin });
+      if (effect.type === 'prune') {
+        link?.send({ type: 'PRUNE', origins: effect.origins });
+        continue;
+      }
+      for (const [origin] of effect.wanted) {
+        this.#holdBack.drop(origin);
+        this.#held.rerouted(origin);
+      }
+      link?.send({ type: 'GRAFT', wanted: effect.wanted });
     }
     this.#tellHeld();
   }
 
-  /** The peer wants an origin's records after a seq. */
-  async graft(link: Link, origin: Origin, after: number): Promise<void> {
-    const { log, store, storeFailed } = this.#runtime;
-    const count = this.#countGraft(link, origin);
+  /** The peer wants records of these origins, each after a seq. */
+  async graft(link: Link, wanted: readonly Wanted[]): Promise<void> {
     try {
-      const atEnd = after >= log.vector.get(origin);
-      const position = atEnd ? log.position : await store.positionCovered(new Map([...log.vector.snapshot(), [origin, after]]));
-      if (!link.isOpen || link.grafts.get(origin) !== count) return;
-      link.feed.graft(origin, after, position);
-      this.#held.learn(origin, link.peer.origin, link.vector.get(origin)); // which may have come while the disk was searched
-      this.#tellHeld();
+      await this.#grafts.get(link)?.graft(wanted);
     } catch (error) {
-      return storeFailed(error);
+      this.#runtime.storeFailed(error);
     }
-    await this.pump(link);
   }
 
-  prune(link: Link, origin: Origin): void {
-    this.#countGraft(link, origin);
-    link.feed.prune(origin);
+  #placed(link: Link, origins: Iterable<Origin>): void {
+    for (const origin of origins) this.#held.learn(origin, link.peer.origin, link.vector.get(origin)); // which may have come while the disk was searched
+    this.#tellHeld();
+    void this.pump(link);
   }
 
-  #countGraft(link: Link, origin: Origin): number {
-    const count = (link.grafts.get(origin) ?? 0) + 1;
-    link.grafts.set(origin, count);
-    return count;
+  prune(link: Link, origins: readonly Origin[]): void {
+    this.#grafts.get(link)?.prune(origins);
   }
 
   /** Sends what the peer has grafted and not got, as far as its window allows. One at a time a link. */
@@ -240,25 +253,29 @@ export class Gossip {
     this.#telling = true;
     this.#runtime.clock.defer(() => {
       this.#telling = false;
-      for (const origin of this.#held.takeUntold()) this.#tellHeldOf(origin);
+      const news = new Map<Origin, HeldOf[]>(); // by neighbour
+      for (const origin of this.#held.takeUntold()) this.#gatherHeld(origin, news);
+      for (const [to, held] of news) this.#links.get(to)?.send({ type: 'HELD', held });
     });
   }
 
-  #tellHeldOf(origin: Origin): void {
+  #gatherHeld(origin: Origin, news: Map<Origin, HeldOf[]>): void {
     const { log } = this.#runtime;
     if (origin === log.origin) return;
     const parent = this.#plumtree.parent(origin);
     if (parent === undefined) this.#held.learn(origin, log.origin, log.vector.get(origin));
     for (const to of parent === undefined ? this.#links.keys() : [parent]) {
       const claims = this.#held.news(to, origin);
-      if (claims.length > 0) this.#links.get(to)?.send({ type: 'HELD', origin, claims });
+      if (claims.length > 0) listOf(news, to).push([origin, claims]);
     }
   }
 
   /** Tells every peer what is new on disk since it was told; at a beat even nothing, which says that we are alive. */
   announce(beat: boolean): void {
-    const vector = this.#runtime.log.vector.snapshot();
-    for (const link of this.#links.values()) this.#tell(link, vector, beat);
+    const { log } = this.#runtime;
+    const news = [...this.#untold].map((origin) => [origin, log.vector.get(origin)] as const);
+    this.#untold.clear();
+    for (const link of this.#links.values()) this.#tell(link, news, beat);
   }
 
   #tell(link: Link, vector: Iterable<readonly [Origin, number]>, always: boolean): void {
@@ -266,4 +283,10 @@ export class Gossip {
     const entries = [...vector].filter(([origin, seq]) => link.told.advance(origin, seq));
     if (entries.length > 0 || always) link.send({ type: 'VECTOR', lamport: this.#runtime.lamport.time, entries });
   }
+}
+
+function listOf(lists: Map<Origin, HeldOf[]>, to: Origin): HeldOf[] {
+  const list = lists.get(to) ?? [];
+  lists.set(to, list);
+  return list;
 }

@@ -7,7 +7,6 @@
 import { RumormillError } from './core/error.ts';
 import { Feed } from './core/feed.ts';
 import { Queue } from './core/queue.ts';
-import type { Origin } from './core/record.ts';
 import type { Channel, ChannelHandler } from './core/runtime.ts';
 import { VersionVector } from './core/version-vector.ts';
 import type { Limits } from './config.ts';
@@ -41,8 +40,6 @@ export class Link implements ChannelHandler {
   /** The peer was told what we hold. */
   greeted = false;
   pumping = false;
-  /** Counts GRAFT and PRUNE an origin, so that a look-up for an earlier one is not taken for the newest. */
-  readonly grafts = new Map<Origin, number>();
   #hello: Hello | undefined;
   #reason: string | undefined;
   #open = true;

@@ -243,13 +243,13 @@ export class Mesh {
         this.#gossip.takeIn(link, message.batch);
         break;
       case 'GRAFT':
-        void this.#gossip.graft(link, message.origin, message.after);
+        void this.#gossip.graft(link, message.wanted);
         break;
       case 'PRUNE':
-        this.#gossip.prune(link, message.origin);
+        this.#gossip.prune(link, message.origins);
         break;
       case 'HELD':
-        if (this.#gossip.learnHeld(link, message.origin, message.claims)) this.#runtime.acknowledged();
+        if (this.#gossip.learnHeld(link, message.held)) this.#runtime.acknowledged();
         break;
       case 'MEMBERS':
         this.#overlay.heardOf(link, message.beats);

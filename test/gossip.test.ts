@@ -1,9 +1,11 @@
 import t from 'tap';
+import { parseAddress } from '../brokers/core/address.ts';
 import { RumormillError } from '../brokers/core/error.ts';
 import { lastSeq, type Origin, parseDeps, type StoredBatch } from '../brokers/core/record.ts';
 import { covers } from '../brokers/core/version-vector.ts';
 import { GossipMesh } from './support/gossip-mesh.ts';
 import type { MemoryStore } from './support/memory-store.ts';
+import { namedBatches } from './support/names.ts';
 import { SEED, SeededRandom } from './support/random.ts';
 import { specimenBatch } from './support/record.ts';
 
@@ -164,6 +166,48 @@ t.test('a broker that comes back after long catches up through a small window, i
   t.ok(most >= 2000 && most < 2500, `${most} bytes flew at once on a link with a window of 2000`);
   t.strictSame(mesh.brokers.flatMap(({ links }) => [...links.values()].map(({ feed }) => feed.flyingBytes)), [0, 0, 0, 0, 0, 0], 'all is acknowledged');
   t.strictSame(acausal(mesh), []);
+});
+
+t.test('thousands of names of stores: one look-up, whatever comes when, and nothing is sent twice', async (t) => {
+  const mesh = new GossipMesh(3, { linkWindowBytes: 200_000, readBytesMax: 100_000, tailBytesMax: 100_000 });
+  const [full, other] = mesh.stores as [MemoryStore, MemoryStore];
+  const batches = [...namedBatches({ names: 1000, messages: 3000, addresses: ['10.0.0.7:3000', '10.0.0.8:3000'].map(parseAddress), topic: 'news' })];
+  for (const store of [full, other]) await store.append(batches);
+  for (const index of [0, 1]) mesh.restart(index);
+  mesh.connect(0, 1);
+  await mesh.flow();
+  const before = mesh.stores.map(({ lookUps }) => lookUps);
+  mesh.connect(0, 2);
+  mesh.connect(1, 2);
+  for (let passed = 0; passed < 20_000; passed += 100) { // a page at a time, for ten times as long as a stall takes
+    await mesh.clock.advance(100);
+    for (const { gossip } of mesh.brokers) gossip.tick();
+    for (const way of mesh.waysInUse()) for (let left = 13; left > 0 && way.deliver(); left -= 1);
+    await mesh.clock.settle();
+  }
+  t.equal(mesh.stores[2]!.batches.length, batches.length);
+  t.ok(mesh.stores.every(({ lookUps }, index) => lookUps - (before[index] ?? 0) <= 2), mesh.stores.map(({ lookUps }) => lookUps).join());
+  t.equal(mesh.brokers[2]!.gossip.received.duplicates, 0);
+  t.strictSame(acausal(mesh), []);
+});
+
+t.test('what peers hold of thousands of names is told once, and costs nothing when nothing changes', async (t) => {
+  const mesh = new GossipMesh(2);
+  const batches = [...namedBatches({ names: 1000, messages: 1000, addresses: [parseAddress('10.0.0.7:3000')], topic: 'news' })];
+  for (const store of mesh.stores) await store.append(batches);
+  for (const index of [0, 1]) mesh.restart(index);
+  mesh.connect(0, 1);
+  mesh.brokers[0]!.publish(['x']);
+  await mesh.flow();
+  for (let round = 0; round < 30; round += 1) {
+    mesh.brokers[0]!.publish(['x']);
+    await mesh.clock.advance(100);
+    for (const { gossip } of mesh.brokers) gossip.announce(true);
+    await mesh.clock.settle();
+    const bytes = mesh.waysInUse().flatMap(({ onTheWay }) => onTheWay).reduce((sum, { length }) => sum + length, 0);
+    t.ok(bytes < 2000, `${bytes} bytes for a message and a beat`);
+    await mesh.flow();
+  }
 });
 
 t.test('what is missing first comes first, though the window is full of what waits for it', async (t) => {

@@ -7,7 +7,7 @@
  *
  * Since position order is causal, what one feed sends can be stored as it comes, but for deps on what the neighbour gets elsewhere.
  *
- * A graft takes the feed back to where the new origin is missing. What flies from beyond that place may wait at the neighbour for the very
+ * A graft takes the feed back to where the first of its origins is missing. What flies from beyond that place may wait at the neighbour for the very
  * records that are sent now, so it does not count against the window before the feed has come past it again.
  */
 import { batchBytes, lastSeq, type Origin, type StoredBatch } from './record.ts';
@@ -51,10 +51,12 @@ export class Feed {
     return this.#streams.has(origin);
   }
 
-  /** The neighbour wants an origin's records after a seq; everything of it up to `position` is before that. */
-  graft(origin: Origin, after: number, position: number): void {
-    this.prune(origin);
-    this.#streams.set(origin, { sent: after, flying: [] });
+  /** The neighbour wants records of some origins, each after a seq; everything of them up to `position` is before that. */
+  graft(wanted: Iterable<readonly [Origin, number]>, position: number): void {
+    for (const [origin, after] of wanted) {
+      this.prune(origin);
+      this.#streams.set(origin, { sent: after, flying: [] });
+    }
     if (position >= this.position) return;
     this.#farthest = Math.max(this.#farthest, this.position);
     this.position = position;

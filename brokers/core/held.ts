@@ -17,6 +17,9 @@ import type { Origin } from './record.ts';
 /** A store, and how far it holds the records of the origin in question. */
 export type Claim = readonly [holder: Origin, seq: number];
 
+/** Claims of one origin. */
+export type HeldOf = readonly [origin: Origin, claims: readonly Claim[]];
+
 type Seqs = Map<Origin, number>; // of holders
 
 export class Held {

@@ -2,7 +2,8 @@
  * Hold-back: batches of peers that came before what they depend on wait here, so that position order stays a causal order (invariant 4).
  *
  * K. Birman, A. Schiper, P. Stephenson, "Lightweight Causal and Atomic Group Multicast", ACM TOCS 9(3), 1991. A batch is ready when it
- * follows on its origin's last and everything in its deps is accepted.
+ * follows on its origin's last and everything in its deps is accepted. What waits stands under one origin of which it still needs
+ * something, and is looked at when more of that is accepted: however many origins wait, a batch costs those that it may set free.
  *
  * Bounded: what does not fit is dropped, and with it everything of that origin that comes after it. The origin then counts as behind
  * and is grafted again, from where it stands.
@@ -14,11 +15,18 @@ interface Held {
   readonly deps: readonly (readonly [Origin, number])[];
 }
 
+/** What is held of one origin, without holes. */
+interface Line {
+  readonly held: Held[];
+  waitsFor: Origin; // more of this has to be accepted before the first one can be ready
+}
+
 export class HoldBack {
   readonly #nextSeq: (origin: Origin) => number;
   readonly #accept: (batch: RecordBatch) => void;
   readonly #bytesMax: number;
-  readonly #held = new Map<Origin, Held[]>(); // each list without holes
+  readonly #lines = new Map<Origin, Line>();
+  readonly #waiting = new Map<Origin, Set<Origin>>(); // for more of an origin: the lines of these
   #bytes = 0;
 
   /**
@@ -35,57 +43,92 @@ export class HoldBack {
     return this.#bytes;
   }
 
+  /** Whether batches of an origin wait. */
+  has(origin: Origin): boolean {
+    return this.#lines.has(origin);
+  }
+
   /** Accepts the batch and whatever it makes ready, or holds it. Says what became of it. */
   offer(batch: RecordBatch): 'accepted' | 'held' | 'duplicate' | 'dropped' {
-    if (batch.seq < this.#nextSeq(batch.origin)) return 'duplicate';
-    const deps = parseDeps(batch);
-    const held = this.#held.get(batch.origin);
-    if (held === undefined && this.#isReady(batch, deps)) {
+    const { origin } = batch;
+    if (batch.seq < this.#nextSeq(origin)) return 'duplicate';
+    const held = { batch, deps: parseDeps(batch) };
+    const line = this.#lines.get(origin);
+    const waitsFor = line === undefined ? this.#missing(held) : line.waitsFor;
+    if (waitsFor === undefined) {
       this.#accept(batch);
-      if (this.#held.size > 0) this.#acceptReady();
+      this.#release(origin);
       return 'accepted';
     }
-    const last = held?.at(-1)?.batch;
-    const follows = batch.seq === (last === undefined ? this.#nextSeq(batch.origin) : lastSeq(last) + 1);
+    const last = line?.held.at(-1)?.batch;
+    const follows = batch.seq === (last === undefined ? this.#nextSeq(origin) : lastSeq(last) + 1);
     if (!follows) return last !== undefined && batch.seq <= lastSeq(last) ? 'duplicate' : 'dropped';
     if (this.#bytes + batchBytes(batch) > this.#bytesMax) return 'dropped';
-    if (held === undefined) this.#held.set(batch.origin, [{ batch, deps }]);
-    else held.push({ batch, deps });
+    if (line === undefined) this.#wait({ held: [held], waitsFor });
+    else line.held.push(held);
     this.#bytes += batchBytes(batch);
     return 'held';
   }
 
   /** Lets go of what is held of an origin: it comes again from another neighbour. */
   drop(origin: Origin): void {
-    for (const { batch } of this.#held.get(origin) ?? []) this.#bytes -= batchBytes(batch);
-    this.#held.delete(origin);
+    const line = this.#lines.get(origin);
+    if (line === undefined) return;
+    for (const { batch } of line.held) this.#bytes -= batchBytes(batch);
+    this.#lines.delete(origin);
+    this.#waiting.get(line.waitsFor)?.delete(origin);
+    if (this.#waiting.get(line.waitsFor)?.size === 0) this.#waiting.delete(line.waitsFor);
   }
 
   /** Lets go of everything: what was accepted before it is not accepted any more. */
   clear(): void {
-    this.#held.clear();
+    this.#lines.clear();
+    this.#waiting.clear();
     this.#bytes = 0;
   }
 
-  #acceptReady(): void {
-    for (let progress = true; progress; ) {
-      progress = false;
-      for (const [origin, held] of this.#held) {
-        let count = 0;
-        while (count < held.length && this.#isReady(held[count]!.batch, held[count]!.deps)) {
-          const { batch } = held[count]!;
-          this.#bytes -= batchBytes(batch);
-          this.#accept(batch);
-          count += 1;
-        }
-        if (count === held.length) this.#held.delete(origin);
-        else held.splice(0, count);
-        if (count > 0) progress = true;
+  /** More of an origin was accepted: accepts what that makes ready, and so on. */
+  #release(origin: Origin): void {
+    const grown = [origin];
+    for (let next = grown.pop(); next !== undefined; next = grown.pop()) {
+      const waiting = this.#waiting.get(next);
+      if (waiting === undefined) continue;
+      this.#waiting.delete(next);
+      for (const name of waiting) {
+        const line = this.#lines.get(name)!;
+        if (this.#takeReady(line) > 0) grown.push(name);
+        if (line.held.length === 0) this.#lines.delete(name);
+        else this.#wait(line);
       }
     }
   }
 
-  #isReady(batch: RecordBatch, deps: readonly (readonly [Origin, number])[]): boolean {
-    return batch.seq === this.#nextSeq(batch.origin) && deps.every(([origin, seq]) => this.#nextSeq(origin) > seq);
+  /** Accepts the first ones of a line, as long as they are ready. Says how many. */
+  #takeReady(line: Line): number {
+    let count = 0;
+    for (; count < line.held.length; count += 1) {
+      const missing = this.#missing(line.held[count]!);
+      if (missing !== undefined) {
+        line.waitsFor = missing;
+        break;
+      }
+      const { batch } = line.held[count]!;
+      this.#bytes -= batchBytes(batch);
+      this.#accept(batch);
+    }
+    line.held.splice(0, count);
+    return count;
+  }
+
+  #wait(line: Line): void {
+    this.#lines.set(line.held[0]!.batch.origin, line);
+    const waiting = this.#waiting.get(line.waitsFor) ?? new Set();
+    this.#waiting.set(line.waitsFor, waiting.add(line.held[0]!.batch.origin));
+  }
+
+  /** An origin of which a batch needs more than is accepted; undefined where it is ready. */
+  #missing({ batch, deps }: Held): Origin | undefined {
+    if (batch.seq !== this.#nextSeq(batch.origin)) return batch.origin;
+    return deps.find(([origin, seq]) => this.#nextSeq(origin) <= seq)?.[0];
   }
 }

@@ -11,7 +11,7 @@ import type { Pages } from './pages.ts';
 import { BATCH_MESSAGES_MAX, compareRecords, isCovered, lastSeq, type Message, messageBytes, messagesOf, type Origin, parseRepeats, type RecordBatch, type StoredBatch } from './record.ts';
 import type { Repeats } from './repeats.ts';
 import type { RangeQuery, Store } from './runtime.ts';
-import { type Vector, VersionVector } from './version-vector.ts';
+import { lacking, type Vector, VersionVector } from './version-vector.ts';
 
 /** What is asked for of a Lamport range is mostly little: reading begins small, and grows. */
 const [FIRST_READ_BYTES, READ_GROWTH] = [16 * 1024, 8];
@@ -81,7 +81,7 @@ export async function readTopics(source: ReadSource, topics: ReadonlySet<string>
   const { log, store, names, pages } = source;
   const read = new VersionVector(cursor.vector);
   const known = cursor.instance === log.instance && cursor.position <= log.position;
-  let position = known ? cursor.position : await store.positionCovered(cursor.vector);
+  let position = known ? cursor.position : await positionAfter(log, store, cursor.vector);
   const slices: Slice[] = [];
   while (slices.length === 0 && position < log.position) {
     const [after, stored] = [position, storedTopics(names, topics)];
@@ -94,6 +94,13 @@ export async function readTopics(source: ReadSource, topics: ReadonlySet<string>
   const atEnd = position >= log.position;
   const vector = atEnd ? mergedSnapshot(log, read) : read.snapshot();
   return new ReadResult(slices, { vector, instance: log.instance, position: Math.min(position, log.position) });
+}
+
+/** The greatest position up to which a vector covers everything. */
+export async function positionAfter(log: Log, store: Store, vector: Vector): Promise<number> {
+  const { position } = log; // whatever is stored meanwhile comes behind it
+  const behind = lacking(log.vector, vector);
+  return behind.length === 0 ? position : store.positionBefore(behind);
 }
 
 /** The names under which the messages of some topics are stored. */

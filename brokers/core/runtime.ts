@@ -154,8 +154,8 @@ export interface Store {
   saveClock(lamport: number, term: number): Promise<void>;
   /** Batches after a position, of these topics or of all, in position order; about `bytesMax`, at least one if there is one. */
   readAfter(position: number, topics: readonly string[] | undefined, bytesMax: number): Promise<Page>;
-  /** The greatest position up to which `vector` covers everything. */
-  positionCovered(vector: Vector): Promise<number>;
+  /** The greatest position up to which nothing is stored of these origins beyond these seqs. Costs a search for each of them. */
+  positionBefore(lacking: Iterable<readonly [Origin, number]>): Promise<number>;
   /**
    * Batches that overlap a Lamport range, ordered by (first Lamport timestamp, position), descending if reverse, that come after
    * `previous` in that order; about `bytesMax`, at least one if there is one.

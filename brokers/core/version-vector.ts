@@ -54,6 +54,16 @@ export function covers(vector: Pick<Vector | VersionVector, 'get'>, other: Vecto
   return true;
 }
 
+/** The origins of which `vector` holds more than `other`, with the seqs up to which `other` holds them. */
+export function lacking(vector: Pick<VersionVector, 'entries'>, other: Pick<Vector, 'get'>): [Origin, number][] {
+  const found: [Origin, number][] = [];
+  for (const [origin, seq] of vector.entries()) {
+    const held = other.get(origin) ?? 0;
+    if (held < seq) found.push([origin, held]);
+  }
+  return found;
+}
+
 /** How many records `vector` holds that `other` does not. */
 export function countMissing(vector: Vector, other: Vector): number {
   let missing = 0;

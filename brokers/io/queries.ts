@@ -34,7 +34,8 @@ const ids = (where: string): string => `
 /** Counts in the batches of a topic after a position, up to another one; `messages` says how many of a batch. */
 function count(messages: string): string {
   return `
-    WITH settled AS MATERIALIZED (SELECT o.id AS origin, coalesce(v.value, 0) AS seq FROM origins o LEFT JOIN json_each(?5) v ON v.key = o.name)
+    WITH seqs AS MATERIALIZED (SELECT value ->> 0 AS origin, value ->> 1 AS seq FROM json_each(?5)),
+      settled AS MATERIALIZED (SELECT o.id AS origin, coalesce(s.seq, 0) AS seq FROM origins o LEFT JOIN seqs s ON s.origin = o.id)
     SELECT count(*) AS batches, max(position) AS through, sum(messages) AS messages FROM (
       SELECT b.position, CASE WHEN b.lengths = '[]' THEN 0 ELSE ${messages} END AS messages
       FROM ${ofTopic('topic = ?1 AND position > ?2 AND position <= ?3', 'position', '?4')} CROSS JOIN settled s ON s.origin = b.origin)`;
@@ -47,7 +48,7 @@ export const SQL = {
       -- one batch a transaction is the rule, and its bytes are not copied out of themselves; no bytes at all are bound as NULL
       coalesce(iif(value ->> 12 = length(?2), ?2, substr(?2, 1 + (value ->> 11), value ->> 12)), zeroblob(0))
     FROM json_each(?1)`,
-  addOrigin: 'INSERT INTO origins (id, name) VALUES (?, ?)',
+  addOrigins: 'INSERT INTO origins (name, id) SELECT value ->> 0, value ->> 1 FROM json_each(?)',
   renew: 'UPDATE broker SET origin = ?',
   index: `UPDATE broker SET indexed = n.position FROM (SELECT max(position) AS position FROM batches) n WHERE indexed + ${INDEX_BATCHES_MIN} <= n.position`, // which a trigger follows
   saveClock: 'UPDATE broker SET lamport = ?, term = ?',
@@ -69,10 +70,10 @@ export const SQL = {
   idsAfter: `SELECT position, time, topic, meta FROM batches WHERE meta LIKE '%"ids":%' AND (time, position) > (?, ?) AND time < ? ORDER BY time, position LIMIT ?`,
   withRepeats: `SELECT * FROM (SELECT ${COLUMNS} ${FROM} WHERE b.repeats <> '' ORDER BY b.position DESC LIMIT ?) ORDER BY position`,
   lastDeps: 'SELECT deps FROM batches WHERE origin = ? ORDER BY seq DESC LIMIT ?',
-  positionCovered: `
-    SELECT min((SELECT CASE WHEN b.seq + b.count > coalesce(v.value, 0) + 1 THEN b.position END
-      FROM batches b WHERE b.origin = o.id AND b.seq <= coalesce(v.value, 0) + 1 ORDER BY b.seq DESC LIMIT 1)) - 1 AS position
-    FROM origins o LEFT JOIN json_each(?) v ON v.key = o.name`,
+  positionBefore: `
+    WITH lacking AS MATERIALIZED (SELECT value ->> 0 AS origin, value ->> 1 AS seq FROM json_each(?))
+    SELECT min((SELECT CASE WHEN b.seq + b.count > l.seq + 1 THEN b.position END
+      FROM batches b WHERE b.origin = l.origin AND b.seq <= l.seq + 1 ORDER BY b.seq DESC LIMIT 1)) - 1 AS position FROM lacking l`,
 
   // Acknowledgements. An origin's positions grow with its seqs, so that the last one up to a position is found by halving.
   vectorAt: `

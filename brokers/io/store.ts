@@ -156,9 +156,10 @@ class SqliteStore implements Store {
   async append(batches: readonly StoredBatch[]): Promise<void> {
     const rows: unknown[] = [];
     let offset = 0;
+    await this.#addOrigins(batches);
     for (const batch of batches) {
       const { position, seq, count, lamport, time, topic, deps, lengths, meta, repeats, body } = batch;
-      const origin = this.#originIds.get(batch.origin) ?? (await this.#addOrigin(batch.origin));
+      const origin = this.#originIds.get(batch.origin)!;
       rows.push([position, origin, seq, count, lamport, time, topic, deps, lengths, meta, repeats, offset, body.length]);
       offset += body.length;
     }
@@ -195,9 +196,9 @@ class SqliteStore implements Store {
     return page;
   }
 
-  async positionCovered(vector: Vector): Promise<number> {
+  async positionBefore(lacking: Iterable<readonly [Origin, number]>): Promise<number> {
     const head = this.#head;
-    const [row] = await this.#all(SQL.positionCovered, JSON.stringify(Object.fromEntries(vector)));
+    const [row] = await this.#all(SQL.positionBefore, this.#byId(lacking));
     return typeof row?.['position'] === 'number' ? row['position'] : head;
   }
 
@@ -236,7 +237,7 @@ class SqliteStore implements Store {
   }
 
   async count({ topic, keys, after, until, settled, batchesMax }: CountQuery): Promise<{ messages: number; through: number }> {
-    const params = [topic, after, until, batchesMax, JSON.stringify(Object.fromEntries(settled))];
+    const params = [topic, after, until, batchesMax, this.#byId(settled)];
     const [row] = keys === undefined ? await this.#all(SQL.count, ...params) : await this.#all(SQL.countOfKeys, ...params, JSON.stringify(keys));
     return { messages: Number(row?.['messages'] ?? 0), through: Number(row?.['batches']) < batchesMax ? until : Number(row?.['through']) };
   }
@@ -275,6 +276,16 @@ class SqliteStore implements Store {
     return end < 0 && rows.length < limit ? undefined : { lamport: batches.at(-1)!.lamport, position: batches.at(-1)!.position };
   }
 
+  /** As JSON, pairs of an origin's id and a seq, of those origins that were ever stored. */
+  #byId(seqs: Iterable<readonly [Origin, number]>): string {
+    const pairs: [number, number][] = [];
+    for (const [origin, seq] of seqs) {
+      const id = this.#originIds.get(origin);
+      if (id !== undefined) pairs.push([id, seq]);
+    }
+    return JSON.stringify(pairs);
+  }
+
   /** As JSON, the ids of origins whose records come not before a stamp where they have its Lamport timestamp. */
   #originsNotBefore(stamp: Stamp | undefined): string {
     const later = [...this.#originIds].filter(([origin]) => stamp !== undefined && !isBefore({ lamport: stamp.lamport, origin }, stamp));
@@ -287,12 +298,15 @@ class SqliteStore implements Store {
     for (const handle of [reader, checkpointer, writer, lock]) await handle.close();
   }
 
-  /** In a transaction of its own: an origin without batches does no harm, should the append that follows fail. */
-  async #addOrigin(origin: Origin): Promise<number> {
-    const id = this.#originIds.size + 1;
-    await this.#write(SQL.addOrigin, id, origin);
-    this.#originIds.set(origin, id);
-    return id;
+  /** Those that are new, in a transaction of their own: an origin without batches does no harm, should the append that follows fail. */
+  async #addOrigins(batches: readonly StoredBatch[]): Promise<void> {
+    const added = new Map<Origin, number>();
+    for (const { origin } of batches) {
+      if (!this.#originIds.has(origin) && !added.has(origin)) added.set(origin, this.#originIds.size + added.size + 1);
+    }
+    if (added.size === 0) return;
+    await this.#write(SQL.addOrigins, JSON.stringify([...added]));
+    for (const [origin, id] of added) this.#originIds.set(origin, id);
   }
 
   async #write(sql: string, ...params: Param[]): Promise<void> {

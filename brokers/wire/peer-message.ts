@@ -3,11 +3,11 @@
  *
  *   PEER         I am this broker of this mesh, this store, this process; my clock stands at this time. First on a link, both ways.
  *   VECTOR       This much is on disk here, where it changed since I last told you. At the latest each beat, even if empty: I am alive.
- *   GRAFT        Send me this origin's records after this seq, and go on sending them.
- *   PRUNE        Send me no more of this origin.
+ *   GRAFT        Send me these origins' records, each after a seq, and go on sending them.
+ *   PRUNE        Send me no more of these origins.
  *   RECORDS      One batch of an origin that you grafted.
  *   MEMBERS      I have heard of these brokers, up to this beat of each, where I have not told you or you me.
- *   HELD         These brokers hold this origin's records up to these seqs, as told to me. Towards the origin, where it has no link with them.
+ *   HELD         These brokers hold these origins' records up to these seqs, as told to me. Towards the origin, where it has no link with them.
  *   SURPLUS      I have links enough: hang up, unless I am next to you on the ring.
  *   ELECTION     I am electing a coordinator and you stand above me: are you there?
  *   OK           I am, and I stand above you: I take it from here.
@@ -24,8 +24,9 @@ import { type Address, parseAddress } from '../core/address.ts';
 import { RumormillError } from '../core/error.ts';
 import type { View } from '../core/view.ts';
 import type { Beat } from '../core/hearsay.ts';
-import type { Claim } from '../core/held.ts';
+import type { HeldOf } from '../core/held.ts';
 import { LAMPORT_MAX } from '../core/lamport.ts';
+import type { Wanted } from '../core/plumtree.ts';
 import { type Origin, parseOrigin, type RecordBatch, validateBatch } from '../core/record.ts';
 import type { Args } from './command-parser.ts';
 import { encodeCommandParts, type RespVersion } from './resp.ts';
@@ -71,11 +72,11 @@ export type PeerMessage =
   | { readonly type: 'ELECTION' | 'OK'; readonly term: number; readonly lamport: number }
   | { readonly type: 'COORDINATOR'; readonly term: number; readonly address: Address; readonly lamport: number }
   | { readonly type: 'VECTOR'; readonly lamport: number; readonly entries: readonly (readonly [Origin, number])[] }
-  | { readonly type: 'GRAFT'; readonly origin: Origin; readonly after: number }
-  | { readonly type: 'PRUNE'; readonly origin: Origin }
+  | { readonly type: 'GRAFT'; readonly wanted: readonly Wanted[] }
+  | { readonly type: 'PRUNE'; readonly origins: readonly Origin[] }
   | { readonly type: 'RECORDS'; readonly batch: RecordBatch }
   | { readonly type: 'MEMBERS'; readonly beats: readonly Beat[] }
-  | { readonly type: 'HELD'; readonly origin: Origin; readonly claims: readonly Claim[] }
+  | { readonly type: 'HELD'; readonly held: readonly HeldOf[] }
   | { readonly type: 'SURPLUS' | 'BYE' };
 
 /** The bytes of a message, in parts that are sent one after another. */
@@ -86,11 +87,11 @@ export function encodePeerMessage(message: PeerMessage): readonly Uint8Array[] {
     case 'VECTOR':
       return encodeCommandParts(['VECTOR', message.lamport, ...message.entries.flat()]);
     case 'HELD':
-      return encodeCommandParts(['HELD', message.origin, ...message.claims.flat()]);
+      return encodeCommandParts(['HELD', ...message.held.flatMap(([origin, claims]) => [origin, claims.length, ...claims.flat()])]);
     case 'GRAFT':
-      return encodeCommandParts(['GRAFT', message.origin, message.after]);
+      return encodeCommandParts(['GRAFT', ...message.wanted.flat()]);
     case 'PRUNE':
-      return encodeCommandParts(['PRUNE', message.origin]);
+      return encodeCommandParts(['PRUNE', ...message.origins]);
     case 'RECORDS':
       return encodeBatch(message.batch);
     case 'MEMBERS':
@@ -133,14 +134,11 @@ export function decodePeerMessage(args: Args): PeerMessage {
     case 'VECTOR':
       return { type, lamport: lamport(args, 1), entries: originNumbers(args, 2, args.length, 'seq') };
     case 'HELD':
-      if (args.length < 2) throw new RumormillError('PROTOCOL', 'peer message HELD has 1 fields, not 2 or more');
-      return { type, origin: parseOrigin(args.text(1)), claims: originNumbers(args, 2, args.length, 'seq') };
+      return { type, held: decodeHeld(args) };
     case 'GRAFT':
-      arity(args, 3);
-      return { type, origin: parseOrigin(args.text(1)), after: integer(args, 2, 'seq') };
+      return { type, wanted: originNumbers(args, 1, args.length, 'seq') };
     case 'PRUNE':
-      arity(args, 2);
-      return { type, origin: parseOrigin(args.text(1)) };
+      return { type, origins: args.texts(1).map(parseOrigin) };
     case 'RECORDS':
       return { type, batch: decodeBatch(args) };
     case 'MEMBERS':
@@ -237,6 +235,19 @@ function decodeAsk(args: Args): Ask {
     waitedMs: integer(args, 5, 'time'), version, known: originNumbers(args, 8, known, 'seq'),
     command: Array.from({ length: args.length - known }, (_, index) => args.bytes(known + index)),
   };
+}
+
+/** Origins, each with the number of its claims and with these. */
+function decodeHeld(args: Args): HeldOf[] {
+  const held: HeldOf[] = [];
+  for (let index = 1; index < args.length; ) {
+    const origin = parseOrigin(args.text(index));
+    const end = index + 2 + 2 * integer(args, index + 1, 'count');
+    if (end > args.length) throw new RumormillError('PROTOCOL', `peer message HELD has ${args.length} fields, not ${end} or more`);
+    held.push([origin, originNumbers(args, index + 2, end, 'seq')]);
+    index = end;
+  }
+  return held;
 }
 
 function originNumbers(args: Args, start: number, end: number, what: string): [Origin, number][] {

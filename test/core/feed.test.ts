@@ -13,7 +13,7 @@ const BYTES = batchBytes(specimenBatch());
 
 t.test('only grafted origins, beyond what the neighbour has, each once', async (t) => {
   const feed = new Feed(0, 1e6);
-  feed.graft(a, 3, 0);
+  feed.graft([[a, 3]], 0);
   const cases: [batch: StoredBatch, sent: boolean, what: string][] = [
     [stored(1, a, 1, 3), false, 'has it'],
     [stored(2, b, 1), false, 'never asked for'],
@@ -27,19 +27,19 @@ t.test('only grafted origins, beyond what the neighbour has, each once', async (
 
 t.test('a graft goes back to where the origin is missing, and sends nothing else again', async (t) => {
   const feed = new Feed(0, 1e6);
-  feed.graft(a, 0, 0);
+  feed.graft([[a, 0]], 0);
   for (let position = 1; position <= 4; position += 1) feed.pass(stored(position, position % 2 === 0 ? b : a, Math.ceil(position / 2)));
-  feed.graft(b, 1, 2);
+  feed.graft([[b, 1]], 2);
   t.equal(feed.position, 2);
   t.strictSame([stored(3, a, 2), stored(4, b, 2)].map((batch) => feed.pass(batch)), [false, true]);
-  feed.graft(b, 9, 50);
+  feed.graft([[b, 9]], 50);
   t.equal(feed.position, 4, 'never forward');
 });
 
 t.test('the window: closed when that much flies, opened by acknowledgements', async (t) => {
   const feed = new Feed(0, 2 * BYTES);
-  feed.graft(a, 0, 0);
-  feed.graft(b, 0, 0);
+  feed.graft([[a, 0]], 0);
+  feed.graft([[b, 0]], 0);
   feed.pass(stored(1, a, 1, 5));
   t.equal(feed.open, true);
   feed.pass(stored(2, b, 1));
@@ -57,16 +57,16 @@ t.test('the window: closed when that much flies, opened by acknowledgements', as
 
 t.test('what the neighbour got elsewhere is not sent', async (t) => {
   const feed = new Feed(0, 1e6);
-  feed.graft(a, 0, 0);
+  feed.graft([[a, 0]], 0);
   feed.acknowledged(a, 2);
   t.strictSame([stored(1, a, 1), stored(2, a, 2), stored(3, a, 3)].map((batch) => feed.pass(batch)), [false, false, true]);
 });
 
 t.test('a prune, or another graft, gives back what flies', async (t) => {
   const feed = new Feed(0, 1e6);
-  feed.graft(a, 0, 0);
+  feed.graft([[a, 0]], 0);
   feed.pass(stored(1, a, 1));
-  feed.graft(a, 0, 0);
+  feed.graft([[a, 0]], 0);
   t.equal(feed.flyingBytes, 0);
   t.equal(feed.position, 0);
   t.equal(feed.pass(stored(1, a, 1)), true, 'asked for again');
@@ -80,10 +80,10 @@ t.test('a prune, or another graft, gives back what flies', async (t) => {
 
 t.test('what flies from beyond the place to which a graft went back counts when the feed comes past it again', async (t) => {
   const feed = new Feed(0, 2 * BYTES);
-  feed.graft(a, 0, 0);
+  feed.graft([[a, 0]], 0);
   for (const batch of [stored(1, b, 1), stored(2, a, 1), stored(3, a, 2)]) feed.pass(batch);
   t.equal(feed.open, false);
-  feed.graft(b, 0, 0);
+  feed.graft([[b, 0]], 0);
   t.strictSame([feed.position, feed.flyingBytes, feed.open], [0, 0, true], 'the window is free for what is missing before');
   t.equal(feed.pass(stored(1, b, 1)), true);
   t.equal(feed.pass(stored(2, a, 1)), false, 'sent once');

@@ -30,7 +30,7 @@ t.test('each finds its batches by the index that is for it', async (t) => {
     findIds: /^SEARCH b USING INDEX batches_with_ids \(time>\? AND time<\?\)$/, // by topic, it would look at all that the topic ever had
     findIdsAt: /^SEARCH b USING INTEGER PRIMARY KEY \(rowid=\?\)$/,
     idsAfter: /^SEARCH batches USING INDEX batches_with_ids \(\(time,rowid\)>\(\?,\?\) AND time<\?\)$/,
-    positionCovered: /^SEARCH b USING INDEX sqlite_autoindex_batches_1 \(origin=\? AND seq<\?\)$/,
+    positionBefore: /^SEARCH b USING INDEX sqlite_autoindex_batches_1 \(origin=\? AND seq<\?\)$/,
     lastDeps: /^SEARCH batches USING INDEX sqlite_autoindex_batches_1 \(origin=\?\)$/,
     count: /^SEARCH topic_index USING PRIMARY KEY \(topic=\? AND position>\? AND position<\?\)$/,
     countLive: /^SEARCH topic_index USING PRIMARY KEY \(topic=\? AND position>\?\)$/,

@@ -161,8 +161,8 @@ class DiskStore implements Store {
     return this.#read(() => this.#disk.data.readAfter(position, topics, bytesMax));
   }
 
-  positionCovered(vector: Vector): Promise<number> {
-    return this.#read(() => this.#disk.data.positionCovered(vector));
+  positionBefore(lacking: Iterable<readonly [Origin, number]>): Promise<number> {
+    return this.#read(() => this.#disk.data.positionBefore(lacking));
   }
 
   readRange(query: RangeQuery, previous: StoredBatch | undefined, bytesMax: number): Promise<StoredBatch[]> {

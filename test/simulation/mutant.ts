@@ -33,12 +33,12 @@ export const MUTANTS: readonly Mutant[] = [
       ['core/log.js', `            this.#tail.push(batch);\n        }\n        this.#release(entries);\n        this.#events.committed(batches);`, `        }\n        this.#release(entries);`],
     ],
   },
-  { name: 'stores a batch before its causes', patches: [['core/hold-back.js', ` && deps.every(([origin, seq]) => this.#nextSeq(origin) > seq)`, ``]] },
+  { name: 'stores a batch before its causes', patches: [['core/hold-back.js', `return deps.find(([origin, seq]) => this.#nextSeq(origin) <= seq)?.[0];`, `return undefined;`]] },
   { name: 'a batch does not say what its causes are', patches: [['core/transaction.js', `const deps = undeclared.size === 0 ? ''`, `const deps = true ? ''`]] },
   {
     name: 'accepts a batch with a hole before it',
     patches: [
-      ['core/hold-back.js', `return batch.seq === this.#nextSeq(batch.origin) && deps`, `return deps`],
+      ['core/hold-back.js', `if (batch.seq !== this.#nextSeq(batch.origin))\n            return batch.origin;`, ``],
       ['core/log.js', `assert(batch.seq === this.nextSeq(batch.origin)`, `assert(batch.seq >= this.nextSeq(batch.origin)`],
     ],
   },
@@ -64,8 +64,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'asks nobody else when a link is lost or a stream stalls',
     patches: [
-      ['core/plumtree.js', `if (parent !== neighbour)\n                continue;`, `if (parent !== undefined)\n                continue;`],
-      ['core/plumtree.js', `if (first === undefined)\n            return [];`, `return [];`],
+      ['core/plumtree.js', `(parent === neighbour ? [origin] : [])`, `[]`],
+      ['core/plumtree.js', `const stalled = [`, `return [];\n        const stalled = [`],
     ],
   },
   { name: 'a feed does not go back for what is grafted', patches: [['core/feed.js', `if (position >= this.position)\n            return;`, `return;`]] },

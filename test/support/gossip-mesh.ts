@@ -74,13 +74,13 @@ export class GossipBroker {
         this.gossip.takeIn(link, message.batch);
         break;
       case 'GRAFT':
-        void this.gossip.graft(link, message.origin, message.after);
+        void this.gossip.graft(link, message.wanted);
         break;
       case 'PRUNE':
-        this.gossip.prune(link, message.origin);
+        this.gossip.prune(link, message.origins);
         break;
       case 'HELD':
-        this.gossip.learnHeld(link, message.origin, message.claims);
+        this.gossip.learnHeld(link, message.held);
         break;
       default:
         throw new Error(`${message.type} is none of gossip's`);

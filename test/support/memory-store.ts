@@ -20,6 +20,8 @@ export class MemoryStore implements Store {
   /** What the next appends fail with, one after another. */
   readonly failures: RumormillError[] = [];
   reads = 0;
+  /** Searches for a position. */
+  lookUps = 0;
   readonly acks = new Map<string, string>();
   acksPosition = 0;
   #gate: Promise<void> | undefined;
@@ -95,8 +97,10 @@ export class MemoryStore implements Store {
     return { batches, through: batches.length < found.length ? batches.at(-1)!.position : head };
   }
 
-  async positionCovered(vector: Vector): Promise<number> {
-    const first = this.batches.find((batch) => lastSeq(batch) > (vector.get(batch.origin) ?? 0));
+  async positionBefore(lacking: Iterable<readonly [Origin, number]>): Promise<number> {
+    this.lookUps += 1;
+    const seqs = new Map(lacking);
+    const first = this.batches.find((batch) => lastSeq(batch) > (seqs.get(batch.origin) ?? Infinity));
     return first === undefined ? this.batches.length : first.position - 1;
   }
 
