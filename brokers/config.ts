@@ -37,6 +37,7 @@ export const DEFAULT_LIMITS = {
   inputBytesMax: 1024 * 1024, // (w) received behind a command that is being carried out
   outputBytesMax: 8 * 1024 * 1024, // (w) replies that the client does not read
   pushBytesMax: 32 * 1024 * 1024, // (c) pushed messages that the client does not read, as Redis does
+  pushLagBytesMax: 32 * 1024 * 1024, // (w) stored and not pushed yet; publishing goes on at half of it
   channelsMax: 10_000, // (e) and patterns that one connection has subscribed to
   unansweredMax: 200_000, // (w) messages of one connection waiting for their acknowledgement
   pollCountDefault: 100,
@@ -48,6 +49,8 @@ export const DEFAULT_LIMITS = {
   // Topics and subscriptions
   subscriptionsMax: 10_000, // (e)
   bindingsMax: 1000, // (e) of one subscription
+  allBindingsMax: 100_000, // (e) of all together: each is kept in memory, and read again at each start
+  topicNamesMax: 100, // (e) that a topic has had: each is looked for when it is read
   visibilityMsDefault: 30_000,
   visibilityMsMax: 24 * 3600 * 1000, // (e)
   maxDeliveriesMax: 1_000_000, // (e)

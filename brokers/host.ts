@@ -147,7 +147,9 @@ export class Broker {
     });
     this.#sweep = new Sweep({ limits, store, names: this.metadata, storeFailed: (error) => this.#failed(error) });
     this.readers = new Readers({
-      clock, limits, source: { log: this.#log, store, repeats: this.#repeats, names: this.metadata }, storeFailed: (error) => this.#failed(error),
+      clock, limits, turns: this.turns, source: { log: this.#log, store, repeats: this.#repeats, names: this.metadata },
+      caughtUp: () => this.#sessions.drained(),
+      storeFailed: (error) => this.#failed(error),
     });
     this.queues = new Queues({
       clock, limits, logger, log: this.#log, store, repeats: this.#repeats, catalog: this.metadata, storeFailed: (error) => this.#failed(error),
@@ -182,9 +184,9 @@ export class Broker {
     else this.#log.publish(draft, fate);
   }
 
-  /** Whether so much waits to be written that publishers have to wait. */
+  /** Whether so much waits to be written, or pushed, that publishers have to wait. */
   get isFull(): boolean {
-    return this.#log.full;
+    return this.#log.full || this.readers.pushes.isBehind;
   }
 
   claimId(topic: string, id: string): boolean {

@@ -92,7 +92,7 @@ export class Metadata implements TopicNames {
     return this.#durable.topic(name);
   }
 
-  topics(): ReadonlySet<Topic> {
+  topics(): Iterable<Topic> {
     return this.#durable.topics();
   }
 
@@ -108,15 +108,26 @@ export class Metadata implements TopicNames {
     return this.#durable.subscription(name) ?? this.#transient.subscription(name);
   }
 
-  /** All that `subscription` finds. */
-  subscriptions(): Subscription[] {
-    const transient = [...this.#transient.subscriptions()].filter(({ name }) => this.#durable.subscription(name) === undefined);
-    return [...this.#durable.subscriptions(), ...transient];
+  /** All that `subscription` finds; changes meanwhile may show or not. */
+  *subscriptions(): Iterable<Subscription> {
+    yield* this.#durable.subscriptions();
+    for (const subscription of this.#transient.subscriptions()) if (!this.#durable.hasSubscription(subscription.name)) yield subscription;
+  }
+
+  /** Their names. */
+  *subscriptionNames(): Iterable<string> {
+    yield* this.#durable.subscriptionNames();
+    for (const name of this.#transient.subscriptionNames()) if (!this.#durable.hasSubscription(name)) yield name;
   }
 
   /** The transient ones that are at home here. */
   transientSubscriptions(): Iterable<Subscription> {
     return this.#transient.subscriptions();
+  }
+
+  /** How many there are, of all subscriptions. */
+  get allBindings(): number {
+    return this.#durable.allBindings + this.#transient.allBindings;
   }
 
   get subscriptionCount(): number {

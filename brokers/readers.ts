@@ -1,18 +1,15 @@
 /**
- * Who reads the log: POLL, which waits for what comes, RANGE and LATEST, and those who have subscribed and are pushed to.
+ * Who reads the log: POLL, which waits for what comes, RANGE and LATEST, and those who have subscribed and are pushed to (pushes.ts).
  */
 import type { Cancellation, Connection } from './commands/command.ts';
-import type { Limits } from './config.ts';
-import { firstLive } from './core/catalog.ts';
-import { isReserved } from './core/catalog-operation.ts';
 import type { Cursor } from './core/cursor.ts';
 import { LongPoll, type Waiter } from './core/long-poll.ts';
 import { Pages } from './core/pages.ts';
-import { PubSub } from './core/pub-sub.ts';
+import type { PubSub } from './core/pub-sub.ts';
 import { earliestCursor, latestCursor, readRange, type ReadLimits, type ReadResult, type ReadSource, readTopics, storedTopics } from './core/reader.ts';
-import { type Message, messagesOf, parseRepeats, type StoredBatch } from './core/record.ts';
+import type { Message, StoredBatch } from './core/record.ts';
 import type { Clock, RangeQuery } from './core/runtime.ts';
-import { Push } from './wire/resp.ts';
+import { Pushes, type PushesRuntime } from './pushes.ts';
 
 /** What a POLL asks for. */
 export interface PollRequest {
@@ -41,16 +38,13 @@ class Poll implements Waiter {
   }
 }
 
-export interface ReadersRuntime {
+export interface ReadersRuntime extends PushesRuntime {
   readonly clock: Clock;
-  readonly limits: Limits;
   readonly source: Omit<ReadSource, 'pages'>;
-  /** The store did not do what it should. */
-  storeFailed(error: unknown): void;
 }
 
 export class Readers {
-  readonly pubSub = new PubSub<Connection>();
+  readonly pushes: Pushes;
   readonly #runtime: ReadersRuntime;
   readonly #source: ReadSource;
   readonly #waiters = new LongPoll<Poll>();
@@ -58,7 +52,13 @@ export class Readers {
 
   constructor(runtime: ReadersRuntime) {
     this.#runtime = runtime;
+    this.pushes = new Pushes(runtime);
     this.#source = { ...runtime.source, pages: new Pages(runtime.limits.pagesMax) };
+  }
+
+  /** Who has subscribed. */
+  get pubSub(): PubSub<Connection> {
+    return this.pushes.pubSub;
   }
 
   /** How many POLLs wait. */
@@ -115,7 +115,7 @@ export class Readers {
   /** Batches are on disk: who waits for one of their topics reads on; who subscribed gets the messages pushed. */
   committed(batches: readonly StoredBatch[]): void {
     for (const waiter of this.#waiters.woken(new Set(batches.map((batch) => batch.topic)))) this.#wake(waiter);
-    if (!this.pubSub.isEmpty) for (const batch of batches) this.#push(batch);
+    this.pushes.committed(batches);
   }
 
   /** Topics were renamed or deleted: whoever waits may have to wait for others. */
@@ -137,23 +137,6 @@ export class Readers {
   #limits(count: number): ReadLimits {
     const { replyBytesMax, readBytesMax } = this.#runtime.limits;
     return { count, bytes: replyBytesMax, readBytes: readBytesMax };
-  }
-
-  /** A subscriber gets a message under the name that it asked for, be it a former one of the topic; patterns match what the topic is called now. */
-  #push(batch: StoredBatch): void {
-    if (isReserved(batch.topic)) return;
-    const { names } = this.#source;
-    const shown = names.shownTopic(batch.topic);
-    const matching = [...this.pubSub.matching(shown)];
-    const subscribers = names.storedTopics(batch.topic).flatMap((channel) => [...this.pubSub.subscribers(channel)].map((subscriber) => [channel, subscriber] as const));
-    if (matching.length + subscribers.length === 0) return;
-    const copies = parseRepeats(batch);
-    const first = firstLive(batch, names.deadBefore(batch.topic));
-    for (const [index, { payload }] of messagesOf(batch).entries()) {
-      if (index < first || copies.has(index)) continue;
-      for (const [channel, subscriber] of subscribers) subscriber.send(new Push(['message', channel, payload]));
-      for (const [pattern, subscriber] of matching) subscriber.send(new Push(['pmessage', pattern, shown, payload]));
-    }
   }
 
   /** A store that cannot be read cannot be trusted either. */

@@ -42,8 +42,8 @@ export class Topics {
     return { name: topic?.name ?? name, type: topic?.type ?? 'fanout' };
   }
 
-  /** All of them by name, but for the brokers' own. */
-  async list(): Promise<string[]> {
+  /** The names of all, but for the brokers' own, in no order. */
+  async names(): Promise<Iterable<string>> {
     const metadata = this.#metadata;
     const found = new Set<string>();
     for (let page = await this.#store.readTopics('', NAMES_READ); page.length > 0; page = await this.#store.readTopics(page.at(-1)!, NAMES_READ)) {
@@ -52,8 +52,12 @@ export class Topics {
         if (metadata.deadBefore(stored) === undefined || (await this.exists(stored))) found.add(stored);
       }
     }
-    for (const { name } of metadata.topics()) found.add(name);
-    return [...found].sort();
+    return this.#shown(found);
+  }
+
+  *#shown(stored: ReadonlySet<string>): Iterable<string> {
+    for (const { name } of this.#metadata.topics()) if (!stored.has(name)) yield name;
+    yield* stored;
   }
 
   /** Undefined where there is no such topic. */

@@ -4,9 +4,13 @@
  */
 import t, { type Test } from 'tap';
 import { DEFAULT_LIMITS } from '../brokers/config.ts';
+import { CATALOG_TOPIC, encodeOperation, type Operation } from '../brokers/core/catalog-operation.ts';
+import { BATCH_MESSAGES_MAX, placeBatch, type StoredBatch } from '../brokers/core/record.ts';
 import { LOOK_WORK } from '../brokers/core/turns.ts';
 import { encodeCommand } from '../brokers/wire/resp.ts';
 import { BusyClock } from './support/busy-clock.ts';
+import { MemoryStore } from './support/memory-store.ts';
+import { origin } from './support/record.ts';
 import { VirtualBroker, type VirtualClient } from './support/virtual-broker.ts';
 
 /** How much work a round has room for: a turn within the round of I/O, and one after it. */
@@ -20,9 +24,11 @@ interface Bench {
   ask(...commands: readonly (readonly string[])[]): Promise<{ rounds: number; replies: unknown[] }>;
 }
 
-async function bench(limits: Partial<typeof DEFAULT_LIMITS> = {}): Promise<Bench> {
+async function bench(limits: Partial<typeof DEFAULT_LIMITS> = {}, said: readonly Operation[] = []): Promise<Bench> {
   const clock = new BusyClock();
-  const virtual = await VirtualBroker.start({ limits: { ...limits } }, undefined, undefined, [], clock);
+  const store = new MemoryStore(origin('localhost:3000'));
+  await store.append(catalogBatches(said));
+  const virtual = await VirtualBroker.start({ limits: { ...limits } }, store, undefined, [], clock);
   const client = virtual.connect();
   return {
     virtual, clock, client,
@@ -35,9 +41,30 @@ async function bench(limits: Partial<typeof DEFAULT_LIMITS> = {}): Promise<Bench
   };
 }
 
+/** What was said of topics and subscriptions, as it is stored. */
+function catalogBatches(said: readonly Operation[]): StoredBatch[] {
+  const batches: StoredBatch[] = [];
+  for (let at = 0; at < said.length; at += BATCH_MESSAGES_MAX) {
+    const bodies = said.slice(at, at + BATCH_MESSAGES_MAX).map((operation) => Buffer.from(encodeOperation(operation)));
+    const batch = {
+      origin: origin('localhost:3000'), seq: at + 1, count: bodies.length, lamport: at + 1, time: 0, topic: CATALOG_TOPIC, deps: '',
+      lengths: JSON.stringify(bodies.map(({ length }) => length)), meta: '', body: Buffer.concat(bodies),
+    };
+    batches.push(placeBatch(batch, batches.length + 1));
+  }
+  return batches;
+}
+
 /** That so much work, counted as its author counts it, took rounds accordingly. */
 function inTurns(t: Test, rounds: number, work: number, what: string): void {
   t.ok(rounds >= work / ROUND_WORK, `${what}: ${rounds} rounds for ${work}`);
+}
+
+const PATTERNS = 5000;
+
+/** Commands that subscribe to patterns of which none can be left out, and none matches. */
+function manyPatterns(): string[][] {
+  return repeat(5, (part) => ['PSUBSCRIBE', ...Array.from({ length: PATTERNS / 5 }, (_, index) => `${'*a'.repeat(50)}${part}${index}`)]);
 }
 
 function repeat(count: number, command: (index: number) => string[]): string[][] {
@@ -87,4 +114,80 @@ t.test('POLL and RANGE of as many messages as there may be are answered in turns
     t.strictSame(messages.map(([, , , key, headers, payload]) => `${key} ${headers} ${payload}`), Array.from({ length: 10_000 }, (_, index) => `k n,v ${index}`));
     inTurns(t, rounds, 10_000 * 7, command);
   }
+});
+
+t.test('a publish for which thousands of patterns have to be tried, and one for thousands of subscribers', async (t) => {
+  const { virtual, client, ask } = await bench();
+  await ask(...manyPatterns());
+  await ask(['PSUBSCRIBE', '*']);
+  const publisher = virtual.connect();
+  const before = virtual.clock instanceof BusyClock ? virtual.clock.rounds : 0;
+  publisher.sendBytes(encodeCommand(['PUBLISH', 'a'.repeat(255), 'x']));
+  t.equal((await publisher.replies()).length, 1);
+  inTurns(t, (virtual.clock as BusyClock).rounds - before, PATTERNS * 5, 'patterns');
+  t.strictSame(await client.replies(), [['pmessage', '*', 'a'.repeat(255), 'x']]);
+  const many = Array.from({ length: 3000 }, () => virtual.connect());
+  for (const each of many) each.sendBytes(encodeCommand(['SUBSCRIBE', 'news']));
+  await virtual.clock.settle();
+  const rounds = (virtual.clock as BusyClock).rounds;
+  publisher.sendBytes(encodeCommand(['PUBLISH', 'news', 'x']));
+  await virtual.clock.settle();
+  inTurns(t, (virtual.clock as BusyClock).rounds - rounds, 3000 * 6, 'subscribers');
+  t.ok((await Promise.all(many.map((each) => each.replies()))).every((replies) => JSON.stringify(replies.at(-1)) === '["message","news","x"]'));
+});
+
+t.test('who subscribes while pushes lag gets what is published from then on, and who leaves gets nothing more', async (t) => {
+  const { virtual, clock, client, ask } = await bench();
+  await ask(...manyPatterns());
+  const [publisher, leaver, late] = [virtual.connect(), virtual.connect(), virtual.connect()];
+  leaver.sendBytes(encodeCommand(['SUBSCRIBE', 'b']));
+  await leaver.replies();
+  publisher.sendBytes(Buffer.concat([['PUBLISH', 'a'.repeat(255), 'x'], ['PUBLISH', 'b', 'lagging']].map((command) => encodeCommand(command))));
+  for (let round = 0; round < 6; round += 1) await clock.round(); // stored, and the first one's patterns are being tried
+  t.ok(publisher.channel.onTheWay.length > 0 && leaver.channel.onTheWay.length === 0, 'pushes lag');
+  leaver.sendBytes(encodeCommand(['UNSUBSCRIBE', 'b']));
+  late.sendBytes(encodeCommand(['SUBSCRIBE', 'b']));
+  publisher.sendBytes(encodeCommand(['PUBLISH', 'b', 'new']));
+  t.strictSame(await late.replies(), [['subscribe', 'b', 1], ['message', 'b', 'new']]);
+  t.strictSame(await leaver.replies(), [['unsubscribe', 'b', 0]]);
+  t.strictSame(await client.replies(), []);
+});
+
+t.test('publishers wait while too much is to be pushed', async (t) => {
+  const { virtual, clock, ask } = await bench({ pushLagBytesMax: 2000 });
+  await ask(...manyPatterns());
+  const publisher = virtual.connect();
+  publisher.sendBytes(encodeCommand(['PUBLISH', 'a'.repeat(255), 'x'.repeat(3000)]));
+  for (let round = 0; round < 6; round += 1) await clock.round();
+  t.equal(virtual.broker.isFull, true);
+  publisher.sendBytes(encodeCommand(['PUBLISH', 'b', 'y']));
+  t.equal(publisher.channel.paused, true);
+  t.equal((await publisher.replies()).length, 2, 'both are answered in the end');
+  t.strictSame([virtual.broker.isFull, publisher.channel.paused], [false, false]);
+});
+
+t.test('lists of all there may be are made in turns', async (t) => {
+  const names = (prefix: string, count: number): string[] => Array.from({ length: count }, (_, index) => `${prefix}${index}`);
+  const settings = { visibilityMs: 1, maxDeliveries: null, deadLetter: null, backoffMs: null, from: 'latest' };
+  const { virtual, ask } = await bench({}, [
+    ...names('t', 20_000).map((topic): Operation => ({ op: 'topic.create', topic, type: 'fanout' })),
+    ...names('s', 10_000).map((name): Operation => ({ op: 'subscription.create', name, settings })),
+    ...names('s', 10_000).map((name): Operation => ({ op: 'bind', name, topic: 't1', key: null, start: new Map() })),
+  ]);
+  const cases: [command: string[], expected: unknown[], work: number][] = [
+    [['TOPIC', 'LIST', 't*'], names('t', 20_000).sort(), 3],
+    [['TOPIC', 'LIST', `*${'t*'.repeat(100)}`], [], 2],
+    [['SUBSCRIPTION', 'LIST'], names('s', 10_000).sort(), 3],
+    [['BINDINGS'], names('s', 10_000).map((name) => [name, 't1', null]), 5],
+  ];
+  for (const [command, expected, work] of cases) {
+    const { rounds, replies: [reply] } = await ask(command);
+    t.strictSame(reply, expected, command.join(' ').slice(0, 40));
+    inTurns(t, rounds, (expected.length || 20_000) * work, command[1]!);
+  }
+  const subscriber = virtual.connect();
+  subscriber.sendBytes(encodeCommand(['SUBSCRIBE', ...names('c', 10_000)]));
+  const { rounds, replies } = await ask(['PUBSUB', 'CHANNELS', 'c*']);
+  t.strictSame(replies, [names('c', 10_000).sort()]);
+  inTurns(t, rounds, 10_000 * 3, 'CHANNELS');
 });

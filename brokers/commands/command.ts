@@ -6,6 +6,8 @@
  */
 import { isReserved, RESERVED_PREFIX } from '../core/catalog-operation.ts';
 import { RumormillError } from '../core/error.ts';
+import { Glob } from '../core/glob.ts';
+import { sortSteps } from '../core/sorting.ts';
 import type { Broker } from '../host.ts';
 import type { Args } from '../wire/command-parser.ts';
 import type { RespVersion, Value } from '../wire/resp.ts';
@@ -98,20 +100,25 @@ export function subcommand<T extends Usage>(args: Args, subcommands: Readonly<Re
   return found;
 }
 
+const OPTIONS_MAX = 100; // of one command, those that are given several times each time
+const MATCH_WORK = 2; // a name tried, in µs
+
 /** Reads options behind the fixed arguments: words in any order, each with what follows it. */
 export class OptionReader {
   readonly #args: Args;
   #at: number;
   #name = '';
+  #count = 0;
 
   constructor(args: Args, from: number) {
     this.#args = args;
     this.#at = from;
   }
 
-  /** The next option in upper case, or undefined at the end. */
+  /** The next option in upper case, or undefined at the end. @throws RumormillError ERR where they are too many */
   next(): string | undefined {
     if (this.#at >= this.#args.length) return undefined;
+    if ((this.#count += 1) > OPTIONS_MAX) throw new RumormillError('ERR', `more than ${OPTIONS_MAX} options of ${this.#args.word(0).toUpperCase()}`);
     this.#name = this.#args.word(this.#at++).toUpperCase();
     return this.#name;
   }
@@ -178,7 +185,7 @@ export function boundedName(what: string, args: Args, index: number, bytesMax: n
   return args.text(index);
 }
 
-/** A glob pattern for names. @throws RumormillError TOOBIG where it is longer than a name may be: matching takes its length for each character of each name */
+/** A glob pattern for names. @throws RumormillError TOOBIG where it is longer than a name may be */
 export function checkPattern(pattern: string, bytesMax: number): string {
   if (Buffer.byteLength(pattern) > bytesMax) throw new RumormillError('TOOBIG', `pattern is over ${bytesMax} bytes`);
   return pattern;
@@ -188,6 +195,25 @@ export function checkPattern(pattern: string, bytesMax: number): string {
 export function checkKey(key: string, bytesMax: number): string {
   if (Buffer.byteLength(key) > bytesMax) throw new RumormillError('TOOBIG', `key is over ${bytesMax} bytes`);
   return key;
+}
+
+/** The pattern behind LIST; without one, all. @throws RumormillError TOOBIG where it is longer than a name may be */
+export function patternArgument(args: Args, bytesMax: number): Glob {
+  return new Glob(args.length > 2 ? checkPattern(args.text(2), bytesMax) : '*');
+}
+
+/** Those of some names that a pattern matches, sorted, in turns. */
+export function listed(names: Iterable<string>, pattern: Glob, { turns }: Broker): Promise<readonly string[]> {
+  return turns.run(listSteps(names, pattern));
+}
+
+function* listSteps(names: Iterable<string>, pattern: Glob): Generator<number, readonly string[]> {
+  const found: string[] = [];
+  for (const name of names) {
+    if (pattern.matches(name)) found.push(name);
+    yield MATCH_WORK;
+  }
+  return yield* sortSteps(found);
 }
 
 /** Text from a client as it may stand in an error: quoted and cut. */

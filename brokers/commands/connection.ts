@@ -102,7 +102,7 @@ function quit(_args: Args, connection: Connection): undefined {
 export const connectionCommands: Readonly<Record<string, Command>> = {
   PING: { min: 1, max: 2, usage: '[message]', run: ping },
   ECHO: { min: 2, max: 2, usage: 'message', run: (args) => args.bytes(1) },
-  HELLO: { min: 1, usage: '[2|3 [SETNAME name]]', run: hello },
+  HELLO: { min: 1, max: 16, usage: '[2|3 [SETNAME name]]', run: hello },
   AUTH: {
     min: 2,
     max: 3,
@@ -112,8 +112,8 @@ export const connectionCommands: Readonly<Record<string, Command>> = {
     },
   },
   CLIENT: { min: 2, usage: 'SETINFO name value | SETNAME name | GETNAME | ID', run: client },
-  COMMAND: { min: 1, usage: '[COUNT | DOCS [name ...]]', run: command },
-  INFO: { min: 1, usage: '[section ...]', run: info },
+  COMMAND: { min: 1, max: 1000, usage: '[COUNT | DOCS [name ...]]', run: command },
+  INFO: { min: 1, max: 100, usage: '[section ...]', run: info },
   SELECT: { min: 2, max: 2, usage: '0', run: select },
   QUIT: { min: 1, usage: '', run: quit },
   RESET: { min: 1, max: 1, usage: '', run: reset },

@@ -5,7 +5,7 @@
 import { RumormillError } from '../core/error.ts';
 import type { Args } from '../wire/command-parser.ts';
 import { Push, type Value } from '../wire/resp.ts';
-import { checkOpenTopic, checkPattern, type Command, type Connection, shown } from './command.ts';
+import { checkOpenTopic, checkPattern, type Command, type Connection, listed, patternArgument, shown } from './command.ts';
 
 function subscribe(args: Args, connection: Connection): undefined {
   const { topicBytesMax } = connection.broker.config.limits;
@@ -66,10 +66,10 @@ function confirmation(connection: Connection, kind: string, name: string | null)
   return new Push([kind, name, connection.subscriptions]);
 }
 
-function pubsub(args: Args, connection: Connection): Value {
+function pubsub(args: Args, connection: Connection): Value | Promise<Value> {
   const { readers: { pubSub }, config: { limits } } = connection.broker;
   const what = args.word(1).toUpperCase();
-  if (what === 'CHANNELS' && args.length <= 3) return pubSub.channels(args.length > 2 ? checkPattern(args.text(2), limits.topicBytesMax) : undefined);
+  if (what === 'CHANNELS' && args.length <= 3) return listed(pubSub.channels(), patternArgument(args, limits.topicBytesMax), connection.broker);
   if (what === 'NUMSUB') return named(args, connection).slice(1).flatMap((channel) => [channel, pubSub.countSubscribers(channel)]);
   if (what === 'NUMPAT' && args.length === 2) return pubSub.patternCount;
   throw new RumormillError('ERR', `unknown subcommand or wrong number of arguments: PUBSUB ${shown(args.word(1))}; CHANNELS [pattern], NUMSUB [topic ...], NUMPAT`);

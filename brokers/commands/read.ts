@@ -24,20 +24,21 @@ function poll(args: Args, { broker, cancellation }: Connection): Promise<Value> 
     if (at > pollTopicsMax) throw new RumormillError('ERR', `more than ${pollTopicsMax} topics in one POLL`);
     topics.add(checkTopic(args.text(at++), topicBytesMax));
   } while (at < args.length && !POLL_OPTIONS.has(args.word(at).toUpperCase()));
-  let cursor: Cursor | undefined;
+  let cursorText = 'latest';
   let count = pollCountDefault;
   let blockMs = 0;
   let inBatches = false;
   const options = new OptionReader(args, at);
   for (let name = options.next(); name !== undefined; name = options.next()) {
-    if (name === 'CURSOR') cursor = parseCursor(broker, options.text());
+    if (name === 'CURSOR') cursorText = options.text();
     else if (name === 'COUNT') count = options.integer(1, pollCountMax);
     else if (name === 'BLOCK') blockMs = options.integer(0, blockMsMax);
     else if (name === 'FORMAT') inBatches = parseFormat(options.text()) === 'batches';
     else options.unknown();
   }
   args.release();
-  return broker.readers.poll({ topics: [...topics], cursor: cursor ?? broker.readers.latestCursor(), count, blockMs }, cancellation).then(inBatches ? encodeBatches : encodeMessages);
+  const cursor = parseCursor(broker, cursorText); // once, however often it is given
+  return broker.readers.poll({ topics: [...topics], cursor, count, blockMs }, cancellation).then(inBatches ? encodeBatches : encodeMessages);
 }
 
 function encodeBatches({ cursor, slices }: ReadResult): Value {

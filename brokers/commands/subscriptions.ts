@@ -3,14 +3,13 @@ import type { Settings } from '../core/catalog-operation.ts';
 import { notFound, topicNotFound } from '../core/catalog-state.ts';
 import { decodeCursor } from '../core/cursor.ts';
 import { RumormillError } from '../core/error.ts';
-import { globMatches } from '../core/pub-sub.ts';
 import type { Subscription } from '../core/subscription.ts';
 import { EMPTY_VECTOR, type Vector } from '../core/version-vector.ts';
 import type { Limits } from '../config.ts';
 import type { Broker } from '../host.ts';
 import type { Args } from '../wire/command-parser.ts';
 import { OK, type Value } from '../wire/resp.ts';
-import { type Caller, checkKey, checkName, checkOpenTopic, checkPattern, type HomeCommand, OptionReader, subcommand, type Usage } from './command.ts';
+import { type Caller, checkKey, checkName, checkOpenTopic, type HomeCommand, listed, OptionReader, patternArgument, subcommand, type Usage } from './command.ts';
 import { describeSubscription, pendingLeases } from './queue.ts';
 
 /** How options and settings are called in commands and in errors. */
@@ -68,12 +67,13 @@ function readSettings(args: Args, limits: Limits): { transient: boolean; given: 
     else if (name === 'VISIBILITY') given.visibilityMs = options.integer(1, limits.visibilityMsMax);
     else if (name === 'MAXDELIVERIES') given.maxDeliveries = options.integer(0, limits.maxDeliveriesMax) || null;
     else if (name === 'BACKOFF') given.backoffMs = options.integer(0, limits.backoffMsMax) || null;
-    else if (name === 'FROM') given.from = readFrom(options.text());
+    else if (name === 'FROM') given.from = options.text();
     else if (name === 'DEADLETTER') {
       const topic = options.text();
       given.deadLetter = topic === '' ? null : checkOpenTopic(topic, limits.topicBytesMax);
     } else options.unknown();
   }
+  if (given.from !== undefined) given.from = readFrom(given.from); // once, however often it is given
   return { transient, given };
 }
 
@@ -85,8 +85,7 @@ function readFrom(text: string): string {
 }
 
 async function list(args: Args, { broker }: Caller): Promise<Value> {
-  const pattern = args.length > 2 ? checkPattern(args.text(2), broker.config.limits.topicBytesMax) : '*';
-  return broker.metadata.subscriptions().map(({ name }) => name).filter((name) => globMatches(pattern, name)).sort();
+  return listed(broker.metadata.subscriptionNames(), patternArgument(args, broker.config.limits.topicBytesMax), broker);
 }
 
 async function remove(args: Args, { broker }: Caller): Promise<Value> {
@@ -111,6 +110,7 @@ async function bind(args: Args, { broker }: Caller): Promise<Value> {
     if (subscription.bindings.length >= limits.bindingsMax) {
       throw new RumormillError('ERR', `subscription ${JSON.stringify(name)} has ${limits.bindingsMax} bindings, the most that it may have`);
     }
+    if (metadata.allBindings >= limits.allBindingsMax) throw new RumormillError('ERR', `there are ${limits.allBindingsMax} bindings, the most that there may be`);
     return { op: 'bind', name, topic, key, start: startOf(broker, subscription.settings.from) };
   });
   return OK;
@@ -148,12 +148,20 @@ function readBinding(args: Args, limits: Limits): { name: string; topic: string;
 }
 
 async function bindings(args: Args, { broker }: Caller): Promise<Value> {
-  const { metadata } = broker;
-  const wanted = args.length > 1 ? [metadata.subscription(args.text(1))] : metadata.subscriptions();
-  return wanted.flatMap((subscription) => {
-    if (subscription === undefined) throw notFound(args.text(1));
-    return subscription.bindings.map(({ topic, key }) => [subscription.name, topic, key]);
-  });
+  const { metadata, turns } = broker;
+  const name = args.length > 1 ? args.text(1) : undefined;
+  const subscription = name === undefined ? undefined : metadata.subscription(name);
+  if (name !== undefined && subscription === undefined) throw notFound(name);
+  return turns.run(bindingRows(subscription === undefined ? metadata.subscriptions() : [subscription]));
+}
+
+function* bindingRows(subscriptions: Iterable<Subscription>): Generator<number, Value> {
+  const rows: Value[] = [];
+  for (const { name, bindings: all } of subscriptions) {
+    for (const { topic, key } of all) rows.push([name, topic, key]);
+    yield 1 + all.length;
+  }
+  return rows;
 }
 
 function checkSubscription(name: string, limits: Limits): string {

@@ -1,11 +1,10 @@
 /** TOPIC CREATE, GET, LIST, RENAME, DELETE: whichever broker is asked answers, from its own catalog and store. */
 import { topicExists, topicNotFound } from '../core/catalog-state.ts';
 import { RumormillError } from '../core/error.ts';
-import { globMatches } from '../core/pub-sub.ts';
 import { TOPIC_TYPES, type TopicType } from '../core/subscription.ts';
 import type { Args } from '../wire/command-parser.ts';
 import { Flat, OK, type Value } from '../wire/resp.ts';
-import { type Caller, checkOpenTopic, checkPattern, checkTopic, type LocalCommand, OptionReader, shown, subcommand, type Usage } from './command.ts';
+import { type Caller, checkOpenTopic, checkTopic, listed, type LocalCommand, OptionReader, patternArgument, shown, subcommand, type Usage } from './command.ts';
 
 interface Subcommand extends Usage {
   run(args: Args, caller: Caller): Promise<Value>;
@@ -46,19 +45,20 @@ async function get(args: Args, { broker }: Caller): Promise<Value> {
 }
 
 async function list(args: Args, { broker }: Caller): Promise<Value> {
-  const pattern = args.length > 2 ? checkPattern(args.text(2), broker.config.limits.topicBytesMax) : '*';
-  return (await broker.topics.list()).filter((name) => globMatches(pattern, name));
+  return listed(await broker.topics.names(), patternArgument(args, broker.config.limits.topicBytesMax), broker);
 }
 
 async function rename(args: Args, { broker }: Caller): Promise<Value> {
-  const { topicBytesMax } = broker.config.limits;
+  const { topicBytesMax, topicNamesMax } = broker.config.limits;
   const [from, to] = [topicArgument(args, 2, topicBytesMax), topicArgument(args, 3, topicBytesMax)];
   const { metadata, topics } = broker;
   await metadata.change(async () => {
     const topic = await topics.find(from);
     if (topic === undefined) throw topicNotFound(from);
     if (topic.name === to) return undefined;
-    const isOwn = metadata.storedTopics(from).includes(to);
+    const own = metadata.storedTopics(from);
+    const isOwn = own.includes(to);
+    if (!isOwn && own.length >= topicNamesMax) throw new RumormillError('ERR', `topic ${JSON.stringify(topic.name)} has had ${own.length} names, the most that one may have`);
     if (!isOwn && (await topics.exists(to))) throw topicExists(to, metadata.topic(to));
     return { op: 'topic.rename', topic: from, to };
   });

@@ -58,6 +58,7 @@ export class CatalogState {
   readonly #topics = new Map<string, TopicClass>(); // by each of its names
   readonly #subscriptions = new Map<string, Entry>();
   #classes = 0;
+  #allBindings = 0;
 
   constructor(transient: boolean) {
     this.#transient = transient;
@@ -69,8 +70,13 @@ export class CatalogState {
   }
 
   /** Each once. */
-  topics(): ReadonlySet<Topic> {
-    return new Set(this.#topics.values());
+  *topics(): Iterable<Topic> {
+    for (const [name, topic] of this.#topics) if (topic.name === name) yield topic;
+  }
+
+  /** How many bindings there are, of all subscriptions. */
+  get allBindings(): number {
+    return this.#allBindings;
   }
 
   get subscriptionCount(): number {
@@ -81,6 +87,14 @@ export class CatalogState {
   subscription(name: string): Subscription | undefined {
     const entry = this.#subscriptions.get(name);
     return entry && (entry.view ??= this.#view(entry));
+  }
+
+  hasSubscription(name: string): boolean {
+    return this.#subscriptions.has(name);
+  }
+
+  subscriptionNames(): Iterable<string> {
+    return this.#subscriptions.keys();
   }
 
   *subscriptions(): Iterable<Subscription> {
@@ -147,7 +161,9 @@ export class CatalogState {
 
   /** Drops a subscription, if there is one of the name. */
   forget(name: string): void {
-    for (const bound of this.#subscriptions.get(name)?.bindings.values() ?? []) bound.topic.bindings.delete(bound);
+    const { bindings } = this.#subscriptions.get(name) ?? { bindings: new Map<string, Bound>() };
+    for (const bound of bindings.values()) bound.topic.bindings.delete(bound);
+    this.#allBindings -= bindings.size;
     this.#subscriptions.delete(name);
   }
 
@@ -197,6 +213,7 @@ export class CatalogState {
       bound = { subscription, topic, key, starts: [] };
       subscription.bindings.set(id, bound);
       topic.bindings.add(bound);
+      this.#allBindings += 1;
     }
     bound.starts.push({ id: stampText(stamp), start });
     subscription.view = undefined;
@@ -204,6 +221,7 @@ export class CatalogState {
 
   #unbind(bound: Bound): void {
     bound.topic.bindings.delete(bound);
+    this.#allBindings -= 1;
     bound.subscription.bindings.delete(bindingId(bound.topic, bound.key));
     bound.subscription.view = undefined;
   }

@@ -99,8 +99,12 @@ export class Catalog implements TopicNames {
     return this.#state.topic(name);
   }
 
-  topics(): ReadonlySet<Topic> {
+  topics(): Iterable<Topic> {
     return this.#state.topics();
+  }
+
+  get allBindings(): number {
+    return this.#state.allBindings;
   }
 
   get subscriptionCount(): number {
@@ -114,6 +118,14 @@ export class Catalog implements TopicNames {
 
   subscriptions(): Iterable<Subscription> {
     return this.#state.subscriptions();
+  }
+
+  hasSubscription(name: string): boolean {
+    return this.#state.hasSubscription(name);
+  }
+
+  subscriptionNames(): Iterable<string> {
+    return this.#state.subscriptionNames();
   }
 
   /** Drops a subscription and everything that was said of it. */

@@ -1,26 +1,82 @@
 /**
- * Who gets what pushed: channels (topics) and glob patterns of SUBSCRIBE and PSUBSCRIBE, with Redis's meaning.
+ * Who gets what pushed: channels (topics) and glob patterns (glob.ts) of SUBSCRIBE and PSUBSCRIBE, with Redis's meaning.
  *
- * Patterns as in Redis: * any run, ? any one character, [abc] and [a-c] and [^a] one of a set, \ takes the next one as it stands.
+ * A subscriber gets what comes behind the position of the log at which it subscribed, since what is pushed may lag.
+ *
+ * Not every pattern is tried for every channel: those that begin with other characters are left out, and which ones
+ * match is remembered for the channels of late. A pattern that comes later is tried for a channel when that is next
+ * asked for; so neither channels nor patterns that come and go make all of it be done anew.
  */
+import { codesOf, Glob } from './glob.ts';
+
+/** Channels of which it is remembered which patterns match. */
+const MATCHED_CHANNELS_MAX = 1000;
+/** Patterns remembered to match, of all channels together. */
+const MATCHED_MAX = 100_000;
+/** Patterns that came or went, after which all is forgotten: so what has gone is not kept for long. */
+const CHANGES_MAX = 1000;
+/** A pattern tried, in µs. */
+const MATCH_WORK = 5;
+
+/** The position of the log at which each subscribed. */
+type Subscribers<S> = Map<S, number>;
+
+interface Pattern<S> {
+  readonly text: string;
+  readonly glob: Glob;
+  readonly subscribers: Subscribers<S>;
+}
+
+interface Matched<S> {
+  patterns: Pattern<S>[];
+  /** How many of `#added` were tried. */
+  tried: number;
+}
+
 export class PubSub<S> {
-  readonly #channels = new Map<string, Set<S>>();
-  readonly #patterns = new Map<string, Set<S>>();
+  readonly #position: () => number;
+  readonly #channels = new Map<string, Subscribers<S>>();
+  readonly #patterns = new Map<string, Pattern<S>>();
+  readonly #byPrefix = new Map<string, Set<Pattern<S>>>();
+  #longestPrefix = 0; // of those that there ever were
+  #matched = new Map<string, Matched<S>>(); // those that were asked for last at the end
+  #matchedSize = 0;
+  #added: Pattern<S>[] = []; // since all was forgotten
+  #removed = 0; // since then
+
+  /** @param position of the newest entry of the log */
+  constructor(position: () => number = () => 0) {
+    this.#position = position;
+  }
 
   subscribe(channel: string, subscriber: S): void {
-    addTo(this.#channels, channel, subscriber);
+    const subscribers = this.#channels.get(channel);
+    if (subscribers === undefined) this.#channels.set(channel, new Map([[subscriber, this.#position()]]));
+    else if (!subscribers.has(subscriber)) subscribers.set(subscriber, this.#position());
   }
 
   unsubscribe(channel: string, subscriber: S): void {
-    removeFrom(this.#channels, channel, subscriber);
+    const subscribers = this.#channels.get(channel);
+    subscribers?.delete(subscriber);
+    if (subscribers?.size === 0) this.#channels.delete(channel);
   }
 
-  psubscribe(pattern: string, subscriber: S): void {
-    addTo(this.#patterns, pattern, subscriber);
+  psubscribe(text: string, subscriber: S): void {
+    const pattern = this.#patterns.get(text) ?? this.#add(text);
+    if (!pattern.subscribers.has(subscriber)) pattern.subscribers.set(subscriber, this.#position());
   }
 
-  punsubscribe(pattern: string, subscriber: S): void {
-    removeFrom(this.#patterns, pattern, subscriber);
+  punsubscribe(text: string, subscriber: S): void {
+    const pattern = this.#patterns.get(text);
+    if (pattern === undefined) return;
+    pattern.subscribers.delete(subscriber);
+    if (pattern.subscribers.size > 0) return;
+    this.#patterns.delete(text);
+    const same = this.#byPrefix.get(pattern.glob.prefix);
+    same?.delete(pattern);
+    if (same?.size === 0) this.#byPrefix.delete(pattern.glob.prefix);
+    this.#removed += 1;
+    this.#changed();
   }
 
   /** Whether anybody might get anything: nobody is the common case. */
@@ -28,20 +84,31 @@ export class PubSub<S> {
     return this.#channels.size === 0 && this.#patterns.size === 0;
   }
 
-  subscribers(channel: string): Iterable<S> {
-    return this.#channels.get(channel) ?? [];
+  /** Those of a channel, each with the position at which it subscribed; who leaves meanwhile is left out. */
+  subscribers(channel: string): ReadonlyMap<S, number> {
+    return this.#channels.get(channel) ?? new Map();
   }
 
-  /** Those whose pattern matches, once for each pattern that does. */
-  *matching(channel: string): Iterable<readonly [pattern: string, subscriber: S]> {
-    for (const [pattern, subscribers] of this.#patterns) {
-      if (!globMatches(pattern, channel)) continue;
-      for (const subscriber of subscribers) yield [pattern, subscriber];
+  /** The patterns that match a channel, each with its subscribers as `subscribers` has them. Yields how much work it was, µs. */
+  *matching(channel: string): Generator<number, readonly Pick<Pattern<S>, 'text' | 'subscribers'>[]> {
+    if (this.#patterns.size === 0) return [];
+    const known = this.#matched.get(channel);
+    const tried = known === undefined ? this.#candidates(channel) : this.#added.slice(known.tried);
+    const patterns = new Set(known?.patterns.filter((pattern) => this.#isThere(pattern)));
+    const triedTo = this.#added.length;
+    const [codes, added] = [codesOf(channel), this.#added];
+    yield patterns.size / 10;
+    for (const pattern of tried) {
+      if (this.#isThere(pattern) && pattern.glob.matches(codes)) patterns.add(pattern);
+      yield MATCH_WORK;
     }
+    if (added === this.#added) this.#remember(channel, { patterns: [...patterns], tried: triedTo });
+    return [...patterns];
   }
 
-  channels(pattern = '*'): string[] {
-    return [...this.#channels.keys()].filter((channel) => globMatches(pattern, channel));
+  /** Those that somebody has subscribed to. */
+  channels(): Iterable<string> {
+    return this.#channels.keys();
   }
 
   countSubscribers(channel: string): number {
@@ -51,58 +118,45 @@ export class PubSub<S> {
   get patternCount(): number {
     return this.#patterns.size;
   }
-}
 
-/** Whether a glob pattern matches all of a text. Time is at most the product of their lengths. */
-export function globMatches(pattern: string, text: string): boolean {
-  let [p, t] = [0, 0];
-  let [starP, starT] = [-1, 0]; // where to go on if the run that * stands for must be longer
-  while (t < text.length) {
-    const end = pattern[p] === '*' ? 0 : matchOne(pattern, p, text[t]!);
-    if (pattern[p] === '*') {
-      [starP, starT] = [p, t];
-      p += 1;
-    } else if (end > 0) {
-      p = end;
-      t += 1;
-    } else if (starP >= 0) {
-      starT += 1;
-      [p, t] = [starP + 1, starT];
-    } else return false;
+  #add(text: string): Pattern<S> {
+    const pattern = { text, glob: new Glob(text), subscribers: new Map<S, number>() };
+    const { prefix } = pattern.glob;
+    this.#patterns.set(text, pattern);
+    const same = this.#byPrefix.get(prefix);
+    if (same === undefined) this.#byPrefix.set(prefix, new Set([pattern]));
+    else same.add(pattern);
+    this.#longestPrefix = Math.max(this.#longestPrefix, prefix.length);
+    this.#added.push(pattern);
+    this.#changed();
+    return pattern;
   }
-  while (pattern[p] === '*') p += 1;
-  return p === pattern.length;
-}
 
-/** Where the pattern goes on behind the one character that `pattern[at]` begins to describe; 0 where that does not match. */
-function matchOne(pattern: string, at: number, character: string): number {
-  const first = pattern[at];
-  if (first === undefined) return 0;
-  if (first === '?') return at + 1;
-  if (first === '\\' && at + 1 < pattern.length) return pattern[at + 1] === character ? at + 2 : 0;
-  if (first !== '[') return first === character ? at + 1 : 0;
-  const negated = pattern[at + 1] === '^';
-  let found = false;
-  let index = at + (negated ? 2 : 1);
-  for (; index < pattern.length && pattern[index] !== ']'; index += 1) {
-    if (pattern[index] === '\\' && index + 1 < pattern.length) index += 1;
-    if (pattern[index + 1] === '-' && pattern[index + 2] !== undefined && pattern[index + 2] !== ']') {
-      const [low, high] = [pattern[index]!, pattern[index + 2]!].sort() as [string, string];
-      if (character >= low && character <= high) found = true;
-      index += 2;
-    } else if (pattern[index] === character) found = true;
+  #isThere(pattern: Pattern<S>): boolean {
+    return this.#patterns.get(pattern.text) === pattern;
   }
-  return found === negated ? 0 : Math.min(index + 1, pattern.length);
-}
 
-function addTo<S>(map: Map<string, Set<S>>, name: string, subscriber: S): void {
-  const set = map.get(name);
-  if (set) set.add(subscriber);
-  else map.set(name, new Set([subscriber]));
-}
+  /** Those whose literal beginning is the channel's. */
+  *#candidates(channel: string): Iterable<Pattern<S>> {
+    const longest = Math.min(channel.length, this.#longestPrefix);
+    for (let length = 0; length <= longest; length += 1) yield* this.#byPrefix.get(channel.slice(0, length)) ?? [];
+  }
 
-function removeFrom<S>(map: Map<string, Set<S>>, name: string, subscriber: S): void {
-  const set = map.get(name);
-  set?.delete(subscriber);
-  if (set?.size === 0) map.delete(name);
+  #remember(channel: string, matched: Matched<S>): void {
+    this.#matchedSize += matched.patterns.length - (this.#matched.get(channel)?.patterns.length ?? 0);
+    this.#matched.delete(channel);
+    this.#matched.set(channel, matched);
+    for (const [oldest, { patterns }] of this.#matched) {
+      if (this.#matched.size <= MATCHED_CHANNELS_MAX && this.#matchedSize <= MATCHED_MAX) break;
+      this.#matched.delete(oldest);
+      this.#matchedSize -= patterns.length;
+    }
+  }
+
+  #changed(): void {
+    if (this.#added.length + this.#removed <= CHANGES_MAX) return;
+    this.#matched = new Map();
+    this.#matchedSize = this.#removed = 0;
+    this.#added = [];
+  }
 }
