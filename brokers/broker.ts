@@ -42,6 +42,7 @@ interface Flags {
   readonly messagesBuffer: number;
   readonly waitTime: number; // ms
   readonly mendClock?: boolean;
+  readonly memory?: number; // bytes
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
 }
@@ -54,6 +55,12 @@ function wholeNumber(text: string): number {
 function milliseconds(text: string): number {
   if (!/^\d{1,5}$/.test(text)) throw new InvalidArgumentError('It is a whole number of milliseconds from 0.');
   return Number(text);
+}
+
+function bytes(text: string): number {
+  const [, number, unit = ''] = /^([1-9]\d{0,14})([kmg]?)$/i.exec(text) ?? [];
+  if (number === undefined) throw new InvalidArgumentError('It is a number of bytes, or of KiB, MiB or GiB with k, m or g behind it.');
+  return Number(number) * 1024 ** ['', 'k', 'm', 'g'].indexOf(unit.toLowerCase());
 }
 
 function seconds(text: string): number {
@@ -78,6 +85,7 @@ const program = new Command('rumormill-broker')
   .option('--batch-size <n>', 'most messages in one transaction', wholeNumber, 5000)
   .option('--messages-buffer <n>', 'most messages accepted and not yet on disk; then publishers have to wait', wholeNumber, 1_000_000)
   .option('--wait-time <ms>', 'how long a batch waits for company', milliseconds, 0)
+  .option('--memory <bytes>', 'what clients, peers and caches may take together, as 512m or 2g (default: a quarter of the machine)', bytes)
   .addOption(new Option('--log-level <level>').choices(LOG_LEVELS).default('info'))
   .addOption(new Option('--log-format <format>').choices(['text', 'json']).default('text'))
   .option('--mend-clock', 'set back a clock and a term that are beyond sense, and exit; on every broker, while all are stopped')
@@ -97,6 +105,7 @@ async function run(flags: Flags): Promise<void> {
     limits: {
       ackTimeoutMs: Math.round(flags.ackTimeout * 1000), dedupeWindowMs: Math.round(flags.dedupeWindow * 1000), dedupeIdsMax: flags.dedupeIds,
       transactionMessagesMax: flags.batchSize, pendingMessagesMax: flags.messagesBuffer, batchWaitMs: flags.waitTime,
+      ...(flags.memory === undefined ? {} : { memoryBytes: flags.memory }),
     },
   });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {

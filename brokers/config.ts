@@ -10,6 +10,8 @@ import { RumormillError } from './core/error.ts';
 export type AckLevel = 'none' | 'local' | 'quorum' | 'all';
 export const ACK_LEVELS: readonly AckLevel[] = ['none', 'local', 'quorum', 'all'];
 
+const MEBIBYTE = 1024 * 1024;
+
 export const DEFAULT_LIMITS = {
   // Messages
   payloadBytesMax: 1024 * 1024, // (e) TOOBIG
@@ -29,8 +31,17 @@ export const DEFAULT_LIMITS = {
   termPerSecondMax: 1000, // (c) elections that peers may tell of each second
   termAheadMax: 2 ** 40, // (c) how far ahead a peer's term may be at the first contact
 
+  // Memory: the sum of the limits of all connections, and of what is kept beside them
+  memoryBytes: 1024 * 1024 * 1024, // (w) publishers, then (c) the greediest; the real one is measured where the broker starts
+  connectionBytes: 6 * 1024, // of one that holds nothing, as measured
+  stillMs: 10_000, // a connection without progress for so long may be closed where memory is short
+
   // Connections
-  connectionsMax: 50_000, // (c)
+  connectionsMax: 50_000, // (e, c) of clients; fewer where there are not so many file descriptors
+  doorMax: 8, // beyond it, since the next one may be a peer's; the oldest leave
+  doorMs: 1000, // in which it has to say so
+  halfSentMs: 30_000, // (e, c) for the rest of a command, from its first byte
+  halfSentBytesPerS: 1024, // of it that have come give a second more
   bulkBytesMax: 8 * 1024 * 1024, // (c) of one argument
   commandBytesMax: 16 * 1024 * 1024, // (c) of one command, 16 bytes more for each argument
   nameBytesMax: 256, // (e) TOOBIG; what a client calls itself, its library or a consumer
@@ -150,7 +161,7 @@ export function makeConfig(options: ConfigOptions = {}): Config {
   }
   if (!ACK_LEVELS.includes(acks)) throw new RumormillError('CONFIG', `acks ${JSON.stringify(acks)} is not ${ACK_LEVELS.join(', ')}`);
   const fanout = options.fanout === undefined ? undefined : Number(options.fanout);
-  const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const limits = fitted({ ...DEFAULT_LIMITS, ...options.limits });
   if (fanout !== undefined && !(Number.isInteger(fanout) && fanout >= 2 && fanout <= limits.membersMax)) {
     throw new RumormillError('CONFIG', `fanout ${JSON.stringify(options.fanout)} is not an integer from 2 to ${limits.membersMax}`);
   }
@@ -158,7 +169,26 @@ export function makeConfig(options: ConfigOptions = {}): Config {
   return { address: makeAddress(host, port), bind: makeAddress(bind, port), mesh, acks, fanout, limits };
 }
 
+/**
+ * What a single use may take of the memory at most, so that where there is little of it the sum of
+ * them still leaves half for connections.
+ */
+const SHARES = {
+  tailBytesMax: 1 / 8, pendingBytesMax: 1 / 8, holdBackBytesMax: 1 / 8, pushBytesMax: 1 / 8,
+  outputBytesMax: 1 / 16, replyBytesMax: 1 / 16,
+} as const satisfies Partial<Record<keyof Limits, number>>;
+
+function fitted(limits: Limits): Limits {
+  const shares = Object.entries(SHARES) as [keyof typeof SHARES, number][];
+  const least = (name: keyof Limits, share: number): number => Math.min(limits[name], Math.floor(limits.memoryBytes * share));
+  return { ...limits, ...Object.fromEntries(shares.map(([name, share]) => [name, least(name, share)])) };
+}
+
 function checkLimits(limits: Limits): void {
+  if (limits.memoryBytes < 4 * limits.commandBytesMax) {
+    const least = `${Math.ceil((4 * limits.commandBytesMax) / MEBIBYTE)} MiB`;
+    throw new RumormillError('CONFIG', `memory of ${Math.floor(limits.memoryBytes / MEBIBYTE)} MiB is less than ${least}`);
+  }
   for (const [name, value] of Object.entries(limits)) {
     const min = name === 'batchWaitMs' ? 0 : 1;
     if (!Number.isSafeInteger(value) || value < min) throw new RumormillError('CONFIG', `${name} ${value} is not an integer from ${min}`);
@@ -180,6 +210,7 @@ function checkLimits(limits: Limits): void {
     ['hearsayMs', 'deadAfterMs'], // or a healthy broker far away would be suspected
     ['redialMinMs', 'redialMaxMs'],
     ['redialMaxMs', 'refusedRedialMaxMs'],
+    ['doorMs', 'halfSentMs'],
     ['beatMs', 'stallMs'], // what one beat tells must be able to arrive before it counts as stalled
     ['electionOkTimeoutMs', 'electionCoordinatorTimeoutMs'],
     ['beatMs', 'homeSilenceMs'], // or the homes of a healthy silent peer would move

@@ -12,6 +12,7 @@ import { Broker } from './host.ts';
 import { systemClock, systemRandom } from './io/clock.ts';
 import { readGlobalState, watchGlobalState } from './io/global-state.ts';
 import { makeLogger } from './io/logger.ts';
+import { machineLimits } from './io/machine.ts';
 import { openStore } from './io/store.ts';
 import { tcpTransport } from './io/transport.ts';
 import { mendClock } from './mend-clock.ts';
@@ -40,9 +41,10 @@ export interface EmbedOptions extends ConfigOptions {
 export async function startBroker(options: EmbedOptions = {}): Promise<Broker> {
   const { brokers = 'globalState.csv', dataDir = 'data' } = options;
   const logger = options.logger ?? makeLogger('info', 'text', (line) => process.stderr.write(line));
-  const { address } = makeConfig(options);
+  const settings = { ...options, limits: { ...machineLimits(), ...options.limits } };
+  const { address } = makeConfig(settings);
   const rows = typeof brokers === 'string' ? await readGlobalState(brokers) : brokers.map(parseAddress);
-  const broker = await Broker.start(options, rows, {
+  const broker = await Broker.start(settings, rows, {
     clock: systemClock,
     random: systemRandom,
     transport: tcpTransport,

@@ -53,6 +53,11 @@ export class Gossip {
     this.#held = new Held(2 * config.limits.membersMax);
   }
 
+  /** Bytes of records that wait for what they depend on. */
+  get heldBackBytes(): number {
+    return this.#holdBack.bytes;
+  }
+
   linkUp(link: Link): void {
     this.#links.set(link.peer.origin, link);
     this.#grafts.set(link, new Grafts(this.#runtime, link, (origins) => this.#placed(link, origins)));

@@ -7,6 +7,7 @@
 import { type AckLevel, type Config, type ConfigOptions, makeConfig } from './config.ts';
 import type { Address } from './core/address.ts';
 import { Arena } from './core/arena.ts';
+import { Budget } from './core/budget.ts';
 import { isDiskFull, messageOf, RumormillError } from './core/error.ts';
 import { LamportClock } from './core/lamport.ts';
 import { Log } from './core/log.ts';
@@ -24,9 +25,9 @@ import { Metadata } from './metadata.ts';
 import { openName } from './naming.ts';
 import { Queues } from './queues.ts';
 import { Readers } from './readers.ts';
-import type { Session } from './session.ts';
 import { Sessions } from './sessions.ts';
 import { Sweep } from './sweep.ts';
+import { Tally } from './tally.ts';
 import { Topics } from './topics.ts';
 import { Traffic } from './traffic.ts';
 import type { Args, CommandParser } from './wire/command-parser.ts';
@@ -62,7 +63,10 @@ export class Broker {
   readonly #repeats: Repeats;
   readonly #sweep: Sweep;
   readonly #traffic: Traffic;
-  readonly #sessions: Sessions;
+  readonly sessions: Sessions;
+  /** Of all memory. */
+  readonly budget: Budget;
+  readonly tally: Tally;
   /** Where the payloads of publishers are gathered. */
   readonly bodies = new Arena();
   readonly #startedAt: number;
@@ -88,7 +92,7 @@ export class Broker {
       await broker.metadata.restore();
       await broker.queues.restore();
       broker.#listener = await runtime.transport.listen(
-        config.bind, (channel) => broker.#sessions.accept(channel), (reason) => runtime.logger.warn('connection not accepted', { reason }));
+        config.bind, (channel) => broker.sessions.accept(channel), (reason) => broker.tally.warn('connection not accepted', { reason }));
     } catch (error) {
       await store.close();
       throw error;
@@ -111,7 +115,9 @@ export class Broker {
     this.turns = new Turns(clock, limits.turnMs);
     this.#store = store;
     this.#startedAt = clock.now();
-    this.#sessions = new Sessions(this);
+    this.budget = new Budget(limits, clock, { eased: () => this.sessions.drained() });
+    this.tally = new Tally(clock, logger);
+    this.sessions = new Sessions(this);
     this.#lamport = new LamportClock(store.state.lamport, limits, () => clock.now());
     this.#quorum = new Quorum(limits.ackTimeoutMs, (origin) => this.#mesh.seqs(origin));
     this.#repeats = new Repeats(store, () => this.#log.origin, limits);
@@ -123,13 +129,13 @@ export class Broker {
         this.#mesh.rolledBack();
         this.#failed(error);
       },
-      drained: () => this.#sessions.drained(),
+      drained: () => this.sessions.drained(),
     });
     this.#mesh = new Mesh({
       config, clock, store, logger, random: runtime.random, transport: runtime.transport, log: this.#log, lamport: this.#lamport,
       acknowledged: () => this.#quorum.update(),
       storeFailed: (error) => this.#failed(error),
-      broker: this,
+      broker: this, budget: this.budget,
       catalogVector: () => this.metadata.vector,
       giveUp: (serves) => this.queues.giveUp(serves),
       takeOver: (handover) => this.queues.takeOver(handover),
@@ -147,13 +153,15 @@ export class Broker {
     });
     this.#sweep = new Sweep({ limits, store, names: this.metadata, storeFailed: (error) => this.#failed(error) });
     this.readers = new Readers({
-      clock, limits, turns: this.turns, source: { log: this.#log, store, repeats: this.#repeats, names: this.metadata },
-      caughtUp: () => this.#sessions.drained(),
+      clock, limits, turns: this.turns, budget: this.budget, source: { log: this.#log, store, repeats: this.#repeats, names: this.metadata },
+      caughtUp: () => this.sessions.drained(),
       storeFailed: (error) => this.#failed(error),
     });
     this.queues = new Queues({
       clock, limits, logger, log: this.#log, store, repeats: this.#repeats, catalog: this.metadata, storeFailed: (error) => this.#failed(error),
     });
+    this.budget.gauge('log', () => this.#log.heldBytes, () => this.#log.shrink());
+    this.budget.gauge('ids', () => this.#repeats.bytes);
     this.topics = new Topics(store, this.metadata, this.readers);
     this.stopped = new Promise((resolve, reject) => (this.#settleStopped = { resolve, reject }));
     this.stopped.catch(() => undefined); // whoever cares awaits it; the reason is logged where it arises
@@ -186,7 +194,12 @@ export class Broker {
 
   /** Whether so much waits to be written, or pushed, that publishers have to wait. */
   get isFull(): boolean {
-    return this.#log.full || this.readers.pushes.isBehind;
+    return this.#log.full || this.readers.pushes.isBehind || this.budget.isOver;
+  }
+
+  /** How many brokers there are that this one may have a link with. */
+  get peerCount(): number {
+    return this.#mesh.peerCount;
   }
 
   claimId(topic: string, id: string): boolean {
@@ -252,7 +265,10 @@ export class Broker {
       batches: this.#log.position,
       pending_bytes: this.#log.pendingBytes,
       links: this.#mesh.linkCount,
-      connections: this.#sessions.size,
+      connections: this.sessions.size,
+      memory_bytes: this.budget.bytes,
+      memory_peak_bytes: this.budget.peak,
+      memory_limit_bytes: this.config.limits.memoryBytes,
       waiters: this.readers.waiting + this.queues.waiting,
       records_received: this.#mesh.received.records,
       records_duplicate: this.#mesh.received.duplicates,
@@ -269,14 +285,6 @@ export class Broker {
     this.#mesh.accept(channel, parser, args);
   }
 
-  sessionPaused(session: Session): void {
-    this.#sessions.paused(session);
-  }
-
-  sessionClosed(session: Session): void {
-    this.#sessions.closed(session);
-  }
-
   // What the shell uses
 
   /** The rows of globalState.csv have changed. */
@@ -291,14 +299,14 @@ export class Broker {
   }
 
   async #stop(): Promise<void> {
-    this.#sessions.refuse();
+    this.sessions.refuse();
     await this.#listener?.close();
     this.readers.close();
     this.#mesh.homes.errands.close();
     this.queues.close();
     await this.#mesh.hurry();
     await this.#log.idle();
-    await this.#sessions.finish(() => this.#quorum.abandon(this.clock.now()));
+    await this.sessions.finish(() => this.#quorum.abandon(this.clock.now()));
     this.#timer?.cancel();
     await this.#mesh.homes.leave();
     this.#mesh.close();
@@ -312,6 +320,7 @@ export class Broker {
       await this.#store.close();
     }
     this.#traffic.close();
+    this.tally.close();
     this.logger.info('broker stopped', { lamport: this.#lamport.time });
   }
 
@@ -324,6 +333,9 @@ export class Broker {
     this.queues.tick(now);
     this.#sweep.tick();
     this.#traffic.tick(this.#log.committingSince);
+    this.sessions.tick(now);
+    this.budget.look();
+    this.tally.tick();
     this.#timer = this.clock.schedule(this.config.limits.tickMs, () => this.#tick());
   }
 
@@ -366,14 +378,14 @@ export class Broker {
   /** The store cannot be trusted any more: stop at once, acknowledge nothing, leave the file as it is. `stop` tells when nothing of it is open any more. */
   #fatal(error: unknown): void {
     if (this.#closing !== undefined) return;
-    this.#sessions.refuse();
+    this.sessions.refuse();
     this.#traffic.close();
     this.logger.error('store failed, broker stops', { lamport: this.#lamport.time, reason: messageOf(error) });
     this.#timer?.cancel();
     this.#closing = this.#store.close().catch((reason: unknown) => this.logger.warn('store not closed', { reason: messageOf(reason) }));
     void this.#listener?.close();
     this.#mesh.close();
-    this.#sessions.end();
+    this.sessions.end();
     this.#settleStopped.reject(error);
   }
 }

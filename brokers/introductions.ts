@@ -5,6 +5,7 @@
  * two that the same side dialled, or that lead to different lives of the peer, the newer one.
  */
 import { type Address, compareAddresses, splitAddress } from './core/address.ts';
+import type { Budget } from './core/budget.ts';
 import { ClockClaims } from './core/clock-claims.ts';
 import { messageOf, RumormillError } from './core/error.ts';
 import type { Membership } from './core/membership.ts';
@@ -18,6 +19,7 @@ import { decodePeerMessage, type Hello, PEER_PROTOCOL_VERSION } from './wire/pee
 
 export interface IntroductionsRuntime extends GossipRuntime, NamingRuntime {
   readonly transport: Transport;
+  readonly budget: Budget;
 }
 
 /** Whom this broker knows, and what becomes of those who introduce themselves. */
@@ -88,13 +90,14 @@ export class Introductions {
   }
 
   #open(channel: Channel, parser: CommandParser | undefined): Link {
-    const { clock, config, log } = this.#runtime;
+    const { clock, config, log, budget } = this.#runtime;
     const link = new Link(channel, parser, config.limits, log.position, {
       introduced: (each, hello) => this.#introduced(each, hello),
       message: (each, message) => this.#peers.message(each, message),
       drained: (each) => this.#peers.drained(each),
       closed: (each, reason) => this.#closed(each, reason),
     });
+    link.chargeTo(budget);
     this.#opening.add(link);
     clock.schedule(config.limits.dialTimeoutMs, () => {
       if (this.#opening.has(link)) link.destroy('no handshake in time');

@@ -4,6 +4,7 @@
  * Both sides say PEER first. The one that dialled speaks first; the other answers with its own PEER, or with an error reply that says why not.
  * Whoever will not go on, then or later, says so with an error reply, and closes.
  */
+import type { Account, Budget, Holder } from './core/budget.ts';
 import { RumormillError } from './core/error.ts';
 import { Feed } from './core/feed.ts';
 import { Queue } from './core/queue.ts';
@@ -24,7 +25,7 @@ export interface LinkEvents {
   closed(link: Link, reason: string | undefined): void;
 }
 
-export class Link implements ChannelHandler {
+export class Link implements ChannelHandler, Holder {
   readonly dialled: boolean;
   /** What the peer has on disk, as far as it told. */
   readonly vector = new VersionVector();
@@ -45,6 +46,7 @@ export class Link implements ChannelHandler {
   #open = true;
   readonly #channel: Channel;
   readonly #parser: CommandParser;
+  #account: Account | undefined;
   readonly #events: LinkEvents;
   readonly #answerBufferBytes: number;
   readonly #answers = new Queue<PeerMessage>(); // which wait for room
@@ -113,8 +115,10 @@ export class Link implements ChannelHandler {
 
   data(chunk: Buffer): void {
     if (!this.#open) return; // closed, and the peer sends on
+    this.#account?.moved(chunk.length);
     this.#parser.push(chunk);
     this.work();
+    this.#charge();
     this.#sendAnswers(); // while records flow without end, the channel may never drain
   }
 
@@ -150,6 +154,25 @@ export class Link implements ChannelHandler {
     this.close(reason);
   }
 
+  sent(): void {
+    this.#charge();
+  }
+
+  /** What it holds counts there from now on. */
+  chargeTo(budget: Budget): void {
+    this.#account = budget.open('link', this);
+    this.#charge();
+  }
+
+  /** Tells the budget what it holds. */
+  #charge(): void {
+    this.#account?.set(this.#parser.heldBytes + this.#channel.bufferedBytes);
+  }
+
+  expel(held: number): void {
+    this.destroy(`memory is short, and this link holds ${held} bytes`);
+  }
+
   drain(): void {
     this.#sendAnswers();
     this.#events.drained(this);
@@ -162,6 +185,7 @@ export class Link implements ChannelHandler {
   closed(reason: string | undefined): void {
     if (!this.#open) return;
     this.#open = false;
+    this.#account?.close();
     this.#answers.clear();
     this.#events.closed(this, this.#reason ?? reason);
   }

@@ -2,6 +2,7 @@
  * The broker's side towards its peers: links, membership, election; gossip goes over the links. It runs those cores and performs their effects.
  */
 import { type Address, compareAddresses } from './core/address.ts';
+import type { Budget } from './core/budget.ts';
 import type { Bully } from './core/bully.ts';
 import { RumormillError } from './core/error.ts';
 import type { Membership, MemberState } from './core/membership.ts';
@@ -21,6 +22,7 @@ import type { PeerMessage } from './wire/peer-message.ts';
 
 export interface MeshRuntime extends GossipRuntime, NamingRuntime, HomesRuntime {
   readonly transport: Transport;
+  readonly budget: Budget;
   /** How far each configured broker holds an origin's records may have changed. */
   acknowledged(): void;
 }
@@ -58,6 +60,7 @@ export class Mesh {
     this.#overlay = new Overlay(runtime, this.#links);
     this.#membership = this.#overlay.membership;
     this.#gossip = new Gossip(runtime);
+    runtime.budget.gauge('held back', () => this.#gossip.heldBackBytes);
     this.#naming = new Naming(runtime, () => {
       for (const link of [...this.#links.values()]) link.close('this broker has a new name');
     });
@@ -88,6 +91,11 @@ export class Mesh {
 
   get term(): number {
     return this.#bully.term;
+  }
+
+  /** How many brokers it knows. */
+  get peerCount(): number {
+    return this.#membership.size;
   }
 
   get linkCount(): number {

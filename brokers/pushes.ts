@@ -11,18 +11,22 @@
  */
 import type { Connection } from './commands/command.ts';
 import type { Limits } from './config.ts';
+import type { Budget } from './core/budget.ts';
 import { firstLive } from './core/catalog.ts';
 import { isReserved } from './core/catalog-operation.ts';
 import { PubSub } from './core/pub-sub.ts';
 import type { ReadSource } from './core/reader.ts';
 import { batchBytes, messagesOf, parseRepeats, type StoredBatch } from './core/record.ts';
 import type { Turns } from './core/turns.ts';
+import { Pushed } from './wire/pushed.ts';
 import { Push } from './wire/resp.ts';
 
-const SEND_WORK = 5; // about, µs: a write to a connection; a message in it takes 1
+const SEND_WORK = 5; // about, µs: a write to a connection
+const MESSAGE_WORK = 1; // to encode one, once for all who get it
 
 export interface PushesRuntime {
   readonly limits: Limits;
+  readonly budget: Budget;
   readonly turns: Turns;
   readonly source: Pick<ReadSource, 'log' | 'names'>;
   /** Publishers need wait no more. */
@@ -103,11 +107,22 @@ export class Pushes {
     if (matching.length + channels.length === 0) return;
     const payloads = payloadsOf(batch, firstLive(batch, names.deadBefore(batch.topic)));
     for (const channel of channels) {
-      yield* send(batch, this.pubSub.subscribers(channel), payloads.map((payload) => new Push(['message', channel, payload])));
+      const message = (payload: Uint8Array): Push => new Push(['message', channel, payload]);
+      yield* this.#send(batch, this.pubSub.subscribers(channel), () => payloads.map(message));
     }
     for (const { text, subscribers } of matching) {
-      yield* send(batch, subscribers, payloads.map((payload) => new Push(['pmessage', text, shown, payload])));
+      const message = (payload: Uint8Array): Push => new Push(['pmessage', text, shown, payload]);
+      yield* this.#send(batch, subscribers, () => payloads.map(message));
     }
+  }
+
+  *#send({ position, count }: StoredBatch, subscribers: ReadonlyMap<Connection, number>, pushes: () => readonly Push[]): Generator<number, void> {
+    const pushed = new Pushed(this.#runtime.budget, pushes);
+    for (const [subscriber, since] of subscribers) {
+      if (since < position) subscriber.push(pushed);
+      yield SEND_WORK;
+    }
+    yield count * MESSAGE_WORK;
   }
 }
 
@@ -116,9 +131,3 @@ function payloadsOf(batch: StoredBatch, first: number): Uint8Array[] {
   return messagesOf(batch).filter((_, index) => index >= first && !copies.has(index)).map(({ payload }) => payload);
 }
 
-function* send({ position }: StoredBatch, subscribers: ReadonlyMap<Connection, number>, pushes: readonly Push[]): Generator<number, void> {
-  for (const [subscriber, since] of subscribers) {
-    if (since < position) subscriber.sendAll(pushes);
-    yield SEND_WORK + pushes.length;
-  }
-}

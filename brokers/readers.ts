@@ -53,7 +53,9 @@ export class Readers {
   constructor(runtime: ReadersRuntime) {
     this.#runtime = runtime;
     this.pushes = new Pushes(runtime);
-    this.#source = { ...runtime.source, pages: new Pages(runtime.limits.pagesMax) };
+    const pages = new Pages(runtime.limits.pagesMax);
+    this.#source = { ...runtime.source, pages };
+    runtime.budget.gauge('pages', () => pages.bytes, () => pages.clear());
   }
 
   /** Who has subscribed. */
@@ -135,8 +137,8 @@ export class Readers {
   }
 
   #limits(count: number): ReadLimits {
-    const { replyBytesMax, readBytesMax } = this.#runtime.limits;
-    return { count, bytes: replyBytesMax, readBytes: readBytesMax };
+    const { limits: { replyBytesMax, readBytesMax }, budget } = this.#runtime;
+    return { count, bytes: budget.replyBytes(replyBytesMax), readBytes: readBytesMax };
   }
 
   /** A store that cannot be read cannot be trusted either. */

@@ -1,35 +1,31 @@
 /**
  * One client's connection: bytes in, commands, replies out in order.
  *
- * PUBLISH commands overlap: their replies wait in `#slots`, in order. Any other command waits for its turn, that is for the replies of
+ * PUBLISH commands overlap (`publishing.ts`). Any other command waits for its turn, that is for the replies of
  * everything before it, and whatever comes behind it waits until it is done; so what a client pipelines happens in the order in which it was
  * written, and a POLL that waits holds up its own connection and nobody else's.
  *
  * Held back, so that nothing grows without bound: reading stops while too much is received behind a command that waits, while a
  * PUBLISH waits for room in the log, and while too many publishes are unanswered; commands stop while the client does not read its replies. A client of pushed
- * messages that does not read is disconnected, since nobody can make its publishers wait.
+ * messages that does not read is disconnected, since nobody can make its publishers wait. All that it holds is counted in the broker's budget; half a command
+ * has a deadline, which what comes of it extends.
  */
 import { checkArity, type Command, type Connection } from './commands/command.ts';
-import { PublishBatcher, type SealedBatch } from './commands/publish.ts';
 import { SUBSCRIBED_COMMANDS } from './commands/pub-sub.ts';
 import { commands } from './commands/table.ts';
-import type { AckLevel } from './config.ts';
+import { type Account, type Holder, mebibytes } from './core/budget.ts';
 import { RumormillError } from './core/error.ts';
-import { Queue } from './core/queue.ts';
 import type { Channel, ChannelHandler } from './core/runtime.ts';
 import type { Broker } from './host.ts';
-import { type Args, CommandParser } from './wire/command-parser.ts';
-import { encodeIntegers, encodeReplies, encodeReply, encodeSteps, isLong, type RespVersion, type Value } from './wire/resp.ts';
+import { Outlet } from './outlet.ts';
+import { type Publisher, Publishing } from './publishing.ts';
+import type { Pushed } from './wire/pushed.ts';
+import { type Args, argsBytes, CommandParser } from './wire/command-parser.ts';
+import { encodeReplies, encodeReply, encodeSteps, isLong, type RespVersion, type Value } from './wire/resp.ts';
 
 const [PUBLISH_WORK, COMMAND_WORK] = [1, 20]; // about, µs; what takes much longer counts it as it goes (core/turns.ts)
 
-/** The replies to a run of publishes; `bytes` once they are known. */
-interface Slot {
-  readonly count: number;
-  bytes: Buffer | undefined;
-}
-
-export class Session implements ChannelHandler, Connection {
+export class Session implements ChannelHandler, Connection, Holder, Publisher {
   readonly cancellation = { cancelled: false, onCancel: undefined as (() => void) | undefined };
   readonly id: number;
   readonly broker: Broker;
@@ -37,14 +33,15 @@ export class Session implements ChannelHandler, Connection {
   name = '';
   version: RespVersion = 2;
   readonly #channel: Channel;
+  readonly out: Outlet;
+  readonly #account: Account;
   readonly #parser: CommandParser;
+  readonly #isGuest: boolean;
   // Thousands of connections only wait: what few of them need is made when it is needed.
-  #batcher: PublishBatcher | undefined;
   #channels: Set<string> | undefined;
   #patterns: Set<string> | undefined;
-  readonly #slots = new Queue<Slot>();
-  #unanswered = 0;
-  #waiting: Args | undefined; // a command whose turn comes when the slots are empty
+  readonly #publishing: Publishing;
+  #waiting: Args | undefined; // a command whose turn comes when all that was published is answered
   #held: Args | undefined; // a PUBLISH whose turn comes when the log has room
   #busy = false; // a command is being carried out
   #givesWay = false; // goes on in a later turn
@@ -52,11 +49,19 @@ export class Session implements ChannelHandler, Connection {
   #inputEnded = false; // the client sends no more
   #broken = false; // what it sends cannot be understood any more
   #ended = false;
+  #keptBytes = 0; // by commands, for what the client has subscribed to
+  #commandBytes = 0; // of the one that is being carried out
+  #halfSince: number | undefined; // when the command began of which a part is here
 
-  constructor(id: number, broker: Broker, channel: Channel) {
+  /** @param isGuest there are too many clients: all that it may turn out to be is a peer */
+  constructor(id: number, broker: Broker, channel: Channel, isGuest = false) {
     this.id = id;
     this.broker = broker;
     this.#channel = channel;
+    this.out = new Outlet(channel);
+    this.#account = broker.budget.open('client', this);
+    this.#isGuest = isGuest;
+    this.#publishing = new Publishing(broker, this);
     this.#parser = new CommandParser(broker.config.limits);
     channel.attach(this);
   }
@@ -77,15 +82,26 @@ export class Session implements ChannelHandler, Connection {
     return (this.#channels?.size ?? 0) + (this.#patterns?.size ?? 0);
   }
 
+  /** It has said all that it will. */
+  get isOver(): boolean {
+    return this.#ended;
+  }
+
   /** Whether anything is still to be answered. */
   get isBusy(): boolean {
-    return this.#busy || this.#slots.length > 0;
+    return this.#busy || this.#publishing.isBusy;
   }
 
   data(chunk: Buffer): void {
     if (this.#ended || this.#broken) return;
+    if (this.out.unsentBytes === 0) this.#account.moved(chunk.length);
     this.#parser.push(chunk);
     this.work();
+  }
+
+  sent(): void {
+    this.#account.moved(this.out.sent());
+    this.#charge();
   }
 
   drain(): void {
@@ -101,13 +117,22 @@ export class Session implements ChannelHandler, Connection {
 
   closed(): void {
     this.#ended = true;
+    this.#giveBack();
+    this.broker.sessions.closed(this);
+  }
+
+  /** Holds nothing more, and waits for nothing. */
+  #giveBack(): void {
     this.#cancel();
     this.unsubscribeAll();
-    this.broker.sessionClosed(this);
+    this.out.close();
+    this.#account.close();
   }
 
   /** Carries out what has been received, as far as it may. Called again whenever something that held it back is over. */
   work(): void {
+    let executed = false;
+    let isHalf = false; // all that is here is carried out, but for a part of a command
     try {
       if (this.#held !== undefined && !this.broker.isFull) {
         const args = this.#held;
@@ -116,16 +141,35 @@ export class Session implements ChannelHandler, Connection {
       }
       while (this.#mayExecute() && !this.#giveWay()) {
         const args = this.#parser.next();
-        if (args === undefined) break;
+        if (args === undefined) {
+          isHalf = this.#parser.bufferedBytes > 0;
+          break;
+        }
+        executed = true;
         if (args.length > 0) this.#execute(args);
       }
-      this.#batcher?.seal();
+      this.#publishing.seal();
     } catch (error) {
       if (!(error instanceof RumormillError)) throw error;
       this.#refuseStream(error);
     }
+    if (!isHalf) this.#halfSince = undefined;
+    else if (executed || this.#halfSince === undefined) this.#halfSince = this.broker.clock.now();
+    this.#charge();
     this.#throttle();
     this.#endIfDone();
+  }
+
+  /**
+   * Whether half a command has been here for too long.
+   * @param passedMs since this was asked before; it does not count where the client was not read from
+   * @param stoodStill nobody was
+   */
+  isLate(now: number, passedMs: number, stoodStill: boolean): boolean {
+    if (this.#halfSince === undefined || this.#ended) return false;
+    if (this.#paused || stoodStill) this.#halfSince += passedMs;
+    const { halfSentMs, halfSentBytesPerS } = this.broker.config.limits;
+    return now - this.#halfSince >= halfSentMs + (1000 * this.#parser.bufferedBytes) / halfSentBytesPerS;
   }
 
   send(value: Value): void {
@@ -137,11 +181,30 @@ export class Session implements ChannelHandler, Connection {
   }
 
   #send(bytes: Buffer): void {
-    if (this.#ended) return;
-    if (this.#channel.bufferedBytes > this.broker.config.limits.pushBytesMax) {
-      this.broker.logger.warn('client too slow, disconnected', { client: this.#channel.remote, bufferedBytes: this.#channel.bufferedBytes });
-      this.destroy();
-    } else this.#channel.write(bytes);
+    if (this.#ended || this.#isSlow()) return;
+    this.out.write(bytes);
+    this.#charge();
+  }
+
+  push(pushed: Pushed): void {
+    if (this.#ended || this.#isSlow()) return;
+    const shared = pushed.encoded(this.version);
+    if (shared.bytes.length === 0) return; // all of it is deleted, or was pushed before
+    this.out.push(shared);
+    this.#charge();
+  }
+
+  keep(bytes: number): void {
+    this.#keptBytes += bytes;
+  }
+
+  /** A client that reads so little of what it is sent is disconnected. */
+  #isSlow(): boolean {
+    const { unsentBytes } = this.out;
+    if (unsentBytes <= this.broker.config.limits.pushBytesMax) return false;
+    this.broker.tally.warn('client too slow, disconnected', { client: this.#channel.remote, bufferedBytes: unsentBytes });
+    this.destroy();
+    return true;
   }
 
   end(): void {
@@ -151,13 +214,32 @@ export class Session implements ChannelHandler, Connection {
 
   /** Closes at once. */
   destroy(): void {
-    this.#ended = true;
     this.#channel.destroy();
+    this.closed();
+  }
+
+  expel(held: number): void {
+    const limit = mebibytes(this.broker.config.limits.memoryBytes);
+    const fields = { client: this.#channel.remote, held_bytes: held, limit };
+    this.broker.tally.warn('memory is short, the client that holds the most of it and does not move is closed', fields);
+    const holds = `this connection holds ${mebibytes(held)} of it and does not move`;
+    this.dismiss(new RumormillError('ERR', `the broker's memory (--memory ${limit}) is all in use, and ${holds}: closed`));
+  }
+
+  /** Closes, and gives back what it holds. The client is told why, unless it would not come to that. */
+  dismiss(reason: RumormillError): void {
+    if (this.#ended) return;
+    if (this.out.unsentBytes > 0 || this.isBusy) return this.destroy();
+    this.out.write(encodeReply(reason, this.version));
+    this.end();
+    this.#parser.discard();
+    this.#giveBack();
   }
 
   becomePeer(args: Args): void {
     this.#ended = true;
-    this.broker.sessionClosed(this);
+    this.#giveBack();
+    this.broker.sessions.closed(this);
     if (this.#paused) this.#channel.resume(); // a link is always read from
     this.broker.acceptPeer(this.#channel, this.#parser, args);
   }
@@ -166,6 +248,13 @@ export class Session implements ChannelHandler, Connection {
     for (const channel of this.#channels ?? []) this.broker.readers.pubSub.unsubscribe(channel, this);
     for (const pattern of this.#patterns ?? []) this.broker.readers.pubSub.punsubscribe(pattern, this);
     this.#channels = this.#patterns = undefined;
+    this.#keptBytes = 0;
+  }
+
+  /** Tells the budget what it holds. */
+  #charge(): void {
+    const kept = this.#keptBytes + this.#commandBytes + this.#publishing.heldBytes;
+    this.#account.set(this.#parser.heldBytes + this.out.ownBytes + kept, this.out.sharedBytes);
   }
 
   #cancel(): void {
@@ -189,18 +278,19 @@ export class Session implements ChannelHandler, Connection {
   #mayExecute(): boolean {
     const { limits } = this.broker.config;
     return !this.#ended && !this.#broken && !this.#busy && !this.#givesWay && this.#waiting === undefined && this.#held === undefined
-      && this.#unanswered < limits.unansweredMax && this.#channel.bufferedBytes < limits.outputBytesMax;
+      && this.#publishing.unanswered < limits.unansweredMax && this.out.unsentBytes < limits.outputBytesMax;
   }
 
   #execute(args: Args): void {
     const name = args.word(0).toUpperCase();
+    if (this.#isGuest && name !== 'PEER') return this.broker.sessions.turnAway(this);
     if (name === 'PUBLISH' && this.#isAllowed(name)) {
       if (this.broker.isFull) this.#held = args;
-      else (this.#batcher ??= this.#makeBatcher()).add(args);
+      else this.#publishing.add(args);
       return;
     }
-    this.#batcher?.seal();
-    if (this.#slots.length > 0) this.#waiting = args;
+    this.#publishing.seal();
+    if (this.#publishing.isBusy) this.#waiting = args;
     else this.#run(name, args);
   }
 
@@ -213,10 +303,15 @@ export class Session implements ChannelHandler, Connection {
     this.broker.turns.isOver(COMMAND_WORK);
     try {
       const command = this.#lookup(name, args);
+      this.#commandBytes = argsBytes(args);
       const reply = command.subject === undefined ? command.run(args, this) : this.broker.runAtHome(command, args, this);
       if (reply instanceof Promise) this.#await(reply);
-      else if (reply !== undefined) this.send(reply);
+      else {
+        this.#commandBytes = 0;
+        if (reply !== undefined) this.send(reply);
+      }
     } catch (error) {
+      this.#commandBytes = 0;
       this.send(this.broker.errorReply(error));
     }
   }
@@ -246,13 +341,14 @@ export class Session implements ChannelHandler, Connection {
     if (value === undefined || this.#ended || !isLong(value)) return this.#finish(value);
     const { turns } = this.broker;
     void turns.run(encodeSteps(value, this.version)).then((chunks) => {
-      if (!this.#ended) for (const chunk of chunks) this.#channel.write(chunk);
+      if (!this.#ended) for (const chunk of chunks) this.out.write(chunk);
       this.#finish(undefined);
     }, (error: unknown) => this.#finish(this.broker.errorReply(error)));
   }
 
   #finish(value: Value | undefined): void {
     this.#busy = false;
+    this.#commandBytes = 0;
     if (this.#ended) return;
     if (value !== undefined) this.send(value);
     this.work();
@@ -261,66 +357,21 @@ export class Session implements ChannelHandler, Connection {
   /** A browser, or an HTTP request smuggled through one: nothing it says is to be carried out. */
   #dropProbe(name: string): never {
     this.broker.logger.warn('not a client: an HTTP request, connection dropped', { client: this.#channel.remote, command: name });
-    this.#ended = true;
-    this.#channel.destroy();
+    this.destroy();
     throw new RumormillError('ERR', 'this is not an HTTP server');
   }
 
   #refuseStream(error: RumormillError): void {
-    this.#batcher?.seal();
+    this.#publishing.seal();
     this.broker.logger.debug('connection closed', { client: this.#channel.remote, reason: error.message });
-    this.#fill(this.#reserve(1), encodeReply(error, this.version));
+    this.#publishing.refuse(error);
     this.#broken = true;
     this.#inputEnded = true;
   }
 
-  #makeBatcher(): PublishBatcher {
-    const { broker } = this;
-    return new PublishBatcher(broker.config.limits, broker.config.acks, {
-      publish: (batch) => this.#publish(batch),
-      refuse: (error) => this.#fill(this.#reserve(1), encodeReply(error, this.version)),
-      claimId: (topic, id) => broker.claimId(topic, id),
-      repeat: (topic, id, acks) => this.#repeat(topic, id, acks),
-      witness: (lamport) => broker.witnessPublisher(lamport),
-      wallTime: () => broker.wallTime(),
-      room: (bytes) => broker.bodies.take(bytes),
-    });
-  }
-
-  #publish({ draft, acks }: SealedBatch): void {
-    const slot = this.#reserve(draft.count);
-    this.broker.publish(draft, acks, (outcome) => {
-      const bytes = 'error' in outcome
-        ? Buffer.concat(new Array<Buffer>(draft.count).fill(encodeReply(outcome.error, this.version)))
-        : encodeIntegers(outcome.lamport, draft.count);
-      this.#fill(slot, bytes);
-    });
-  }
-
-  #repeat(topic: string, id: string, acks: AckLevel): void {
-    const slot = this.#reserve(1);
-    this.broker.repeat(topic, id, acks, (outcome) => {
-      this.#fill(slot, 'error' in outcome ? encodeReply(outcome.error, this.version) : encodeIntegers(outcome.lamport, 1));
-    });
-  }
-
-  #reserve(count: number): Slot {
-    const slot: Slot = { count, bytes: undefined };
-    this.#slots.push(slot);
-    this.#unanswered += count;
-    return slot;
-  }
-
-  /** Replies leave in order: what is known goes out up to the first slot that is not. */
-  #fill(slot: Slot, bytes: Buffer): void {
-    slot.bytes = bytes;
-    if (slot !== this.#slots.first) return;
-    for (let first = this.#slots.first; first?.bytes !== undefined; first = this.#slots.first) {
-      this.#channel.write(first.bytes);
-      this.#unanswered -= first.count;
-      this.#slots.shift();
-    }
-    if (this.#slots.length === 0 && this.#waiting !== undefined) {
+  /** Replies to publishes have left. */
+  replied(): void {
+    if (!this.#publishing.isBusy && this.#waiting !== undefined) {
       const args = this.#waiting;
       this.#waiting = undefined;
       this.#run(args.word(0).toUpperCase(), args);
@@ -329,9 +380,11 @@ export class Session implements ChannelHandler, Connection {
   }
 
   #throttle(): void {
-    const stop = this.#held !== undefined || (!this.#mayExecute() && this.#parser.bufferedBytes > this.broker.config.limits.inputBytesMax);
+    const { budget, config: { limits } } = this.broker;
+    const stop = this.#held !== undefined || !budget.mayGrow(this.#parser.bufferedBytes)
+      || (!this.#mayExecute() && this.#parser.bufferedBytes > limits.inputBytesMax);
     if (this.#ended) return;
-    if (stop) this.broker.sessionPaused(this); // each time, since the broker calls each session once
+    if (stop) this.broker.sessions.paused(this); // each time, since the broker calls each session once
     if (stop === this.#paused) return;
     this.#paused = stop;
     if (stop) this.#channel.pause();

@@ -9,6 +9,7 @@ import { RumormillError } from '../core/error.ts';
 import { Glob } from '../core/glob.ts';
 import { sortSteps } from '../core/sorting.ts';
 import type { Broker } from '../host.ts';
+import type { Pushed } from '../wire/pushed.ts';
 import type { Args } from '../wire/command-parser.ts';
 import type { RespVersion, Value } from '../wire/resp.ts';
 
@@ -35,6 +36,10 @@ export interface Connection extends Caller {
   send(value: Value): void;
   /** Sends several of them together. */
   sendAll(values: readonly Value[]): void;
+  /** Sends what is pushed to others as well. */
+  push(pushed: Pushed): void;
+  /** Counts memory that commands keep for it beside that, or keep no longer where it is below 0. `unsubscribeAll` ends it. */
+  keep(bytes: number): void;
   /** Sends what is queued, then closes. */
   end(): void;
   /** Hands the connection over to the mesh: it is a peer's. */

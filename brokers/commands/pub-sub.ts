@@ -7,12 +7,14 @@ import type { Args } from '../wire/command-parser.ts';
 import { Push, type Value } from '../wire/resp.ts';
 import { checkOpenTopic, checkPattern, type Command, type Connection, listed, patternArgument, shown } from './command.ts';
 
+const SUBSCRIPTION_BYTES = 250; // about what one takes beside its name
+
 function subscribe(args: Args, connection: Connection): undefined {
   const { topicBytesMax } = connection.broker.config.limits;
   const channels = named(args, connection).map((channel) => checkOpenTopic(channel, topicBytesMax));
   checkRoom(connection, connection.channels, channels);
   connection.sendAll(channels.map((channel) => {
-    connection.channels.add(channel);
+    keep(connection, connection.channels, channel);
     connection.broker.readers.pubSub.subscribe(channel, connection);
     return confirmation(connection, 'subscribe', channel);
   }));
@@ -23,7 +25,7 @@ function psubscribe(args: Args, connection: Connection): undefined {
   const patterns = named(args, connection).map((pattern) => checkPattern(pattern, topicBytesMax));
   checkRoom(connection, connection.patterns, patterns);
   connection.sendAll(patterns.map((pattern) => {
-    connection.patterns.add(pattern);
+    keep(connection, connection.patterns, pattern);
     connection.broker.readers.pubSub.psubscribe(pattern, connection);
     return confirmation(connection, 'psubscribe', pattern);
   }));
@@ -38,7 +40,7 @@ function checkRoom({ subscriptions, broker: { config: { limits } } }: Connection
 function unsubscribe(args: Args, connection: Connection): undefined {
   const channels = args.length > 1 ? named(args, connection) : [...connection.channels];
   connection.sendAll(channels.map((channel) => {
-    connection.channels.delete(channel);
+    if (connection.channels.delete(channel)) connection.keep(-SUBSCRIPTION_BYTES - channel.length);
     connection.broker.readers.pubSub.unsubscribe(channel, connection);
     return confirmation(connection, 'unsubscribe', channel);
   }));
@@ -48,7 +50,7 @@ function unsubscribe(args: Args, connection: Connection): undefined {
 function punsubscribe(args: Args, connection: Connection): undefined {
   const patterns = args.length > 1 ? named(args, connection) : [...connection.patterns];
   connection.sendAll(patterns.map((pattern) => {
-    connection.patterns.delete(pattern);
+    if (connection.patterns.delete(pattern)) connection.keep(-SUBSCRIPTION_BYTES - pattern.length);
     connection.broker.readers.pubSub.punsubscribe(pattern, connection);
     return confirmation(connection, 'punsubscribe', pattern);
   }));
@@ -60,6 +62,11 @@ function named(args: Args, { broker: { config: { limits } } }: Connection): stri
   const count = args.length - 1;
   if (count <= limits.channelsMax) return args.texts(1);
   throw new RumormillError('ERR', `${count} names in one command are more than ${limits.channelsMax}`);
+}
+
+function keep(connection: Connection, names: Set<string>, name: string): void {
+  if (!names.has(name)) connection.keep(SUBSCRIPTION_BYTES + name.length);
+  names.add(name);
 }
 
 function confirmation(connection: Connection, kind: string, name: string | null): Push {

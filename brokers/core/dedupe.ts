@@ -24,6 +24,7 @@ export interface Known {
 /** How many topics may have as many ids as a topic may; more topics have fewer. */
 export const FULL_TOPICS = 10;
 
+const ID_BYTES = 800; // about what one takes, as measured
 const ORDER_MIN = 16; // entries, with which an order is not tidied up
 
 interface Entry {
@@ -73,6 +74,11 @@ export class Dedupe {
   /** How many ids are remembered. */
   get size(): number {
     return this.#size;
+  }
+
+  /** Bytes in memory, about. */
+  get bytes(): number {
+    return this.#size * ID_BYTES;
   }
 
   /** Every record with an id that is not remembered is covered by it. */

@@ -125,6 +125,16 @@ export class Log {
     return this.#position;
   }
 
+  /** Bytes in memory: those that wait to be written, and recent ones. */
+  get heldBytes(): number {
+    return this.#pendingBytes + this.#tail.bytes;
+  }
+
+  /** Keeps fewer of the recent batches, for now. */
+  shrink(): void {
+    this.#tail.shrink();
+  }
+
   /** Bytes that wait to be written. */
   get pendingBytes(): number {
     return this.#pendingBytes;

@@ -168,6 +168,11 @@ export class Membership {
     return forgotten.map(({ address }) => address);
   }
 
+  /** How many `all` are. */
+  get size(): number {
+    return this.#members.size;
+  }
+
   /** Everybody but oneself, in the order in which they became known. */
   all(): Address[] {
     return [...this.#members.keys()];

@@ -5,6 +5,7 @@
  * A page shows batches as they were when it was read. Stored batches never change, but that those of deleted topics are emptied; a reader passes over what is dead
  * by itself, as it does with what the tail has of them.
  */
+import { batchBytes } from './record.ts';
 import type { Page } from './runtime.ts';
 
 interface Kept {
@@ -25,6 +26,17 @@ export class Pages {
   keep(after: number, topics: ReadonlySet<string>, page: Page): void {
     this.#kept.push({ after, topics, page });
     if (this.#kept.length > this.#max) this.#kept.shift();
+  }
+
+  get bytes(): number {
+    let bytes = 0;
+    for (const { page } of this.#kept) for (const batch of page.batches) bytes += batchBytes(batch);
+    return bytes;
+  }
+
+  /** Keeps none. */
+  clear(): void {
+    this.#kept = [];
   }
 
   /** What is behind a position in a page of these topics; undefined where no page has it. */

@@ -58,6 +58,11 @@ export class Repeats {
     this.#dedupe = new Dedupe(options.dedupeWindowMs, options.dedupeIdsMax);
   }
 
+  /** Bytes in memory, about. */
+  get bytes(): number {
+    return this.#dedupe.bytes;
+  }
+
   /** Takes up what an earlier process of this store remembered. To be called before anything else. */
   async restore(now: number): Promise<void> {
     const { dedupeWindowMs, dedupeIdsMax, repeatsMax } = this.#options;

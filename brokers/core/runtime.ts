@@ -48,6 +48,8 @@ export interface Channel {
 
 export interface ChannelHandler {
   data(chunk: Buffer): void;
+  /** `bufferedBytes` has shrunk, as the other side reads. */
+  sent(): void;
   /** `bufferedBytes` has come back to 0. */
   drain(): void;
   /** The other side will send no more; it may still read. */

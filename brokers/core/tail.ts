@@ -18,7 +18,20 @@ export class Tail {
   push(batch: StoredBatch): void {
     this.#batches.push(batch);
     this.#bytes += batchBytes(batch);
-    while (this.#bytes > this.#bytesMax && this.#start < this.#batches.length) {
+    this.#cut(this.#bytesMax);
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Gives back all but an eighth of what it may hold. */
+  shrink(): void {
+    this.#cut(this.#bytesMax / 8);
+  }
+
+  #cut(bytesMax: number): void {
+    while (this.#bytes > bytesMax && this.#start < this.#batches.length) {
       this.#bytes -= batchBytes(this.#batches[this.#start]!);
       this.#batches[this.#start] = undefined; // its bytes are free at once, its place when there are many
       this.#start += 1;

@@ -2,7 +2,8 @@
  * Byte streams over `node:net`.
  *
  * What is written to a channel in one turn of the event loop is corked and leaves in one system call, unless `flush` sends it before. Nagle's algorithm is off, since we
- * gather ourselves. A channel stays open for writing after the other side has ended, so that `printf ... | nc` gets its answer. Keep-alive finds out clients whose machine or
+ * gather ourselves. The socket is given little at a time, since it tells only when it has passed on all that it was given: so a client that
+ * reads slowly can be told from one that does not. A channel stays open for writing after the other side has ended, so that `printf ... | nc` gets its answer. Keep-alive finds out clients whose machine or
  * network is gone, for whom we would wait without end; peers have heartbeats.
  */
 import { randomInt } from 'node:crypto';
@@ -11,9 +12,12 @@ import { performance } from 'node:perf_hooks';
 import { type Address, splitAddress } from '../core/address.ts';
 import { messageOf, RumormillError } from '../core/error.ts';
 import { isPortRefused, isSelfConnected, LocalPorts, PORT_TRIES } from '../core/local-port.ts';
+import { Queue } from '../core/queue.ts';
 import type { Channel, ChannelHandler, Listener, Transport } from '../core/runtime.ts';
 
 const KEEP_ALIVE_MS = 60_000; // of silence, before the system asks
+const SOCKET_BYTES = 128 * 1024; // given to a socket at a time
+const EMPTY: Buffer = Buffer.alloc(0);
 const LINGER_MS = 5000; // for which the other side may go on sending once we have said all
 
 const NONE: ReadonlySet<number> = new Set();
@@ -103,6 +107,13 @@ class SocketChannel implements Channel {
   #handler: ChannelHandler | undefined;
   #corked = false;
   #reason: string | undefined;
+  // What the socket has not been given yet; most channels never need it.
+  #queue: Queue<Uint8Array> | undefined;
+  #rest: Uint8Array | undefined; // of the first of it
+  #queuedBytes = 0;
+  #isEnding = false;
+  #isBehind = false; // something was left after all that could be sent at once
+  #isAwaited = false; // that the socket passes on what it was given, of which it does not tell by itself
 
   constructor(socket: Socket) {
     this.#socket = Object.assign(socket, { [CHANNEL]: this }) satisfies ChannelSocket;
@@ -115,7 +126,9 @@ class SocketChannel implements Channel {
   }
 
   static #onClose(this: ChannelSocket): void {
-    this[CHANNEL].#handler?.closed(this[CHANNEL].#reason);
+    const channel = this[CHANNEL];
+    channel.#forget();
+    channel.#handler?.closed(channel.#reason);
   }
 
   static #onData(this: ChannelSocket, chunk: Buffer): void {
@@ -123,7 +136,7 @@ class SocketChannel implements Channel {
   }
 
   static #onDrain(this: ChannelSocket): void {
-    this[CHANNEL].#handler?.drain();
+    this[CHANNEL].#advance();
   }
 
   static #onEnd(this: ChannelSocket): void {
@@ -135,23 +148,63 @@ class SocketChannel implements Channel {
   }
 
   get bufferedBytes(): number {
-    return this.#socket.writableLength;
+    return this.#socket.writableLength + this.#queuedBytes;
   }
 
   write(bytes: Uint8Array): void {
-    if (!this.#socket.writable) return;
+    if (!this.#socket.writable || this.#isEnding) return;
     if (!this.#corked) {
       this.#corked = true;
       this.#socket.cork();
       process.nextTick(() => this.flush());
     }
-    this.#socket.write(bytes);
+    if (this.#queuedBytes === 0 && this.#socket.writableLength + bytes.length <= SOCKET_BYTES) this.#socket.write(bytes);
+    else {
+      (this.#queue ??= new Queue()).push(bytes);
+      this.#queuedBytes += bytes.length;
+    }
   }
 
   flush(): void {
     if (!this.#corked) return;
     this.#corked = false;
+    this.#feed();
     this.#socket.uncork();
+    this.#isBehind ||= this.bufferedBytes > 0;
+    if (this.#socket.writableLength === 0) this.#advance();
+    else if (!this.#socket.writableNeedDrain && !this.#isAwaited) {
+      this.#isAwaited = true;
+      this.#socket.write(EMPTY, () => {
+        this.#isAwaited = false;
+        if (this.#socket.writableLength === 0) this.#advance();
+      });
+    }
+  }
+
+  /** The socket has passed on what it was given. */
+  #advance(): void {
+    while (this.#queuedBytes > 0 && this.#socket.writableLength === 0 && !this.#socket.destroyed) {
+      this.#socket.cork();
+      this.#feed();
+      this.#socket.uncork();
+    }
+    if (this.#isEnding && this.#queuedBytes === 0) return this.#endSocket();
+    this.#handler?.sent();
+    if (!this.#isBehind || this.bufferedBytes > 0) return;
+    this.#isBehind = false;
+    this.#handler?.drain();
+  }
+
+  /** Gives the socket as much as it may have. */
+  #feed(): void {
+    while (this.#queuedBytes > 0 && this.#socket.writableLength < SOCKET_BYTES) {
+      const bytes = this.#rest ?? this.#queue!.shift()!;
+      const room = SOCKET_BYTES - this.#socket.writableLength;
+      const part = bytes.subarray(0, room);
+      this.#rest = bytes.length > room ? bytes.subarray(room) : undefined;
+      this.#queuedBytes -= part.length;
+      this.#socket.write(part);
+    }
   }
 
   pause(): void {
@@ -163,8 +216,13 @@ class SocketChannel implements Channel {
   }
 
   end(): void {
-    if (this.#socket.writable) this.#socket.end(() => this.#linger());
+    this.#isEnding = true;
+    if (this.#queuedBytes === 0) this.#endSocket();
     this.#socket.resume(); // what still comes is not read by anybody, but its end must be seen
+  }
+
+  #endSocket(): void {
+    if (this.#socket.writable) this.#socket.end(() => this.#linger());
   }
 
   #linger(): void {
@@ -173,7 +231,13 @@ class SocketChannel implements Channel {
   }
 
   destroy(): void {
+    this.#forget();
     this.#socket.destroy();
+  }
+
+  #forget(): void {
+    this.#queue = this.#rest = undefined;
+    this.#queuedBytes = 0;
   }
 
   attach(handler: ChannelHandler): void {

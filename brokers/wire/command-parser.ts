@@ -92,9 +92,14 @@ export class Args {
   }
 }
 
+/** About how much the arguments of a command take, whatever becomes of them. */
+export function argsBytes({ starts, ends, length }: Args): number {
+  return length === 0 ? 0 : ends[length - 1]! - starts[0]! + length * ARGUMENT_BYTES;
+}
+
 export class CommandParser {
   #limits: CommandLimits;
-  readonly #input = new ReceiveBuffer();
+  #input = new ReceiveBuffer();
   readonly #args = new Args();
   #expected = 0; // arguments of the command begun, 0 between commands
   #bulk = -1; // length of the argument begun
@@ -119,6 +124,12 @@ export class CommandParser {
   /** Other limits, from the next command on: a client has turned out to be a peer. */
   setLimits(limits: CommandLimits): void {
     this.#limits = limits;
+  }
+
+  /** Nothing of what came in will be asked for. */
+  discard(): void {
+    this.#input = new ReceiveBuffer();
+    this.#args.release();
   }
 
   push(chunk: Buffer): void {

@@ -11,12 +11,17 @@ import { waitFor } from '../support/wait.ts';
 class Recorder implements ChannelHandler {
   readonly chunks: Buffer[] = [];
   drains = 0;
+  sendings = 0;
   hasEnded = false;
   isClosed = false;
   reason: string | undefined;
 
   data(chunk: Buffer): void {
     this.chunks.push(chunk);
+  }
+
+  sent(): void {
+    this.sendings += 1;
   }
 
   drain(): void {
@@ -142,6 +147,7 @@ t.test('a client that has sent its last byte still gets its answer', async (t) =
     const recorder = new Recorder();
     channel.attach({
       data: (chunk) => recorder.data(chunk),
+      sent: () => undefined,
       drain: () => undefined,
       closed: () => undefined,
       ended() {

@@ -74,6 +74,8 @@ export class VirtualClient implements ChannelHandler {
     for (let reply = this.#parser.next(); reply !== undefined; reply = this.#parser.next()) this.#waiting.shift()?.resolve(reply);
   }
 
+  sent(): void {}
+
   drain(): void {}
 
   ended(): void {

@@ -286,6 +286,7 @@ class End implements Channel {
     this.other.#take(item);
     if (item.kind !== 'data' || this.#isClosed) return;
     this.bufferedBytes -= item.bytes.length;
+    this.#tell((handler) => handler.sent());
     if (this.bufferedBytes === 0) this.#tell((handler) => handler.drain());
   }
 

@@ -161,7 +161,7 @@ async function connected(): Promise<{ time: VirtualTime; network: VirtualNetwork
   const network = new VirtualNetwork(time, new SeededRandom());
   const seen = { left: '', right: '' };
   const reader = (side: 'left' | 'right'): ChannelHandler => ({
-    data: (chunk) => void (seen[side] += chunk.toString()), drain: () => undefined, ended: () => undefined,
+    data: (chunk) => void (seen[side] += chunk.toString()), sent: () => undefined, drain: () => undefined, ended: () => undefined,
     closed: (reason) => void (seen[side] += `closed: ${reason}`),
   });
   const accepted = new Promise<Channel>((resolve) => void network.transport('right:1', new Life(time)).listen(parseAddress('right:1'), resolve, () => undefined));
