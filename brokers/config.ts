@@ -108,6 +108,8 @@ export const DEFAULT_LIMITS = {
   redialMinMs: 100, // doubling
   redialMaxMs: 2000,
   refusedRedialMaxMs: 5000, // where one of the two will not have the other, which lasts until somebody mends it
+  rowLookMs: 2000, // between looks at where a row leads that no broker goes by
+  rowProvenMs: 10_000, // for which two rows must have shown one broker before they are one
   stallMs: 2000, // without progress on records that a neighbour has, before another is asked
   electionOkTimeoutMs: 500,
   electionCoordinatorTimeoutMs: 1500,
@@ -211,6 +213,7 @@ function checkLimits(limits: Limits): void {
     ['redialMinMs', 'redialMaxMs'],
     ['redialMaxMs', 'refusedRedialMaxMs'],
     ['doorMs', 'halfSentMs'],
+    ['rowLookMs', 'rowProvenMs'], // or a single look would be a proof
     ['beatMs', 'stallMs'], // what one beat tells must be able to arrive before it counts as stalled
     ['electionOkTimeoutMs', 'electionCoordinatorTimeoutMs'],
     ['beatMs', 'homeSilenceMs'], // or the homes of a healthy silent peer would move

@@ -17,6 +17,9 @@ import type { Said } from './said.ts';
 import type { Args, CommandParser } from './wire/command-parser.ts';
 import { decodePeerMessage, type Hello, PEER_PROTOCOL_VERSION } from './wire/peer-message.ts';
 
+const IS_SELF = 'a row of globalState.csv is this broker itself';
+const LEADS_ELSEWHERE = 'a row of globalState.csv leads to a broker that has another row, and counts as missing';
+
 export interface IntroductionsRuntime extends GossipRuntime, NamingRuntime {
   readonly transport: Transport;
   readonly budget: Budget;
@@ -35,11 +38,17 @@ export interface Peers extends Pick<LinkEvents, 'message' | 'drained'> {
   lost(link: Link, reason: string | undefined): void;
 }
 
+/** What a connection was dialled for: the name that it was to reach, and what was said over it. */
+interface Dial {
+  readonly address: Address;
+  readonly hello: Hello;
+}
+
 export class Introductions {
   readonly #runtime: IntroductionsRuntime;
   readonly #peers: Peers;
   readonly #opening = new Set<Link>();
-  readonly #dialled = new Map<Link, Address>(); // which address an opening link was to reach
+  readonly #dials = new Map<Link, Dial>(); // what an opening link was dialled for
   readonly #claims: ClockClaims;
   #closing = false;
 
@@ -57,8 +66,13 @@ export class Introductions {
       const hello = decodePeerMessage(args);
       if (hello.type !== 'PEER') throw new RumormillError('PROTOCOL', 'a peer begins with PEER');
       peer = hello.address;
+      if (hello.instance !== this.#runtime.log.instance) {
+        this.#peers.membership.reached(hello.dialled, this.#runtime.clock.now());
+      }
+      if (hello.wants === 'look') return this.#show(link, hello);
       this.#check(hello); // before our own PEER: it says that the link is up
-      link.send(this.#hello());
+      this.#checkClock(hello);
+      link.send(this.#hello('link', hello.dialled));
       link.introduce(hello);
     } catch (error) {
       if (!(error instanceof RumormillError)) throw error;
@@ -69,18 +83,34 @@ export class Introductions {
   }
 
   /** Dials a broker. The membership learns what became of it. */
-  async dial(address: Address): Promise<void> {
-    const { clock, transport, config } = this.#runtime;
+  dial(address: Address): Promise<void> {
+    return this.#dial(address, 'link');
+  }
+
+  /** Dials a name only to see who is there. The membership learns who is, or that nobody answers. */
+  look(name: Address): Promise<void> {
+    return this.#dial(name, 'look');
+  }
+
+  async #dial(address: Address, wants: Hello['wants']): Promise<void> {
+    const { transport, config, logger } = this.#runtime;
     try {
       const channel = await transport.dial(address, config.limits.dialTimeoutMs, this.#ports());
       if (this.#closing) return channel.destroy();
       const link = this.#open(channel, undefined);
-      this.#dialled.set(link, address);
-      link.send(this.#hello());
+      const hello = this.#hello(wants, address);
+      this.#dials.set(link, { address, hello });
+      link.send(hello);
     } catch (error) {
-      this.#runtime.logger.debug('peer not reached', { peer: address, reason: messageOf(error) });
-      this.#peers.membership.dialFailed(address, clock.now());
+      logger.debug('peer not reached', { peer: address, reason: messageOf(error) });
+      this.#failed(address, wants, false);
     }
+  }
+
+  #failed(address: Address, wants: Hello['wants'], isRefused: boolean): void {
+    const now = this.#runtime.clock.now();
+    if (wants === 'look') this.#peers.membership.unanswered(address, now);
+    else this.#peers.membership.dialFailed(address, now, isRefused);
   }
 
   /** On which brokers listen, as far as is known. */
@@ -105,22 +135,27 @@ export class Introductions {
     return link;
   }
 
-  #hello(): Hello {
+  #hello(wants: Hello['wants'], dialled: Address): Hello {
     const { config, log, lamport } = this.#runtime;
+    const { mesh, address } = config;
+    const { origin, instance } = log;
     return {
-      type: 'PEER', version: PEER_PROTOCOL_VERSION, mesh: config.mesh, address: config.address, origin: log.origin, instance: log.instance,
-      lamport: lamport.tick(),
+      type: 'PEER', version: PEER_PROTOCOL_VERSION, mesh, address, origin, instance, lamport: lamport.tick(),
+      wants, dialled, names: this.#peers.membership.ownNames(),
     };
+  }
+
+  /** Somebody wants to see who is here. */
+  #show(link: Link, hello: Hello): void {
+    this.#checkMesh(hello);
+    link.send(this.#hello('look', hello.dialled));
+    link.close(undefined);
   }
 
   /** @throws RumormillError REFUSED, where there can be no link with whoever says this */
   #check(hello: Hello): void {
     const { log, config, clock } = this.#runtime;
-    if (hello.mesh !== config.mesh) {
-      const meshes = `mesh ${JSON.stringify(config.mesh)}, not ${JSON.stringify(hello.mesh)}`;
-      throw new RumormillError('REFUSED', `${config.address} belongs to ${meshes}`);
-    }
-    this.#checkClock(hello);
+    this.#checkMesh(hello);
     if (hello.origin === log.origin) return; // this broker, or a copy of it, which has to learn that it is one
     if (hello.address === config.address) {
       throw new RumormillError('REFUSED', `${hello.address} is this broker's own address`);
@@ -132,17 +167,28 @@ export class Introductions {
     }
   }
 
+  /** @throws RumormillError REFUSED */
+  #checkMesh(hello: Hello): void {
+    const { mesh, address } = this.#runtime.config;
+    if (hello.mesh === mesh) return;
+    const meshes = `mesh ${JSON.stringify(mesh)}, not ${JSON.stringify(hello.mesh)}`;
+    throw new RumormillError('REFUSED', `${address} belongs to ${meshes}`);
+  }
+
   #introduced(link: Link, hello: Hello): void {
-    const { clock, log, lamport } = this.#runtime;
-    const dialled = this.#dialled.get(link);
+    const { log, lamport } = this.#runtime;
+    const dial = this.#dials.get(link);
+    if (dial !== undefined && isEcho(dial.hello, hello)) return link.close('what was sent came back');
+    if (dial?.hello.wants === 'look') return this.#seen(link, hello, dial);
     this.#check(hello);
+    if (hello.origin === log.origin) return this.#refuseSelf(link, hello, dial);
+    if (dial !== undefined) this.#led(dial.address, hello); // first: rows are asked for their clocks
+    this.#checkClock(hello);
     lamport.witnessPeer(hello.lamport);
-    if (hello.origin === log.origin) return this.#refuseSelf(link, hello, dialled);
-    if (dialled !== undefined) this.#peers.membership.alias(dialled, hello.address, clock.now());
     const other = this.#peers.linkWith(hello);
     if (other !== undefined && !this.#replaces(link, other)) return link.close('another link with this peer stays');
     this.#opening.delete(link);
-    this.#dialled.delete(link);
+    this.#dials.delete(link);
     this.#peers.linked(link, other);
   }
 
@@ -162,6 +208,27 @@ export class Introductions {
     }
   }
 
+  /** A look has shown who is there. Another process that goes by our own name is nobody that we could know. */
+  #seen(link: Link, hello: Hello, { address }: Dial): void {
+    const { log, config } = this.#runtime;
+    this.#checkMesh(hello);
+    const isSelf = hello.instance === log.instance;
+    if (hello.address === config.address && !isSelf) return link.close('somebody else goes by our name');
+    this.#dials.delete(link);
+    this.#led(address, hello);
+    link.close(undefined);
+  }
+
+  #led(dialled: Address, hello: Hello): void {
+    const { clock, config } = this.#runtime;
+    const { membership, said } = this.#peers;
+    const isSelf = hello.address === config.address;
+    membership.led(dialled, hello.address, hello.names.includes(dialled), clock.now());
+    if (membership.seats.some(({ row, broker }) => row === dialled && broker === undefined)) {
+      said.once('warn', LEADS_ELSEWHERE, { row: dialled, broker: hello.address });
+    } else if (isSelf) said.once('info', IS_SELF, { row: dialled, broker: config.address });
+  }
+
   #replaces(link: Link, other: Link): boolean {
     if (other.peer.instance !== link.peer.instance || other.peer.origin !== link.peer.origin || other.dialled === link.dialled) return true;
     const higher = compareAddresses(this.#runtime.config.address, link.peer.address) > 0;
@@ -169,13 +236,10 @@ export class Introductions {
   }
 
   /** A row is this very broker under another name, or somebody runs a copy of its data folder. */
-  #refuseSelf(link: Link, hello: Hello, dialled: Address | undefined): void {
-    const { clock, config, log } = this.#runtime;
+  #refuseSelf(link: Link, hello: Hello, dial: Dial | undefined): void {
+    const { log } = this.#runtime;
     const copy = hello.instance !== log.instance;
-    if (dialled !== undefined && !copy) {
-      this.#peers.membership.alias(dialled, config.address, clock.now());
-      this.#peers.said.once('info', 'a row of globalState.csv is this broker itself', { row: dialled, broker: config.address });
-    }
+    if (dial !== undefined && !copy) this.#led(dial.address, hello);
     if (copy && log.isHeld) this.#peers.naming.copied(hello.address);
     else if (copy) {
       const event = 'another broker runs on a copy of this data folder; it is refused';
@@ -186,14 +250,14 @@ export class Introductions {
   }
 
   #closed(link: Link, reason: string | undefined): void {
-    const dialled = this.#dialled.get(link);
-    this.#dialled.delete(link);
+    const dial = this.#dials.get(link);
+    this.#dials.delete(link);
     if (!this.#opening.delete(link)) return this.#peers.lost(link, reason);
-    if (dialled === undefined) return;
-    this.#peers.membership.dialFailed(dialled, this.#runtime.clock.now(), link.refusedBy !== undefined);
+    if (dial === undefined) return;
+    this.#failed(dial.address, dial.hello.wants, link.refusedBy !== undefined);
     if (link.refusedBy === undefined) return;
     const event = link.refusedBy === 'peer' ? 'refused by a peer' : 'peer refused';
-    this.#peers.said.nowAndThen('warn', event, { peer: dialled, reason: String(reason) });
+    this.#peers.said.nowAndThen('warn', event, { peer: dial.address, reason: String(reason) });
   }
 
   /** Ends what is still being introduced. */
@@ -201,4 +265,12 @@ export class Introductions {
     this.#closing = true;
     for (const link of [...this.#opening]) link.destroy('shutting down');
   }
+}
+
+/**
+ * Whether our own PEER came back, from a socket that met itself or from whatever repeats what it hears. Where this
+ * broker answers itself, its answer has a later time.
+ */
+function isEcho(sent: Hello, received: Hello): boolean {
+  return received.instance === sent.instance && received.lamport === sent.lamport;
 }

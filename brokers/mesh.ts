@@ -120,7 +120,7 @@ export class Mesh {
     return [...peers, { address: config.address, state: 'self' as const, behind: 0 }].sort((a, b) => compareAddresses(a.address, b.address));
   }
 
-  /** How far this broker, and each configured one, holds an origin's records. */
+  /** How far this broker, and the one that fulfils each other row, holds an origin's records; 0 for a missing one. */
   seqs(origin: Origin): number[] {
     const { log } = this.#runtime;
     const held = (address: Address): number => {
@@ -128,7 +128,8 @@ export class Mesh {
       const store = link?.peer.origin ?? this.#overlay.storeOf(address);
       return Math.max(link?.vector.get(origin) ?? 0, store === undefined ? 0 : this.#gossip.heldBy(origin, store));
     };
-    return [log.vector.get(origin), ...this.#membership.configured().map(held)];
+    const { seats } = this.#membership;
+    return [log.vector.get(origin), ...seats.map(({ broker }) => (broker === undefined ? 0 : held(broker)))];
   }
 
   /** Takes over the rows of globalState.csv: new ones are dialled, those taken out are hung up. */
@@ -148,6 +149,9 @@ export class Mesh {
     const { clock, config, store, lamport, log } = this.#runtime;
     const now = clock.now();
     for (const address of this.#membership.takeDials(now)) void this.#introductions.dial(address);
+    const name = this.#membership.takeLook(now);
+    if (name !== undefined) void this.#introductions.look(name);
+    if (this.#membership.takeRecounted()) this.#runtime.acknowledged();
     for (const address of this.#membership.silent(now)) this.#overlay.linkTo(address)?.destroy(`silent for ${config.limits.deadAfterMs} ms`);
     this.#overlay.tick(now);
     this.#gossip.tick();

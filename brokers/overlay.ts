@@ -6,7 +6,8 @@ import type { Address } from './core/address.ts';
 import { type Beat, Hearsay } from './core/hearsay.ts';
 import { type Member, Membership } from './core/membership.ts';
 import { Neighbours } from './core/neighbours.ts';
-import type { Origin } from './core/record.ts';
+import { type Origin, originAddress } from './core/record.ts';
+import type { VersionVector } from './core/version-vector.ts';
 import type { Link } from './link.ts';
 import type { NamingRuntime } from './naming.ts';
 
@@ -26,7 +27,8 @@ export class Overlay {
     this.#runtime = runtime;
     this.#links = links;
     this.#neighbours = fanout === undefined ? undefined : new Neighbours(address, fanout);
-    this.membership = new Membership(address, limits, random, this.#neighbours);
+    const isKnown = (name: Address): boolean => this.storeOf(name) !== undefined || hasOrigin(log.vector, name);
+    this.membership = new Membership(address, limits, random, this.#neighbours, isKnown);
     this.#hearsay = new Hearsay(() => log.origin, limits.membersMax);
   }
 
@@ -96,4 +98,10 @@ export class Overlay {
     const beats = this.#hearsay.news(link.peer.address, (address) => address === self || this.membership.state(address, now) !== 'dead');
     if (beats.length > 0) link.send({ type: 'MEMBERS', beats });
   }
+}
+
+/** Whether a broker of this name has ever published. */
+function hasOrigin(vector: VersionVector, name: Address): boolean {
+  for (const [origin] of vector.entries()) if (originAddress(origin) === name) return true;
+  return false;
 }

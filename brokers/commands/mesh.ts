@@ -24,7 +24,7 @@ export const meshCommands: Readonly<Record<string, Command>> = {
   MESH: { min: 2, max: 2, usage: 'LEADER | BROKERS | VECTOR | STATUS', run: mesh },
   PEER: {
     min: 2,
-    usage: 'version mesh address origin instance lamport',
+    usage: 'version mesh address origin instance lamport link|look dialled [name ...]',
     run(args, connection) {
       connection.becomePeer(args);
       return undefined;

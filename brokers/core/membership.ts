@@ -13,11 +13,13 @@
  * as long again, then dead. A dial that fails says dead at once, until it is heard of again. So hearsay of a crash is up to 10 s late, where a link tells of
  * it at once; nothing but what people are shown, and whom to choose as a neighbour, depends on it.
  *
- * A row may name a broker otherwise than it names itself (`localhost` and `127.0.0.1`). Once a dial has shown that, the row is an alias and stands
- * for that broker, whatever name it goes by after its next start; a row that turned out to be this very broker is left out altogether.
+ * A row may name a broker otherwise than it names itself (`localhost` and `127.0.0.1`). Once a dial
+ * has shown that, the row leads to that broker, and is looked at now and then instead of being
+ * dialled (core/rows.ts, which also says whose disk counts).
  */
 import type { Address } from './address.ts';
 import type { Neighbours } from './neighbours.ts';
+import { Rows, type Seat } from './rows.ts';
 
 export type MemberState = 'alive' | 'suspect' | 'dead';
 
@@ -29,6 +31,10 @@ export interface MembershipOptions {
   readonly redialMaxMs: number;
   /** The same towards one that refuses us, or that we refuse: somebody has to mend that first. */
   readonly refusedRedialMaxMs: number;
+  /** Between looks at where a name leads that no broker goes by. */
+  readonly rowLookMs: number;
+  /** For how long two rows must have shown one broker before they are one. */
+  readonly rowProvenMs: number;
   /** Most members known; those learned beyond it are ignored. */
   readonly membersMax: number;
   /** How long a neighbour that had links enough is not chosen again. */
@@ -45,6 +51,7 @@ export interface Member {
   fullUntil: number;
   dialling: boolean;
   dialAt: number;
+  lookAt: number;
   backoffMs: number;
 }
 
@@ -54,15 +61,24 @@ export class Membership {
   readonly #random: () => number;
   readonly #neighbours: Neighbours<Member> | undefined;
   readonly #members = new Map<Address, Member>();
-  readonly #aliases = new Map<Address, Address>();
-  #rows = new Set<Address>();
+  readonly #rows: Rows;
+  #seats: readonly Seat[] = [];
   #configured: readonly Address[] = [];
+  #isRecounted = false;
 
   /**
    * @param random uniform in 0..2^32-1, for the jitter of redialling
    * @param neighbours chooses whom to have links with; by default everybody
+   * @param isKnown whether a broker ever went by a name, as far as the log or others tell
    */
-  constructor(self: Address, options: MembershipOptions, random: () => number, neighbours?: Neighbours<Member>) {
+  constructor(
+    self: Address, options: MembershipOptions, random: () => number, neighbours?: Neighbours<Member>,
+    isKnown: (name: Address) => boolean = () => false,
+  ) {
+    this.#rows = new Rows(self, {
+      lookMs: options.rowLookMs, lostAfterMs: options.deadAfterMs, provenAfterMs: options.rowProvenMs,
+      namesMax: options.membersMax,
+    }, random, isKnown);
     this.#self = self;
     this.#neighbours = neighbours;
     this.#options = options;
@@ -72,9 +88,8 @@ export class Membership {
   /** Takes over the rows of globalState.csv. Returns the brokers that are not members any more. */
   configure(rows: readonly Address[], now: number): Address[] {
     const before = this.#configured;
-    this.#rows = new Set(rows);
-    this.#resolveRows();
-    for (const row of rows) this.#add(this.#aliases.get(row) ?? row, now);
+    this.#rows.configure(rows);
+    this.#settleRows(now);
     const removed = before.filter((address) => !this.#isConfigured(address));
     for (const address of removed) this.#remove(address);
     return removed;
@@ -82,22 +97,38 @@ export class Membership {
 
   /** A peer told us of a broker. */
   learn(address: Address, now: number): void {
-    if (this.#members.size < this.#options.membersMax) this.#add(this.#aliases.get(address) ?? address, now);
+    if (this.#members.size < this.#options.membersMax) this.#add(this.#rows.standsFor(address), now);
   }
 
-  /** A dial of `dialled` reached the broker that calls itself `actual`. */
-  alias(dialled: Address, actual: Address, now: number): void {
-    if (dialled === actual) return;
-    this.#aliases.delete(actual); // it goes by that name itself now
-    this.#aliases.set(dialled, actual);
-    for (const [row, name] of this.#aliases) if (name === dialled) this.#aliases.set(row, actual); // it had another name before
-    this.#resolveRows();
-    this.#remove(dialled);
+  /**
+   * A dial of `dialled`, or a look at it, reached the broker that calls itself `actual`.
+   * @param isOwn whether that broker, another one, says itself that the name leads to it
+   */
+  led(dialled: Address, actual: Address, isOwn: boolean, now: number): void {
+    const member = this.#members.get(dialled);
+    if (dialled !== actual && member?.linked === true) return; // there is a broker that goes by that name itself
+    this.#rows.led(dialled, actual, isOwn, now);
+    this.#settleRows(now);
+    if (dialled !== actual) {
+      if (member !== undefined) Object.assign(member, { dialling: false, dialAt: now, refused: true });
+      if (!this.#configured.includes(dialled)) this.#remove(dialled);
+    }
     this.#add(actual, now);
   }
 
+  /** Another broker has reached this one by a name. */
+  reached(name: Address, now: number): void {
+    this.#rows.reached(name, now);
+  }
+
+  /** A look at a name was not answered. */
+  unanswered(name: Address, now: number): void {
+    if (this.#rows.unanswered(name, now)) this.#settleRows(now);
+  }
+
   linkUp(address: Address, now: number): void {
-    if (this.#aliases.get(address) !== this.#self && this.#aliases.delete(address)) this.#resolveRows(); // there is a broker that goes by that name itself
+    this.#rows.introduced(address);
+    this.#settleRows(now);
     this.learn(address, now);
     const member = this.#members.get(address);
     if (member === undefined) return;
@@ -121,7 +152,7 @@ export class Membership {
   /** Others say that it lives. */
   heardOf(address: Address, now: number): void {
     this.learn(address, now);
-    const member = this.#members.get(this.#aliases.get(address) ?? address);
+    const member = this.#members.get(this.#rows.standsFor(address));
     if (member !== undefined && !member.linked && this.#neighbours !== undefined) Object.assign(member, { heardOfAt: now, refused: false });
   }
 
@@ -131,11 +162,29 @@ export class Membership {
     if (member !== undefined) Object.assign(member, { heardOfAt: now, fullUntil: now + this.#options.fullMs });
   }
 
-  /** Those to dial now. Each must be answered by `dialFailed`, `alias` or `linkUp`. */
+  /** Those to dial now. Each must be answered by `dialFailed`, `led` or `linkUp`. */
   takeDials(now: number): Address[] {
-    const due = this.#wanted(now).filter((member) => !member.linked && !member.dialling && member.dialAt <= now);
+    const due = this.#wanted(now).filter((member) => !member.linked && !member.dialling && member.dialAt <= now
+      && !this.#rows.isLead(member.address));
     for (const member of due) member.dialling = true;
     return due.map((member) => member.address);
+  }
+
+  /** A name to look at now: to be dialled only to see who is there. To be answered by `led` or `unanswered`. */
+  takeLook(now: number): Address | undefined {
+    return this.#rows.takeLook(now) ?? this.#takeUnheard(now)?.address;
+  }
+
+  /** A row of which nothing was heard, in a mesh where it may never be dialled for a link. */
+  #takeUnheard(now: number): Member | undefined {
+    const { deadAfterMs, rowProvenMs } = this.#options;
+    if (this.#neighbours === undefined) return undefined;
+    const isUnheard = ({ linked, dialling, heardAt, heardOfAt }: Member): boolean =>
+      !linked && !dialling && heardOfAt === -Infinity && now - heardAt >= 2 * deadAfterMs;
+    const unheard = this.#configured.map((address) => this.#members.get(address)!)
+      .find((member) => member.lookAt <= now && isUnheard(member) && !this.#rows.isLead(member.address));
+    if (unheard !== undefined) unheard.lookAt = now + rowProvenMs;
+    return unheard;
   }
 
   /** Whether everybody who is wanted as a neighbour has been dialled, and every dial so far has been answered. */
@@ -178,13 +227,30 @@ export class Membership {
     return [...this.#members.keys()];
   }
 
-  /** The brokers that rows name, each once, without oneself: with oneself they are what quorums are counted of. */
+  /** What quorums are counted of, beside oneself. */
+  get seats(): readonly Seat[] {
+    return this.#seats;
+  }
+
+  /** The same as names, each once: of the broker that has the seat, or of the row where that is missing. */
   configured(): readonly Address[] {
     return this.#configured;
   }
 
   isLinked(address: Address): boolean {
     return this.#members.get(address)?.linked ?? false;
+  }
+
+  /** Names that lead to this broker, beside its own. */
+  ownNames(): Address[] {
+    return this.#rows.ownNames();
+  }
+
+  /** Whether the seats have changed since this was last asked. */
+  takeRecounted(): boolean {
+    const isRecounted = this.#isRecounted;
+    this.#isRecounted = false;
+    return isRecounted;
   }
 
   state(address: Address, now: number): MemberState {
@@ -220,13 +286,17 @@ export class Membership {
     this.#neighbours?.remove(member);
   }
 
-  #resolveRows(): void {
-    const named = [...this.#rows].map((row) => this.#aliases.get(row) ?? row).filter((address) => address !== this.#self);
-    this.#configured = [...new Set(named)];
+  /** Where rows lead may have changed: who has which seat, and who is a member for it. */
+  #settleRows(now: number): void {
+    const seats = this.#rows.seats(now);
+    this.#isRecounted ||= JSON.stringify(seats) !== JSON.stringify(this.#seats);
+    this.#seats = seats;
+    this.#configured = seats.map(({ row, broker }) => broker ?? row);
+    for (const address of this.#configured) this.#add(address, now);
   }
 
   #isConfigured(address: Address): boolean {
-    return this.#rows.has(address) || [...this.#rows].some((row) => this.#aliases.get(row) === address);
+    return this.#rows.has(address) || this.#configured.includes(address);
   }
 
   #add(address: Address, now: number): void {
@@ -241,6 +311,7 @@ export class Membership {
       fullUntil: -Infinity,
       dialling: false,
       dialAt: -Infinity,
+      lookAt: -Infinity,
       backoffMs: this.#options.redialMinMs,
     };
     this.#members.set(address, member);

@@ -2,6 +2,7 @@
  * What brokers say to each other, one sentence a message. Each is a RESP array of bulk strings; none is answered by position.
  *
  *   PEER         I am this broker of this mesh, this store, this process; my clock stands at this time. First on a link, both ways.
+ *                Or: I only want to see who is there; your PEER ends it. I dialled this name; these other ones lead to me.
  *   VECTOR       This much is on disk here, where it changed since I last told you. At the latest each beat, even if empty: I am alive.
  *   GRAFT        Send me these origins' records, each after a seq, and go on sending them.
  *   PRUNE        Send me no more of these origins.
@@ -43,6 +44,12 @@ export interface Hello {
   /** Drawn by each process when it starts: tells a broker that came back from the one that went. */
   readonly instance: string;
   readonly lamport: number;
+  /** What is wanted: a link, or no more than this broker's PEER, to see who is there. */
+  readonly wants: 'link' | 'look';
+  /** By which name this connection was dialled; from both sides. */
+  readonly dialled: Address;
+  /** Other names that lead to this broker, as it has found by looking. */
+  readonly names: readonly Address[];
 }
 
 /** A client's command on its way to the home of the subscription that it is about. */
@@ -83,7 +90,10 @@ export type PeerMessage =
 export function encodePeerMessage(message: PeerMessage): readonly Uint8Array[] {
   switch (message.type) {
     case 'PEER':
-      return encodeCommandParts(['PEER', message.version, message.mesh, message.address, message.origin, message.instance, message.lamport]);
+      return encodeCommandParts([
+        'PEER', message.version, message.mesh, message.address, message.origin, message.instance, message.lamport,
+        message.wants, message.dialled, ...message.names,
+      ]);
     case 'VECTOR':
       return encodeCommandParts(['VECTOR', message.lamport, ...message.entries.flat()]);
     case 'HELD':
@@ -185,7 +195,10 @@ function decodeHello(args: Args): Hello {
   if (version !== PEER_PROTOCOL_VERSION) {
     throw new RumormillError('REFUSED', `peer protocol version ${version}, this broker speaks ${PEER_PROTOCOL_VERSION}`);
   }
-  arity(args, 7);
+  const wants = args.length > 8 ? args.text(7) : '';
+  if (wants !== 'link' && wants !== 'look') {
+    throw new RumormillError('PROTOCOL', `peer message PEER wants neither a link nor a look`);
+  }
   return {
     type: 'PEER',
     version,
@@ -194,6 +207,9 @@ function decodeHello(args: Args): Hello {
     origin: parseOrigin(args.text(4)),
     instance: args.text(5),
     lamport: lamport(args, 6),
+    wants,
+    dialled: address(args.text(8)),
+    names: Array.from({ length: args.length - 9 }, (_, index) => address(args.text(9 + index))),
   };
 }
 

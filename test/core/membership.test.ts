@@ -1,11 +1,12 @@
 import t from 'tap';
 import { type Address, parseAddress } from '../../brokers/core/address.ts';
-import { Membership } from '../../brokers/core/membership.ts';
+import { type Member, Membership } from '../../brokers/core/membership.ts';
+import { Neighbours } from '../../brokers/core/neighbours.ts';
 import { SEED, SeededRandom } from '../support/random.ts';
 
 const OPTIONS = {
   suspectAfterMs: 3000, deadAfterMs: 10_000, forgetAfterMs: 60_000, redialMinMs: 100, redialMaxMs: 800,
-  refusedRedialMaxMs: 3200, membersMax: 4, fullMs: 30_000,
+  refusedRedialMaxMs: 3200, membersMax: 4, fullMs: 30_000, rowLookMs: 1000, rowProvenMs: 5000,
 };
 const [self, a, b, c, alias] = ['10.0.0.1:3000', 'a:1', 'b:1', 'c:1', 'localhost:3000'].map(parseAddress) as [Address, Address, Address, Address, Address];
 const HALF = (): number => 2 ** 31; // jitter in the middle: 0.75 of the backoff
@@ -116,13 +117,13 @@ t.test('settled when every dial has been answered, however', async (t) => {
   const answers: [string, (members: Membership) => void][] = [
     ['failed', (members) => members.dialFailed(alias, 5)],
     ['linked', (members) => members.linkUp(alias, 5)],
-    ['oneself', (members) => members.alias(alias, self, 5)],
+    ['oneself', (members) => members.led(alias, self, false, 5)],
     ['another one, linked', (members) => {
-      members.alias(alias, a, 5);
+      members.led(alias, a, false, 5);
       members.linkUp(a, 5);
     }],
     ['another one, dialled under both names', (members) => {
-      members.alias(alias, a, 5);
+      members.led(alias, a, false, 5);
       t.equal(members.settled(10), false, 'its own dial is still to be answered');
       members.dialFailed(alias, 5); // the link under this name closes
       members.takeDials(5);
@@ -158,12 +159,13 @@ t.test('a broker learned later is dialled before all is settled again', async (t
   t.equal(members.settled(10), false);
 });
 
-t.test('an alias stands for its broker: one member, counted once, dialled by its own name', async (t) => {
-  const members = membership([alias, a]);
+t.test('a row that leads to a broker of another name stands for it: one member, one seat', async (t) => {
+  const members = membership([alias]);
   members.takeDials(0);
-  members.alias(alias, a, 1);
+  members.led(alias, a, false, 1);
   members.linkUp(a, 1);
   t.strictSame(members.all(), [a]);
+  t.strictSame(members.seats, [{ row: alias, broker: a }]);
   t.strictSame(members.configured(), [a]);
   members.learn(alias, 2);
   t.strictSame(members.configure([alias], 3), [], 'still named, by its alias');
@@ -172,22 +174,59 @@ t.test('an alias stands for its broker: one member, counted once, dialled by its
   t.strictSame(members.all(), []);
 });
 
-t.test('an alias of oneself is left out, also of quorums', async (t) => {
+t.test('a row that leads to a broker with a row of its own is missing, and shown as dead', async (t) => {
   const members = membership([alias, a]);
   members.takeDials(0);
-  members.alias(alias, self, 1);
+  members.linkUp(a, 1);
+  members.led(alias, a, false, 1);
+  t.strictSame(members.all(), [alias, a]);
+  t.strictSame(members.seats, [{ row: alias, broker: undefined }, { row: a, broker: a }]);
+  t.strictSame(members.configured(), [alias, a], 'it can be asked for by its own name only');
+  t.equal(members.state(alias, 2), 'dead');
+  t.ok(members.settled(2));
+  t.strictSame(members.takeDials(100_000), [], 'it is looked at, not dialled');
+  t.equal(members.takeLook(1500), alias);
+  t.equal(members.takeLook(1500), undefined, 'no second look before the first is answered');
+  members.led(alias, alias, false, 1501);
+  t.strictSame(members.seats, [{ row: alias, broker: alias }, { row: a, broker: a }], 'its own broker is there');
+  t.strictSame(members.takeDials(1502), [alias]);
+});
+
+t.test('a row that leads to this very broker is looked at, and ends with the first look that fails', async (t) => {
+  const members = membership([alias, a]);
+  members.takeDials(0);
+  members.led(alias, self, false, 1);
   members.dialFailed(alias, 1);
-  t.strictSame(members.configured(), [a]);
+  t.strictSame([members.configured(), members.ownNames()], [[a], [alias]]);
   members.learn(alias, 2);
   members.configure([alias, a], 3);
   t.strictSame(members.all(), [a]);
-  t.strictSame(members.takeDials(100_000), []);
+  t.ok(members.takeRecounted());
+  t.equal(members.takeLook(1000), alias);
+  members.unanswered(alias, 1001);
+  t.strictSame([members.configured(), members.ownNames()], [[alias, a], []]);
+  t.ok(members.takeRecounted());
+  t.notOk(members.takeRecounted());
+  t.strictSame(members.takeDials(1001), [alias]);
+});
+
+t.test('in a mesh larger than the fan-out, a row of which nobody heard is looked at', async (t) => {
+  const neighbours = new Neighbours<Member>(self, 2);
+  const members = new Membership(self, OPTIONS, HALF, neighbours);
+  members.configure([a, b, alias], 0);
+  members.linkUp(a, 0);
+  members.heardOf(b, 0);
+  t.equal(members.takeLook(OPTIONS.deadAfterMs - 1), undefined, 'others may tell of it yet');
+  t.equal(members.takeLook(OPTIONS.deadAfterMs), alias);
+  t.equal(members.takeLook(OPTIONS.deadAfterMs), undefined);
+  members.led(alias, c, false, OPTIONS.deadAfterMs);
+  t.strictSame(members.configured(), [a, b, c]);
 });
 
 t.test('a broker that answers under its own name has none but that', async (t) => {
   const members = membership([a]);
   members.takeDials(0);
-  members.alias(a, a, 1);
+  members.led(a, a, false, 1);
   members.linkUp(a, 1);
   t.strictSame(members.all(), [a]);
   t.equal(members.settled(10), true);
@@ -245,17 +284,17 @@ t.test('no more than so many are learned; what the file names is always known', 
 
 t.test('a broker that changes its name, and changes it back, is still the one of its row', (t) => {
   for (const [what, back] of [
-    ['it is dialled', (members: Membership) => members.alias(b, alias, 30)],
+    ['it is dialled', (members: Membership) => members.led(b, alias, false, 30)],
     ['it dials', (members: Membership) => members.linkUp(alias, 30)],
   ] as const) {
     const members = membership([alias, c]);
     members.linkUp(alias, 1);
     members.linkDown(alias, true, 10);
-    members.alias(alias, a, 11);
+    members.led(alias, a, false, 11);
     t.strictSame(members.configured(), [a, c], 'another name');
     members.linkUp(a, 11);
     members.linkDown(a, true, 20);
-    members.alias(a, b, 21);
+    members.led(a, b, false, 21);
     t.strictSame(members.configured(), [b, c], 'a third one');
     t.strictSame(members.all().toSorted(), [b, c].toSorted());
     members.linkUp(b, 21);
@@ -269,10 +308,15 @@ t.test('a broker that changes its name, and changes it back, is still the one of
   t.end();
 });
 
-t.test('a stranger that goes by the name of a row that is this very broker does not take its place', (t) => {
+t.test('a broker that introduces itself by the name of a row is its broker, and not this one', (t) => {
   const members = membership([alias, c]);
-  members.alias(alias, self, 5);
+  members.led(alias, self, false, 5);
   members.linkUp(alias, 6);
-  t.strictSame(members.configured(), [c]);
+  t.strictSame(members.configured(), [alias, c]);
+  members.led(alias, self, false, 7);
+  t.strictSame(members.configured(), [alias, c], 'as long as there is a link with it');
+  members.linkDown(alias, false, 8);
+  members.led(alias, self, false, 9);
+  t.strictSame(members.seats, [{ row: alias, broker: undefined }, { row: c, broker: c }], 'then it is missing');
   t.end();
 });

@@ -106,7 +106,9 @@ t.test('a peer that tells of absurd clocks, terms, beats and views leaves the me
   for (let count = 0; count < 1000; count += 1) t.type(await publisher.next(), 'number') || t.bailout(); // their clocks have begun
   const most = COUNTER_MAX;
   const stranger = '10.9.9.9:1';
-  const hello = (lamport: number) => ['PEER', PEER_PROTOCOL_VERSION, 'default', stranger, `${stranger}/000000000000`, 'instance', lamport];
+  const hello = (lamport: number) => [
+    'PEER', PEER_PROTOCOL_VERSION, 'default', stranger, `${stranger}/000000000000`, 'instance', lamport, 'link', stranger,
+  ];
   const absurd = [
     ['VECTOR', most], ['ELECTION', most, 1], ['OK', 1, most], ['COORDINATOR', most, stranger, 1], ['MEMBERS', `${low.address}/00000000000f`, most],
     ['VIEW', high.address, most, 1, stranger], ['VIEW', high.address, 1, most, stranger],

@@ -94,7 +94,10 @@ t.test('a broker of another mesh is refused, and that is logged once', async (t)
   const refusals = (broker: Broker): unknown[] => [...broker.logged('peer refused'), ...broker.logged('refused by a peer')];
   await waitFor('both say so', () => refusals(low).length > 0 && refusals(high).length > 0);
 
-  const peer = ['PEER', PEER_PROTOCOL_VERSION, 'other', '10.9.9.9:1', '10.9.9.9:1/000000000000', 'instance', 1];
+  const stranger = '10.9.9.9:1';
+  const peer = [
+    'PEER', PEER_PROTOCOL_VERSION, 'other', stranger, `${stranger}/000000000000`, 'instance', 1, 'link', low.address,
+  ];
   for (let attempt = 0; attempt < 3; attempt += 1) {
     const client = await low.connect();
     t.match(await client.command(...peer), { code: 'REFUSED', message: /belongs to mesh "default", not "other"/ });

@@ -36,7 +36,8 @@ t.test('a doubled address: the second process is refused and both sides say so, 
 t.test('a refusal is understood after the handshake too, and said once however often it comes', async (t) => {
   const [port, other] = await freePorts(2) as [number, number];
   const address = `127.0.0.1:${other}`;
-  const hello = ['PEER', PEER_PROTOCOL_VERSION, 'default', address, `${address}/000000000000`, 'x', 1];
+  const origin = `${address}/000000000000`;
+  const hello = ['PEER', PEER_PROTOCOL_VERSION, 'default', address, origin, 'x', 1, 'link', address];
   let refused = 0;
   const server = createServer((socket) => {
     socket.on('error', () => undefined);

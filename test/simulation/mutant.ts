@@ -57,7 +57,8 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'counts the brokers alive for a quorum',
-    patches: [['mesh.js', `this.#membership.configured().map(held)]`, `this.#membership.configured().filter((address) => this.#overlay.linkTo(address) !== undefined).map(held)]`]],
+    patches: [['mesh.js', `const { seats } = this.#membership;`,
+      `const seats = this.#membership.seats.filter(({ broker }) => broker !== undefined && this.#overlay.linkTo(broker));`]],
   },
   { name: 'a quorum is one broker too few', patches: [['core/quorum.js', `Math.floor(seqs.length / 2)`, `Math.floor(seqs.length / 2) - 1`]] },
   { name: 'a record counts as held once it is sent', patches: [['gossip.js', `link.told.advance(batch.origin, lastSeq(batch));`, `link.told.advance(batch.origin, lastSeq(batch));\n            link.vector.advance(batch.origin, lastSeq(batch));`]] },

@@ -24,7 +24,7 @@ interface Acceptor extends Party {
 
 export class VirtualNetwork {
   /** What happened, so that tests can say that their faults did. */
-  readonly counts = { delivered: 0, held: 0, dialsLost: 0, resets: 0 };
+  readonly counts = { delivered: 0, held: 0, dialsLost: 0, resets: 0, misled: 0, selfConnects: 0 };
   /** Told of everything that is written, before it travels. */
   watch: ((from: string, to: string, bytes: Uint8Array) => void) | undefined;
   readonly #time: VirtualTime;
@@ -33,6 +33,8 @@ export class VirtualNetwork {
   readonly #cuts = new Map<string, number>(); // how many faults cut a way
   readonly #delays = new Map<string, number>(); // ms more than usual, at most
   readonly #ends = new Set<End>();
+  readonly #misleading = new Map<string, Address>(); // where dials of a name from a host lead
+  readonly #selfConnecting = new Set<string>(); // hosts whose dials of where nobody listens meet themselves
   #dials = 0;
 
   constructor(time: VirtualTime, random: SeededRandom) {
@@ -55,6 +57,8 @@ export class VirtualNetwork {
   healAll(): void {
     this.#cuts.clear();
     this.#delays.clear();
+    this.#misleading.clear();
+    this.#selfConnecting.clear();
     this.#pumpAll();
   }
 
@@ -70,6 +74,18 @@ export class VirtualNetwork {
   /** What goes from one host to the other takes up to `ms` longer; 0 for as long as usual. */
   slow(from: string, to: string, ms: number): void {
     this.#delays.set(way(from, to), ms);
+  }
+
+  /** Dials of a name from a host lead to another address, as with a wrong hosts file; to itself again to end that. */
+  mislead(from: string, name: Address, to: Address): void {
+    if (name === to) this.#misleading.delete(way(from, name));
+    else this.#misleading.set(way(from, name), to);
+  }
+
+  /** Whether a host's dials of where nobody listens meet themselves, by TCP's simultaneous open. */
+  selfConnect(host: string, does: boolean): void {
+    if (does) this.#selfConnecting.add(host);
+    else this.#selfConnecting.delete(host);
   }
 
   /** Every stream between the two hosts breaks, and what is on the way is lost. */
@@ -116,11 +132,14 @@ export class VirtualNetwork {
   }
 
   /** A request and an answer go over the two ways; if one is lost, or both take too long, the dial fails in time. */
-  #dial(from: Party, address: Address, timeoutMs: number): Promise<Channel> {
+  #dial(from: Party, name: Address, timeoutMs: number): Promise<Channel> {
     const start = this.#time.now;
+    const address = this.#misleading.get(way(from.host, name)) ?? name;
+    if (address !== name) this.counts.misled += 1;
     return new Promise((resolve, reject) => {
       const fail = (afterMs: number, what: string): void => {
-        this.#time.after(afterMs, () => from.life.run(() => reject(new RumormillError('UNREACHABLE', `${address}: ${what}`))));
+        const error = new RumormillError('UNREACHABLE', `${name}: ${what}`);
+        this.#time.after(afterMs, () => from.life.run(() => reject(error)));
       };
       const isLost = (): boolean => this.isCut(from.host, address) || this.isCut(address, from.host);
       const lose = (): void => {
@@ -134,13 +153,24 @@ export class VirtualNetwork {
         const acceptor = this.#listeners.get(address);
         const backMs = this.delayMs(address, from.host);
         if (delayMs + backMs > timeoutMs) return lose();
-        if (acceptor === undefined) return fail(backMs, 'connection refused');
+        const meetsItself = acceptor === undefined && this.#selfConnecting.has(from.host);
+        if (acceptor === undefined && !meetsItself) return fail(backMs, 'connection refused');
         if (from.life.isOver) return;
+        if (acceptor === undefined) return from.life.run(() => resolve(this.#loop(from, address)));
         const [here, there] = this.#connect(from, acceptor, address);
         acceptor.life.run(() => acceptor.accept(there));
         this.#time.after(backMs, () => from.life.run(() => resolve(here)));
       });
     });
+  }
+
+  /** A stream whose two ends are the same. */
+  #loop(party: Party, address: Address): End {
+    this.counts.selfConnects += 1;
+    const end = new End(this, this.#time, party, address);
+    end.other = end;
+    this.#ends.add(end);
+    return end;
   }
 
   #connect(from: Party, to: Party, address: Address): [End, End] {

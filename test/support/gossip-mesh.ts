@@ -52,7 +52,8 @@ export class GossipBroker {
         },
       });
       link.send({
-        type: 'PEER', version: PEER_PROTOCOL_VERSION, mesh: 'default', address: config.address, origin: this.log.origin, instance: 'x', lamport: lamport.time,
+        type: 'PEER', version: PEER_PROTOCOL_VERSION, mesh: 'default', address: config.address,
+        origin: this.log.origin, instance: 'x', lamport: lamport.time, wants: 'link', dialled: config.address, names: [],
       });
     };
   }
