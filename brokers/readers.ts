@@ -2,7 +2,7 @@
  * Who reads the log: POLL, which waits for what comes, RANGE and LATEST, and those who have subscribed and are pushed to (pushes.ts).
  */
 import type { Cancellation, Connection } from './commands/command.ts';
-import type { Cursor } from './core/cursor.ts';
+import { type Cursor, decodeCursor } from './core/cursor.ts';
 import { LongPoll, type Waiter } from './core/long-poll.ts';
 import { Pages } from './core/pages.ts';
 import type { PubSub } from './core/pub-sub.ts';
@@ -40,7 +40,7 @@ class Poll implements Waiter {
 
 export interface ReadersRuntime extends PushesRuntime {
   readonly clock: Clock;
-  readonly source: Omit<ReadSource, 'pages'>;
+  readonly source: Omit<ReadSource, 'pages' | 'turns'>;
 }
 
 export class Readers {
@@ -54,7 +54,7 @@ export class Readers {
     this.#runtime = runtime;
     this.pushes = new Pushes(runtime);
     const pages = new Pages(runtime.limits.pagesMax);
-    this.#source = { ...runtime.source, pages };
+    this.#source = { ...runtime.source, pages, turns: runtime.turns };
     runtime.budget.gauge('pages', () => pages.bytes, () => pages.clear());
   }
 
@@ -70,6 +70,11 @@ export class Readers {
 
   latestCursor(): Cursor {
     return latestCursor(this.#source.log);
+  }
+
+  /** The cursor that a text is. @throws RumormillError ERR for what is none, or names far more stores than there are */
+  parseCursor(text: string): Cursor {
+    return decodeCursor(text, this.#source.log.vector.size);
   }
 
   earliestCursor(): Cursor {

@@ -1,6 +1,6 @@
 /** Reading commands: POLL, LATEST, RANGE. */
 import type { Cursor } from '../core/cursor.ts';
-import { decodeCursor, encodeCursor } from '../core/cursor.ts';
+import { encodeCursor } from '../core/cursor.ts';
 import { RumormillError } from '../core/error.ts';
 import { LAMPORT_MAX } from '../core/lamport.ts';
 import { messagesOfSlice, type ReadResult, type Slice } from '../core/reader.ts';
@@ -67,7 +67,7 @@ function parseFormat(text: string): 'messages' | 'batches' {
 function parseCursor(broker: Broker, text: string): Cursor {
   const word = text.toLowerCase();
   if (word === 'latest') return broker.readers.latestCursor();
-  return word === 'earliest' ? broker.readers.earliestCursor() : decodeCursor(text);
+  return word === 'earliest' ? broker.readers.earliestCursor() : broker.readers.parseCursor(text);
 }
 
 async function latest(args: Args, { broker }: Connection): Promise<ReturnType<typeof encodeMessage> | null> {

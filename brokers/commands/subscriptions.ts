@@ -1,7 +1,6 @@
 /** SUBSCRIPTION CREATE, LIST, UPDATE, DELETE, and BIND, UNBIND, BINDINGS: what a subscription is, and which topics it is bound to. */
 import type { Settings } from '../core/catalog-operation.ts';
 import { notFound, topicNotFound } from '../core/catalog-state.ts';
-import { decodeCursor } from '../core/cursor.ts';
 import { RumormillError } from '../core/error.ts';
 import type { Subscription } from '../core/subscription.ts';
 import { EMPTY_VECTOR, type Vector } from '../core/version-vector.ts';
@@ -24,7 +23,7 @@ interface Subcommand extends Usage {
 async function create(args: Args, { broker }: Caller): Promise<Value> {
   const { metadata, config: { limits } } = broker;
   const name = checkSubscription(args.text(2), limits);
-  const { transient, given } = readSettings(args, limits);
+  const { transient, given } = readSettings(args, broker);
   const settings: Settings = { visibilityMs: limits.visibilityMsDefault, maxDeliveries: null, deadLetter: null, backoffMs: null, from: 'latest', ...given };
   await metadata.change(() => {
     const existing = metadata.subscription(name);
@@ -46,7 +45,7 @@ function checkSame({ name, settings }: Subscription, wanted: Settings, transient
 async function update(args: Args, { broker }: Caller): Promise<Value> {
   const { metadata, config: { limits } } = broker;
   const name = checkSubscription(args.text(2), limits);
-  const { transient, given } = readSettings(args, limits);
+  const { transient, given } = readSettings(args, broker);
   if (transient) throw new RumormillError('ERR', 'a subscription cannot become TRANSIENT');
   await metadata.change(() => {
     const existing = metadata.subscription(name);
@@ -58,7 +57,8 @@ async function update(args: Args, { broker }: Caller): Promise<Value> {
 }
 
 /** 0, and '' for DEADLETTER, take a setting away. */
-function readSettings(args: Args, limits: Limits): { transient: boolean; given: Partial<Settings> } {
+function readSettings(args: Args, broker: Broker): { transient: boolean; given: Partial<Settings> } {
+  const { limits } = broker.config;
   let transient = false;
   const given: { -readonly [K in keyof Settings]?: Settings[K] } = {};
   const options = new OptionReader(args, 3);
@@ -73,14 +73,14 @@ function readSettings(args: Args, limits: Limits): { transient: boolean; given: 
       given.deadLetter = topic === '' ? null : checkOpenTopic(topic, limits.topicBytesMax);
     } else options.unknown();
   }
-  if (given.from !== undefined) given.from = readFrom(given.from); // once, however often it is given
+  if (given.from !== undefined) given.from = readFrom(broker, given.from); // once, however often it is given
   return { transient, given };
 }
 
-function readFrom(text: string): string {
+function readFrom(broker: Broker, text: string): string {
   const word = text.toLowerCase();
   if (word === 'latest' || word === 'earliest') return word;
-  decodeCursor(text);
+  broker.readers.parseCursor(text);
   return text;
 }
 
@@ -126,7 +126,7 @@ function checkKeyFits({ name, type }: { name: string; type: string }, key: strin
 /** What a binding that is made now does not bring. */
 function startOf(broker: Broker, from: string): Vector {
   if (from === 'earliest') return EMPTY_VECTOR;
-  return from === 'latest' ? broker.vector() : decodeCursor(from).vector;
+  return from === 'latest' ? broker.vector() : broker.readers.parseCursor(from).vector;
 }
 
 async function unbind(args: Args, { broker }: Caller): Promise<Value> {

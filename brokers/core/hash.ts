@@ -1,9 +1,9 @@
 /** Hashes of 32 bits, uniform in 0..2^32-1: for checks and for spreading, none of them against an enemy. */
 
 /** Fowler, Noll, Vo: FNV-1a. */
-export function fnv1a(bytes: Iterable<number>): number {
+export function fnv1a(bytes: Uint8Array): number {
   let hash = 0x811c9dc5;
-  for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193);
+  for (let index = 0; index < bytes.length; index += 1) hash = Math.imul(hash ^ bytes[index]!, 0x01000193);
   return hash >>> 0;
 }
 

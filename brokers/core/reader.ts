@@ -8,13 +8,17 @@ import { firstLive, type TopicNames } from './catalog.ts';
 import type { Cursor } from './cursor.ts';
 import type { Log } from './log.ts';
 import type { Pages } from './pages.ts';
-import { BATCH_MESSAGES_MAX, compareRecords, isCovered, lastSeq, type Message, messageBytes, messagesOf, type Origin, parseRepeats, type RecordBatch, type StoredBatch } from './record.ts';
+import { BATCH_MESSAGES_MAX, compareRecords, isCovered, lastLamport, lastSeq, type Message, messageBytes, messagesOf, type Origin, parseRepeats, type RecordBatch, type StoredBatch } from './record.ts';
 import type { Repeats } from './repeats.ts';
 import type { RangeQuery, Store } from './runtime.ts';
+import type { Turns } from './turns.ts';
 import { lacking, type Vector, VersionVector } from './version-vector.ts';
 
 /** What is asked for of a Lamport range is mostly little: reading begins small, and grows. */
 const [FIRST_READ_BYTES, READ_GROWTH] = [16 * 1024, 8];
+const FOUND_GROWTH = 2; // messages of a range are cut down to as many as are wanted when there are so many times more
+const PAGE_WORK = 50; // about, of one that brings nothing, µs: some thousand batches are looked at
+const PASSED_MAX = 20_000; // messages of a page that are passed over in one go
 
 export interface ReadLimits {
   readonly count: number;
@@ -31,6 +35,7 @@ export interface ReadSource {
   readonly repeats: Repeats;
   readonly names: TopicNames;
   readonly pages: Pages;
+  readonly turns: Pick<Turns, 'isOver' | 'pause'>;
 }
 
 /** Messages of a batch as they are stored: those from index `from` to `to` (exclusive) but for those that are `skipped`, in ascending order. */
@@ -78,7 +83,7 @@ export function earliestCursor(log: Log): Cursor {
  * at the end of the log; there the cursor returned covers the whole log, so that an idle reader's cursor stays fresh.
  */
 export async function readTopics(source: ReadSource, topics: ReadonlySet<string>, cursor: Cursor, limits: ReadLimits): Promise<ReadResult> {
-  const { log, store, names, pages } = source;
+  const { log, store, names, pages, turns } = source;
   const read = new VersionVector(cursor.vector);
   const known = cursor.instance === log.instance && cursor.position <= log.position;
   let position = known ? cursor.position : await positionAfter(log, store, cursor.vector);
@@ -90,6 +95,7 @@ export async function readTopics(source: ReadSource, topics: ReadonlySet<string>
     const whole = takeSlices(page.batches, read, source, slices, limits);
     if (whole !== undefined && reading instanceof Promise) pages.keep(after, stored, page);
     position = whole === undefined ? page.through : whole;
+    if (turns.isOver(PAGE_WORK)) await turns.pause();
   }
   const atEnd = position >= log.position;
   const vector = atEnd ? mergedSnapshot(log, read) : read.snapshot();
@@ -117,9 +123,10 @@ function shown(names: TopicNames, batch: StoredBatch): StoredBatch {
 function takeSlices(
   batches: readonly StoredBatch[], read: VersionVector, { repeats, names }: ReadSource, slices: Slice[], limits: ReadLimits,
 ): number | undefined {
-  let [count, bytes] = [0, 0];
+  let [count, bytes, passed] = [0, 0, 0];
   for (const batch of batches) {
     const last = lastSeq(batch);
+    if (passed > PASSED_MAX) return batch.position - 1;
     const from = Math.max(read.get(batch.origin) + 1 - batch.seq, firstLive(batch, names.deadBefore(batch.topic)));
     if (from >= batch.count || isCovered(batch)) {
       read.advance(batch.origin, last);
@@ -132,6 +139,7 @@ function takeSlices(
     const skipped = repeats.repeatsIn(batch, read, from, to);
     if (skipped.length < to - from) slices.push({ batch: shown(names, batch), from, to, skipped });
     count += to - from - skipped.length;
+    passed += skipped.length;
     bytes += size;
     read.advance(batch.origin, batch.seq + to - 1);
     if (batch.seq + to - 1 < last) return batch.position - 1;
@@ -175,6 +183,7 @@ interface RangePart {
  */
 async function readStoredRange({ store, names }: Pick<ReadSource, 'store' | 'names'>, query: RangeQuery, limits: ReadLimits): Promise<RangePart> {
   const sign = query.reverse ? -1 : 1;
+  const order = (a: Found, b: Found): number => sign * compareRecords(a, b);
   const found: Found[] = [];
   let end: Found | undefined;
   let previous: StoredBatch | undefined;
@@ -182,12 +191,14 @@ async function readStoredRange({ store, names }: Pick<ReadSource, 'store' | 'nam
     const dead = names.deadBefore(query.topic);
     const page = await store.readRange({ ...query, from: Math.max(query.from, dead?.lamport ?? 0) }, previous, Math.min(bytes, limits.readBytes));
     for (const batch of page) {
+      const first = query.reverse ? lastLamport(batch) : batch.lamport;
+      if (end !== undefined && sign * (first - end.lamport) > 0) continue;
+      if (found.length > FOUND_GROWTH * limits.count + BATCH_MESSAGES_MAX) end = cutSorted(found, order, limits) ?? end;
       for (const next of firstOfRange(shown(names, batch), firstLive(batch, dead), query, limits.count)) {
         if (end === undefined || sign * compareRecords(next, end) < 0) found.push(next);
       }
     }
-    found.sort((a, b) => sign * compareRecords(a, b));
-    end = cut(found, limits) ?? end;
+    end = cutSorted(found, order, limits) ?? end;
     previous = page.at(-1);
     if (previous === undefined) break;
     const border = query.reverse ? previous.lamport + BATCH_MESSAGES_MAX - 1 : previous.lamport;
@@ -211,6 +222,10 @@ interface Found {
   readonly lamport: number;
   readonly origin: Origin;
   readonly message: Message;
+}
+
+function cutSorted(found: Found[], order: (a: Found, b: Found) => number, limits: ReadLimits): Found | undefined {
+  return cut(found.sort(order), limits);
 }
 
 /** Cuts at the limits: what comes before can only push the rest further back. Returns the first one that was cut off. */

@@ -2,6 +2,9 @@
 import { batchBytes, type StoredBatch } from './record.ts';
 import type { Page } from './runtime.ts';
 
+/** Batches that are looked at in one go, be they of other topics. */
+const LOOKED_AT_MAX = 2000;
+
 /** Consecutive positions, bounded in bytes; the oldest leave first. */
 export class Tail {
   readonly #bytesMax: number;
@@ -49,7 +52,8 @@ export class Tail {
     const batches: StoredBatch[] = [];
     let bytes = 0;
     let index = this.#start + (position + 1 - this.#first);
-    for (; index < this.#batches.length && bytes < bytesMax; index += 1) {
+    const end = Math.min(this.#batches.length, index + LOOKED_AT_MAX);
+    for (; index < end && bytes < bytesMax; index += 1) {
       const batch = this.#batches[index]!;
       if (topics !== undefined && !topics.has(batch.topic)) continue;
       batches.push(batch);

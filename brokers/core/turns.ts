@@ -55,6 +55,11 @@ export class Turns {
     this.#schedule();
   }
 
+  /** Resolves in a later turn. */
+  pause(): Promise<void> {
+    return new Promise((resolve) => this.later(resolve));
+  }
+
   /**
    * Goes through work that yields after each step how much it was, in µs, as many turns as it takes.
    * Begins at once where the turn is not over.

@@ -43,6 +43,11 @@ export class VersionVector {
     return (this.#snapshot ??= new Map(this.#seqs));
   }
 
+  /** How many origins. */
+  get size(): number {
+    return this.#seqs.size;
+  }
+
   entries(): IterableIterator<[Origin, number]> {
     return this.#seqs.entries();
   }

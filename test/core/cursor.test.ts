@@ -109,6 +109,28 @@ t.test('what has a right checksum and nothing else right is refused', async (t) 
   t.throws(() => decodeCursor(token('01000000')), { code: 'ERR', message: 'cursor of format 1, this broker reads format 2' });
 });
 
+t.test('a cursor names hardly more stores than there are', async (t) => {
+  const stores = (addresses: number, each: number): Cursor => ({
+    instance: '0000000000ab', position: 5,
+    vector: new Map(Array.from({ length: addresses * each }, (_, index) => [origin(`h${index % addresses}:1`, index), index + 1])),
+  });
+  for (const cursor of [stores(10, 800), stores(1000, 8), stores(1, 8192)]) t.strictSame(decodeCursor(encodeCursor(cursor), 0), cursor, 'a broker that knows nothing yet takes it');
+  for (const cursor of [stores(1, 8200), stores(1001, 1), stores(10, 5000)]) {
+    t.throws(() => decodeCursor(encodeCursor(cursor), 0), { code: 'ERR', message: /^this cursor names far more stores than this broker has heard of/ });
+    t.strictSame(decodeCursor(encodeCursor(cursor), 50_000), cursor, 'one that knows as many does');
+    t.strictSame(decodeCursor(encodeCursor(cursor)), cursor, 'and so do clients');
+  }
+});
+
+t.test('what a vector becomes is kept, so that many who share a long one encode it once', async (t) => {
+  let read = 0;
+  const vector = new Map(Array.from({ length: 100 }, (_, index) => [origin('h:1', index), index]));
+  const counted = Object.assign(vector, { [Symbol.iterator]: () => ((read += 1), Map.prototype[Symbol.iterator].call(vector)) });
+  const [one, two] = [1, 2].map((position) => encodeCursor({ instance: '0000000000ab', position, vector: counted }));
+  t.equal(read, 1);
+  t.strictSame([decodeCursor(one!).position, decodeCursor(two!).position], [1, 2]);
+});
+
 t.test(`random bytes are refused (seed ${SEED})`, async (t) => {
   const random = new SeededRandom();
   let refused = 0;

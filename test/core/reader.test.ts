@@ -6,11 +6,12 @@ import { Log, type LogEvents } from '../../brokers/core/log.ts';
 import { Pages } from '../../brokers/core/pages.ts';
 import { earliestCursor, latestCursor, type ReadLimits, type ReadSource, readRange, readTopics } from '../../brokers/core/reader.ts';
 import { Repeats } from '../../brokers/core/repeats.ts';
-import { BATCH_MESSAGES_MAX, compareRecords, lastSeq, type Message, messagesOf, type Origin, type RecordBatch } from '../../brokers/core/record.ts';
+import { BATCH_MESSAGES_MAX, compareRecords, lastSeq, type Message, messagesOf, type Origin, placeBatch, type RecordBatch, type StoredBatch } from '../../brokers/core/record.ts';
+import { Turns } from '../../brokers/core/turns.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { SEED, SeededRandom } from '../support/random.ts';
-import { draft, origin } from '../support/record.ts';
+import { draft, origin, specimenBatch } from '../support/record.ts';
 
 const [a, b, c] = [origin('a:1'), origin('b:1'), origin('c:1')];
 const NO_LIMITS: ReadLimits = { count: 1e6, bytes: 1e9, readBytes: 1e9 };
@@ -41,6 +42,7 @@ function shelf(name: Origin, tailBytesMax = 1e6): Shelf {
     repeats,
     names: new Catalog(),
     pages: new Pages(2),
+    turns: new Turns(new ManualClock(), 8),
     async put(...batches) {
       for (const each of batches) log.receive(each);
       await clock.settle();
@@ -444,4 +446,23 @@ t.test(`RANGE under several names at any limits is the beginning of RANGE withou
     const bytes = some.reduce((sum, { payload }) => sum + payload.length, 0);
     t.ok(cutOff === undefined || some.length === limits.count || bytes + cutOff.payload.length > limits.bytes, 'and no less than fits');
   }
+});
+
+t.test('of a page of many tiny messages a RANGE makes hardly more than it wants', async (t) => {
+  let made = 0;
+  const tiny = (lamport: number, count: number): StoredBatch => {
+    const lengths = JSON.stringify(new Array<number>(count).fill(0));
+    const batch = specimenBatch({ seq: lamport, lamport, count, lengths: '', meta: '', body: Buffer.alloc(0), deps: '' });
+    return Object.defineProperty(placeBatch(batch, lamport), 'lengths', {
+      get: () => {
+        made += 1;
+        return lengths;
+      },
+    });
+  };
+  const pages = [[tiny(1, 1)], Array.from({ length: 500 }, (_, index) => tiny(2 + 1000 * index, 1000)), []];
+  const store = { readRange: () => Promise.resolve(pages.shift()!) } as unknown as MemoryStore;
+  const found = await readRange({ store, names: new Catalog() }, { topic: 'news', from: 0, to: 1e9, reverse: false }, { count: 3000, bytes: 1e9, readBytes: 1e9 });
+  t.strictSame(found.map(({ lamport }) => lamport), Array.from({ length: 3000 }, (_, index) => index + 1));
+  t.ok(made < 20, `of 501 batches ${made} were gone through`);
 });

@@ -8,6 +8,7 @@ import { earliestCursor, readRange, readTopics } from '../../brokers/core/reader
 import { type Origin, parseRepeats, type RecordBatch } from '../../brokers/core/record.ts';
 import { FULL_TOPICS } from '../../brokers/core/dedupe.ts';
 import { Repeats, type RepeatsOptions } from '../../brokers/core/repeats.ts';
+import { Turns } from '../../brokers/core/turns.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { SEED, SeededRandom } from '../support/random.ts';
@@ -28,6 +29,7 @@ class Shelf {
   readonly repeats: Repeats;
   readonly names = new Catalog();
   readonly pages = new Pages(2);
+  readonly turns = new Turns(new ManualClock(), 8);
 
   static async open(name: Origin, options: Partial<RepeatsOptions> = {}, store = new MemoryStore(name)): Promise<Shelf> {
     const shelf = new Shelf(name, store, { ...OPTIONS, ...options });
