@@ -94,8 +94,13 @@ export const DEFAULT_LIMITS = {
 
   // Peers
   membersMax: 1000, // known brokers; more are not learned
-  linkWindowBytes: 8 * 1024 * 1024, // (w) records on their way to one peer
-  linkAnswerBytes: 1024 * 1024, // (w) unsent to one peer, beyond which answers to what its clients ask wait
+  linkWindowBytes: 8 * 1024 * 1024, // (w) of records that one peer was sent and has not on disk yet
+  pathWindowBytesMax: 8 * 1024 * 1024, // (w) on their way to one peer
+  pathWindowBytesStart: 32 * 1024, // (w) the same while nothing is known of the path; then it follows what the path carries
+  pathWindowBytesMin: 8 * 1024, // (w) the same on the slowest path
+  pathQueueMs: 500, // for which what is urgent waits behind other bytes to the same peer
+  pathRestMs: 5000, // after which a window that was never full is halved
+  partBytesMax: 64 * 1024, // of a large message, sent at a time
   holdBackBytesMax: 64 * 1024 * 1024, // (d)
   beatMs: 1000, // between heartbeats at the latest
   tickMs: 100, // between looks at what is due
@@ -186,6 +191,8 @@ function fitted(limits: Limits): Limits {
   return { ...limits, ...Object.fromEntries(shares.map(([name, share]) => [name, least(name, share)])) };
 }
 
+const PATH_WINDOW_BYTES_LEAST = 8192; // twice what a link may leave unreported
+
 function checkLimits(limits: Limits): void {
   if (limits.memoryBytes < 4 * limits.commandBytesMax) {
     const least = `${Math.ceil((4 * limits.commandBytesMax) / MEBIBYTE)} MiB`;
@@ -195,6 +202,9 @@ function checkLimits(limits: Limits): void {
     const min = name === 'batchWaitMs' ? 0 : 1;
     if (!Number.isSafeInteger(value) || value < min) throw new RumormillError('CONFIG', `${name} ${value} is not an integer from ${min}`);
   }
+  if (limits.pathWindowBytesMin < PATH_WINDOW_BYTES_LEAST) { // or a window could be full of what is not reported yet
+    throw new RumormillError('CONFIG', `pathWindowBytesMin ${limits.pathWindowBytesMin} is below ${PATH_WINDOW_BYTES_LEAST}`);
+  }
   const relations: readonly [lesser: keyof Limits, greater: keyof Limits][] = [
     ['lamportPerSecondMax', 'lamportPeersPerSecondMax'], // or peers would be refused for what their publishers did
     ['lamportSavedFirst', 'lamportSavedMax'],
@@ -203,6 +213,9 @@ function checkLimits(limits: Limits): void {
     ['bulkBytesMax', 'commandBytesMax'],
     ['payloadBytesMax', 'pendingBytesMax'],
     ['payloadBytesMax', 'replyBytesMax'],
+    ['pathWindowBytesMin', 'pathWindowBytesStart'],
+    ['pathWindowBytesStart', 'pathWindowBytesMax'],
+    ['pathQueueMs', 'beatMs'], // or beats would bunch on a path that is busy
     ['linkWindowBytes', 'holdBackBytesMax'], // or what one peer may send ahead could never wait for what it depends on
     ['tickMs', 'beatMs'],
     ['turnMs', 'tickMs'], // or ticks would be late

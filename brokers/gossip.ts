@@ -88,6 +88,10 @@ export class Gossip {
 
   /** Tells what was not told at once, and asks anew for what has stalled. */
   tick(): void {
+    for (const link of this.#links.values()) {
+      link.tick();
+      this.#plumtree.came(link.peer.origin, link.recordsAt); // which may be a part of some that are not whole yet
+    }
     this.announce(false);
     this.#perform(this.#plumtree.tick(this.#runtime.clock.now()));
   }
@@ -213,20 +217,20 @@ export class Gossip {
     this.#grafts.get(link)?.prune(origins);
   }
 
-  /** Sends what the peer has grafted and not got, as far as its window allows. One at a time a link. */
+  /** Sends what the peer has grafted and not got, as far as its window and the path allow. One at a time a link. */
   async pump(link: Link): Promise<void> {
     const { log, config, storeFailed } = this.#runtime;
     const { feed } = link;
     if (link.pumping) return;
     link.pumping = true;
     try {
-      while (link.isOpen && feed.open && feed.position < log.position) {
+      while (link.isOpen && link.isRoomy && feed.open && feed.position < log.position) {
         const from = feed.position;
-        const reading = log.readAfter(from, undefined, config.limits.readBytesMax);
+        const reading = log.readAfter(from, undefined, Math.min(config.limits.readBytesMax, link.windowBytes));
         const page = reading instanceof Promise ? await reading : reading;
         if (feed.position !== from) continue; // a graft moved it back meanwhile
         this.#send(link, page.batches);
-        if (feed.open) feed.position = Math.max(feed.position, page.through);
+        if (feed.open && link.isRoomy) feed.position = Math.max(feed.position, page.through);
       }
     } catch (error) {
       storeFailed(error);
@@ -237,9 +241,9 @@ export class Gossip {
 
   #send(link: Link, batches: readonly StoredBatch[]): void {
     for (const batch of batches) {
-      if (!link.feed.open) return;
+      if (!link.feed.open || !link.isRoomy) return;
       if (!link.feed.pass(batch)) continue;
-      link.sendRaw(...this.#frame(batch));
+      link.sendRecords(this.#frame(batch));
       link.told.advance(batch.origin, lastSeq(batch));
     }
   }

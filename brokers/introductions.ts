@@ -26,7 +26,7 @@ export interface IntroductionsRuntime extends GossipRuntime, NamingRuntime {
 }
 
 /** Whom this broker knows, and what becomes of those who introduce themselves. */
-export interface Peers extends Pick<LinkEvents, 'message' | 'drained'> {
+export interface Peers extends Pick<LinkEvents, 'heard' | 'message' | 'drained'> {
   readonly membership: Membership;
   readonly naming: Naming;
   readonly said: Said;
@@ -121,8 +121,9 @@ export class Introductions {
 
   #open(channel: Channel, parser: CommandParser | undefined): Link {
     const { clock, config, log, budget } = this.#runtime;
-    const link = new Link(channel, parser, config.limits, log.position, {
+    const link = new Link(channel, parser, config.limits, () => clock.now(), log.position, {
       introduced: (each, hello) => this.#introduced(each, hello),
+      heard: (each) => this.#peers.heard(each),
       message: (each, message) => this.#peers.message(each, message),
       drained: (each) => this.#peers.drained(each),
       closed: (each, reason) => this.#closed(each, reason),

@@ -1,25 +1,60 @@
 /**
- * One connection with a peer: its handshake, its messages as values, what it has and what it was told.
+ * One connection with a peer: its handshake, its messages as values, what it has and what it was
+ * told.
  *
- * Both sides say PEER first. The one that dialled speaks first; the other answers with its own PEER, or with an error reply that says why not.
- * Whoever will not go on, then or later, says so with an error reply, and closes.
+ * Both sides say PEER first. The one that dialled speaks first; the other answers with its own
+ * PEER, or with an error reply that says why not. Whoever will not go on, then or later, says so
+ * with an error reply, and closes.
+ *
+ * Any byte that comes shows that the peer lives. Each side reports how many have come (GOT), so the
+ * other knows what the path carries (core/path.ts) and sends no more ahead than that. A message
+ * that would take long is cut (PART), and others go in between (core/lanes.ts): those of one lane
+ * stay in order, and what is in no lane never waits.
  */
 import type { Account, Budget, Holder } from './core/budget.ts';
 import { RumormillError } from './core/error.ts';
 import { Feed } from './core/feed.ts';
-import { Queue } from './core/queue.ts';
+import { Joints, Lanes, type Part, type Pieces } from './core/lanes.ts';
+import { Path } from './core/path.ts';
 import type { Channel, ChannelHandler } from './core/runtime.ts';
 import { VersionVector } from './core/version-vector.ts';
 import type { Limits } from './config.ts';
-import { CommandParser } from './wire/command-parser.ts';
-import { decodePeerMessage, encodePeerMessage, type Hello, type PeerMessage } from './wire/peer-message.ts';
+import { type CommandLimits, CommandParser } from './wire/command-parser.ts';
+import {
+  decodePeerMessage, encodePeerMessage, type Hello, type LinkMessage, type PeerMessage,
+} from './wire/peer-message.ts';
 import { encodeReply } from './wire/resp.ts';
+
+/** What is of one kind, or must arrive in order, shares a lane. What is not here is short, and goes at once. */
+const LANES: { readonly [type in PeerMessage['type']]?: number } = {
+  RECORDS: 0,
+  ANSWER: 1,
+  VECTOR: 2, // the first one says how much is held of the peer's own records, so it stays the first
+  HELD: 2,
+  MEMBERS: 2,
+  GRAFT: 2,
+  PRUNE: 2,
+  VIEW: 3,
+  SEEN: 3, // after LEASES
+  LEASES: 3,
+  ASK: 3,
+  FORGET: 3, // after ASK
+};
+const LANES_COUNT = 4;
+const [RECORDS, ANSWERS] = [LANES.RECORDS!, LANES.ANSWER!];
+
+const PART_BYTES_MIN = 2048;
+const REPORT_BYTES = [4096, 256 * 1024] as const; // least and most
+const REPORTS_A_TICK = 16; // about, while bytes flow evenly
 
 export interface LinkEvents {
   /** The peer has introduced itself; only then do other messages come. @throws RumormillError REFUSED */
   introduced(link: Link, hello: Hello): void;
+  /** Something has come, though it may be no whole message yet. */
+  heard(link: Link): void;
   /** @throws RumormillError PROTOCOL where the message cannot be right */
-  message(link: Link, message: PeerMessage): void;
+  message(link: Link, message: Exclude<PeerMessage, LinkMessage>): void;
+  /** There is room for more. */
   drained(link: Link): void;
   /** Nothing comes after this. `reason` where it was not an orderly close. */
   closed(link: Link, reason: string | undefined): void;
@@ -41,28 +76,49 @@ export class Link implements ChannelHandler, Holder {
   /** The peer was told what we hold. */
   greeted = false;
   pumping = false;
+  /** When bytes of records came last, ms on the clock of `now`. */
+  recordsAt = -Infinity;
   #hello: Hello | undefined;
   #reason: string | undefined;
   #open = true;
+  readonly #openedAt: number;
   readonly #channel: Channel;
   readonly #parser: CommandParser;
   #account: Account | undefined;
   readonly #events: LinkEvents;
-  readonly #answerBufferBytes: number;
-  readonly #answers = new Queue<PeerMessage>(); // which wait for room
+  readonly #now: () => number;
+  readonly #limits: Limits;
+  readonly #lanes = new Lanes(LANES_COUNT);
+  readonly #joints: Joints;
+  readonly #peerLimits: CommandLimits;
+  #path: Path;
+  #heardAt: number;
+  #received = 0; // since the introductions
+  #reported = 0;
+  #reportBytes: number = REPORT_BYTES[0]; // received, after which a report does not wait for the tick
+  #atTick = 0; // received at the last tick
+  #owesReport = false;
 
-  constructor(channel: Channel, parser: CommandParser | undefined, limits: Limits, position: number, events: LinkEvents) {
+  /** @param now the clock, ms */
+  constructor(
+    channel: Channel, parser: CommandParser | undefined, limits: Limits, now: () => number, position: number,
+    events: LinkEvents,
+  ) {
     this.dialled = parser === undefined;
     this.#channel = channel;
     this.#events = events;
+    this.#limits = limits;
+    this.#now = now;
+    this.#openedAt = this.#heardAt = now();
+    this.#path = new Path(limits, this.#openedAt);
     this.feed = new Feed(position, limits.linkWindowBytes);
-    this.#answerBufferBytes = limits.linkAnswerBytes;
-    const peerLimits = { // a whole batch and its columns; a vector of many origins
+    this.#peerLimits = { // a whole batch and its columns; a vector of many origins
       bulkBytesMax: limits.batchBytesMax + limits.payloadBytesMax + 16 * 1024 * 1024,
       commandBytesMax: limits.batchBytesMax + limits.payloadBytesMax + 64 * 1024 * 1024,
     };
-    this.#parser = parser ?? new CommandParser(peerLimits);
-    this.#parser.setLimits(peerLimits);
+    this.#parser = parser ?? new CommandParser(this.#peerLimits);
+    this.#parser.setLimits(this.#peerLimits);
+    this.#joints = new Joints(LANES_COUNT, this.#peerLimits.commandBytesMax);
     channel.attach(this);
   }
 
@@ -79,33 +135,59 @@ export class Link implements ChannelHandler, Holder {
     return this.#hello !== undefined;
   }
 
-  introduce(hello: Hello): void {
-    this.#hello = hello;
-    this.#events.introduced(this, hello);
+  /** The least time from here to the peer and back, ms; 0 while nothing is known. */
+  get roundTripMs(): number {
+    return this.#path.roundTripMs;
   }
 
-  send(message: PeerMessage): void {
-    this.sendRaw(...encodePeerMessage(message));
+  /** How many bytes may be on the way to the peer. */
+  get windowBytes(): number {
+    return this.#path.windowBytes;
   }
 
-  /** Sends the answer to an ASK behind those that wait, as soon as little is unsent: many long ones must not hold up what keeps the mesh together. */
-  answer(id: number, reply: Uint8Array): void {
-    this.#answers.push({ type: 'ANSWER', id, reply });
-    this.#sendAnswers();
+  /** Whether records may be sent now: the path has room for them, and none of them wait. */
+  get isRoomy(): boolean {
+    return this.#path.isOpen && !this.#lanes.waits(RECORDS);
   }
 
   /** Whether answers wait, so that no more should be made for now. */
   get isClogged(): boolean {
-    return this.#answers.length > 0;
+    return this.#lanes.waits(ANSWERS);
   }
 
-  #sendAnswers(): void {
-    while (this.#answers.length > 0 && this.#channel.bufferedBytes < this.#answerBufferBytes) this.send(this.#answers.shift()!);
+  /** For how long the peer has owed a sign of life, ms; 0 where it owes none. */
+  silentMs(now: number): number {
+    const since = this.#path.waitsSince;
+    return since === undefined ? 0 : Math.max(0, now - Math.max(since, this.#heardAt));
   }
 
-  /** Sends a message that is encoded already, or the reason for a refusal. */
-  sendRaw(...parts: readonly Uint8Array[]): void {
-    for (const part of parts) this.#channel.write(part);
+  introduce(hello: Hello): void {
+    this.#hello = hello;
+    this.#path = new Path(this.#limits, this.#now()); // both sides count from here
+    if (this.dialled) this.#path.measured(this.#now() - this.#openedAt);
+    this.#received = this.#parser.bufferedBytes;
+    this.#events.introduced(this, hello);
+  }
+
+  send(message: PeerMessage): void {
+    this.#sendIn(LANES[message.type], encodePeerMessage(message));
+  }
+
+  /** Sends a batch that is encoded already. Only where there is room. */
+  sendRecords(frame: Pieces): void {
+    this.#sendIn(RECORDS, frame);
+  }
+
+  /** Sends the answer to an ASK once there is room for it: many must not hold up what keeps the mesh together. */
+  answer(id: number, reply: Uint8Array): void {
+    const pieces = encodePeerMessage({ type: 'ANSWER', id, reply });
+    if (this.#path.isOpen) return this.#sendIn(ANSWERS, pieces);
+    this.#lanes.push(ANSWERS, pieces, bytesOf(pieces));
+  }
+
+  /** Sends the reason for a refusal. */
+  sendRaw(...pieces: Pieces): void {
+    for (const piece of pieces) this.#channel.write(piece);
   }
 
   /** Sends what is queued now. */
@@ -113,13 +195,27 @@ export class Link implements ChannelHandler, Holder {
     this.#channel.flush();
   }
 
+  /** To be called every `tickMs`: reports what has come since the last report. */
+  tick(): void {
+    const flow = this.#received - this.#atTick;
+    this.#atTick = this.#received;
+    if (this.#owesReport) this.#report();
+    const [least, most] = REPORT_BYTES;
+    this.#reportBytes = Math.min(most, Math.max(least, flow / REPORTS_A_TICK));
+  }
+
   data(chunk: Buffer): void {
     if (!this.#open) return; // closed, and the peer sends on
+    this.#heardAt = this.#now();
+    if (this.isIntroduced) {
+      this.#received += chunk.length;
+      this.#events.heard(this);
+    }
     this.#account?.moved(chunk.length);
     this.#parser.push(chunk);
     this.work();
+    if (this.#open && this.#received - this.#reported >= this.#reportBytes) this.#report();
     this.#charge();
-    this.#sendAnswers(); // while records flow without end, the channel may never drain
   }
 
   /** Handles what has been received, behind the handshake too. */
@@ -131,8 +227,7 @@ export class Link implements ChannelHandler, Holder {
         if (args.text(0).startsWith('-')) return this.#refused(args.texts().join(' ').slice(1));
         const message = decodePeerMessage(args);
         if (message.type === 'PEER' && !this.isIntroduced) this.introduce(message);
-        else if (message.type === 'PEER' || !this.isIntroduced) throw new RumormillError('PROTOCOL', `${message.type} out of turn`);
-        else this.#events.message(this, message);
+        else this.#receive(message);
       }
     } catch (error) {
       if (!(error instanceof RumormillError)) throw error;
@@ -144,6 +239,7 @@ export class Link implements ChannelHandler, Holder {
   refuse(error: RumormillError): void {
     if (!this.#open) return;
     this.refusedBy = 'self';
+    this.#lanes.clear();
     this.sendRaw(encodeReply(error));
     this.close(error.message);
   }
@@ -152,6 +248,75 @@ export class Link implements ChannelHandler, Holder {
   #refused(reason: string): void {
     this.refusedBy = 'peer';
     this.close(reason);
+  }
+
+  #receive(message: PeerMessage): void {
+    const { type } = message;
+    if (type === 'PEER' || !this.isIntroduced) throw new RumormillError('PROTOCOL', `${type} out of turn`);
+    if (message.type === 'GOT') return this.#arrived(message.bytes, message.heldMs);
+    this.#owesReport = true;
+    const lane = message.type === 'PART' ? message.lane : LANES[type];
+    if (lane === RECORDS) this.recordsAt = this.#heardAt;
+    if (message.type === 'PART') this.#join(message);
+    else this.#events.message(this, message);
+  }
+
+  #join(part: Part): void {
+    const bytes = this.#joints.add(part);
+    if (bytes === null) throw new RumormillError('PROTOCOL', 'a part of a message is not in its place');
+    if (bytes === undefined) return;
+    const parser = new CommandParser(this.#peerLimits);
+    parser.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
+    const args = parser.next();
+    const message = args === undefined || parser.bufferedBytes > 0 ? undefined : decodePeerMessage(args);
+    if (message === undefined || message.type === 'PART' || message.type === 'GOT') {
+      throw new RumormillError('PROTOCOL', 'the parts are no message');
+    }
+    this.#receive(message);
+  }
+
+  #arrived(bytes: number, heldMs: number): void {
+    if (!this.#path.arrived(bytes, heldMs, this.#now())) {
+      throw new RumormillError('PROTOCOL', 'it reports bytes that were not sent');
+    }
+    this.#advance();
+    if (this.#path.isOpen) this.#events.drained(this);
+  }
+
+  #report(): void {
+    this.#owesReport = false;
+    this.#reported = this.#received;
+    const heldMs = Math.round(this.#now() - this.#heardAt);
+    this.#write(encodePeerMessage({ type: 'GOT', bytes: this.#received, heldMs }), false);
+  }
+
+  /** Sends a message in its lane, at once where it is short and nothing waits there. */
+  #sendIn(lane: number | undefined, pieces: Pieces): void {
+    const bytes = bytesOf(pieces);
+    if (lane === undefined || (!this.#lanes.waits(lane) && bytes <= this.#wholeBytes)) return this.#write(pieces, true);
+    this.#lanes.push(lane, pieces, bytes);
+    this.#advance();
+  }
+
+  /** A message of half a window takes half as long as what is urgent may wait. */
+  get #wholeBytes(): number {
+    return this.#path.windowBytes / 2;
+  }
+
+  /** Sends what waits in the lanes, as far as the path has room. */
+  #advance(): void {
+    while (this.#lanes.bytes > 0 && this.#path.isOpen) this.#sendNext(this.#wholeBytes);
+  }
+
+  #sendNext(wholeBytes: number): void {
+    const partBytes = Math.max(PART_BYTES_MIN, Math.min(this.#limits.partBytesMax, this.#path.windowBytes >> 3));
+    const next = this.#lanes.next(wholeBytes, partBytes)!;
+    this.#write('lane' in next ? encodePeerMessage({ type: 'PART', ...next }) : next, true);
+  }
+
+  #write(pieces: Pieces, isReported: boolean): void {
+    this.#path.sent(bytesOf(pieces), isReported, this.#now());
+    for (const piece of pieces) this.#channel.write(piece);
   }
 
   sent(): void {
@@ -166,7 +331,8 @@ export class Link implements ChannelHandler, Holder {
 
   /** Tells the budget what it holds. */
   #charge(): void {
-    this.#account?.set(this.#parser.heldBytes + this.#channel.bufferedBytes);
+    const { heldBytes } = this.#parser;
+    this.#account?.set(heldBytes + this.#joints.bytes + this.#lanes.bytes + this.#channel.bufferedBytes);
   }
 
   expel(held: number): void {
@@ -174,7 +340,6 @@ export class Link implements ChannelHandler, Holder {
   }
 
   drain(): void {
-    this.#sendAnswers();
     this.#events.drained(this);
   }
 
@@ -186,7 +351,7 @@ export class Link implements ChannelHandler, Holder {
     if (!this.#open) return;
     this.#open = false;
     this.#account?.close();
-    this.#answers.clear();
+    this.#lanes.clear();
     this.#events.closed(this, this.#reason ?? reason);
   }
 
@@ -194,7 +359,7 @@ export class Link implements ChannelHandler, Holder {
   close(reason: string | undefined): void {
     if (!this.#open) return;
     this.#reason = reason;
-    for (const answer of this.#answers.clear()) this.send(answer);
+    while (this.#lanes.bytes > 0) this.#sendNext(Infinity);
     this.#channel.end();
     this.closed(reason);
   }
@@ -205,4 +370,10 @@ export class Link implements ChannelHandler, Holder {
     this.#channel.destroy();
     this.closed(reason);
   }
+}
+
+function bytesOf(pieces: Pieces): number {
+  let bytes = 0;
+  for (const { length } of pieces) bytes += length;
+  return bytes;
 }

@@ -18,7 +18,7 @@ import { Naming, type NamingRuntime } from './naming.ts';
 import { Overlay } from './overlay.ts';
 import { Said } from './said.ts';
 import type { Args, CommandParser } from './wire/command-parser.ts';
-import type { PeerMessage } from './wire/peer-message.ts';
+import type { LinkMessage, PeerMessage } from './wire/peer-message.ts';
 
 export interface MeshRuntime extends GossipRuntime, NamingRuntime, HomesRuntime {
   readonly transport: Transport;
@@ -69,6 +69,7 @@ export class Mesh {
       membership: this.#membership, naming: this.#naming, said: this.#said,
       linkWith: ({ origin, address }) => this.#links.get(origin) ?? this.#overlay.linkTo(address),
       linked: (link, other) => this.#linked(link, other),
+      heard: (link) => this.#membership.heard(link.peer.address, runtime.clock.now()),
       message: (link, message) => this.#receive(link, message),
       drained: (link) => {
         void this.#gossip.pump(link);
@@ -241,10 +242,9 @@ export class Mesh {
     this.#runtime.acknowledged();
   }
 
-  #receive(link: Link, message: PeerMessage): void {
+  #receive(link: Link, message: Exclude<PeerMessage, LinkMessage>): void {
     const { clock, lamport } = this.#runtime;
     const now = clock.now();
-    this.#membership.heard(link.peer.address, now);
     switch (message.type) {
       case 'VECTOR':
         lamport.witnessPeer(message.lamport);

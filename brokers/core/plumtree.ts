@@ -116,10 +116,10 @@ export class Plumtree {
     return wanted.length === 0 ? [] : this.#graft(neighbour, wanted, now);
   }
 
-  /** Records have come from a neighbour, or a part of them. */
-  came(neighbour: Neighbour, now: number): void {
+  /** Records have come from a neighbour, or a part of them: now, or a while ago. */
+  came(neighbour: Neighbour, at: number): void {
     const source = this.#sources.get(neighbour);
-    if (source !== undefined) source.cameAt = now;
+    if (source !== undefined) source.cameAt = Math.max(source.cameAt, at);
   }
 
   /** More of an origin was accepted. */

@@ -20,6 +20,11 @@
  *   ANSWER       The reply to what you asked, as the client gets it.
  *   FORGET       Who asked this is gone.
  *   BYE          I am shutting down.
+ *
+ * Links say by themselves:
+ *
+ *   GOT          So many bytes have come over this link since the introductions, the last of them so many ms ago.
+ *   PART         The next bytes of a message that is too large to go at once, in this lane; so many more come after them.
  */
 import { type Address, parseAddress } from '../core/address.ts';
 import { RumormillError } from '../core/error.ts';
@@ -52,6 +57,11 @@ export interface Hello {
   readonly names: readonly Address[];
 }
 
+/** What the two ends of a link tell each other about the link itself (core/path.ts, core/lanes.ts). */
+export type LinkMessage =
+  | { readonly type: 'GOT'; readonly bytes: number; readonly heldMs: number }
+  | { readonly type: 'PART'; readonly lane: number; readonly left: number; readonly bytes: Uint8Array };
+
 /** A client's command on its way to the home of the subscription that it is about. */
 export interface Ask {
   readonly type: 'ASK';
@@ -70,6 +80,7 @@ export interface Ask {
 
 export type PeerMessage =
   | Hello
+  | LinkMessage
   | Ask
   | { readonly type: 'VIEW'; readonly view: View }
   | { readonly type: 'SEEN'; readonly view: Omit<View, 'members'>; readonly stored: readonly (readonly [Origin, number])[] }
@@ -129,6 +140,10 @@ export function encodePeerMessage(message: PeerMessage): readonly Uint8Array[] {
       return encodeCommandParts(['ANSWER', message.id, message.reply]);
     case 'FORGET':
       return encodeCommandParts(['FORGET', message.id]);
+    case 'GOT':
+      return encodeCommandParts(['GOT', message.bytes, message.heldMs]);
+    case 'PART':
+      return encodeCommandParts(['PART', message.lane, message.left, message.bytes]);
     case 'SURPLUS':
     case 'BYE':
       return encodeCommandParts([message.type]);
@@ -177,6 +192,12 @@ export function decodePeerMessage(args: Args): PeerMessage {
     case 'FORGET':
       arity(args, 2);
       return { type, id: integer(args, 1, 'id') };
+    case 'GOT':
+      arity(args, 3);
+      return { type, bytes: integer(args, 1, 'bytes'), heldMs: integer(args, 2, 'time') };
+    case 'PART':
+      arity(args, 4);
+      return { type, lane: integer(args, 1, 'lane'), left: integer(args, 2, 'bytes'), bytes: args.bytes(3) };
     case 'SURPLUS':
     case 'BYE':
       arity(args, 1);

@@ -12,6 +12,7 @@ import type { World } from './world.ts';
 
 export const FAULT_KINDS = [
   'delay', 'reset', 'partition', 'one-way', 'pause', 'crash', 'blackout', 'stop', 'wipe', 'restore', 'clock', 'slow-disk', 'full-disk',
+  'narrow',
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 /** Those that take a broker down, and do nothing else. */
@@ -20,6 +21,7 @@ const DOWN: readonly FaultKind[] = ['crash', 'blackout', 'stop', 'wipe', 'restor
 const STORM_MS = [2000, 14_000] as const;
 const FAULT_MIN_MS = 50;
 const WRITE_WITHIN_MS = 500; // or it crashes while nothing is written
+const NARROW_BYTES_PER_SECOND = [2000, 2000, 30_000]; // the first takes longer for a large message than silence is borne
 const WALL_OFFSET_MAX_MS = 30_000; // to either side, so that a jump is up to a minute
 
 export class Faults {
@@ -74,17 +76,19 @@ export class Faults {
     await time.sleep(this.#dice.integer(0, Math.max(0, end - time.now - FAULT_MIN_MS)));
     const lastsMs = Math.min(end - time.now, this.#dice.integer(FAULT_MIN_MS, this.#dice.pick([500, 3000, 14_000])));
     const over = DOWN.includes(kind) ? (): void => undefined : this.#world.disturb(); // the machine tells of its absence
-    if (await this.#inflict(kind, lastsMs)) this.counts[kind] += 1;
+    if (await this.#inflict(kind, lastsMs, end)) this.counts[kind] += 1;
     over();
   }
 
   /** False where it could not happen, because the broker was down already. */
-  async #inflict(kind: FaultKind, lastsMs: number): Promise<boolean> {
+  async #inflict(kind: FaultKind, lastsMs: number, end: number): Promise<boolean> {
     const [from, to] = this.#pair();
     const machine = this.#dice.pick(this.#world.machines);
     switch (kind) {
       case 'delay':
         return this.#delay(from, to, this.#dice.pick([20, 300, 3000]), lastsMs);
+      case 'narrow':
+        return this.#narrow(from, to, this.#dice.pick(NARROW_BYTES_PER_SECOND), end - this.#world.time.now);
       case 'reset':
         this.#world.note('storm', `reset ${from} - ${to}`);
         this.#world.network.reset(from, to);
@@ -136,6 +140,15 @@ export class Faults {
     this.#world.network.slow(from, to, ms);
     await this.#world.time.sleep(lastsMs);
     this.#world.network.slow(from, to, 0);
+    return true;
+  }
+
+  async #narrow(from: string, to: string, bytesPerSecond: number, lastsMs: number): Promise<true> {
+    const { network, time } = this.#world;
+    this.#world.note('storm', `${bytesPerSecond} bytes a second between ${from} and ${to}`);
+    for (const [a, b] of [[from, to], [to, from]] as const) network.narrow(a, b, bytesPerSecond);
+    await time.sleep(lastsMs);
+    for (const [a, b] of [[from, to], [to, from]] as const) network.narrow(a, b, Infinity);
     return true;
   }
 

@@ -81,6 +81,14 @@ export const MUTANTS: readonly Mutant[] = [
   { name: 'forgets dedupe ids that are pending', patches: [['core/dedupe.js', `(entry.known === undefined || now - entry.since < this.#windowMs)`, `(entry.known !== undefined && now - entry.since < this.#windowMs)`]] },
   { name: 'delivers second copies of a dedupe id', patches: [['core/reader.js', `const skipped = repeats.repeatsIn(batch, read, from, to);`, `const skipped = [];`]] },
   { name: 'forgets dedupe ids at a restart', patches: [['host.js', `await broker.#repeats.restore(runtime.clock.now());`, ``]] },
+  {
+    name: 'a message is a sign of life only when all of it has come',
+    patches: [
+      ['link.js', `            this.#events.heard(this);\n`, ``],
+      ['link.js', `            throw new RumormillError('PROTOCOL', \`\${type} out of turn\`);`, `            throw new RumormillError('PROTOCOL', type);\n        this.#events.heard(this);`],
+      ['link.js', `return this.#path.windowBytes / 2;`, `return Infinity;`],
+    ],
+  },
   // Queues
   { name: 'an ACK is answered before the disk', patches: [['subscription-queue.js', `            acknowledger.gather(this.ledger, change, (error) => {`, `            resolve();\n            acknowledger.gather(this.ledger, change, (error) => {`]] },
   { name: 'a lease is given out while it runs', patches: [['core/leases.js', `this.#dueAt(entry, now + this.policy.visibilityMs);`, `this.#dueAt(entry, now + this.policy.visibilityMs / 2);`]] },

@@ -11,6 +11,8 @@ import type { SeededRandom } from '../support/random.ts';
 import type { Life, VirtualTime } from './time.ts';
 
 const [DELAY_MIN_US, DELAY_MAX_US] = [50, 2000];
+const PIECE_MS = 50; // of bytes that arrive together on a narrow way
+const SYN_AGAIN_MS = [1000, 3000, 7000]; // after which a system tries to connect once more, as Linux does
 
 /** A process on a host. */
 interface Party {
@@ -32,9 +34,12 @@ export class VirtualNetwork {
   readonly #listeners = new Map<Address, Acceptor>();
   readonly #cuts = new Map<string, number>(); // how many faults cut a way
   readonly #delays = new Map<string, number>(); // ms more than usual, at most
+  readonly #rates = new Map<string, { bytesPerMs: number; freeAt: number }>(); // of narrow ways; when what is on one has passed
   readonly #ends = new Set<End>();
   readonly #misleading = new Map<string, Address>(); // where dials of a name from a host lead
   readonly #selfConnecting = new Set<string>(); // hosts whose dials of where nobody listens meet themselves
+  /** The stream that a process broke off last, and when it had heard something over it for the last time. */
+  brokenOff: { readonly host: string; readonly other: string; readonly heardAt: number } | undefined;
   #dials = 0;
 
   constructor(time: VirtualTime, random: SeededRandom) {
@@ -59,6 +64,7 @@ export class VirtualNetwork {
     this.#delays.clear();
     this.#misleading.clear();
     this.#selfConnecting.clear();
+    this.#rates.clear();
     this.#pumpAll();
   }
 
@@ -86,6 +92,26 @@ export class VirtualNetwork {
   selfConnect(host: string, does: boolean): void {
     if (does) this.#selfConnecting.add(host);
     else this.#selfConnecting.delete(host);
+  }
+
+  /** What goes from one host to the other shares so many bytes a second from now on, and arrives little by little; Infinity for as many as there are. */
+  narrow(from: string, to: string, bytesPerSecond: number): void {
+    if (bytesPerSecond === Infinity) this.#rates.delete(way(from, to));
+    else this.#rates.set(way(from, to), { bytesPerMs: bytesPerSecond / 1000, freeAt: this.#time.now });
+  }
+
+  /** How many bytes arrive together. */
+  pieceBytes(from: string, to: string): number {
+    return Math.max(1, Math.floor((this.#rates.get(way(from, to))?.bytesPerMs ?? Infinity) * PIECE_MS));
+  }
+
+  /** How long bytes that are sent now are on their way. */
+  travelMs(from: string, to: string, bytes: number): number {
+    const narrow = this.#rates.get(way(from, to));
+    const delayMs = this.delayMs(from, to);
+    if (narrow === undefined) return delayMs;
+    narrow.freeAt = Math.max(narrow.freeAt, this.#time.now) + bytes / narrow.bytesPerMs;
+    return narrow.freeAt - this.#time.now + delayMs;
   }
 
   /** Every stream between the two hosts breaks, and what is on the way is lost. */
@@ -131,7 +157,7 @@ export class VirtualNetwork {
     };
   }
 
-  /** A request and an answer go over the two ways; if one is lost, or both take too long, the dial fails in time. */
+  /** A request and an answer go over the two ways; where one is lost the system tries again, until the dial fails in time. */
   #dial(from: Party, name: Address, timeoutMs: number): Promise<Channel> {
     const start = this.#time.now;
     const address = this.#misleading.get(way(from.host, name)) ?? name;
@@ -142,25 +168,30 @@ export class VirtualNetwork {
         this.#time.after(afterMs, () => from.life.run(() => reject(error)));
       };
       const isLost = (): boolean => this.isCut(from.host, address) || this.isCut(address, from.host);
-      const lose = (): void => {
+      const lose = (attempt: number): void => {
         this.counts.dialsLost += 1;
+        const againMs = start + (SYN_AGAIN_MS[attempt] ?? Infinity) - this.#time.now;
+        if (start + timeoutMs - this.#time.now > againMs) return void this.#time.after(againMs, () => ask(attempt + 1));
         fail(start + timeoutMs - this.#time.now, `no connection within ${timeoutMs} ms`);
       };
-      const delayMs = this.delayMs(from.host, address);
-      if (isLost() || delayMs > timeoutMs) return lose();
-      this.#time.after(delayMs, () => {
-        if (isLost()) return lose();
-        const acceptor = this.#listeners.get(address);
-        const backMs = this.delayMs(address, from.host);
-        if (delayMs + backMs > timeoutMs) return lose();
-        const meetsItself = acceptor === undefined && this.#selfConnecting.has(from.host);
-        if (acceptor === undefined && !meetsItself) return fail(backMs, 'connection refused');
-        if (from.life.isOver) return;
-        if (acceptor === undefined) return from.life.run(() => resolve(this.#loop(from, address)));
-        const [here, there] = this.#connect(from, acceptor, address);
-        acceptor.life.run(() => acceptor.accept(there));
-        this.#time.after(backMs, () => from.life.run(() => resolve(here)));
-      });
+      const ask = (attempt: number): void => {
+        const delayMs = this.delayMs(from.host, address);
+        if (isLost() || this.#time.now + delayMs - start > timeoutMs) return lose(attempt);
+        this.#time.after(delayMs, () => {
+          if (isLost()) return lose(attempt);
+          const acceptor = this.#listeners.get(address);
+          const backMs = this.delayMs(address, from.host);
+          if (this.#time.now + backMs - start > timeoutMs) return lose(attempt);
+          const meetsItself = acceptor === undefined && this.#selfConnecting.has(from.host);
+          if (acceptor === undefined && !meetsItself) return fail(backMs, 'connection refused');
+          if (from.life.isOver) return;
+          if (acceptor === undefined) return from.life.run(() => resolve(this.#loop(from, address)));
+          const [here, there] = this.#connect(from, acceptor, address);
+          acceptor.life.run(() => acceptor.accept(there));
+          this.#time.after(backMs, () => from.life.run(() => resolve(here)));
+        });
+      };
+      ask(0);
     });
   }
 
@@ -195,6 +226,7 @@ class End implements Channel {
   readonly #way: Item[] = [];
   #written: Uint8Array[] = []; // in this turn
   #pumping = false;
+  #heardAt = -Infinity; // when the process got something over it
   #handler: ChannelHandler | undefined;
   #paused = false;
   #sentEnd = false;
@@ -221,7 +253,12 @@ class End implements Channel {
     if (this.#written.length === 0) return;
     const bytes = this.#written.length === 1 ? this.#written[0]! : Buffer.concat(this.#written);
     this.#written = [];
-    if (!this.#isClosed) this.#send({ kind: 'data', bytes, at: this.#arrival() });
+    if (this.#isClosed) return;
+    const size = this.#network.pieceBytes(this.party.host, this.other.party.host);
+    for (let start = 0; start < bytes.length; start += size) {
+      const piece = bytes.subarray(start, start + size);
+      this.#send({ kind: 'data', bytes: piece, at: this.#arrival(piece.length) });
+    }
   }
 
   pause(): void {
@@ -243,6 +280,7 @@ class End implements Channel {
   }
 
   destroy(): void {
+    this.#network.brokenOff = { host: this.party.host, other: this.other.party.host, heardAt: this.#heardAt };
     if (!this.#isClosed) this.reset();
     this.#tellClosed(undefined);
   }
@@ -302,8 +340,8 @@ class End implements Channel {
     this.pump();
   }
 
-  #arrival(): number {
-    return Math.max(this.#time.now + this.#network.delayMs(this.party.host, this.other.party.host), this.#way.at(-1)?.at ?? 0);
+  #arrival(bytes = 0): number {
+    return Math.max(this.#time.now + this.#network.travelMs(this.party.host, this.other.party.host, bytes), this.#way.at(-1)?.at ?? 0);
   }
 
   #takes(item: Item): boolean {
@@ -328,7 +366,10 @@ class End implements Channel {
     switch (item.kind) {
       case 'data': {
         const bytes = Buffer.from(item.bytes);
-        return this.#tell((handler) => handler.data(bytes));
+        return this.#tell((handler) => {
+          this.#heardAt = this.#time.now;
+          handler.data(bytes);
+        });
       }
       case 'end':
         this.#gotEnd = true;

@@ -4,6 +4,8 @@ import { type Caller, codeOf } from './caller.ts';
 import type { VirtualClient } from './client.ts';
 import type { Publication } from './history.ts';
 
+const LARGE_PERCENT = 4; // of publishes
+const LARGE = `\n${'x'.repeat(60_000)}`;
 const ATTEMPTS_MAX = 6; // with one dedupe id; well within the window in which brokers remember it
 
 export class Publisher {
@@ -23,9 +25,10 @@ export class Publisher {
     const { dice } = this.caller;
     const acks = dice.pick(ACK_LEVELS);
     const hasId = dice.integer(0, 2) === 0 && mayHaveId;
+    const isLarge = dice.integer(1, 100) <= LARGE_PERCENT;
     let waiting = Array.from({ length: count }, (): Publication => {
       const name = `${this.#name}.${(this.#count += 1)}`;
-      const payload = question === null ? name : `${name} re ${question.payload.split(' ')[0]}`;
+      const payload = question === null ? `${name}${isLarge ? LARGE : ''}` : `${name} re ${question.payload.split(/\s/)[0]}`;
       return { topic, key, payload, acks, dedupeId: hasId ? name : null, question, attempts: [] };
     });
     this.#publications.push(...waiting);

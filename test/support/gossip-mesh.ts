@@ -38,7 +38,8 @@ export class GossipBroker {
       },
     });
     this.connect = (channel, peer) => {
-      const link = new Link(channel, undefined, config.limits, this.log.position, {
+      const link = new Link(channel, undefined, config.limits, () => clock.now(), this.log.position, {
+        heard: () => undefined,
         introduced: (each) => {
           this.links.set(peer, each);
           this.gossip.linkUp(each);
