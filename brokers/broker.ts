@@ -2,12 +2,13 @@
 /**
  * Command line of one broker: flags and signals. Exit status 0 after SIGINT or SIGTERM, 1 with one line where it cannot run.
  */
+import { onHangUp, STOP_SIGNALS } from './signals.ts'; // before what takes long to load
 import { setFlagsFromString } from 'node:v8';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { ACK_LEVELS, type AckLevel } from './config.ts';
 import { messageOf } from './core/error.ts';
 import type { LogLevel } from './core/runtime.ts';
-import { mendStoredClock, startBroker } from './embed.ts';
+import { mendStoredClock, openBroker } from './embed.ts';
 import { LOG_LEVELS, type LogFormat, makeLogger } from './io/logger.ts';
 
 const EXIT_MS = 4500; // a shutdown that takes longer is cut off
@@ -98,7 +99,7 @@ async function run(flags: Flags): Promise<void> {
     return;
   }
   const logger = makeLogger(flags.logLevel, flags.logFormat, (line) => process.stderr.write(line));
-  const broker = await startBroker({
+  const { broker, reread } = await openBroker({
     ...flags,
     brokers: flags.globalState,
     logger,
@@ -108,14 +109,20 @@ async function run(flags: Flags): Promise<void> {
       ...(flags.memory === undefined ? {} : { memoryBytes: flags.memory }),
     },
   });
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.on(signal, () => {
-      logger.info('stopping', { signal });
-      setTimeout(() => process.exit(1), EXIT_MS).unref();
-      void broker.stop();
-    });
+  const stop = (signal: string): void => {
+    logger.info('stopping', { signal });
+    setTimeout(() => process.exit(1), EXIT_MS).unref();
+    void broker.stop();
+  };
+  for (const signal of STOP_SIGNALS) process.on(signal, stop);
+  onHangUp(reread, () => stop('SIGHUP'));
+  try {
+    await broker.stopped;
+  } catch (error) {
+    setTimeout(() => process.exit(1), EXIT_MS).unref();
+    await broker.stop(); // its files are closed
+    throw error;
   }
-  await broker.stopped;
 }
 
 process.stderr.on('error', () => {}); // nobody reads the log any more; the mesh goes on

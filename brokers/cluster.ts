@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 /**
  * `npm start`: runs every local row of globalState.csv as a process of its own in one terminal. Each line of output is prefixed with its broker;
- * Ctrl-C stops them all. A broker that ends by itself is named, and the others go on.
+ * Ctrl-C stops them all, SIGHUP makes them read the file again. A broker that ends by itself is named, and the others go on.
  */
+import { onHangUp, STOP_SIGNALS } from './signals.ts'; // before what takes long to load
 import { type ChildProcess, spawn } from 'node:child_process';
 import { lookup } from 'node:dns/promises';
 import { networkInterfaces } from 'node:os';
@@ -29,11 +30,11 @@ async function run(file: string, flags: readonly string[]): Promise<void> {
   if (local.length === 0) throw new RumormillError('CONFIG', `${file} names no address of this machine`);
   const width = Math.max(...local.map((address) => address.length));
   const children = new Set(local.map((address, index) => start(address, file, flags, label(address, index, width))));
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.on(signal, () => {
-      for (const child of children) child.kill('SIGTERM');
-    });
-  }
+  const tell = (signal: NodeJS.Signals): void => {
+    for (const child of children) child.kill(signal);
+  };
+  for (const signal of STOP_SIGNALS) process.on(signal, () => tell('SIGTERM'));
+  onHangUp(() => tell('SIGHUP'), () => tell('SIGTERM'));
   await Promise.all([...children].map(async (child) => {
     const code = await new Promise<number>((resolve) => child.once('exit', (status) => resolve(status ?? 1)));
     children.delete(child);

@@ -13,7 +13,7 @@ import { systemClock, systemRandom } from './io/clock.ts';
 import { readGlobalState, watchGlobalState } from './io/global-state.ts';
 import { makeLogger } from './io/logger.ts';
 import { machineLimits } from './io/machine.ts';
-import { openStore } from './io/store.ts';
+import { openStore } from './io/open-store.ts';
 import { tcpTransport } from './io/transport.ts';
 import { mendClock } from './mend-clock.ts';
 
@@ -39,20 +39,32 @@ export interface EmbedOptions extends ConfigOptions {
  * @throws RumormillError CONFIG or STORE, in one line for a person
  */
 export async function startBroker(options: EmbedOptions = {}): Promise<Broker> {
+  return (await openBroker(options)).broker;
+}
+
+/** What `startBroker` does. `reread` reads globalState.csv now; it does nothing where the brokers are a list. */
+export async function openBroker(options: EmbedOptions): Promise<{ readonly broker: Broker; readonly reread: () => void }> {
+  if (typeof options !== 'object' || options === null) throw new RumormillError('CONFIG', 'the options of a broker are no object'); // JavaScript has no types
   const { brokers = 'globalState.csv', dataDir = 'data' } = options;
   const logger = options.logger ?? makeLogger('info', 'text', (line) => process.stderr.write(line));
   const settings = { ...options, limits: { ...machineLimits(), ...options.limits } };
   const { address } = makeConfig(settings);
-  const rows = typeof brokers === 'string' ? await readGlobalState(brokers) : brokers.map(parseAddress);
+  const rows = typeof brokers === 'string' ? await readGlobalState(brokers) : parseList(brokers);
   const broker = await Broker.start(settings, rows, {
     clock: systemClock,
     random: systemRandom,
     transport: tcpTransport,
     logger,
-    openStore: () => openStore(join(dataDir, folderName(address)), address, systemRandom),
+    openStore: () => openStore(join(dataDir, folderName(address)), address, systemRandom, logger),
   });
-  if (typeof brokers === 'string') watch(broker, brokers, rows, logger);
-  return broker;
+  const reread = typeof brokers === 'string' ? watch(broker, brokers, rows, logger) : () => {};
+  return { broker, reread };
+}
+
+function parseList(brokers: unknown): Address[] {
+  const isList = Array.isArray(brokers) && brokers.every((each) => typeof each === 'string');
+  if (!isList) throw new RumormillError('CONFIG', 'brokers is no file and no list of host:port');
+  return brokers.map(parseAddress);
 }
 
 /**
@@ -71,11 +83,12 @@ export async function mendStoredClock(options: EmbedOptions = {}): Promise<strin
   }
 }
 
-function watch(broker: Broker, file: string, rows: readonly Address[], logger: Logger): void {
-  const unwatch = watchGlobalState(
+function watch(broker: Broker, file: string, rows: readonly Address[], logger: Logger): () => void {
+  const { reread, stop } = watchGlobalState(
     file, rows, WATCH_MS, (changed) => broker.configure(changed),
     (error) => logger.error('globalState.csv not taken over, the last good list stays', { reason: error.message }));
-  broker.stopped.then(unwatch, unwatch);
+  broker.stopped.then(stop, stop);
+  return reread;
 }
 
 /** `<host>-<port>`, less the characters of an IPv6 address that folders cannot have everywhere. */

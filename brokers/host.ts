@@ -26,6 +26,7 @@ import { openName } from './naming.ts';
 import { Queues } from './queues.ts';
 import { Readers } from './readers.ts';
 import { Sessions } from './sessions.ts';
+import { StoreWatch } from './store-watch.ts';
 import { Sweep } from './sweep.ts';
 import { Tally } from './tally.ts';
 import { Topics } from './topics.ts';
@@ -62,6 +63,7 @@ export class Broker {
   readonly #quorum: Quorum;
   readonly #repeats: Repeats;
   readonly #sweep: Sweep;
+  readonly #storeWatch: StoreWatch;
   readonly #traffic: Traffic;
   readonly sessions: Sessions;
   /** Of all memory. */
@@ -151,6 +153,7 @@ export class Broker {
         this.queues.catalogChanged();
       },
     });
+    this.#storeWatch = new StoreWatch(store, limits.beatMs, (error) => this.#failed(error));
     this.#sweep = new Sweep({ limits, store, names: this.metadata, storeFailed: (error) => this.#failed(error) });
     this.readers = new Readers({
       clock, limits, turns: this.turns, budget: this.budget, source: { log: this.#log, store, repeats: this.#repeats, names: this.metadata },
@@ -336,6 +339,7 @@ export class Broker {
     this.sessions.tick(now);
     this.budget.look();
     this.tally.tick();
+    this.#storeWatch.tick(now);
     this.#timer = this.clock.schedule(this.config.limits.tickMs, () => this.#tick());
   }
 
@@ -382,7 +386,7 @@ export class Broker {
     this.#traffic.close();
     this.logger.error('store failed, broker stops', { lamport: this.#lamport.time, reason: messageOf(error) });
     this.#timer?.cancel();
-    this.#closing = this.#store.close().catch((reason: unknown) => this.logger.warn('store not closed', { reason: messageOf(reason) }));
+    this.#closing = this.#storeWatch.closeAfter(error, this.logger);
     void this.#listener?.close();
     this.#mesh.close();
     this.sessions.end();

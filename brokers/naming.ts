@@ -22,15 +22,19 @@ export interface NamingRuntime {
 }
 
 /**
- * A store that has named nothing yet, or that was made under another address, takes a new origin, whatever its peers say.
+ * A store that has named nothing yet, that was made under another address, or that has lost records, takes a new origin, whatever its peers say.
  * @throws RumormillError DISKFULL or STORE
  */
 export async function openName(store: Store, address: Address, random: Random, logger: Logger): Promise<void> {
-  const { origin, vector } = store.state;
+  const { origin, vector, loss } = store.state;
   const moved = originAddress(origin) !== address;
-  if (!moved && vector.has(origin)) return;
+  if (!moved && vector.has(origin) && loss === undefined) return;
   await store.renew(makeOrigin(address, random));
   if (moved && vector.has(origin)) logger.warn('store was made under another address and goes on under a new name', { was: origin, is: store.state.origin });
+  if (loss !== undefined) {
+    const remedy = 'what other brokers hold comes back by itself; what was on this one alone is lost';
+    logger.error('store has lost records and goes on under a new name', { was: origin, is: store.state.origin, reason: loss, remedy });
+  }
 }
 
 export class Naming {

@@ -89,6 +89,8 @@ export interface StoreState {
   readonly term: number;
   /** The newest position; 0 for an empty store. */
   readonly position: number;
+  /** Why the store is known to have lost records, for people. Its origin must name no more of them. */
+  readonly loss?: string;
 }
 
 /** Batches, and the position up to which the store was searched: nothing that was asked for is missing up to there. */
@@ -192,6 +194,13 @@ export interface Store {
    */
   cover(topic: string, dead: Stamp, after: LamportPlace, limit: number): Promise<LamportPlace | undefined>;
 
+  /**
+   * To be called every now and then: looks whether the store is still where it was opened, and does what waits for room or quiet.
+   * @throws RumormillError STORE where its files were removed or replaced: nothing may be acknowledged any more
+   */
+  look(): Promise<void>;
+
+  /** @throws RumormillError STORE where its files were removed or replaced: what was acknowledged last may be lost */
   close(): Promise<void>;
 }
 

@@ -67,11 +67,17 @@ function parseRows(text: string, file: string): Row[] {
   }
 }
 
+/** A file that is looked at. */
+export interface Watch {
+  /** Reads the file now, whatever it looks like, and says what came of it. */
+  reread(): void;
+  stop(): void;
+}
+
 /**
  * Calls `changed` whenever the file's rows are other than those in force, `failed` where it cannot be used; then the last good rows stay. A file that has lost all its rows is
  * one that is being written, or whose disk is full: a mesh is not dissolved by that.
  * @param rows those in force: what `readGlobalState` gave
- * @returns stops watching
  */
 export function watchGlobalState(
   file: string,
@@ -79,36 +85,40 @@ export function watchGlobalState(
   pollMs: number,
   changed: (rows: Address[]) => void,
   failed: (error: RumormillError) => void,
-): () => void {
+): Watch {
   let inForce = String(rows);
   let seen: string | undefined; // what the file looked like when it was read
   let isUnreadable = false; // which is said once, and may pass without a change of the file
   let stopped = false;
-  const look = async (): Promise<void> => {
+  const look = async (isAsked: boolean): Promise<void> => {
     try {
       const { mtimeMs, size, ino } = await stat(file);
       const now = `${mtimeMs} ${size} ${ino}`;
-      if (now === seen) return;
+      if (now === seen && !isAsked) return;
       const text = await readFile(file, 'utf8');
       seen = now;
       isUnreadable = false;
       const found = parseGlobalState(text, file);
-      if (stopped || String(found) === inForce) return;
+      if (stopped || (String(found) === inForce && !isAsked)) return;
       if (found.length === 0) throw new RumormillError('CONFIG', `${file} has no rows`);
       inForce = String(found);
       changed(found);
     } catch (error) {
       if (stopped) return;
       if (error instanceof RumormillError) return failed(error);
-      if (!isUnreadable) failed(unreadable(file, error));
+      if (!isUnreadable || isAsked) failed(unreadable(file, error));
       isUnreadable = true;
       seen = undefined;
     }
   };
-  let pending = look();
-  const timer = setInterval(() => (pending = pending.then(look)), pollMs);
-  return () => {
-    stopped = true;
-    clearInterval(timer);
+  let pending = look(false);
+  const next = (isAsked: boolean): void => void (pending = pending.then(() => look(isAsked)));
+  const timer = setInterval(() => next(false), pollMs);
+  return {
+    reread: () => next(true),
+    stop: () => {
+      stopped = true;
+      clearInterval(timer);
+    },
   };
 }

@@ -1,9 +1,12 @@
 /**
  * The tables of broker.db, and how a file of an earlier version becomes one of this version.
  */
+import { RumormillError } from '../core/error.ts';
+import type { Origin } from '../core/record.ts';
+import type { Handle } from './sqlite.ts';
 
-export const SCHEMA_VERSION = 4;
-export const APPLICATION_ID = 0x52554d52; // 'RUMR', in the file's header
+const SCHEMA_VERSION = 4;
+const APPLICATION_ID = 0x52554d52; // 'RUMR', in the file's header
 
 /** One row a message, without repeats. */
 const VIEW = `CREATE VIEW messages AS
@@ -43,7 +46,7 @@ const TOPIC_INDEX = `CREATE TABLE topic_index (
   CREATE VIEW topic_batches AS SELECT topic, position, lamport, count FROM topic_index UNION ALL SELECT topic, position, lamport, count FROM unindexed_batches;`;
 
 /** From the version before, to the next. */
-export const MIGRATIONS: readonly string[] = [
+const MIGRATIONS: readonly string[] = [
   `ALTER TABLE batches ADD COLUMN repeats TEXT NOT NULL DEFAULT ''; ${REPEATS_INDEX} DROP VIEW messages; ${VIEW}`, // 1 to 2
   `ALTER TABLE broker ADD COLUMN acknowledged INTEGER NOT NULL DEFAULT 0; ${ACKNOWLEDGEMENTS}`, // 2 to 3
   `ALTER TABLE broker ADD COLUMN indexed INTEGER NOT NULL DEFAULT 0; DROP INDEX batches_by_topic; DROP INDEX batches_by_lamport; ${TOPIC_INDEX}
@@ -83,3 +86,26 @@ export const SCHEMA = `
   PRAGMA application_id = ${APPLICATION_ID};
   PRAGMA user_version = ${SCHEMA_VERSION};
 `;
+
+/**
+ * Makes the tables, or brings those of an earlier version to this one.
+ * @param origin of a store that is new
+ * @throws RumormillError STORE for a file of another program, or of a newer version; an error of SQLite
+ */
+export async function prepareSchema(db: Handle, file: string, origin: Origin): Promise<void> {
+  const number = async (sql: string): Promise<number> => Number(Object.values((await db.all(sql))[0] ?? {})[0]);
+  const version = await number('PRAGMA user_version');
+  const tables = await number('SELECT count(*) FROM sqlite_schema');
+  if (tables > 0 && (await number('PRAGMA application_id')) !== APPLICATION_ID) throw new RumormillError('STORE', `${file} is an SQLite file of another program`);
+  if (version > SCHEMA_VERSION) {
+    throw new RumormillError('STORE', `${file} has version ${version}, this broker reads up to ${SCHEMA_VERSION}; use a newer broker`);
+  }
+  await db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
+  if (tables > 0) {
+    for (const [index, migration] of MIGRATIONS.slice(version - 1).entries()) {
+      await db.exec(`BEGIN IMMEDIATE; ${migration} PRAGMA user_version = ${version + index + 1}; COMMIT`);
+    }
+    return;
+  }
+  await db.exec(`BEGIN IMMEDIATE; ${SCHEMA} INSERT INTO broker (id, origin, lamport, term) VALUES (1, '${origin.replaceAll("'", "''")}', 0, 0); COMMIT`);
+}

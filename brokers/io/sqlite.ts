@@ -47,7 +47,7 @@ export class Handle {
   /** Rows of a statement that is used once. */
   all(sql: string): Promise<Row[]> {
     return new Promise((resolve, reject) => {
-      this.#db.all(sql, (error: Error | null, rows: Row[]) => (error ? reject(error) : resolve(rows)));
+      this.#db.all(sql, (error: Error | null, rows: Row[]) => (error ? reject(failure(error, this.#file)) : resolve(rows)));
     });
   }
 
@@ -83,7 +83,7 @@ export class Handle {
       const statement = this.#db.prepare(sql, (error: Error | null) => {
         if (error === null) return resolve(statement);
         this.#statements.delete(sql);
-        reject(error);
+        reject(failure(error, this.#file));
       });
     });
     this.#statements.set(sql, prepared);
@@ -91,18 +91,21 @@ export class Handle {
   }
 }
 
-/** A WAL whose index cannot grow, for want of room, is an I/O error to SQLite. */
+/** Of a WAL whose index cannot grow, or that cannot be made, for want of room, SQLite tells only that it failed. */
 function failure(error: Error, file: string): Error {
-  const isFull = sqliteCode(error) === 'SQLITE_IOERR' && freeBytes(file) < INDEX_STEP_BYTES;
-  return isFull ? Object.assign(error, { code: 'SQLITE_FULL' }) : error;
+  const isVague = VAGUE.has(sqliteCode(error));
+  return isVague && !hasRoom(file) ? Object.assign(error, { code: 'SQLITE_FULL' }) : error;
 }
 
-function freeBytes(file: string): number {
+const VAGUE: ReadonlySet<string> = new Set(['SQLITE_IOERR', 'SQLITE_CANTOPEN']);
+
+/** Whether the file could grow a little, and another one be made beside it. */
+function hasRoom(file: string): boolean {
   try {
-    const { bavail, bsize } = statfsSync(file);
-    return bavail * bsize;
+    const { bavail, bsize, files, ffree } = statfsSync(file);
+    return bavail * bsize >= INDEX_STEP_BYTES && (files === 0 || ffree > 0); // some count no files
   } catch {
-    return Infinity; // the file is gone: that is not for want of room
+    return true; // the file is gone: that is not for want of room
   }
 }
 
@@ -110,9 +113,20 @@ export function sqliteCode(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : '';
 }
 
+/** Whether an error of the file system says that there is no room: on the disk, or in a quota. */
+export function isOutOfSpace(error: unknown): boolean {
+  return ['ENOSPC', 'EDQUOT'].includes(sqliteCode(error));
+}
+
+/** An error of the file system, as a RumormillError DISKFULL or STORE that begins with `what`. */
+export function fileError(cause: unknown, what: string): RumormillError {
+  return new RumormillError(isOutOfSpace(cause) ? 'DISKFULL' : 'STORE', `${what}: ${messageOf(cause)}`, { cause });
+}
+
 export function storeError(cause: unknown, file: string): RumormillError {
+  if (cause instanceof RumormillError) return cause;
   const code = sqliteCode(cause);
-  if (code === 'SQLITE_FULL') return new RumormillError('DISKFULL', `no room on the disk for ${file}; nothing was stored`, { cause });
+  if (code === 'SQLITE_FULL') return new RumormillError('DISKFULL', `no room on the disk (ENOSPC) for ${file}; nothing was stored`, { cause });
   if (code === 'SQLITE_NOTADB') return new RumormillError('STORE', `${file} is not an SQLite database`, { cause });
   if (code === 'SQLITE_CANTOPEN' || code === 'SQLITE_READONLY') {
     return new RumormillError('STORE', `${file} cannot be opened for writing`, { cause });

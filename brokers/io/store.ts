@@ -7,106 +7,40 @@
  * holds the bodies. Writing, reading and checkpoints go through a handle each, so that neither a long read nor a checkpoint holds up a commit. The topics of batches
  * are indexed later, many batches at a time.
  *
- * A second broker on the folder is kept out by an exclusive SQLite lock on an empty file beside the store, which the system releases however the process ends.
+ * Opened by open-store.ts. What if its files are tampered with: mark.ts and place.ts.
  */
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
-import type { Address } from '../core/address.ts';
 import { COUNTER_MAX } from '../core/counter.ts';
-import { messageOf, RumormillError } from '../core/error.ts';
-import { BATCH_MESSAGES_MAX, makeOrigin, type Origin, parseDeps, type StoredBatch, type StoredColumns } from '../core/record.ts';
-import type { AckCheckpoint, CountQuery, FoundId, LamportPlace, LiveCount, Page, Random, RangeQuery, Store, StoreState } from '../core/runtime.ts';
+import { RumormillError } from '../core/error.ts';
+import { BATCH_MESSAGES_MAX, lastLamport, type Origin, parseDeps, type StoredBatch, type StoredColumns } from '../core/record.ts';
+import type { AckCheckpoint, CountQuery, FoundId, LamportPlace, LiveCount, Page, RangeQuery, Store, StoreState } from '../core/runtime.ts';
 import { isBefore, type Stamp } from '../core/subscription.ts';
 import type { Vector } from '../core/version-vector.ts';
+import type { StorePaths } from './folder.ts';
+import { compareMark, Mark } from './mark.ts';
+import { Place } from './place.ts';
 import { NEWEST, SQL, TOPIC_SQL } from './queries.ts';
-import { APPLICATION_ID, MIGRATIONS, SCHEMA, SCHEMA_VERSION } from './schema.ts';
-import { Handle, type Param, READ_ONLY, READ_WRITE, type Row, sqliteCode, storeError } from './sqlite.ts';
+import type { Reserve } from './reserve.ts';
+import { type Handle, type Param, type Row, storeError } from './sqlite.ts';
 import { type IdRow, StoredIds } from './stored-ids.ts';
+import { Upkeep } from './upkeep.ts';
 
 const [PAGE_ROWS_MIN, PAGE_ROWS_MAX] = [16, 1024];
 const ROW_BYTES = 200; // of a batch, beside its body; queries.ts counts so too
 const NO_DELETION = -BATCH_MESSAGES_MAX;
 const SCRATCH_BYTES = 1024 * 1024;
-const CHECKPOINT = 'PRAGMA wal_checkpoint(PASSIVE)';
-const CHECKPOINT_BYTES = 1024 * 1024; // a quarter of what SQLite itself lets come together: a commit meanwhile waits less for the disk
-const CHECKPOINT_PAGES_MAX = 16_000; // in the WAL; then a commit waits until they are moved
-const LOCKED_MS = 60 * 60 * 1000; // for which a write waits while some tool holds the file's lock
+const CHECK_MS = 20; // between looks whether the files are there, while it is written; one takes some 20 us
 const COMMIT_BYTES = 2 * 4096; // about what a commit takes in the WAL beside its parameters: a page of the table and one of its index
 const COVER_BYTES_MAX = 8 * 1024 * 1024; // of bodies, in one transaction: publishers wait for it
 
-/**
- * Opens, or creates, the store in a folder. `folder/broker.db` is left as it is where it cannot be used.
- * @throws RumormillError STORE that says in one line what is in the way
- */
-export async function openStore(folder: string, address: Address, random: Random): Promise<Store> {
-  const file = join(folder, 'broker.db');
-  try {
-    mkdirSync(folder, { recursive: true });
-  } catch (cause) {
-    throw new RumormillError('STORE', `data folder ${folder} cannot be made: ${messageOf(cause)}`, { cause });
-  }
-  const lock = await lockFolder(folder);
-  let writer: Handle | undefined;
-  let checkpointer: Handle | undefined;
-  let reader: Handle | undefined;
-  try {
-    writer = await Handle.open(file, READ_WRITE);
-    await prepareSchema(writer, file, makeOrigin(address, random));
-    await writer.exec(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES_MAX}`);
-    checkpointer = await Handle.open(file, READ_WRITE);
-    reader = await Handle.open(file, READ_ONLY);
-    const store = await SqliteStore.load({ lock, writer, checkpointer, reader });
-    await writer.exec('BEGIN IMMEDIATE; ROLLBACK'); // who starts a broker hears at once that a tool holds the file's lock
-    writer.waitForLocks(LOCKED_MS);
-    return store;
-  } catch (cause) {
-    for (const handle of [reader, checkpointer, writer, lock]) await handle?.close();
-    throw cause instanceof RumormillError ? cause : storeError(cause, file);
-  }
-}
-
-async function lockFolder(folder: string): Promise<Handle> {
-  const file = join(folder, 'broker.lock');
-  let lock: Handle | undefined;
-  try {
-    lock = await Handle.open(file, READ_WRITE);
-    await lock.exec('BEGIN EXCLUSIVE');
-    return lock;
-  } catch (cause) {
-    await lock?.close();
-    if (sqliteCode(cause) === 'SQLITE_BUSY') {
-      throw new RumormillError('STORE', `another broker is running on data folder ${folder}`, { cause });
-    }
-    throw storeError(cause, file);
-  }
-}
-
-async function prepareSchema(db: Handle, file: string, origin: Origin): Promise<void> {
-  const version = Number((await db.all('PRAGMA user_version'))[0]?.['user_version']);
-  const id = Number((await db.all('PRAGMA application_id'))[0]?.['application_id']);
-  const tables = Number((await db.all('SELECT count(*) AS n FROM sqlite_schema'))[0]?.['n']);
-  if (tables > 0 && id !== APPLICATION_ID) throw new RumormillError('STORE', `${file} is an SQLite file of another program`);
-  if (version > SCHEMA_VERSION) {
-    throw new RumormillError('STORE', `${file} has version ${version}, this broker reads up to ${SCHEMA_VERSION}; use a newer broker`);
-  }
-  await db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
-  if (tables > 0) {
-    for (const [index, migration] of MIGRATIONS.slice(version - 1).entries()) {
-      await db.exec(`BEGIN IMMEDIATE; ${migration} PRAGMA user_version = ${version + index + 1}; COMMIT`);
-    }
-    return;
-  }
-  await db.exec(`BEGIN IMMEDIATE; ${SCHEMA} INSERT INTO broker (id, origin, lamport, term) VALUES (1, '${origin.replaceAll("'", "''")}', 0, 0); COMMIT`);
-}
-
-interface Handles {
+/** The connections of an open store. */
+export interface Handles {
   readonly lock: Handle;
   readonly writer: Handle;
   readonly checkpointer: Handle;
   readonly reader: Handle;
 }
 
-class SqliteStore implements Store {
+export class SqliteStore implements Store {
   #state: StoreState;
   readonly #handles: Handles;
   readonly #originIds: Map<Origin, number>;
@@ -114,11 +48,14 @@ class SqliteStore implements Store {
   #rowBytes = 0; // of a row, in the last page
   readonly #storedIds = new StoredIds(async ({ time, position }, until, limit) => (await this.#all(SQL.idsAfter, time, position, until, limit)) as unknown as IdRow[]);
   readonly #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES); // for the bodies of a transaction, which the package copies at once
-  #walBytes = CHECKPOINT_BYTES; // about what was written since the last upkeep began; the first write is followed by one, for what an earlier process left
-  #upkeep: Promise<void> | undefined;
-  #upkeepError: unknown;
+  readonly #upkeep: Upkeep;
+  readonly #place: Place;
+  readonly #mark: Mark;
+  readonly #reserve: Reserve;
+  #markFault: unknown;
+  #checkedAt = 0;
 
-  static async load(handles: Handles): Promise<SqliteStore> {
+  static async load(handles: Handles, paths: StorePaths, reserve: Reserve): Promise<SqliteStore> {
     const { writer } = handles;
     const [broker] = await writer.all('SELECT origin, lamport, term FROM broker');
     const [newest] = await writer.all('SELECT coalesce(max(position), 0) AS position FROM batches');
@@ -126,22 +63,29 @@ class SqliteStore implements Store {
     if (broker === undefined || newest === undefined) throw new RumormillError('STORE', 'broker.db has no row in table broker');
     const held = origins.filter((row) => row['seq'] !== null);
     const records = held.reduce((most, row) => Math.max(most, Number(row['lamport'])), 0);
+    const { lamport, loss } = compareMark(paths.mark, Number(newest['position']));
     const state: StoreState = {
       origin: broker['origin'] as Origin,
       term: counter(broker['term']),
-      lamport: Math.max(records, counter(broker['lamport'])),
+      lamport: Math.max(records, counter(broker['lamport']), counter(lamport)),
       newest: records,
       vector: new Map(held.map((row) => [row['name'] as Origin, Number(row['seq'])])),
       position: Number(newest['position']),
+      ...(loss !== undefined && { loss }),
     };
-    return new SqliteStore(state, handles, new Map(origins.map((row) => [row['name'] as Origin, Number(row['id'])])));
+    const originIds = new Map(origins.map((row) => [row['name'] as Origin, Number(row['id'])]));
+    return new SqliteStore(state, handles, originIds, paths, reserve);
   }
 
-  private constructor(state: StoreState, handles: Handles, originIds: Map<Origin, number>) {
+  private constructor(state: StoreState, handles: Handles, originIds: Map<Origin, number>, paths: StorePaths, reserve: Reserve) {
     this.#state = state;
     this.#head = state.position;
     this.#handles = handles;
     this.#originIds = originIds;
+    this.#upkeep = new Upkeep(handles.writer, handles.checkpointer, SQL.index);
+    this.#place = new Place([paths.wal, paths.db, paths.shm, paths.lock]);
+    this.#mark = new Mark(paths.mark, (error) => (this.#markFault = error));
+    this.#reserve = reserve;
   }
 
   get state(): StoreState {
@@ -149,11 +93,12 @@ class SqliteStore implements Store {
   }
 
   async renew(origin: Origin): Promise<void> {
-    await this.#write(SQL.renew, origin);
+    await this.#reserve.orWithoutIt(() => this.#write(SQL.renew, origin));
     this.#state = { ...this.#state, origin };
   }
 
   async append(batches: readonly StoredBatch[]): Promise<void> {
+    if (!this.#reserve.isWhole) await this.#fillReserve();
     const rows: unknown[] = [];
     let offset = 0;
     await this.#addOrigins(batches);
@@ -164,7 +109,9 @@ class SqliteStore implements Store {
       offset += body.length;
     }
     await this.#write(SQL.append, JSON.stringify(rows), this.#join(batches, offset));
+    this.#checkPlace();
     this.#head += batches.length;
+    this.#mark.note({ position: this.#head, lamport: lastLamport(batches.at(-1)!) });
     this.#storedIds.add(batches);
   }
 
@@ -292,10 +239,35 @@ class SqliteStore implements Store {
     return JSON.stringify(later.map(([, id]) => id));
   }
 
+  async look(): Promise<void> {
+    this.#throwFault();
+    const [walBytes = 0] = await this.#place.look();
+    this.#upkeep.looked(walBytes);
+    await this.#reserve.fill();
+  }
+
   async close(): Promise<void> {
-    await this.#upkeep;
+    await this.#upkeep.idle();
+    await this.#mark.settled();
     const { lock, writer, checkpointer, reader } = this.#handles;
-    for (const handle of [reader, checkpointer, writer, lock]) await handle.close();
+    try {
+      this.#place.check();
+    } finally { // the last connection moves what is in the WAL, also where that has no name any more
+      for (const handle of [reader, checkpointer, writer, lock]) await handle.close();
+    }
+  }
+
+  /** A look where the last one was a while ago. What was committed to files that are gone must not be acknowledged. */
+  #checkPlace(): void {
+    const now = performance.now();
+    if (now - this.#checkedAt < CHECK_MS) return;
+    this.#checkedAt = now;
+    this.#place.check();
+  }
+
+  async #fillReserve(): Promise<void> {
+    await this.#reserve.fill();
+    if (!this.#reserve.isWhole) throw storeError(Object.assign(new Error('the reserve has no room'), { code: 'SQLITE_FULL' }), 'broker.db');
   }
 
   /** Those that are new, in a transaction of their own: an origin without batches does no harm, should the append that follows fail. */
@@ -310,31 +282,22 @@ class SqliteStore implements Store {
   }
 
   async #write(sql: string, ...params: Param[]): Promise<void> {
+    this.#throwFault();
     try {
-      if (this.#upkeepError !== undefined) throw this.#upkeepError;
       await this.#handles.writer.run(sql, ...params);
     } catch (cause) {
       throw storeError(cause, 'broker.db');
     }
-    for (const param of params) this.#walBytes += typeof param === 'number' ? 0 : param.length;
-    this.#walBytes += COMMIT_BYTES;
-    if (this.#walBytes < CHECKPOINT_BYTES || this.#upkeep !== undefined) return;
-    this.#walBytes = 0;
-    this.#upkeep = this.#moveAndIndex().finally(() => (this.#upkeep = undefined));
+    let bytes = COMMIT_BYTES;
+    for (const param of params) bytes += typeof param === 'number' ? 0 : param.length;
+    this.#upkeep.wrote(bytes);
   }
 
-  /**
-   * Moves what is in the WAL into the tables while commits go on, and what they bring meanwhile between two of them: only when everything is moved does the WAL begin
-   * anew. Then indexes what came. On a full disk this is put off, and the WAL grows until a commit finds no room either. Any other error fails the next write.
-   */
-  async #moveAndIndex(): Promise<void> {
-    try {
-      await this.#handles.checkpointer.exec(CHECKPOINT);
-      await this.#handles.writer.exec(CHECKPOINT);
-      await this.#handles.writer.run(SQL.index);
-    } catch (error) {
-      if (sqliteCode(error) !== 'SQLITE_FULL') this.#upkeepError = error;
-    }
+  /** What failed beside the writes fails the next one. */
+  #throwFault(): void {
+    if (this.#markFault !== undefined) this.#place.check(); // which says more, if it is not the mark alone
+    const fault = this.#upkeep.fault ?? this.#markFault;
+    if (fault !== undefined) throw storeError(fault, 'broker.db');
   }
 
   async #readPage(sql: string, where: readonly Param[], head: number, bytesMax: number): Promise<Page> {

@@ -66,8 +66,8 @@ t.test('watching: changes are taken over, what is bad is said once and changes n
   const lists: Address[][] = [];
   const errors: RumormillError[] = [];
   let looks = 0;
-  const unwatch = watchGlobalState(file, parseGlobalState('10.0.0.1,3000', file), 5, (rows) => lists.push(rows), (error) => errors.push(error));
-  t.teardown(unwatch);
+  const watch = watchGlobalState(file, parseGlobalState('10.0.0.1,3000', file), 5, (rows) => lists.push(rows), (error) => errors.push(error));
+  t.teardown(watch.stop);
   /** All at once: where it is written in its place, a look may come between and find it empty. */
   const put = (text: string): void => {
     writeFileSync(`${file}.new`, text);
@@ -118,9 +118,28 @@ t.test('a file changed between reading it and watching it is noticed', async (t)
   const file = join(temporaryFolder(t), 'mesh.csv');
   writeFileSync(file, '10.0.0.1,3000\n');
   const lists: Address[][] = [];
-  const unwatch = watchGlobalState(file, parseGlobalState('10.0.0.1,3000', file), 5, (rows) => lists.push(rows), () => undefined);
-  t.teardown(unwatch);
+  const watch = watchGlobalState(file, parseGlobalState('10.0.0.1,3000', file), 5, (rows) => lists.push(rows), () => undefined);
+  t.teardown(watch.stop);
   writeFileSync(file, '10.0.0.1,3000\n10.0.0.2,3000\n');
   await waitFor('it is noticed', () => lists.length > 0).catch(() => undefined);
   t.equal(lists.at(-1)?.length, 2);
+});
+
+t.test('a file that is to be read again is read, though nothing has changed', async (t) => {
+  const file = join(temporaryFolder(t), 'mesh.csv');
+  writeFileSync(file, '10.0.0.1,3000\n');
+  const lists: Address[][] = [];
+  const errors: RumormillError[] = [];
+  const rows = await readGlobalState(file);
+  const watch = watchGlobalState(file, rows, 3_600_000, (changed) => lists.push(changed), (error) => errors.push(error));
+  t.teardown(watch.stop);
+  watch.reread();
+  await waitFor('it is read', () => lists.length === 1);
+  t.strictSame(lists, [rows]);
+  writeFileSync(file, '10.0.0.1,x\n');
+  for (const times of [1, 2]) {
+    watch.reread();
+    await waitFor('it is read', () => errors.length === times);
+  }
+  t.equal(lists.length, 1, 'the last good list stays, and who asks is told each time');
 });

@@ -6,7 +6,7 @@ import { isCovered, lastSeq, type Origin, parseRepeats, type StoredBatch, type S
 import type { LamportPlace, LiveCount, Page, Store } from '../../brokers/core/runtime.ts';
 import type { Stamp } from '../../brokers/core/subscription.ts';
 import { Handle, READ_WRITE } from '../../brokers/io/sqlite.ts';
-import { openStore } from '../../brokers/io/store.ts';
+import { openStore } from '../../brokers/io/open-store.ts';
 import { temporaryFolder } from '../support/folder.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { SEED, SeededRandom } from '../support/random.ts';

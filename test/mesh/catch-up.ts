@@ -17,7 +17,7 @@ import { dirname, join } from 'node:path';
 import { Command } from 'commander';
 import { parseAddress } from '../../brokers/core/address.ts';
 import type { StoredBatch } from '../../brokers/core/record.ts';
-import { openStore } from '../../brokers/io/store.ts';
+import { openStore } from '../../brokers/io/open-store.ts';
 import { encodeCommand } from '../../brokers/wire/resp.ts';
 import { wholeNumber } from '../../clients/command-line.ts';
 import { BrokerProcess } from '../support/cluster.ts';

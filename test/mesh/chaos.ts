@@ -15,7 +15,7 @@ import { Command } from 'commander';
 import type { Address } from '../../brokers/core/address.ts';
 import { messagesOf } from '../../brokers/core/record.ts';
 import { systemRandom } from '../../brokers/io/clock.ts';
-import { openStore } from '../../brokers/io/store.ts';
+import { openStore } from '../../brokers/io/open-store.ts';
 import { connect } from '../../clients/client.ts';
 import { number, wholeNumber } from '../../clients/command-line.ts';
 import { BrokerProcess } from '../support/cluster.ts';

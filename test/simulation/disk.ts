@@ -215,6 +215,8 @@ class DiskStore implements Store {
     return next;
   }
 
+  async look(): Promise<void> {}
+
   /** Waits for what is being written. */
   async close(): Promise<void> {
     await this.#lastWrite.catch(() => undefined); // whoever wrote it has the error

@@ -192,6 +192,8 @@ export class MemoryStore implements Store {
     return found.length < limit ? undefined : found.at(-1);
   }
 
+  async look(): Promise<void> {}
+
   async close(): Promise<void> {}
 
   #insert(batches: readonly StoredBatch[]): void {
