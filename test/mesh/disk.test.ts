@@ -83,7 +83,7 @@ t.test('a broker that is started on a full disk: it exits with a line that names
   const broker = cluster.add(port, { 'data-dir': folder }, ['unshare', '-rm', 'sh', '-c', full, folder]);
   broker.spawn();
   t.equal(await broker.exit(), 1);
-  t.match(broker.log, [{ event: `rumormill-broker: no room on the disk (ENOSPC) for ${join(folder, `127.0.0.1-${port}`, 'broker.lock')}; nothing was stored` }]);
+  t.match(broker.log, [{ event: `rumormill-broker: no room on the disk (ENOSPC) for ${join(folder, `127.0.0.1-${port}`, 'broker.db')}; nothing was stored` }]);
 });
 
 t.test('a disk that fails: the broker acknowledges nothing more and exits with a clear line; everything acknowledged is there', async (t) => {
