@@ -8,10 +8,12 @@
  */
 import { type BigIntStats, statSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { messageOf, RumormillError } from '../core/error.ts';
+import { RumormillError } from '../core/error.ts';
+import { fileError } from './sqlite.ts';
 
 export class Place {
   readonly #files: ReadonlyMap<string, string>;
+  #fault: RumormillError | undefined; // the first one: those that follow from it say no more
 
   /** @param paths files that are open. @throws an error of the system */
   constructor(paths: readonly string[]) {
@@ -21,38 +23,43 @@ export class Place {
   /** @throws RumormillError STORE where one of the files was removed or replaced */
   check(): void {
     for (const [path, opened] of this.#files) {
-      const found = statSync(path, { bigint: true, throwIfNoEntry: false });
-      if (found === undefined) throw gone(path, 'is gone');
-      if (identity(found) !== opened) throw gone(path, 'is another file');
+      this.#compare(path, opened, statSync(path, { bigint: true, throwIfNoEntry: false }));
     }
   }
 
   /** The same, without holding up anybody. @returns the size of each file, bytes, in their order */
   async look(): Promise<number[]> {
     const sizes: number[] = [];
-    for (const [path, opened] of this.#files) sizes.push(await lookAt(path, opened));
+    for (const [path, opened] of this.#files) {
+      sizes.push(Number(this.#compare(path, opened, await statOf(path)).size));
+    }
     return sizes;
+  }
+
+  #compare(path: string, opened: string, found: BigIntStats | undefined): BigIntStats {
+    if (found === undefined) this.#fault ??= gone(path, 'is gone');
+    else if (identity(found) !== opened) this.#fault ??= gone(path, 'is another file');
+    if (this.#fault !== undefined) throw this.#fault;
+    return found!;
   }
 }
 
-async function lookAt(path: string, opened: string): Promise<number> {
-  let found: BigIntStats;
+/** What is there; undefined where nothing is. */
+async function statOf(path: string): Promise<BigIntStats | undefined> {
   try {
-    found = await stat(path, { bigint: true });
+    return await stat(path, { bigint: true });
   } catch (cause) {
-    const isMissing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
-    throw gone(path, isMissing ? 'is gone' : `cannot be found (${messageOf(cause)})`, cause);
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw fileError(cause, `${path} cannot be found`);
   }
-  if (identity(found) !== opened) throw gone(path, 'is another file');
-  return Number(found.size);
 }
 
 function identity({ dev, ino }: BigIntStats): string {
   return `${dev}:${ino}`;
 }
 
-function gone(path: string, what: string, cause?: unknown): RumormillError {
+function gone(path: string, what: string): RumormillError {
   const why = 'it was removed, moved or replaced while the broker ran';
   const lost = 'what was stored since may be lost';
-  return new RumormillError('STORE', `${path} ${what}: ${why}; ${lost}`, { cause });
+  return new RumormillError('STORE', `${path} ${what}: ${why}; ${lost}`);
 }
