@@ -12,7 +12,7 @@ import type { World } from './world.ts';
 
 export const FAULT_KINDS = [
   'delay', 'reset', 'partition', 'one-way', 'pause', 'crash', 'blackout', 'stop', 'wipe', 'restore', 'clock', 'slow-disk', 'full-disk',
-  'narrow',
+  'narrow', 'mislead', 'self-connect',
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 /** Those that take a broker down, and do nothing else. */
@@ -121,6 +121,10 @@ export class Faults {
         machine.wallOffsetMs = this.#dice.integer(-WALL_OFFSET_MAX_MS, WALL_OFFSET_MAX_MS);
         this.#world.note(machine.address, `wall clock is off by ${machine.wallOffsetMs} ms`);
         return true;
+      case 'mislead':
+        return this.#mislead(machine, lastsMs);
+      case 'self-connect':
+        return this.#selfConnect(machine, lastsMs);
       case 'slow-disk':
         return this.#slowDisk(machine, lastsMs);
       case 'full-disk':
@@ -210,6 +214,31 @@ export class Faults {
     this.#down.delete(machine);
     void machine.start().catch((error: unknown) => this.#world.incident(machine.address, `did not start: ${String(error)}`));
     return true;
+  }
+
+  /** A broker dies, and while it is down its name leads one or all of the others to somebody else, or to themselves. */
+  async #mislead(machine: Machine, lastsMs: number): Promise<boolean> {
+    const { network, machines } = this.#world;
+    const { address: name } = machine;
+    const others = machines.filter((each) => each !== machine);
+    const askers = this.#dice.integer(0, 1) === 0 ? others : [this.#dice.pick(others)];
+    const leads = this.#dice.integer(0, 1) === 0 ? undefined : this.#dice.pick(others).address;
+    const who = askers.map(({ address }) => address).join();
+    this.#world.note('storm', `${name} leads ${who} to ${leads ?? 'themselves'}`);
+    for (const { address } of askers) network.mislead(address, name, leads ?? address);
+    const happened = await this.#crash(machine, lastsMs);
+    for (const { address } of askers) network.mislead(address, name, name);
+    return happened;
+  }
+
+  /** A broker dies, and dials of its port meet themselves. */
+  async #selfConnect(machine: Machine, lastsMs: number): Promise<boolean> {
+    const { network, machines } = this.#world;
+    this.#world.note('storm', 'dials may meet themselves');
+    for (const { address } of machines) network.selfConnect(address, true);
+    const happened = await this.#crash(machine, lastsMs);
+    for (const { address } of machines) network.selfConnect(address, false);
+    return happened;
   }
 
   async #slowDisk({ address, disk }: Machine, lastsMs: number): Promise<true> {

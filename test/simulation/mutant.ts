@@ -60,6 +60,15 @@ export const MUTANTS: readonly Mutant[] = [
     patches: [['mesh.js', `const { seats } = this.#membership;`,
       `const seats = this.#membership.seats.filter(({ broker }) => broker !== undefined && this.#overlay.linkTo(broker));`]],
   },
+  {
+    name: 'a row is fulfilled by whomever its name leads to',
+    patches: [['core/rows.js',
+      `return seated.has(to) || (to === this.#self && this.#spoken.has(row)) ? undefined : to;`, `return to;`]],
+  },
+  {
+    name: 'two rows are one as soon as both lead to one broker',
+    patches: [['core/rows.js', `return now - ownSince >= this.#options.provenAfterMs &&`, `return true ||`]],
+  },
   { name: 'a quorum is one broker too few', patches: [['core/quorum.js', `Math.floor(seqs.length / 2)`, `Math.floor(seqs.length / 2) - 1`]] },
   { name: 'a record counts as held once it is sent', patches: [['gossip.js', `link.told.advance(batch.origin, lastSeq(batch));`, `link.told.advance(batch.origin, lastSeq(batch));\n            link.vector.advance(batch.origin, lastSeq(batch));`]] },
   {
