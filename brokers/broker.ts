@@ -37,6 +37,7 @@ interface Flags {
   readonly acks: AckLevel;
   readonly fanout?: string;
   readonly ackTimeout: number; // s
+  readonly dialTimeout: number; // s
   readonly dedupeWindow: number; // s
   readonly dedupeIds: number;
   readonly batchSize: number;
@@ -81,6 +82,7 @@ const program = new Command('rumormill-broker')
   .addOption(new Option('--acks <level>', 'when a publish is acknowledged, unless it says so itself').choices(ACK_LEVELS).default('local'))
   .option('--fanout <n>', 'how many links to keep with other brokers, the same on all of them (default: one with each)')
   .option('--ack-timeout <s>', 'how long a publish waits for the brokers that it needs', seconds, 5)
+  .option('--dial-timeout <s>', 'how long a connection with another broker, and its handshake, may take each', seconds, 5)
   .option('--dedupe-window <s>', 'for how long a dedupe id is remembered', seconds, 120)
   .option('--dedupe-ids <n>', 'how many dedupe ids of a topic are remembered', wholeNumber, 100_000)
   .option('--batch-size <n>', 'most messages in one transaction', wholeNumber, 5000)
@@ -104,7 +106,8 @@ async function run(flags: Flags): Promise<void> {
     brokers: flags.globalState,
     logger,
     limits: {
-      ackTimeoutMs: Math.round(flags.ackTimeout * 1000), dedupeWindowMs: Math.round(flags.dedupeWindow * 1000), dedupeIdsMax: flags.dedupeIds,
+      ackTimeoutMs: Math.round(flags.ackTimeout * 1000), dialTimeoutMs: Math.round(flags.dialTimeout * 1000),
+      dedupeWindowMs: Math.round(flags.dedupeWindow * 1000), dedupeIdsMax: flags.dedupeIds,
       transactionMessagesMax: flags.batchSize, pendingMessagesMax: flags.messagesBuffer, batchWaitMs: flags.waitTime,
       ...(flags.memory === undefined ? {} : { memoryBytes: flags.memory }),
     },

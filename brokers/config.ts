@@ -109,7 +109,7 @@ export const DEFAULT_LIMITS = {
   forgetAfterMs: 600_000, // a broker that no row names
   hearsayMs: 5000, // between heartbeats that travel through a mesh larger than the fan-out
   fullMs: 60_000, // for which a broker with links enough is not chosen as a neighbour again
-  dialTimeoutMs: 1000, // for connection and handshake each
+  dialTimeoutMs: 5000, // for connection and handshake each: round trips may be so long
   redialMinMs: 100, // doubling
   redialMaxMs: 2000,
   refusedRedialMaxMs: 5000, // where one of the two will not have the other, which lasts until somebody mends it

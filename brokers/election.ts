@@ -5,26 +5,35 @@ import { isDiskFull } from './core/error.ts';
 import type { GossipRuntime } from './gossip.ts';
 import type { Link } from './link.ts';
 import type { NamingRuntime } from './naming.ts';
+import type { Recurring } from './recurring.ts';
 
 type ElectionRuntime = GossipRuntime & NamingRuntime;
+
+export interface ElectionMesh {
+  linkTo(address: Address): Link | undefined;
+  /** To the farthest peer and back, at least, ms. */
+  roundTripMs(): number;
+  readonly recurring: Recurring;
+}
 
 export class Election {
   readonly bully: Bully;
   readonly #runtime: ElectionRuntime;
-  readonly #linkTo: (address: Address) => Link | undefined;
+  readonly #mesh: ElectionMesh;
   #effects: Promise<void> = Promise.resolve(); // one after another
   #closed = false;
 
-  constructor(runtime: ElectionRuntime, linkTo: (address: Address) => Link | undefined) {
+  constructor(runtime: ElectionRuntime, mesh: ElectionMesh) {
     const { config, clock, store } = runtime;
     const { limits } = config;
     this.#runtime = runtime;
-    this.#linkTo = linkTo;
+    this.#mesh = mesh;
     this.bully = new Bully(config.address, store.state.term, {
       okTimeoutMs: limits.electionOkTimeoutMs,
       coordinatorTimeoutMs: limits.electionCoordinatorTimeoutMs,
       graceMs: limits.electionGraceMs,
       takeoverAfterMs: limits.takeoverAfterMs,
+      roundTripMs: () => mesh.roundTripMs(),
       termGrowth: { atOnce: limits.termAheadMax, perSecond: limits.termPerSecondMax },
     }, clock.now());
   }
@@ -42,17 +51,20 @@ export class Election {
   }
 
   async #perform(effect: BullyEffect): Promise<void> {
-    const { lamport, logger } = this.#runtime;
+    const { lamport } = this.#runtime;
+    const { recurring } = this.#mesh;
     if (this.#closed) return;
     switch (effect.type) {
       case 'persist':
         return this.#persist(effect.term);
       case 'send':
-        return this.#linkTo(effect.to)?.send({ ...effect.message, lamport: lamport.tick() });
+        return this.#mesh.linkTo(effect.to)?.send({ ...effect.message, lamport: lamport.tick() });
       case 'started':
-        return logger.info('election started', { lamport: lamport.tick(), term: effect.term });
+        return recurring.say('elections', 'election started', { lamport: lamport.tick(), term: effect.term });
       case 'chosen':
-        return logger.info('coordinator chosen', { lamport: lamport.tick(), coordinator: effect.coordinator, term: effect.term });
+        return recurring.say('elections', 'coordinator chosen', {
+          lamport: lamport.tick(), coordinator: effect.coordinator, term: effect.term,
+        });
     }
   }
 

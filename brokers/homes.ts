@@ -38,6 +38,8 @@ export interface HomesMesh {
   readonly links: ReadonlyMap<Origin, Link>;
   readonly membership: Membership;
   linkTo(address: Address): Link | undefined;
+  /** To the farthest peer and back, at least, ms. */
+  roundTripMs(): number;
   /** The link over which a broker is reached, its own or one that passes on. */
   route(address: Address): Link | undefined;
 }
@@ -178,7 +180,8 @@ export class Homes {
   }
 
   #follow(): void {
-    if (!this.#views.follow(this.#mesh.bully.coordinator, this.#runtime.clock.now())) return;
+    const { bully } = this.#mesh;
+    if (!this.#views.follow(bully.coordinator, this.#runtime.clock.now(), this.#mesh.roundTripMs())) return;
     const view = this.view!;
     const { coordinator, term, number, members } = view;
     this.#runtime.logger.debug('view', { coordinator, term, number, members: members.join(' ') });

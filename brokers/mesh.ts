@@ -16,6 +16,7 @@ import { Introductions } from './introductions.ts';
 import type { Link } from './link.ts';
 import { Naming, type NamingRuntime } from './naming.ts';
 import { Overlay } from './overlay.ts';
+import { Recurring } from './recurring.ts';
 import { Said } from './said.ts';
 import type { Args, CommandParser } from './wire/command-parser.ts';
 import type { LinkMessage, PeerMessage } from './wire/peer-message.ts';
@@ -48,6 +49,7 @@ export class Mesh {
   readonly #naming: Naming;
   readonly #lastSeen = new Map<Address, Vector>(); // what peers had when their links were lost
   readonly #said: Said;
+  readonly #recurring: Recurring;
   #joinBy: number | undefined; // the first election is held by then
   #joined = false;
   #beatAt = 0;
@@ -77,11 +79,15 @@ export class Mesh {
       },
       lost: (link, reason) => this.#lost(link, reason),
     });
-    this.#election = new Election(runtime, (address) => this.#overlay.linkTo(address));
+    this.#recurring = new Recurring(runtime.logger, runtime.clock);
+    this.#election = new Election(runtime, {
+      linkTo: (address) => this.#overlay.linkTo(address), roundTripMs: () => this.#roundTripMs(), recurring: this.#recurring,
+    });
     this.#bully = this.#election.bully;
     this.homes = new Homes(runtime, {
       links: this.#links, membership: this.#membership, bully: this.#bully,
       linkTo: (address) => this.#overlay.linkTo(address),
+      roundTripMs: () => this.#roundTripMs(),
       route: (address) => this.#overlay.route(address) ?? (this.coordinator && this.#overlay.linkTo(this.coordinator)),
     });
   }
@@ -156,6 +162,7 @@ export class Mesh {
     for (const address of this.#membership.silent(now)) this.#overlay.linkTo(address)?.destroy(`silent for ${config.limits.deadAfterMs} ms`);
     this.#overlay.tick(now);
     this.#gossip.tick();
+    this.#recurring.tick();
     if (log.isHeld) this.#naming.settle(this.#membership.configured());
     this.#joinBy ??= now + config.limits.joinTimeoutMs; // from the first tick, since what was stored may take long to read
     if (!this.#joined && (this.#membership.settled(now) || now >= this.#joinBy)) {
@@ -204,6 +211,13 @@ export class Mesh {
 
   // Links
 
+  /** To the farthest peer and back, at least. */
+  #roundTripMs(): number {
+    let longest = 0;
+    for (const link of this.#links.values()) longest = Math.max(longest, link.roundTripMs);
+    return longest;
+  }
+
   /** A link with a peer that has introduced itself; it replaces another one, if there is one. */
   #linked(link: Link, other: Link | undefined): void {
     const { clock, lamport, logger } = this.#runtime;
@@ -215,7 +229,9 @@ export class Mesh {
     this.#links.set(origin, link);
     this.#membership.linkUp(address, clock.now());
     this.#lastSeen.delete(address);
-    logger[other === undefined ? 'info' : 'debug']('peer connected', { lamport: lamport.time, peer: address });
+    const fields = { lamport: lamport.time, peer: address };
+    if (other === undefined) this.#recurring.say(`peer ${address}`, 'peer connected', fields);
+    else logger.debug('peer connected', fields);
     this.#overlay.linkUp(link);
     this.#gossip.linkUp(link);
     this.homes.linkUp(link);
@@ -234,7 +250,9 @@ export class Mesh {
     if (link.refusedBy === 'peer') {
       this.#said.nowAndThen('warn', 'refused by a peer', { peer: address, reason: String(reason) });
     }
-    logger[link.replaced ? 'debug' : 'info'](link.leaving ? 'peer left' : link.replaced ? 'link replaced' : 'peer lost', { lamport: lamport.time, peer: address, reason });
+    const fields = { lamport: lamport.time, peer: address, reason };
+    if (link.replaced) logger.debug('link replaced', fields);
+    else this.#recurring.say(`peer ${address}`, link.leaving ? 'peer left' : 'peer lost', fields);
     this.#overlay.linkDown(link);
     this.#gossip.linkDown(link);
     this.#election.perform(this.#bully.linkDown(address, link.leaving, now));

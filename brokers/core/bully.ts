@@ -45,6 +45,8 @@ export interface BullyOptions {
   readonly graceMs: number;
   /** How long this broker must have been up to take over from a live coordinator below it. */
   readonly takeoverAfterMs: number;
+  /** To the farthest peer and back, ms, as far as it is known: what is awaited may take as much longer. 0 by default. */
+  readonly roundTripMs?: () => number;
   /** How far peers may take the term; without limit by default. */
   readonly termGrowth?: GrowthLimits;
 }
@@ -108,7 +110,7 @@ export class Bully {
     this.#peers.delete(peer);
     if (peer === this.#via && this.#phase === 'idle') {
       if (leaving) this.#elect(now);
-      else this.#deadline = now + this.#options.graceMs;
+      else this.#deadline = now + this.#options.graceMs + 2 * this.#roundTripMs; // to connect, and for the handshake
     }
     return this.#take();
   }
@@ -122,7 +124,7 @@ export class Bully {
         break;
       case 'OK':
         this.#answered.add(from);
-        if (this.#phase === 'asking') this.#wait('yielding', now + this.#options.coordinatorTimeoutMs);
+        if (this.#phase === 'asking') this.#wait('yielding', now + this.#options.coordinatorTimeoutMs + 2 * this.#roundTripMs);
         break;
       case 'COORDINATOR':
         this.#onCoordinator(from, message.address, message.term, now);
@@ -140,6 +142,14 @@ export class Bully {
     return this.#take();
   }
 
+  get #roundTripMs(): number {
+    return this.#options.roundTripMs?.() ?? 0;
+  }
+
+  get #okTimeoutMs(): number {
+    return this.#options.okTimeoutMs + this.#roundTripMs;
+  }
+
   #isBelow(coordinator: Address | undefined): boolean {
     return coordinator !== undefined && compareAddresses(coordinator, this.#self) < 0;
   }
@@ -149,7 +159,7 @@ export class Bully {
     const above = [...this.#peers].some((peer) => compareAddresses(peer, this.#self) > 0);
     const isNew = !this.#hasListened && now < this.#takeoverAt && this.#coordinator === undefined;
     this.#hasListened = true;
-    if (isNew && !above && this.#peers.size > 0) this.#wait('listening', now + this.#options.okTimeoutMs);
+    if (isNew && !above && this.#peers.size > 0) this.#wait('listening', now + this.#okTimeoutMs);
     else this.#elect(now);
   }
 
@@ -161,7 +171,7 @@ export class Bully {
     this.#effects.push({ type: 'started', term: this.#term });
     if (above.length === 0) return this.#win();
     for (const peer of above) this.#send(peer, { type: 'ELECTION', term: this.#term });
-    this.#wait('asking', now + this.#options.okTimeoutMs);
+    this.#wait('asking', now + this.#okTimeoutMs);
   }
 
   #onElection(from: Address, term: number, now: number): void {

@@ -93,7 +93,7 @@ export class Views {
    * Uses the newest view of the coordinator that is followed; while there is none, the one used so far stays. Says whether it changed.
    * Then everybody is to be told, as soon as nothing is served any more that went to another home.
    */
-  follow(coordinator: Address | undefined, now: number): boolean {
+  follow(coordinator: Address | undefined, now: number, roundTripMs = 0): boolean {
     const view = coordinator === undefined ? undefined : this.#offered.get(coordinator);
     if (view === undefined || view === this.#current) return false;
     for (const other of this.#offered.keys()) if (other !== coordinator) this.#offered.delete(other);
@@ -103,7 +103,7 @@ export class Views {
       this.#installed = undefined; // what was at home here all the time is not known any more
       this.#sinceInstalled = [view];
     }
-    this.#installBy = now + this.#installMs;
+    this.#installBy = now + this.#installMs + 2 * roundTripMs; // for the view to come there, and for the answer
     return true;
   }
 

@@ -77,6 +77,11 @@ export class VirtualNetwork {
     return [...this.#ends].some((end) => end.party.host === a && end.other.party.host === b);
   }
 
+  /** The two hosts are far from each other: a round trip takes so much longer. */
+  remove(a: string, b: string, roundTripMs: number): void {
+    for (const each of [way(a, b), way(b, a)]) this.#delays.set(each, -roundTripMs / 2);
+  }
+
   /** What goes from one host to the other takes up to `ms` longer; 0 for as long as usual. */
   slow(from: string, to: string, ms: number): void {
     this.#delays.set(way(from, to), ms);
@@ -135,7 +140,8 @@ export class VirtualNetwork {
 
   delayMs(from: string, to: string): number {
     const extra = this.#delays.get(way(from, to)) ?? 0;
-    return this.#random.integer(DELAY_MIN_US, DELAY_MAX_US + 1000 * extra) / 1000;
+    const [least, most] = extra < 0 ? [-extra, -extra] : [0, extra];
+    return this.#random.integer(DELAY_MIN_US + 1000 * least, DELAY_MAX_US + 1000 * most) / 1000;
   }
 
   closed(end: End): void {

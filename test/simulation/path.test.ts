@@ -60,3 +60,35 @@ t.test('while a slow path is busy, a command gets its answer over it, a beat is 
   await world.until('both hold the same', () => high.disk.data.batches.length >= 2 && world.isConverged, 60_000);
   t.ok(low.disk.data.batches.length >= 2);
 });
+
+t.test('a round trip of 1.2 s: there are links, one coordinator and a home for everything, and the log stays short', async (t) => {
+  const world = new World(SEED, 3);
+  const [low, middle, high] = world.machines as [Machine, Machine, Machine];
+  for (const [a, b] of [[low, middle], [low, high], [middle, high]] as const) world.network.remove(a.address, b.address, 1200);
+  for (const machine of world.machines) await world.of(machine.start());
+  await world.settled(20_000);
+  await world.until('everybody is a member', () => world.machines.every(({ broker }) => broker.status()['members'] === 3), 20_000);
+  await world.run(5000);
+  const since = world.history.length;
+  const client = await world.client(low);
+  t.type(await world.of(client.command('PUBLISH', 'news', 'x', 'ACKS', 'all')), 'number');
+  for (const name of ['a', 'b', 'c', 'd']) t.equal(String(await world.of(client.command('SUBSCRIPTION', 'CREATE', name))), 'OK');
+  await world.run(60_000);
+  t.strictSame(world.history.slice(since).filter((line) => /info (?!message published|gossip)/.test(line)), [], 'nothing more is said');
+  high.crash();
+  await world.until('the next one leads', () => low.broker.coordinator === middle.address && middle.broker.coordinator === middle.address, 20_000);
+  await world.run(2000);
+  t.equal(world.history.slice(since).filter((line) => line.includes('coordinator chosen')).length, 2, 'each chooses once');
+  await world.of(high.start());
+  await world.settled(20_000);
+  t.strictSame(world.incidents, []);
+});
+
+t.test('a path that is too long for the time limit: no link, and it is said once in a while', async (t) => {
+  const world = new World(SEED, 2);
+  const [low, high] = world.machines as [Machine, Machine];
+  world.network.remove(low.address, high.address, 8000);
+  for (const machine of world.machines) await world.of(machine.start());
+  await world.run(300_000);
+  t.ok(world.history.filter((line) => / (info|warn|error) /.test(line)).length < 30, world.history.filter((line) => / (info|warn|error) /.test(line)).join('\n'));
+});
