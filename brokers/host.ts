@@ -143,13 +143,15 @@ export class Broker {
       takeOver: (handover) => this.queues.takeOver(handover),
     });
     this.metadata = new Metadata({
-      config, clock, store, logger, log: this.#log, lamport: this.#lamport,
+      config, clock, store, logger, turns: this.turns, log: this.#log, lamport: this.#lamport,
       publish: (draft, fate) => this.#publishOwn(draft, fate),
       whenAcknowledged: ({ origin, seq, lamport }, done) => this.#acknowledge(config.acks, origin, seq, lamport, (outcome) => {
         done('error' in outcome ? outcome.error : undefined);
       }),
-      changed: (namesChanged) => {
-        if (namesChanged) this.#namesChanged();
+      storeFailed: (error) => this.#failed(error),
+      changed: (names) => {
+        this.readers.namesChanged(names);
+        this.#sweep.deleted(names ?? this.metadata.buried().keys());
         this.queues.catalogChanged();
       },
     });
@@ -359,12 +361,6 @@ export class Broker {
     // 3. Publishers: the log answers each batch when this returns; those who wait for more brokers are counted.
     this.#quorum.update();
     this.#traffic.committed(batches);
-  }
-
-  /** Topics were renamed or deleted. */
-  #namesChanged(): void {
-    this.readers.namesChanged();
-    this.#sweep.deleted(this.metadata.buried());
   }
 
   #refuse(draft: Draft, error: RumormillError, done: (outcome: Outcome) => void): void {

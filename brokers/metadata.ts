@@ -11,8 +11,9 @@ import type { Topic } from './core/catalog-state.ts';
 import { RumormillError } from './core/error.ts';
 import type { LamportClock } from './core/lamport.ts';
 import type { Log } from './core/log.ts';
-import { type Draft, lastSeq, messagesOf, type Origin, type StoredBatch } from './core/record.ts';
+import { compareRecords, type Draft, lastSeq, messagesOf, type Origin, type StoredBatch } from './core/record.ts';
 import type { Clock, Logger, Store } from './core/runtime.ts';
+import type { Turns } from './core/turns.ts';
 import type { Stamp, Subscription } from './core/subscription.ts';
 import type { DraftFate, DraftName } from './core/transaction.ts';
 import { type Vector, VersionVector } from './core/version-vector.ts';
@@ -21,36 +22,48 @@ export interface MetadataRuntime {
   readonly config: Config;
   readonly clock: Clock;
   readonly store: Store;
+  readonly turns: Turns;
   readonly log: Log;
   readonly lamport: LamportClock;
   readonly logger: Logger;
   /** Takes in a batch of this broker's own, or refuses it. */
   publish(draft: Draft, fate: DraftFate): void;
+  /** The store did not do what it should. */
+  storeFailed(error: unknown): void;
   /** Calls back once a record that is on disk here is acknowledged as this broker's publishers are by default, or cannot be in time. */
   whenAcknowledged(record: DraftName, done: (error: RumormillError | undefined) => void): void;
-  /** Something of topics, subscriptions or bindings is not as it was; `namesChanged` where topics were renamed or deleted. */
-  changed(namesChanged: boolean): void;
+  /** Something of topics, subscriptions or bindings is not as it was; `names` are the topics, by stored name, that may have been renamed or deleted, undefined where it may be any. */
+  changed(names: ReadonlySet<string> | undefined): void;
 }
+
+const [OPERATIONS_A_STEP, OPERATION_WORK] = [16, 5]; // about, µs
+const NO_NAMES: ReadonlySet<string> = new Set();
 
 export class Metadata implements TopicNames {
   readonly #runtime: MetadataRuntime;
-  readonly #durable = new Catalog();
-  readonly #transient = new Catalog(true);
+  #durable: Catalog;
+  #transient: Catalog;
+  #remaking: Said[] | undefined; // what is said while the catalog is made anew
   readonly #vector = new VersionVector();
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(runtime: MetadataRuntime) {
     this.#runtime = runtime;
+    const { catalogTailMax } = runtime.config.limits;
+    this.#durable = new Catalog(false, catalogTailMax);
+    this.#transient = new Catalog(true, catalogTailMax);
   }
 
   /** Takes up what is stored. To be called before anything else. */
   async restore(): Promise<void> {
-    const { store, config } = this.#runtime;
-    for (let position = 0; position < store.state.position; ) {
-      const page = await store.readAfter(position, [CATALOG_TOPIC], config.limits.readBytesMax);
-      this.#take(page.batches);
-      position = page.through;
-    }
+    const all: Said[] = [];
+    await this.#readLog(0, (said, batches) => {
+      all.push(...said);
+      for (const batch of batches) this.#vector.advance(batch.origin, lastSeq(batch));
+    });
+    this.#durable.apply(all);
+    this.#rebase();
+    this.#runtime.changed(undefined);
   }
 
   /** The batches are on disk. Comes before anybody else learns of them. */
@@ -137,8 +150,7 @@ export class Metadata implements TopicNames {
   /** Drops a transient subscription; nobody has to hear of it. */
   forget(name: string): void {
     if (this.#transient.subscription(name) === undefined) return;
-    this.#transient.forget(name);
-    this.#runtime.changed(false);
+    this.#sayHere({ op: 'subscription.delete', name });
   }
 
   // Saying something new
@@ -196,15 +208,55 @@ export class Metadata implements TopicNames {
   #sayHere(operation: Operation): void {
     const { lamport, log } = this.#runtime;
     this.#transient.apply([{ stamp: { lamport: lamport.tick(), origin: log.origin }, operation }]);
-    this.#runtime.changed(false);
+    this.#runtime.changed(NO_NAMES);
   }
 
   #take(batches: readonly StoredBatch[]): void {
     const said = batches.flatMap((batch) => this.#saidBy(batch));
     for (const batch of batches) this.#vector.advance(batch.origin, lastSeq(batch));
-    const { changed, namesChanged } = this.#durable.apply(said);
-    this.#transient.apply(said.filter(({ operation }) => !('name' in operation)));
-    if (changed) this.#runtime.changed(namesChanged);
+    this.#remaking?.push(...said);
+    const { changed, names, isTooLate } = this.#durable.apply(said);
+    const topics = this.#transient.apply(said.filter(({ operation }) => !('name' in operation)));
+    if (isTooLate) void this.#remake();
+    else if (topics.isTooLate) this.#rebase();
+    if (changed) this.#runtime.changed(names);
+  }
+
+  /** Transient subscriptions go on with the topics that there are now. */
+  #rebase(): void {
+    const { topics } = this.#durable.content();
+    const { subscriptions } = this.#transient.content();
+    this.#transient = new Catalog(true, this.#runtime.config.limits.catalogTailMax, { topics, subscriptions, floor: undefined, dead: [], said: [] });
+  }
+
+  /** Makes the catalog anew, from the log: something was said of a time of which only the result is kept. Until then that does not count. */
+  async #remake(): Promise<void> {
+    const { config: { limits }, turns, storeFailed } = this.#runtime;
+    if (this.#remaking !== undefined) return; // it will come to it, or has it here
+    const meanwhile: Said[] = (this.#remaking = []);
+    try {
+      const all: Said[] = [];
+      await this.#readLog(0, (said) => all.push(...said));
+      meanwhile.length = 0; // it is among all
+      this.#durable = await turns.run(makeAnew(all, limits.catalogTailMax));
+      const { isTooLate } = this.#durable.apply(meanwhile);
+      this.#remaking = undefined;
+      this.#rebase();
+      this.#runtime.changed(undefined);
+      if (isTooLate) void this.#remake();
+    } catch (error) {
+      this.#remaking = undefined;
+      storeFailed(error);
+    }
+  }
+
+  async #readLog(after: number, take: (said: readonly Said[], batches: readonly StoredBatch[]) => void): Promise<void> {
+    const { store, log, config } = this.#runtime;
+    for (let position = after; position < log.position; ) {
+      const page = await store.readAfter(position, [CATALOG_TOPIC], config.limits.readBytesMax);
+      take(page.batches.flatMap((batch) => this.#saidBy(batch)), page.batches);
+      position = page.through;
+    }
   }
 
   #saidBy(batch: StoredBatch): Said[] {
@@ -216,4 +268,14 @@ export class Metadata implements TopicNames {
       return [];
     });
   }
+}
+
+function* makeAnew(all: readonly Said[], tailMax: number): Generator<number, Catalog> {
+  const catalog = new Catalog(false, tailMax);
+  const sorted = [...all].sort((a, b) => compareRecords(a.stamp, b.stamp));
+  for (let at = 0; at < sorted.length; at += OPERATIONS_A_STEP) {
+    catalog.apply(sorted.slice(at, at + OPERATIONS_A_STEP));
+    yield OPERATIONS_A_STEP * OPERATION_WORK;
+  }
+  return catalog;
 }

@@ -7,7 +7,7 @@
  */
 import { Acknowledger } from './acknowledger.ts';
 import type { Cancellation } from './commands/command.ts';
-import { notFound } from './core/catalog-state.ts';
+import { notFound } from './core/catalog-error.ts';
 import { decodeHandover, encodeHandover } from './core/handover.ts';
 import { messageOf, RumormillError } from './core/error.ts';
 import type { Handover } from './homes.ts';

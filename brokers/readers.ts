@@ -125,9 +125,9 @@ export class Readers {
     this.pushes.committed(batches);
   }
 
-  /** Topics were renamed or deleted: whoever waits may have to wait for others. */
-  namesChanged(): void {
-    for (const waiter of [...this.#waiters.all()]) this.#wake(waiter);
+  /** Some topics, or any, were renamed or deleted: whoever waits for them may have to wait for others. */
+  namesChanged(names: ReadonlySet<string> | undefined): void {
+    for (const waiter of names === undefined ? [...this.#waiters.all()] : this.#waiters.woken(names)) this.#wake(waiter);
   }
 
   /** Answers those whose time is up. */

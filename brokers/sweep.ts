@@ -32,10 +32,11 @@ export class Sweep {
     return this.#isBusy || this.#pending.size > 0;
   }
 
-  /** Topics that were deleted, by stored name; those of before among them. */
-  deleted(buried: ReadonlyMap<string, Stamp>): void {
-    for (const [topic, stamp] of buried) {
-      if (this.#known.get(topic) === stamp) continue;
+  /** Topics, by stored name, that may have been deleted. */
+  deleted(topics: Iterable<string>): void {
+    for (const topic of topics) {
+      const stamp = this.#runtime.names.deadBefore(topic);
+      if (stamp === undefined || this.#known.get(topic) === stamp) continue;
       this.#known.set(topic, stamp);
       this.#add(topic, { lamport: 0, position: 0 });
     }

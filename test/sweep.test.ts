@@ -38,7 +38,7 @@ function setUp(): { store: FailingStore; failed: unknown[]; put: (from: Origin, 
     },
     remove: (lamport, ...topics) => {
       names.apply([{ stamp: { lamport, origin: A }, operation: { op: 'topic.delete', topics } }]);
-      sweep.deleted(names.buried());
+      sweep.deleted(names.buried().keys());
     },
     ticks: async () => {
       let ticks = 0;

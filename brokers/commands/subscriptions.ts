@@ -1,6 +1,6 @@
 /** SUBSCRIPTION CREATE, LIST, UPDATE, DELETE, and BIND, UNBIND, BINDINGS: what a subscription is, and which topics it is bound to. */
 import type { Settings } from '../core/catalog-operation.ts';
-import { notFound, topicNotFound } from '../core/catalog-state.ts';
+import { notFound, topicNotFound } from '../core/catalog-error.ts';
 import { RumormillError } from '../core/error.ts';
 import type { Subscription } from '../core/subscription.ts';
 import { EMPTY_VECTOR, type Vector } from '../core/version-vector.ts';

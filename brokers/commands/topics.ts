@@ -1,5 +1,5 @@
 /** TOPIC CREATE, GET, LIST, RENAME, DELETE: whichever broker is asked answers, from its own catalog and store. */
-import { topicExists, topicNotFound } from '../core/catalog-state.ts';
+import { topicExists, topicNotFound } from '../core/catalog-error.ts';
 import { RumormillError } from '../core/error.ts';
 import { TOPIC_TYPES, type TopicType } from '../core/subscription.ts';
 import type { Args } from '../wire/command-parser.ts';

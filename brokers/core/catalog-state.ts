@@ -8,8 +8,11 @@
  * topic as it is called now. A topic that nobody created, renamed or bound does not stand here: its name is its only one, and it routes as `fanout`.
  */
 import type { Operation, Settings } from './catalog-operation.ts';
+import { cycle, formerName, noBinding, notFound, topicExists } from './catalog-error.ts';
 import { RumormillError } from './error.ts';
-import { type Binding, type BindingStart, type Stamp, stampText, type Subscription, type TopicType } from './subscription.ts';
+import { compareRecords } from './record.ts';
+import { type Binding, type BindingStart, parseStamp, type Stamp, stampText, type Subscription, type TopicType } from './subscription.ts';
+import { allOf, nothing, type Undo } from './undo.ts';
 
 export interface Topic {
   readonly name: string; // to be shown
@@ -30,6 +33,7 @@ interface Bound {
   readonly subscription: Entry;
   readonly topic: TopicClass;
   readonly key: string | null;
+  readonly since: Stamp; // of its first start
   readonly starts: BindingStart[];
 }
 
@@ -51,17 +55,52 @@ class TopicClass implements Topic {
   }
 }
 
+/** A state as values. */
+export interface StateContent {
+  readonly topics: readonly Pick<Topic, 'name' | 'names' | 'type'>[];
+  readonly subscriptions: readonly (Pick<Subscription, 'name' | 'since'> & {
+    readonly settings: Settings;
+    readonly bindings: readonly Omit<Binding, 'storedTopics'>[];
+  })[];
+}
+
 export class CatalogState {
-  /** Whether a topic has or had more than one name. */
-  hasRenamed = false;
   readonly #transient: boolean;
   readonly #topics = new Map<string, TopicClass>(); // by each of its names
   readonly #subscriptions = new Map<string, Entry>();
   #classes = 0;
   #allBindings = 0;
+  #renamed = 0; // renames that were carried out
 
-  constructor(transient: boolean) {
+  constructor(transient: boolean, content?: StateContent) {
     this.#transient = transient;
+    for (const { name, names, type } of content?.topics ?? []) {
+      const topic = this.#class(name);
+      Object.assign(topic, { names, type });
+      for (const each of names) this.#topics.set(each, topic);
+      if (names.length > 1) this.#renamed += 1;
+    }
+    for (const { name, since, settings, bindings } of content?.subscriptions ?? []) {
+      const entry: Entry = { name, since, settings, bindings: new Map(), view: undefined };
+      this.#subscriptions.set(name, entry);
+      for (const { topic, key, starts } of bindings) {
+        this.#add({ subscription: entry, topic: this.#class(topic), key, since: parseStamp(starts[0]!.id), starts: [...starts] });
+      }
+    }
+  }
+
+  /** What it is made of, from which it can be made again. */
+  content(): StateContent {
+    const topics = [...this.topics()].map(({ name, names, type }) => ({ name, names, type }));
+    const subscriptions = [...this.subscriptions()].map(({ name, since, settings: { transient: _, ...settings }, bindings }) => ({
+      name, since, settings, bindings: bindings.map(({ topic, key, starts }) => ({ topic, key, starts })),
+    }));
+    return { topics, subscriptions };
+  }
+
+  /** Whether a topic has or had more than one name. */
+  get hasRenamed(): boolean {
+    return this.#renamed > 0;
   }
 
   /** The topic that a name means, where anything was said of it. */
@@ -131,24 +170,23 @@ export class CatalogState {
     }
   }
 
-  /** Carries out an operation with which `check` finds nothing wrong. */
-  perform(operation: Operation, stamp: Stamp): void {
+  /**
+   * Carries out an operation with which `check` finds nothing wrong.
+   * @returns what takes it back, to be called when all that was carried out since is taken back
+   */
+  perform(operation: Operation, stamp: Stamp): Undo {
     switch (operation.op) {
       case 'topic.create':
-        this.#class(operation.topic).type = operation.type;
-        return;
+        return this.#createTopic(operation.topic, operation.type);
       case 'topic.rename':
         return this.#rename(operation.topic, operation.to);
       case 'topic.delete':
-        for (const name of operation.topics) this.#dissolve(name);
-        return;
+        return allOf(operation.topics.map((name) => this.#dissolve(name)));
       case 'subscription.create':
         return this.#create(operation.name, operation.settings, stamp);
       case 'subscription.update': {
         const entry = this.#subscriptions.get(operation.name)!;
-        entry.settings = { ...entry.settings, ...operation.settings };
-        entry.view = undefined;
-        return;
+        return set(entry, { ...entry.settings, ...operation.settings });
       }
       case 'subscription.delete':
         return this.forget(operation.name);
@@ -160,15 +198,24 @@ export class CatalogState {
   }
 
   /** Drops a subscription, if there is one of the name. */
-  forget(name: string): void {
-    const { bindings } = this.#subscriptions.get(name) ?? { bindings: new Map<string, Bound>() };
-    for (const bound of bindings.values()) bound.topic.bindings.delete(bound);
-    this.#allBindings -= bindings.size;
+  forget(name: string): Undo {
+    const entry = this.#subscriptions.get(name);
+    if (entry === undefined) return nothing;
+    const bounds = [...entry.bindings.values()];
     this.#subscriptions.delete(name);
+    for (const bound of bounds) bound.topic.bindings.delete(bound);
+    this.#allBindings -= bounds.length;
+    return () => {
+      this.#subscriptions.set(name, entry);
+      for (const bound of bounds) bound.topic.bindings.add(bound);
+      this.#allBindings += bounds.length;
+      entry.view = undefined;
+    };
   }
 
+  /** In an order that does not hang on how it came about: as their first starts were said. */
   #view({ name, since, settings, bindings }: Entry): Subscription {
-    const views = [...bindings.values()].map(({ topic, key, starts }): Binding => ({
+    const views = [...bindings.values()].sort((a, b) => compareRecords(a.since, b.since)).map(({ topic, key, starts }): Binding => ({
       topic: topic.name, storedTopics: topic.names, key, starts: [...starts],
     }));
     return { name, since, settings: { transient: this.#transient, ...settings }, bindings: views };
@@ -181,49 +228,93 @@ export class CatalogState {
     return topic;
   }
 
-  #rename(from: string, to: string): void {
+  /** Takes back that `#class` began one, where the name was in none. */
+  #unclass(name: string, before: TopicClass | undefined): void {
+    if (before === undefined) this.#topics.delete(name);
+  }
+
+  #createTopic(name: string, type: TopicType): Undo {
+    const before = this.#topics.get(name);
+    const topic = this.#class(name);
+    const { type: typeBefore } = topic;
+    topic.type = type;
+    return () => {
+      topic.type = typeBefore;
+      this.#unclass(name, before);
+    };
+  }
+
+  #rename(from: string, to: string): Undo {
+    const before = this.#topics.get(from);
     const topic = this.#class(from);
-    if (topic.name === to) return;
+    const { name, names } = topic;
+    if (name === to) return () => this.#unclass(from, before);
     topic.name = to;
-    if (!topic.names.includes(to)) topic.names = [...topic.names, to];
+    if (!names.includes(to)) topic.names = [...names, to];
     this.#topics.set(to, topic);
-    this.hasRenamed = true;
-    for (const { subscription } of topic.bindings) subscription.view = undefined;
+    this.#renamed += 1;
+    refresh(topic);
+    return () => {
+      this.#renamed -= 1;
+      if (!names.includes(to)) this.#topics.delete(to);
+      Object.assign(topic, { name, names });
+      refresh(topic);
+      this.#unclass(from, before);
+    };
   }
 
-  #dissolve(name: string): void {
+  #dissolve(name: string): Undo {
     const topic = this.#topics.get(name);
-    if (topic === undefined) return;
+    if (topic === undefined) return nothing;
     for (const each of topic.names) this.#topics.delete(each);
-    for (const bound of topic.bindings) this.#unbind(bound);
+    const unbound = allOf([...topic.bindings].map((bound) => this.#unbind(bound)));
+    return () => {
+      for (const each of topic.names) this.#topics.set(each, topic);
+      unbound();
+    };
   }
 
-  #create(name: string, settings: Settings, since: Stamp): void {
+  #create(name: string, settings: Settings, since: Stamp): Undo {
     const entry = this.#subscriptions.get(name);
-    if (entry === undefined) this.#subscriptions.set(name, { name, since, settings, bindings: new Map(), view: undefined });
-    else Object.assign(entry, { settings, view: undefined });
+    if (entry !== undefined) return set(entry, settings);
+    this.#subscriptions.set(name, { name, since, settings, bindings: new Map(), view: undefined });
+    return () => void this.#subscriptions.delete(name);
   }
 
-  #bind({ name, topic: topicName, key, start }: Extract<Operation, { op: 'bind' }>, stamp: Stamp): void {
+  #bind({ name, topic: topicName, key, start }: Extract<Operation, { op: 'bind' }>, stamp: Stamp): Undo {
     const subscription = this.#subscriptions.get(name)!;
+    const before = this.#topics.get(topicName);
     const topic = this.#class(topicName);
-    const id = bindingId(topic, key);
-    let bound = subscription.bindings.get(id);
-    if (bound === undefined) {
-      bound = { subscription, topic, key, starts: [] };
-      subscription.bindings.set(id, bound);
-      topic.bindings.add(bound);
-      this.#allBindings += 1;
-    }
+    const known = subscription.bindings.get(bindingId(topic, key));
+    const bound = known ?? { subscription, topic, key, since: stamp, starts: [] };
+    if (known === undefined) this.#add(bound);
     bound.starts.push({ id: stampText(stamp), start });
     subscription.view = undefined;
+    return () => {
+      bound.starts.pop();
+      subscription.view = undefined;
+      if (known === undefined) this.#remove(bound);
+      this.#unclass(topicName, before);
+    };
   }
 
-  #unbind(bound: Bound): void {
+  #unbind(bound: Bound): Undo {
+    this.#remove(bound);
+    return () => this.#add(bound);
+  }
+
+  #add(bound: Bound): void {
+    bound.topic.bindings.add(bound);
+    bound.subscription.bindings.set(bindingId(bound.topic, bound.key), bound);
+    bound.subscription.view = undefined;
+    this.#allBindings += 1;
+  }
+
+  #remove(bound: Bound): void {
     bound.topic.bindings.delete(bound);
-    this.#allBindings -= 1;
     bound.subscription.bindings.delete(bindingId(bound.topic, bound.key));
     bound.subscription.view = undefined;
+    this.#allBindings -= 1;
   }
 
   #bound(entry: Entry, topicName: string, key: string | null): Bound | undefined {
@@ -277,38 +368,21 @@ export class CatalogState {
   }
 }
 
+function set(entry: Entry, settings: Settings): Undo {
+  const before = entry.settings;
+  Object.assign(entry, { settings, view: undefined });
+  return () => void Object.assign(entry, { settings: before, view: undefined });
+}
+
+/** The views of the subscriptions that are bound to a topic are to be made anew. */
+function refresh(topic: TopicClass): void {
+  for (const { subscription } of topic.bindings) subscription.view = undefined;
+}
+
 function boundTopics(bindings: ReadonlyMap<string, Bound> | undefined): Set<string> {
   return new Set([...(bindings?.values() ?? [])].map(({ topic }) => topic.name));
 }
 
 function bindingId({ id }: TopicClass, key: string | null): string {
   return key === null ? `${id}` : `${id}:${key}`;
-}
-
-export function notFound(name: string): RumormillError {
-  return new RumormillError('NOTFOUND', `subscription ${JSON.stringify(name)}`);
-}
-
-export function topicNotFound(name: string): RumormillError {
-  return new RumormillError('NOTFOUND', `topic ${JSON.stringify(name)}`);
-}
-
-function noBinding(name: string, topic: string, key: string | null): RumormillError {
-  const which = key === null ? 'without a key' : `with key ${JSON.stringify(key)}`;
-  return new RumormillError('NOTFOUND', `binding of subscription ${JSON.stringify(name)} to topic ${JSON.stringify(topic)} ${which}`);
-}
-
-/** A topic stands in the way of another one that would have its name. */
-export function topicExists(name: string, topic: Topic | undefined): RumormillError {
-  if (topic !== undefined && topic.name !== name) return formerName(name, topic);
-  return new RumormillError('EXISTS', `topic ${JSON.stringify(name)}`);
-}
-
-function formerName(name: string, topic: Topic): RumormillError {
-  return new RumormillError('EXISTS', `${JSON.stringify(name)} is a former name of topic ${JSON.stringify(topic.name)}`);
-}
-
-function cycle(name: string, deadLetter: string): RumormillError {
-  return new RumormillError(
-    'ERR', `dead letters of subscription ${JSON.stringify(name)} would come back to it: topic ${JSON.stringify(deadLetter)} leads to a topic that it is bound to`);
 }

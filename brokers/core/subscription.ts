@@ -19,6 +19,12 @@ export function stampText({ lamport, origin }: Stamp): string {
   return `${lamport}@${origin}`;
 }
 
+/** What `stampText` made. */
+export function parseStamp(text: string): Stamp {
+  const at = text.indexOf('@');
+  return { lamport: Number(text.slice(0, at)), origin: text.slice(at + 1) as Origin };
+}
+
 /** `fanout`: to every bound subscription. `direct`: to bindings whose key is the message's key. */
 export type TopicType = 'fanout' | 'direct';
 export const TOPIC_TYPES: readonly TopicType[] = ['fanout', 'direct'];

@@ -187,14 +187,63 @@ t.test('what is wrong is named', async (t) => {
   t.equal(catalog.check(unbind('s', 'a', 'k')), undefined);
 });
 
-t.test('a subscription that is forgotten leaves nothing behind', async (t) => {
-  const catalog = new Catalog(true);
-  catalog.apply([said(1, create('s')), said(2, create('other')), said(3, bind('s', 'a')), said(4, bind('other', 'a'))]);
-  t.equal(catalog.subscription('s')?.settings.transient, true);
-  catalog.forget('s');
-  catalog.forget('nobody');
-  catalog.apply([said(6, rename('b', 'c')), said(5, rename('a', 'd'))]);
-  t.strictSame([catalog.subscription('s'), bindings(catalog, 'other'), catalog.topic('d')?.bindingCount], [undefined, ['d'], 1]);
+t.test('one that comes late takes back what is later, and nothing else', async (t) => {
+  let carriedOut = 0;
+  const counted = (lamport: number): Said => ({
+    stamp: { lamport, origin: A },
+    operation: Object.defineProperty(topic(`t${lamport}`), 'op', {
+      get: () => {
+        carriedOut += 1;
+        return 'topic.create';
+      },
+    }),
+  });
+  const catalog = new Catalog();
+  catalog.apply(Array.from({ length: 10_000 }, (_, index) => counted(10 * index)));
+  const each = carriedOut / 10_000;
+  carriedOut = 0;
+  catalog.apply([counted(99_905)]);
+  t.ok(carriedOut <= 20 * each, `${carriedOut / each} of 10,001 were carried out`);
+});
+
+t.test('what is not kept: its result stays, and one that belongs there is told', async (t) => {
+  const catalog = new Catalog(false, 10);
+  for (let index = 0; index < 1000; index += 1) {
+    const [lamport, name] = [10 * index + 1, `s${index % 100}`];
+    t.equal(catalog.apply([said(lamport, create(name)), said(lamport + 1, bind(name, 'a'))]).isTooLate, false);
+    catalog.apply([said(lamport + 2, remove(name)), said(lamport + 3, drop('a'))]);
+  }
+  catalog.apply([said(20_000, create('s'))]);
+  const { said: kept, subscriptions, topics, dead } = catalog.content();
+  t.ok(kept.length <= 20, `${kept.length} of 4,001 are kept`);
+  t.strictSame([subscriptions.length + topics.length, dead.length], [0, 1]);
+  t.strictSame([...catalog.subscriptionNames()], ['s']);
+  t.match(catalog.apply([said(9999, create('t'))]), { isTooLate: false, changed: true });
+  const before = everything(catalog);
+  t.match(catalog.apply([said(5, create('late'))]), { isTooLate: true, changed: false });
+  t.match(catalog.apply([said(5, drop('z'))]), { isTooLate: true });
+  t.strictSame(everything(catalog), { ...(before as object), dead: ['["a",{"lamport":9994,"origin":"a:1/000000000000"}]', '["z",{"lamport":5,"origin":"a:1/000000000000"}]'] }, 'but what is dead is dead');
+});
+
+t.test(`a catalog that is made of what one was goes on as it does (seed ${SEED})`, async (t) => {
+  const random = new SeededRandom();
+  let late = 0;
+  for (let round = 0; round < 300; round += 1) {
+    const all = randomSaid(random, random.integer(2, 60)).sort((x, y) => x.stamp.lamport - y.stamp.lamport);
+    const most = random.pick([0, 3, 100]);
+    const cut = random.integer(0, all.length);
+    const one = new Catalog(false, most);
+    for (const each of shuffled(random, all.slice(0, cut))) one.apply([each]);
+    const other = new Catalog(false, most, one.content());
+    t.strictSame(everything(other), everything(one)) || t.bailout(`round ${round}`);
+    for (const each of shuffled(random, all.slice(cut))) {
+      const { isTooLate, names } = one.apply([each]);
+      if (isTooLate) late += 1;
+      t.strictSame({ ...other.apply([each]), names: [...names].sort() }, { ...one.apply([]), isTooLate, changed: !isTooLate, names: [...names].sort() }, 'the same is told') || t.bailout('told');
+    }
+    t.strictSame(everything(other), everything(one)) || t.bailout(`round ${round}, later`);
+  }
+  t.ok(late > 50, `${late} came too late`);
 });
 
 /** Operations of some brokers, many about the same things. */
