@@ -62,10 +62,13 @@ function planOf({ seed, brokers, fanout }: RunOptions): Plan {
   };
 }
 
+/** So few that some operations come too late for them. */
+const LIMITS = { catalogTailMax: 2 };
+
 export async function runSeed(options: RunOptions): Promise<Report> {
   const { seed } = options;
   const { brokers, fanout, hasQueues, happenings, isAlone, rageMs } = planOf(options);
-  const world = new World(seed, brokers, fanout === undefined ? {} : { fanout });
+  const world = new World(seed, brokers, { ...(fanout === undefined ? {} : { fanout }), limits: LIMITS });
   const workload = new Workload(world);
   const queues = hasQueues ? new Queues(world, workload.hosts.length, workload.publications, happenings) : undefined;
   const faults = new Faults(world, [...workload.hosts, ...(queues?.hosts ?? [])]);
