@@ -61,7 +61,7 @@ export const DEFAULT_LIMITS = {
   subscriptionsMax: 10_000, // (e)
   bindingsMax: 1000, // (e) of one subscription
   allBindingsMax: 100_000, // (e) of all together: each is kept in memory, and read again at each start
-  catalogTailMax: 2000, // operations on topics and subscriptions that can still be put in order; for an older one all are read again
+  catalogTailMax: 2000, // operations of late that can be put in order; for an older one all are read again
   topicNamesMax: 100, // (e) that a topic has had: each is looked for when it is read
   visibilityMsDefault: 30_000,
   visibilityMsMax: 24 * 3600 * 1000, // (e)

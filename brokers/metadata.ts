@@ -32,7 +32,10 @@ export interface MetadataRuntime {
   storeFailed(error: unknown): void;
   /** Calls back once a record that is on disk here is acknowledged as this broker's publishers are by default, or cannot be in time. */
   whenAcknowledged(record: DraftName, done: (error: RumormillError | undefined) => void): void;
-  /** Something of topics, subscriptions or bindings is not as it was; `names` are the topics, by stored name, that may have been renamed or deleted, undefined where it may be any. */
+  /**
+   * Something of topics, subscriptions or bindings is not as it was; `names` are the topics, by stored name,
+   * that may have been renamed or deleted, undefined where it may be any.
+   */
   changed(names: ReadonlySet<string> | undefined): void;
 }
 
@@ -226,10 +229,12 @@ export class Metadata implements TopicNames {
   #rebase(): void {
     const { topics } = this.#durable.content();
     const { subscriptions } = this.#transient.content();
-    this.#transient = new Catalog(true, this.#runtime.config.limits.catalogTailMax, { topics, subscriptions, floor: undefined, dead: [], said: [] });
+    const { catalogTailMax } = this.#runtime.config.limits;
+    const content = { topics, subscriptions, floor: undefined, dead: [], said: [] };
+    this.#transient = new Catalog(true, catalogTailMax, content);
   }
 
-  /** Makes the catalog anew, from the log: something was said of a time of which only the result is kept. Until then that does not count. */
+  /** Makes the catalog anew, from the log: something was said of a time of which only the result is kept. */
   async #remake(): Promise<void> {
     const { config: { limits }, turns, storeFailed } = this.#runtime;
     if (this.#remaking !== undefined) return; // it will come to it, or has it here

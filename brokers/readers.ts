@@ -127,7 +127,8 @@ export class Readers {
 
   /** Some topics, or any, were renamed or deleted: whoever waits for them may have to wait for others. */
   namesChanged(names: ReadonlySet<string> | undefined): void {
-    for (const waiter of names === undefined ? [...this.#waiters.all()] : this.#waiters.woken(names)) this.#wake(waiter);
+    const waiters = names === undefined ? [...this.#waiters.all()] : this.#waiters.woken(names);
+    for (const waiter of waiters) this.#wake(waiter);
   }
 
   /** Answers those whose time is up. */

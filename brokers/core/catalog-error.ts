@@ -12,7 +12,8 @@ export function topicNotFound(name: string): RumormillError {
 
 export function noBinding(name: string, topic: string, key: string | null): RumormillError {
   const which = key === null ? 'without a key' : `with key ${JSON.stringify(key)}`;
-  return new RumormillError('NOTFOUND', `binding of subscription ${JSON.stringify(name)} to topic ${JSON.stringify(topic)} ${which}`);
+  const binding = `binding of subscription ${JSON.stringify(name)} to topic ${JSON.stringify(topic)}`;
+  return new RumormillError('NOTFOUND', `${binding} ${which}`);
 }
 
 /** A topic stands in the way of another one that would have its name. */
@@ -26,6 +27,6 @@ export function formerName(name: string, topic: Topic): RumormillError {
 }
 
 export function cycle(name: string, deadLetter: string): RumormillError {
-  return new RumormillError(
-    'ERR', `dead letters of subscription ${JSON.stringify(name)} would come back to it: topic ${JSON.stringify(deadLetter)} leads to a topic that it is bound to`);
+  const letters = `dead letters of subscription ${JSON.stringify(name)} would come back to it`;
+  return new RumormillError('ERR', `${letters}: topic ${JSON.stringify(deadLetter)} leads to a topic that it is bound to`);
 }

@@ -2,11 +2,13 @@
  * The catalog: topics, subscriptions and bindings as a fold over the operations of `$catalog`.
  *
  * The state is that after all operations in the total order of their stamps (Lamport timestamp, origin), in whatever order they arrive: so brokers that have the same
- * operations have the same catalog. One that arrives late is put where it belongs: what stands behind it is taken back, and carried out again after it, so that it
- * costs no more than what is later. One that makes no sense where it stands is passed over (catalog-state.ts).
+ * operations have the same catalog. One that arrives late is put where it belongs: what stands behind it is
+ * taken back, and carried out again after it, so that it costs no more than what is later. One that makes no
+ * sense where it stands is passed over (catalog-state.ts).
  *
- * Only the newest operations are kept, `tailMax` of them; of the others their result. One that comes so late that it belongs among those is told (`isTooLate`), and
- * whoever has them all, the log, is to make the catalog anew (metadata.ts).
+ * Only the newest operations are kept, `tailMax` of them; of the others their result. One that comes so late
+ * that it belongs among those is told (`isTooLate`), and whoever has them all, the log, is to make the catalog
+ * anew (metadata.ts).
  *
  * What a deleted topic held before its deletion is gone for ever. That hangs on nothing but the greatest stamp of a deletion that names it, so it only ever grows, and
  * messages that come from a broker that was away are as dead as the rest.
@@ -180,7 +182,8 @@ export class Catalog implements TopicNames {
   /** The topics, by stored name, that an operation may change the names or messages of. */
   #named(operation: Operation): readonly string[] {
     if (operation.op === 'topic.delete') return operation.topics.flatMap((topic) => this.storedTopics(topic));
-    return operation.op === 'topic.rename' ? [...this.storedTopics(operation.topic), ...this.storedTopics(operation.to)] : [];
+    if (operation.op !== 'topic.rename') return [];
+    return [...this.storedTopics(operation.topic), ...this.storedTopics(operation.to)];
   }
 
   #bury({ operation, stamp }: Said): void {
