@@ -7,7 +7,7 @@
 import { type Address, compareAddresses, splitAddress } from './core/address.ts';
 import type { Budget } from './core/budget.ts';
 import { ClockClaims } from './core/clock-claims.ts';
-import { messageOf, RumormillError } from './core/error.ts';
+import { isUnresolved, messageOf, RumormillError } from './core/error.ts';
 import type { Membership } from './core/membership.ts';
 import type { Channel, Transport } from './core/runtime.ts';
 import type { GossipRuntime } from './gossip.ts';
@@ -103,13 +103,13 @@ export class Introductions {
       link.send(hello);
     } catch (error) {
       logger.debug('peer not reached', { peer: address, reason: messageOf(error) });
-      this.#failed(address, wants, false);
+      this.#failed(address, wants, false, isUnresolved(error));
     }
   }
 
-  #failed(address: Address, wants: Hello['wants'], isRefused: boolean): void {
+  #failed(address: Address, wants: Hello['wants'], isRefused: boolean, unresolved = false): void {
     const now = this.#runtime.clock.now();
-    if (wants === 'look') this.#peers.membership.unanswered(address, now);
+    if (wants === 'look') this.#peers.membership.unanswered(address, unresolved, now);
     else this.#peers.membership.dialFailed(address, now, isRefused);
   }
 

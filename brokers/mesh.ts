@@ -236,6 +236,7 @@ export class Mesh {
     this.#gossip.linkUp(link);
     this.homes.linkUp(link);
     this.#election.perform(this.#bully.linkUp(address));
+    if (this.#membership.takeRecounted()) this.#runtime.acknowledged();
   }
 
   #lost(link: Link, reason: string | undefined): void {

@@ -41,6 +41,12 @@ export function isDiskFull(error: unknown): boolean {
   return error instanceof RumormillError && error.code === 'DISKFULL';
 }
 
+/** Whether no name server could be asked for a host's address: that says nothing about the host. */
+export function isUnresolved(error: unknown): boolean {
+  const cause = error instanceof RumormillError ? error.cause : undefined;
+  return cause instanceof Error && 'code' in cause && cause.code === 'EAI_AGAIN';
+}
+
 /** The text of whatever was thrown: the message of an Error, the string form of anything else. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

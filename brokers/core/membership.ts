@@ -121,9 +121,12 @@ export class Membership {
     this.#rows.reached(name, now);
   }
 
-  /** A look at a name was not answered. */
-  unanswered(name: Address, now: number): void {
-    if (this.#rows.unanswered(name, now)) this.#settleRows(now);
+  /**
+   * A look at a name was not answered.
+   * @param isUnresolved whether no name server was there to say where it leads
+   */
+  unanswered(name: Address, isUnresolved: boolean, now: number): void {
+    if (this.#rows.unanswered(name, isUnresolved, now)) this.#settleRows(now);
   }
 
   linkUp(address: Address, now: number): void {

@@ -26,6 +26,7 @@
  */
 import type { Address } from './address.ts';
 
+const OWN_NAMES_MAX = 64; // told to others
 const LOOKS_MISSED = 3; // of another broker, after which it does not agree any more
 
 export interface RowsOptions {
@@ -79,7 +80,9 @@ export class Rows {
   }
 
   configure(rows: readonly Address[]): void {
+    const before = this.#rows;
     this.#rows = new Set(rows);
+    for (const row of before) if (!this.#rows.has(row)) this.#leads.delete(row);
   }
 
   has(row: Address): boolean {
@@ -117,11 +120,16 @@ export class Rows {
     if (lead?.to === this.#self) lead.reachedAt = now;
   }
 
-  /** A look at a name was not answered. Says whether it leads nowhere from now on. */
-  unanswered(name: Address, now: number): boolean {
+  /**
+   * A look at a name was not answered. Says whether it leads nowhere from now on.
+   * @param isUnresolved whether no name server said where it leads: nothing speaks against another broker
+   */
+  unanswered(name: Address, isUnresolved: boolean, now: number): boolean {
     const lead = this.#leads.get(name);
     if (lead === undefined) return false;
-    if (lead.to === this.#self || now - lead.shownAt >= this.#options.lostAfterMs) return this.#leads.delete(name);
+    if (isUnresolved) lead.shownAt = now;
+    const isLost = lead.to === this.#self || now - lead.shownAt >= this.#options.lostAfterMs;
+    if (isLost) return this.#leads.delete(name);
     Object.assign(lead, { ownSince: Infinity, isLooking: false, lookAt: this.#nextLook(now) });
     return false;
   }
@@ -136,9 +144,9 @@ export class Rows {
     return this.#leads.get(name)?.to ?? name;
   }
 
-  /** Names that lead to this broker. */
+  /** Rows that lead to this broker; some of them, where they are many. */
   ownNames(): Address[] {
-    return [...this.#leads].filter(([, lead]) => lead.to === this.#self).map(([name]) => name);
+    return [...this.#rows].filter((row) => this.#leads.get(row)?.to === this.#self).slice(0, OWN_NAMES_MAX);
   }
 
   /** The name to look at now, if it is time; to be answered by `led` or `unanswered`. */

@@ -203,7 +203,7 @@ t.test('a row that leads to this very broker is looked at, and ends with the fir
   t.strictSame(members.all(), [a]);
   t.ok(members.takeRecounted());
   t.equal(members.takeLook(1000), alias);
-  members.unanswered(alias, 1001);
+  members.unanswered(alias, false, 1001);
   t.strictSame([members.configured(), members.ownNames()], [[alias, a], []]);
   t.ok(members.takeRecounted());
   t.notOk(members.takeRecounted());

@@ -70,7 +70,7 @@ t.test('two rows are one once each look has shown so for a while, and that broke
   const cases: [what: string, act: (rows: Rows) => void, after: string][] = [
     ['it says so', () => undefined, 'a'],
     ['it does not', (rows) => rows.led(x, a, false, 2500), 'a x>?'],
-    ['a look was not answered', (rows) => rows.unanswered(x, 2500), 'a x>?'],
+    ['a look was not answered', (rows) => rows.unanswered(x, false, 2500), 'a x>?'],
     ['somebody else answered', (rows) => rows.led(x, c, true, 2500), 'a x>?'],
     ['somebody went by that name', (rows) => rows.introduced(x), 'a x>?'],
   ];
@@ -108,14 +108,37 @@ t.test('a lead ends when nobody has answered for a while; that to oneself at onc
   const rows = make([x, y, a]);
   rows.led(x, b, false, 0);
   rows.led(y, self, false, 0);
-  t.ok(rows.unanswered(y, 1000));
-  t.notOk(rows.unanswered(x, 1000));
+  t.ok(rows.unanswered(y, false, 1000));
+  t.notOk(rows.unanswered(x, false, 1000));
   t.equal(seats(rows), 'x>b y a');
   rows.led(x, b, false, 2000);
-  t.notOk(rows.unanswered(x, 5999));
-  t.ok(rows.unanswered(x, 6000));
+  t.notOk(rows.unanswered(x, false, 5999));
+  t.ok(rows.unanswered(x, false, 6000));
   t.equal(seats(rows), 'x y a');
-  t.notOk(rows.unanswered(a, 6000), 'which led nowhere');
+  t.notOk(rows.unanswered(a, false, 6000), 'which led nowhere');
+});
+
+t.test('while no name server answers, a lead to another broker stays, and that to oneself does not', async (t) => {
+  const rows = make([x, y, a]);
+  rows.led(x, b, true, 0);
+  rows.led(y, self, false, 0);
+  for (let now = 1000; now < 20_000; now += 1000) rows.unanswered(x, true, now);
+  rows.unanswered(y, true, 1000);
+  t.equal(seats(rows), 'x>b y a');
+  t.ok(rows.unanswered(x, false, 23_000));
+  const listed = make([x, b]);
+  listed.led(x, b, true, 0);
+  listed.unanswered(x, true, 1000);
+  listed.led(x, b, true, 2000);
+  t.equal(seats(listed, 6999), 'x>? b', 'and proves nothing');
+});
+
+t.test('a row that was taken out leads nowhere', async (t) => {
+  const rows = make([x, a]);
+  rows.led(x, self, false, 0);
+  t.strictSame(rows.ownNames(), [x]);
+  rows.configure([a]);
+  t.strictSame([rows.ownNames(), rows.isLead(x), rows.takeLook(100_000)], [[], false, undefined]);
 });
 
 t.test('looks: each name in its time, the one that waits longest first', async (t) => {
@@ -126,7 +149,7 @@ t.test('looks: each name in its time, the one that waits longest first', async (
   t.equal(rows.takeLook(800), x);
   t.equal(rows.takeLook(800), y);
   t.equal(rows.takeLook(10_000), undefined, 'each is to be answered first');
-  rows.unanswered(y, 1000);
+  rows.unanswered(y, false, 1000);
   rows.led(x, a, false, 1001);
   t.equal(rows.takeLook(5000), y);
 });
