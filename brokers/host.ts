@@ -318,9 +318,10 @@ export class Broker {
     await this.queues.checkpoint();
     try {
       await this.#store.saveClock(this.#lamport.time, this.#mesh.term);
+      await this.#mesh.seal(); // nothing is named after this
     } catch (error) {
       if (!isDiskFull(error)) throw error;
-      this.logger.warn('disk full, the clock of the last second is not saved', { lamport: this.#lamport.time });
+      this.logger.warn('disk full, the clock of the last second and how the broker stopped are not saved', { lamport: this.#lamport.time });
     } finally {
       await this.#store.close();
     }

@@ -63,8 +63,12 @@ export class Mesh {
     this.#membership = this.#overlay.membership;
     this.#gossip = new Gossip(runtime);
     runtime.budget.gauge('held back', () => this.#gossip.heldBackBytes);
-    this.#naming = new Naming(runtime, () => {
-      for (const link of [...this.#links.values()]) link.close('this broker has a new name');
+    this.#naming = new Naming(runtime, {
+      configured: () => this.#membership.configured(),
+      linkTo: (address) => this.#overlay.linkTo(address),
+      renamed: () => {
+        for (const link of [...this.#links.values()]) link.close('this broker has a new name');
+      },
     });
     this.#said = new Said(runtime.logger, runtime.clock);
     this.#introductions = new Introductions(runtime, {
@@ -153,7 +157,7 @@ export class Mesh {
 
   /** Everything that time brings: dials, beats, stalled gossip, elections. To be called every `tickMs`. */
   tick(): void {
-    const { clock, config, store, lamport, log } = this.#runtime;
+    const { clock, config, store, lamport } = this.#runtime;
     const now = clock.now();
     for (const address of this.#membership.takeDials(now)) void this.#introductions.dial(address);
     const name = this.#membership.takeLook(now);
@@ -163,7 +167,7 @@ export class Mesh {
     this.#overlay.tick(now);
     this.#gossip.tick();
     this.#recurring.tick();
-    if (log.isHeld) this.#naming.settle(this.#membership.configured());
+    this.#naming.tick();
     this.#joinBy ??= now + config.limits.joinTimeoutMs; // from the first tick, since what was stored may take long to read
     if (!this.#joined && (this.#membership.settled(now) || now >= this.#joinBy)) {
       this.#joined = true;
@@ -201,12 +205,18 @@ export class Mesh {
   /** Takes leave of every peer. */
   close(): void {
     this.#closing = true;
+    this.#naming.leave();
     this.#election.close();
     for (const link of [...this.#links.values()]) {
       link.send({ type: 'BYE' });
       link.close(undefined);
     }
     this.#introductions.close();
+  }
+
+  /** Nothing more is named in this life of the store. @throws RumormillError DISKFULL or STORE */
+  seal(): Promise<void> {
+    return this.#naming.seal();
   }
 
   // Links
@@ -233,6 +243,7 @@ export class Mesh {
     if (other === undefined) this.#recurring.say(`peer ${address}`, 'peer connected', fields);
     else logger.debug('peer connected', fields);
     this.#overlay.linkUp(link);
+    this.#naming.linkUp(link);
     this.#gossip.linkUp(link);
     this.homes.linkUp(link);
     this.#election.perform(this.#bully.linkUp(address));
@@ -247,6 +258,7 @@ export class Mesh {
     this.#links.delete(origin);
     this.#membership.linkDown(address, link.leaving, now, link.refusedBy !== undefined);
     if (this.#lastSeen.size < this.#runtime.config.limits.membersMax) this.#lastSeen.set(address, link.vector.snapshot());
+    this.#naming.linkDown(link);
     if (this.#closing) return;
     if (link.refusedBy === 'peer') {
       this.#said.nowAndThen('warn', 'refused by a peer', { peer: address, reason: String(reason) });
@@ -269,6 +281,12 @@ export class Mesh {
         lamport.witnessPeer(message.lamport);
         this.#hearOwnRecords(link, message.entries);
         if (this.#gossip.learnVector(link, message.entries)) this.#runtime.acknowledged();
+        break;
+      case 'LIFE':
+        this.#naming.told(link, message);
+        break;
+      case 'CLAIM':
+        this.#naming.claimed(link, message.life);
         break;
       case 'RECORDS':
         this.#gossip.takeIn(link, message.batch);
@@ -317,10 +335,8 @@ export class Mesh {
       if (originAddress(origin) !== config.address || origin === log.origin || log.vector.get(origin) > 0) continue;
       this.#said.once('info', 'peers know an earlier store of this broker; its records are fetched', { origin, records: String(records) });
     }
-    if (log.isHeld) {
-      this.#naming.heard(link.peer.address, seq);
-      this.#naming.settle(this.#membership.configured());
-    } else if (seq > log.vector.get(log.origin)) {
+    if (log.isHeld) this.#naming.heard(link.peer.address, seq);
+    else if (seq > log.vector.get(log.origin)) {
       const reason = 'it claims to hold more records of this store than the store itself';
       this.#said.nowAndThen('error', 'peer refused', { peer: link.peer.address, reason });
       throw new RumormillError('REFUSED', reason);

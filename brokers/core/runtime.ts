@@ -5,6 +5,8 @@
  * is in `core/`, `commands/` and `host.ts` reaches the world through these and nothing else.
  */
 import type { Address } from './address.ts';
+import type { Lived } from './incarnation.ts';
+import type { Life } from './lives.ts';
 import type { Origin, StoredBatch, StoredColumns } from './record.ts';
 import type { Stamp } from './subscription.ts';
 import type { Vector } from './version-vector.ts';
@@ -79,7 +81,7 @@ export interface Listener {
 }
 
 /** What a store holds when it is opened. */
-export interface StoreState {
+export interface StoreState extends Lived {
   readonly origin: Origin;
   readonly vector: Vector;
   /** At least the Lamport timestamp of every record stored, and of every event seen up to the last `saveClock`. */
@@ -91,6 +93,8 @@ export interface StoreState {
   readonly position: number;
   /** Why the store is known to have lost records, for people. Its origin must name no more of them. */
   readonly loss?: string;
+  /** What is known of other brokers' stores. */
+  readonly lives: ReadonlyMap<Origin, Life>;
 }
 
 /** Batches, and the position up to which the store was searched: nothing that was asked for is missing up to there. */
@@ -147,13 +151,17 @@ export interface LamportPlace {
 /** One broker's durable log. Reads may run beside an append and see at least what was committed before they were called. */
 export interface Store {
   readonly state: StoreState;
-  /** Durably takes another origin; `state` shows it. What is stored stays under the origins that it has. */
+  /** Durably takes another origin, in its life 1; `state` shows it. What is stored stays under the origins that it has. */
   renew(origin: Origin): Promise<void>;
   /**
    * Writes the batches, whose positions follow on the newest one, in one transaction; resolves when it is on disk.
    * @throws RumormillError DISKFULL or STORE; then nothing of it is stored
    */
   append(batches: readonly StoredBatch[]): Promise<void>;
+  /** Durably keeps how far the store has come under its origin. */
+  saveName(lived: Lived): Promise<void>;
+  /** Durably keeps what is known of another broker's store. */
+  saveLife(store: Origin, life: Life): Promise<void>;
   /** Durably keeps the clock and the election term. */
   saveClock(lamport: number, term: number): Promise<void>;
   /** Batches after a position, of these topics or of all, in position order; about `bytesMax`, at least one if there is one. */

@@ -49,7 +49,9 @@ export const SQL = {
       coalesce(iif(value ->> 12 = length(?2), ?2, substr(?2, 1 + (value ->> 11), value ->> 12)), zeroblob(0))
     FROM json_each(?1)`,
   addOrigins: 'INSERT INTO origins (name, id) SELECT value ->> 0, value ->> 1 FROM json_each(?)',
-  renew: 'UPDATE broker SET origin = ?',
+  renew: "UPDATE broker SET origin = ?, life = 1, electors = ''",
+  saveName: 'UPDATE broker SET life = ?, electors = ?',
+  saveLife: 'INSERT INTO lives (store, life, holder) VALUES (?, ?, ?) ON CONFLICT (store) DO UPDATE SET life = excluded.life, holder = excluded.holder',
   index: `UPDATE broker SET indexed = n.position FROM (SELECT max(position) AS position FROM batches) n WHERE indexed + ${INDEX_BATCHES_MIN} <= n.position`, // which a trigger follows
   saveClock: 'UPDATE broker SET lamport = ?, term = ?',
   afterPosition: page('batches b WHERE b.position > ? ORDER BY b.position LIMIT ?', 'position'),

@@ -5,7 +5,7 @@ import { RumormillError } from '../core/error.ts';
 import type { Origin } from '../core/record.ts';
 import type { Handle } from './sqlite.ts';
 
-const SCHEMA_VERSION = 4;
+export const SCHEMA_VERSION = 5;
 const APPLICATION_ID = 0x52554d52; // 'RUMR', in the file's header
 
 /** One row a message, without repeats. */
@@ -45,12 +45,16 @@ const TOPIC_INDEX = `CREATE TABLE topic_index (
   CREATE VIEW unindexed_batches AS SELECT topic, position, lamport, count FROM batches WHERE position > (SELECT indexed FROM broker);
   CREATE VIEW topic_batches AS SELECT topic, position, lamport, count FROM topic_index UNION ALL SELECT topic, position, lamport, count FROM unindexed_batches;`;
 
+/** Of other brokers' stores, the highest life known and the process that claimed it (core/lives.ts). */
+const LIVES = `CREATE TABLE lives (store TEXT PRIMARY KEY, life INTEGER NOT NULL, holder TEXT NOT NULL) WITHOUT ROWID;`;
+
 /** From the version before, to the next. */
 const MIGRATIONS: readonly string[] = [
   `ALTER TABLE batches ADD COLUMN repeats TEXT NOT NULL DEFAULT ''; ${REPEATS_INDEX} DROP VIEW messages; ${VIEW}`, // 1 to 2
   `ALTER TABLE broker ADD COLUMN acknowledged INTEGER NOT NULL DEFAULT 0; ${ACKNOWLEDGEMENTS}`, // 2 to 3
   `ALTER TABLE broker ADD COLUMN indexed INTEGER NOT NULL DEFAULT 0; DROP INDEX batches_by_topic; DROP INDEX batches_by_lamport; ${TOPIC_INDEX}
    UPDATE broker SET indexed = (SELECT coalesce(max(position), 0) FROM batches);`, // 3 to 4
+  `ALTER TABLE broker ADD COLUMN life INTEGER NOT NULL DEFAULT 0; ALTER TABLE broker ADD COLUMN electors TEXT NOT NULL DEFAULT ''; ${LIVES}`, // 4 to 5
 ];
 
 export const SCHEMA = `
@@ -60,7 +64,9 @@ export const SCHEMA = `
     lamport INTEGER NOT NULL,  -- the Lamport clock, saved at each beat where it moved
     term INTEGER NOT NULL,     -- of the newest election known
     acknowledged INTEGER NOT NULL DEFAULT 0, -- position up to which the table acknowledgements holds
-    indexed INTEGER NOT NULL DEFAULT 0 -- position up to which the table topic_index holds
+    indexed INTEGER NOT NULL DEFAULT 0, -- position up to which the table topic_index holds
+    life INTEGER NOT NULL DEFAULT 0, -- of this store under its name (core/incarnation.ts)
+    electors TEXT NOT NULL DEFAULT '' -- '' or JSON: who has that life on disk, where it ended in an orderly way
   );
   CREATE TABLE origins (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
   CREATE TABLE batches (
@@ -83,6 +89,7 @@ export const SCHEMA = `
   ${TOPIC_INDEX}
   ${VIEW}
   ${ACKNOWLEDGEMENTS}
+  ${LIVES}
   PRAGMA application_id = ${APPLICATION_ID};
   PRAGMA user_version = ${SCHEMA_VERSION};
 `;

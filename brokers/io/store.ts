@@ -11,6 +11,8 @@
  */
 import { COUNTER_MAX } from '../core/counter.ts';
 import { RumormillError } from '../core/error.ts';
+import type { Electors, Lived } from '../core/incarnation.ts';
+import type { Life } from '../core/lives.ts';
 import { BATCH_MESSAGES_MAX, lastLamport, type Origin, parseDeps, type StoredBatch, type StoredColumns } from '../core/record.ts';
 import type { AckCheckpoint, CountQuery, FoundId, LamportPlace, LiveCount, Page, RangeQuery, Store, StoreState } from '../core/runtime.ts';
 import { isBefore, type Stamp } from '../core/subscription.ts';
@@ -57,7 +59,8 @@ export class SqliteStore implements Store {
 
   static async load(handles: Handles, paths: StorePaths, reserve: Reserve): Promise<SqliteStore> {
     const { writer } = handles;
-    const [broker] = await writer.all('SELECT origin, lamport, term FROM broker');
+    const [broker] = await writer.all('SELECT origin, lamport, term, life, electors FROM broker');
+    const lives = await writer.all('SELECT store, life, holder FROM lives');
     const [newest] = await writer.all('SELECT coalesce(max(position), 0) AS position FROM batches');
     const origins = await writer.all(NEWEST);
     if (broker === undefined || newest === undefined) throw new RumormillError('STORE', 'broker.db has no row in table broker');
@@ -72,6 +75,9 @@ export class SqliteStore implements Store {
       vector: new Map(held.map((row) => [row['name'] as Origin, Number(row['seq'])])),
       position: Number(newest['position']),
       ...(loss !== undefined && { loss }),
+      life: Number(broker['life']),
+      electors: parseElectors(String(broker['electors'])),
+      lives: new Map(lives.map((row) => [row['store'] as Origin, { life: Number(row['life']), holder: String(row['holder']) }])),
     };
     const originIds = new Map(origins.map((row) => [row['name'] as Origin, Number(row['id'])]));
     return new SqliteStore(state, handles, originIds, paths, reserve);
@@ -94,7 +100,15 @@ export class SqliteStore implements Store {
 
   async renew(origin: Origin): Promise<void> {
     await this.#reserve.orWithoutIt(() => this.#write(SQL.renew, origin));
-    this.#state = { ...this.#state, origin };
+    this.#state = { ...this.#state, origin, life: 1, electors: undefined };
+  }
+
+  async saveName({ life, electors }: Lived): Promise<void> {
+    await this.#write(SQL.saveName, life, electors === undefined ? '' : JSON.stringify(electors));
+  }
+
+  async saveLife(store: Origin, { life, holder }: Life): Promise<void> {
+    await this.#write(SQL.saveLife, store, life, holder);
   }
 
   async append(batches: readonly StoredBatch[]): Promise<void> {
@@ -332,6 +346,10 @@ export class SqliteStore implements Store {
 function counter(value: unknown): number {
   const number = Number(value);
   return number > 0 ? Math.min(Math.floor(number), COUNTER_MAX) : 0;
+}
+
+function parseElectors(json: string): Electors | undefined {
+  return json === '' ? undefined : (JSON.parse(json) as Electors);
 }
 
 /** The first batches up to a position, in order, of about so many bytes, at least one. */

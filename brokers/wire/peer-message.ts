@@ -4,6 +4,8 @@
  *   PEER         I am this broker of this mesh, this store, this process; my clock stands at this time. First on a link, both ways.
  *                Or: I only want to see who is there; your PEER ends it. I dialled this name; these other ones lead to me.
  *   VECTOR       This much is on disk here, where it changed since I last told you. At the latest each beat, even if empty: I am alive.
+ *   LIFE         I have this life of your store on disk, claimed by this process of yours. First behind PEER, and when you claim one.
+ *   CLAIM        I name records of my store in this life: keep that, unless you know of a later one or another process has claimed it.
  *   GRAFT        Send me these origins' records, each after a seq, and go on sending them.
  *   PRUNE        Send me no more of these origins.
  *   RECORDS      One batch of an origin that you grafted.
@@ -32,6 +34,7 @@ import type { View } from '../core/view.ts';
 import type { Beat } from '../core/hearsay.ts';
 import type { HeldOf } from '../core/held.ts';
 import { LAMPORT_MAX } from '../core/lamport.ts';
+import type { Life } from '../core/lives.ts';
 import type { Wanted } from '../core/plumtree.ts';
 import { type Origin, parseOrigin, type RecordBatch, validateBatch } from '../core/record.ts';
 import type { Args } from './command-parser.ts';
@@ -90,6 +93,8 @@ export type PeerMessage =
   | { readonly type: 'ELECTION' | 'OK'; readonly term: number; readonly lamport: number }
   | { readonly type: 'COORDINATOR'; readonly term: number; readonly address: Address; readonly lamport: number }
   | { readonly type: 'VECTOR'; readonly lamport: number; readonly entries: readonly (readonly [Origin, number])[] }
+  | ({ readonly type: 'LIFE' } & Life)
+  | { readonly type: 'CLAIM'; readonly life: number }
   | { readonly type: 'GRAFT'; readonly wanted: readonly Wanted[] }
   | { readonly type: 'PRUNE'; readonly origins: readonly Origin[] }
   | { readonly type: 'RECORDS'; readonly batch: RecordBatch }
@@ -109,6 +114,10 @@ export function encodePeerMessage(message: PeerMessage): readonly Uint8Array[] {
       return encodeCommandParts(['VECTOR', message.lamport, ...message.entries.flat()]);
     case 'HELD':
       return encodeCommandParts(['HELD', ...message.held.flatMap(([origin, claims]) => [origin, claims.length, ...claims.flat()])]);
+    case 'LIFE':
+      return encodeCommandParts(['LIFE', message.life, message.holder]);
+    case 'CLAIM':
+      return encodeCommandParts(['CLAIM', message.life]);
     case 'GRAFT':
       return encodeCommandParts(['GRAFT', ...message.wanted.flat()]);
     case 'PRUNE':
@@ -160,6 +169,12 @@ export function decodePeerMessage(args: Args): PeerMessage {
       return { type, lamport: lamport(args, 1), entries: originNumbers(args, 2, args.length, 'seq') };
     case 'HELD':
       return { type, held: decodeHeld(args) };
+    case 'LIFE':
+      arity(args, 3);
+      return { type, life: integer(args, 1, 'life'), holder: args.text(2) };
+    case 'CLAIM':
+      arity(args, 2);
+      return { type, life: integer(args, 1, 'life') };
     case 'GRAFT':
       return { type, wanted: originNumbers(args, 1, args.length, 'seq') };
     case 'PRUNE':

@@ -7,6 +7,7 @@ import type { LamportPlace, LiveCount, Page, Store } from '../../brokers/core/ru
 import type { Stamp } from '../../brokers/core/subscription.ts';
 import { Handle, READ_WRITE } from '../../brokers/io/sqlite.ts';
 import { openStore } from '../../brokers/io/open-store.ts';
+import { SCHEMA_VERSION } from '../../brokers/io/schema.ts';
 import { temporaryFolder } from '../support/folder.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { SEED, SeededRandom } from '../support/random.ts';
@@ -64,12 +65,27 @@ t.test('a new store is empty, and what it was given is there when it is opened a
   await store.close();
 
   const again = await open(t, folder);
-  t.strictSame(again.state, { origin: store.state.origin, vector: new Map([[A, 6], [B, 3]]), lamport: 9, newest: 9, term: 2, position: 5 });
+  t.strictSame(again.state, { origin: store.state.origin, vector: new Map([[A, 6], [B, 3]]), lamport: 9, newest: 9, term: 2, position: 5, life: 0, electors: undefined, lives: new Map() });
   t.strictSame((await again.readAfter(0, undefined, ALL)).batches, SPECIMENS, 'field by field');
   await again.saveClock(2 ** 40, 2 ** 33);
   await again.close();
   const { lamport, term } = (await open(t, folder)).state;
   t.strictSame([lamport, term], [2 ** 40, 2 ** 33], 'beyond 32 bits; the clock is at least what was saved');
+});
+
+t.test('the lives of a store, and of others', async (t) => {
+  const folder = temporaryFolder(t);
+  const store = await open(t, folder);
+  const electors = { rows: [parseAddress('b:1')], needed: 1 };
+  await store.saveName({ life: 7, electors });
+  for (const life of [1, 2]) await store.saveLife(B, { life, holder: `process-${life}` });
+  await store.close();
+  const again = await open(t, folder);
+  t.match(again.state, { life: 7, electors, lives: new Map([[B, { life: 2, holder: 'process-2' }]]) });
+  await again.renew(A);
+  t.match(again.state, { origin: A, life: 1, electors: undefined });
+  await again.close();
+  t.match((await open(t, folder)).state, { origin: A, life: 1, electors: undefined });
 });
 
 t.test('a transaction whose messages are all empty, or not here any more, is stored', async (t) => {
@@ -369,7 +385,7 @@ t.test('a write waits while another program holds the lock of the file', async (
   t.equal((await store.readAfter(0, undefined, ALL)).batches.length, 1);
 });
 
-/** A folder with a store of the fourth version, which these statements turn into one of an earlier version. */
+/** A folder with a store of this version, which these statements turn into one of an earlier version. */
 async function earlierFolder(t: Test, sql: string): Promise<string> {
   const folder = temporaryFolder(t);
   const store = await open(t, folder);
@@ -380,11 +396,20 @@ async function earlierFolder(t: Test, sql: string): Promise<string> {
   return folder;
 }
 
-const TO_VERSION_3 = `DROP VIEW topic_batches; DROP VIEW unindexed_batches; DROP TRIGGER index_topics; DROP TABLE topic_index; ALTER TABLE broker DROP COLUMN indexed;
+const TO_VERSION_4 = `DROP TABLE lives; ALTER TABLE broker DROP COLUMN life; ALTER TABLE broker DROP COLUMN electors; PRAGMA user_version = 4;`;
+const TO_VERSION_3 = `${TO_VERSION_4} DROP VIEW topic_batches; DROP VIEW unindexed_batches; DROP TRIGGER index_topics; DROP TABLE topic_index; ALTER TABLE broker DROP COLUMN indexed;
   CREATE INDEX batches_by_topic ON batches (topic); CREATE INDEX batches_by_lamport ON batches (topic, lamport, count); PRAGMA user_version = 3;`;
 const TO_VERSION_2 = `${TO_VERSION_3} DROP TABLE acknowledgements; ALTER TABLE broker DROP COLUMN acknowledged; PRAGMA user_version = 2;`;
 const TO_VERSION_1 = `${TO_VERSION_2} DROP VIEW messages; DROP INDEX batches_with_repeats; ALTER TABLE batches DROP COLUMN repeats;
   CREATE VIEW messages AS SELECT 1; PRAGMA user_version = 1;`;
+
+t.test('a file of the fourth version is taken over', async (t) => {
+  const folder = await earlierFolder(t, TO_VERSION_4);
+  const store = await open(t, folder);
+  t.match(store.state, { lamport: 77, position: 5, life: 0, electors: undefined, lives: new Map() });
+  await store.saveLife(B, { life: 1, holder: 'one' });
+  t.strictSame(await read(join(folder, 'broker.db'), 'PRAGMA user_version'), [{ user_version: SCHEMA_VERSION }]);
+});
 
 t.test('a file of the third version is taken over, with all that was written', async (t) => {
   const folder = await earlierFolder(t, TO_VERSION_3);
@@ -393,7 +418,7 @@ t.test('a file of the third version is taken over, with all that was written', a
   t.strictSame(positions(await store.readRange({ topic: 'sport', from: 0, to: 100, reverse: false }, undefined, ALL)), [3]);
   const file = join(folder, 'broker.db');
   t.strictSame(await read(file, 'SELECT count(*) AS n, (SELECT indexed FROM broker) AS indexed FROM topic_index'), [{ n: 5, indexed: 5 }]);
-  t.strictSame(await read(file, 'PRAGMA user_version'), [{ user_version: 4 }]);
+  t.strictSame(await read(file, 'PRAGMA user_version'), [{ user_version: SCHEMA_VERSION }]);
 });
 
 t.test('a file of the second version is taken over', async (t) => {
@@ -402,7 +427,7 @@ t.test('a file of the second version is taken over', async (t) => {
   t.match(store.state, { lamport: 77, term: 3, position: 5 });
   await store.saveAcks({ states: [['a', '{}']], position: 5 }, []);
   t.strictSame(await store.loadAcks(), { states: [['a', '{}']], position: 5 });
-  t.strictSame(await read(join(folder, 'broker.db'), 'PRAGMA user_version'), [{ user_version: 4 }]);
+  t.strictSame(await read(join(folder, 'broker.db'), 'PRAGMA user_version'), [{ user_version: SCHEMA_VERSION }]);
 });
 
 t.test('a file of the first version is taken over', async (t) => {
@@ -411,7 +436,7 @@ t.test('a file of the first version is taken over', async (t) => {
   t.strictSame((await store.readAfter(0, undefined, ALL)).batches.map(({ repeats }) => repeats), ['', '', '', '', '']);
   const file = join(folder, 'broker.db');
   t.equal((await read(file, 'SELECT payload FROM messages')).length, 9);
-  t.strictSame(await read(file, 'PRAGMA user_version'), [{ user_version: 4 }]);
+  t.strictSame(await read(file, 'PRAGMA user_version'), [{ user_version: SCHEMA_VERSION }]);
 });
 
 t.test('an append that cannot be stores nothing of itself, and the store goes on', async (t) => {
@@ -605,9 +630,9 @@ t.test('a file that cannot be used is refused and left as it is, byte for byte',
   const mine = join(made, 'broker.db');
   const foreign = join(temporaryFolder(t), 'foreign.db');
   await execute(foreign, "CREATE TABLE recipes (name TEXT); INSERT INTO recipes VALUES ('soup')");
-  await execute(mine, 'PRAGMA user_version = 5');
+  await execute(mine, `PRAGMA user_version = ${SCHEMA_VERSION + 1}`);
   const cases: [name: string, bytes: Buffer, message: RegExp][] = [
-    ['newer version', readFileSync(mine), /broker\.db has version 5, this broker reads up to 4; use a newer broker$/],
+    ['newer version', readFileSync(mine), new RegExp(`broker\\.db has version ${SCHEMA_VERSION + 1}, this broker reads up to ${SCHEMA_VERSION}; use a newer broker$`)],
     ['no database', Buffer.alloc(8192, 'Dear diary. '), /broker\.db is not an SQLite database$/],
     ['a few bytes', Buffer.from('xy'), /broker\.db is not an SQLite database$/],
     ['of another program', readFileSync(foreign), /broker\.db is an SQLite file of another program$/],

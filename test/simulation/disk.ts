@@ -7,6 +7,8 @@
  */
 import { type Address } from '../../brokers/core/address.ts';
 import { RumormillError } from '../../brokers/core/error.ts';
+import type { Lived } from '../../brokers/core/incarnation.ts';
+import type { Life as StoreLife } from '../../brokers/core/lives.ts';
 import { makeOrigin, type Origin, type StoredBatch, type StoredColumns } from '../../brokers/core/record.ts';
 import type { AckCheckpoint, CountQuery, FoundId, LamportPlace, LiveCount, Page, RangeQuery, Store, StoreState } from '../../brokers/core/runtime.ts';
 import type { Stamp } from '../../brokers/core/subscription.ts';
@@ -146,7 +148,15 @@ class DiskStore implements Store {
 
   async renew(origin: Origin): Promise<void> {
     await this.#write(() => this.#disk.data.renew(origin));
-    this.#state = { ...this.#state, origin };
+    this.#state = { ...this.#state, origin, life: 1, electors: undefined };
+  }
+
+  saveName(lived: Lived): Promise<void> {
+    return this.#write(() => this.#disk.data.saveName(lived));
+  }
+
+  saveLife(store: Origin, life: StoreLife): Promise<void> {
+    return this.#write(() => this.#disk.data.saveLife(store, life));
   }
 
   append(batches: readonly StoredBatch[]): Promise<void> {

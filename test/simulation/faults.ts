@@ -12,14 +12,16 @@ import type { World } from './world.ts';
 
 export const FAULT_KINDS = [
   'delay', 'reset', 'partition', 'one-way', 'pause', 'crash', 'blackout', 'stop', 'wipe', 'restore', 'clock', 'slow-disk', 'full-disk',
-  'narrow', 'mislead', 'self-connect',
+  'narrow', 'mislead', 'self-connect', 'copy',
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 /** Those that take a broker down, and do nothing else. */
-const DOWN: readonly FaultKind[] = ['crash', 'blackout', 'stop', 'wipe', 'restore'];
+const DOWN: readonly FaultKind[] = ['crash', 'blackout', 'stop', 'wipe', 'restore', 'copy'];
+const DISK_LOSSES: readonly FaultKind[] = ['wipe', 'restore', 'copy'];
 
 const STORM_MS = [2000, 14_000] as const;
 const FAULT_MIN_MS = 50;
+const COPY_MIN_MS = 4000; // so that something is published before and after
 const WRITE_WITHIN_MS = 500; // or it crashes while nothing is written
 const NARROW_BYTES_PER_SECOND = [2000, 2000, 30_000]; // the first takes longer for a large message than silence is borne
 const WALL_OFFSET_MAX_MS = 30_000; // to either side, so that a jump is up to a minute
@@ -45,7 +47,7 @@ export class Faults {
     const first = this.#dice.integer(0, world.machines.length - 1);
     const minority = Math.floor((world.machines.length - 1) / 2);
     this.#victims = Array.from({ length: minority }, (_, index) => world.machines[(first + index) % world.machines.length]!);
-    this.#kinds = minority > 0 ? FAULT_KINDS : FAULT_KINDS.filter((kind) => kind !== 'wipe' && kind !== 'restore');
+    this.#kinds = minority > 0 ? FAULT_KINDS : FAULT_KINDS.filter((kind) => !DISK_LOSSES.includes(kind));
   }
 
   /** Storms and calms for about this long. Everything works again at the end. */
@@ -116,6 +118,11 @@ export class Faults {
         const backup = fresh ? victim.disk.data.copy() : old;
         await this.#world.time.sleep(this.#dice.integer(0, Math.floor(lastsMs / 2)));
         return this.#takeDown(victim, lastsMs / 2, () => this.#crashSoon(victim), () => victim.restore(backup));
+      }
+      case 'copy': {
+        const victim = this.#dice.pick(this.#victims);
+        const dead = this.#dice.pick(this.#world.machines.filter((each) => each !== victim));
+        return this.#putBackCopy(victim, dead, Math.max(lastsMs, COPY_MIN_MS));
       }
       case 'clock':
         machine.wallOffsetMs = this.#dice.integer(-WALL_OFFSET_MAX_MS, WALL_OFFSET_MAX_MS);
@@ -212,7 +219,7 @@ export class Faults {
     meanwhile();
     await time.sleep(Math.max(0, end - time.now));
     this.#down.delete(machine);
-    void machine.start().catch((error: unknown) => this.#world.incident(machine.address, `did not start: ${String(error)}`));
+    this.#start(machine);
     return true;
   }
 
@@ -239,6 +246,33 @@ export class Faults {
     const happened = await this.#crash(machine, lastsMs);
     for (const { address } of machines) network.selfConnect(address, false);
     return happened;
+  }
+
+  /**
+   * A broker is stopped in an orderly way, its disk is copied, and it goes on; then it crashes and the copy is put back. Another
+   * broker is down all the while, and the copy has some time without it too.
+   */
+  async #putBackCopy(machine: Machine, dead: Machine, lastsMs: number): Promise<boolean> {
+    if (![machine, dead].every((each) => each.isRunning && !this.#down.has(each))) return false;
+    const { time } = this.#world;
+    for (const each of [machine, dead]) this.#down.add(each);
+    dead.crash();
+    await time.sleep(this.#dice.integer(0, lastsMs / 4));
+    await machine.stop();
+    const copy = machine.disk.data.copy();
+    this.#start(machine);
+    await time.sleep(this.#dice.integer(lastsMs / 4, lastsMs / 2));
+    await this.#crashSoon(machine);
+    machine.restore(copy);
+    this.#start(machine);
+    await time.sleep(lastsMs / 4);
+    this.#start(dead);
+    for (const each of [machine, dead]) this.#down.delete(each);
+    return true;
+  }
+
+  #start(machine: Machine): void {
+    void machine.start().catch((error: unknown) => this.#world.incident(machine.address, `did not start: ${String(error)}`));
   }
 
   async #slowDisk({ address, disk }: Machine, lastsMs: number): Promise<true> {

@@ -45,6 +45,10 @@ export const MUTANTS: readonly Mutant[] = [
   { name: 'uses seqs again after a restart', patches: [['core/transaction.js', `let seq = vector.get(origin) + 1;`, `let seq = Math.max(1, vector.get(origin));`]] },
   { name: 'a new store takes the name of the one that was wiped', patches: [['core/record.js', 'return `${address}/${makeTag(random)}`;', 'return `${address}/000000000001`;']] },
   { name: 'a restored store goes on under its name', patches: [['core/incarnation.js', `verdict(configured, held, urgent) {`, `verdict(configured, held, urgent) {\n        return { keep: true };`]] },
+  {
+    name: 'a store that was stopped in an orderly way goes on without asking anybody',
+    patches: [['core/incarnation.js', `verdict(configured, held, urgent) {`, `verdict(configured, held, urgent) {\n        if (this.#lived.electors !== undefined) return { keep: true };`]],
+  },
   { name: 'the Lamport clock begins anew at a restart', patches: [['host.js', `new LamportClock(store.state.lamport, `, `new LamportClock(0, `]] },
   { name: 'ignores the term of an announcement', patches: [['core/bully.js', `const stale = term < this.#term || (`, `const stale = (`]] },
   { name: 'announces itself in the term that it knows', patches: [['core/bully.js', `this.#choose(this.#self, this.#term + 1, undefined)`, `this.#choose(this.#self, this.#term, undefined)`]] },

@@ -3,6 +3,8 @@
  * come in seq order without holes, and only after what they depend on (invariants 3 and 4).
  */
 import { firstLive } from '../../brokers/core/catalog.ts';
+import type { Lived } from '../../brokers/core/incarnation.ts';
+import type { Life } from '../../brokers/core/lives.ts';
 import { assert, type RumormillError } from '../../brokers/core/error.ts';
 import {
   BATCH_MESSAGES_MAX, batchBytes, lastLamport, lastSeq, type Origin, parseDeps, parseLengths, parseMeta, parseRepeats, type StoredBatch, type StoredColumns,
@@ -24,6 +26,8 @@ export class MemoryStore implements Store {
   lookUps = 0;
   readonly acks = new Map<string, string>();
   acksPosition = 0;
+  lived: Lived = { life: 0, electors: undefined };
+  readonly lives = new Map<Origin, Life>();
   #gate: Promise<void> | undefined;
   #lamport = 0; // of the newest record
   readonly #vector = new Map<Origin, number>();
@@ -39,6 +43,8 @@ export class MemoryStore implements Store {
     copy.clocks.push(...this.clocks.slice(-1));
     for (const [subscription, state] of this.acks) copy.acks.set(subscription, state);
     copy.acksPosition = this.acksPosition;
+    copy.lived = this.lived;
+    for (const [store, life] of this.lives) copy.lives.set(store, life);
     return copy;
   }
 
@@ -51,11 +57,22 @@ export class MemoryStore implements Store {
       newest: this.#lamport,
       term,
       position: this.batches.length,
+      ...this.lived,
+      lives: new Map(this.lives),
     };
   }
 
   async renew(origin: Origin): Promise<void> {
     this.origin = origin;
+    this.lived = { life: 1, electors: undefined };
+  }
+
+  async saveName(lived: Lived): Promise<void> {
+    this.lived = lived;
+  }
+
+  async saveLife(store: Origin, life: Life): Promise<void> {
+    this.lives.set(store, life);
   }
 
   /** Makes appends wait until the function that it returns is called. */

@@ -18,6 +18,9 @@ const MESSAGES: PeerMessage[] = [
   },
   { type: 'VECTOR', lamport: 0, entries: [] },
   { type: 'VECTOR', lamport: 7, entries: [[a, 0], [b, 999_999_999_999_999]] },
+  { type: 'LIFE', life: 0, holder: '' },
+  { type: 'LIFE', life: 7, holder: 'x1' },
+  { type: 'CLAIM', life: 7 },
   { type: 'GRAFT', wanted: [[a, 0]] },
   { type: 'GRAFT', wanted: [[a, 7], [b, 0]] },
   { type: 'PRUNE', origins: [b] },
@@ -58,7 +61,7 @@ function decode(chunks: readonly Buffer[]): PeerMessage[] {
 t.test('round trip of every message, however the stream is cut', async (t) => {
   const types = new Set(MESSAGES.map(({ type }) => type));
   t.strictSame([...types].sort(), [
-    'ANSWER', 'ASK', 'BYE', 'COORDINATOR', 'ELECTION', 'FORGET', 'GRAFT', 'HELD', 'LEASES', 'MEMBERS', 'OK', 'PEER', 'PRUNE', 'RECORDS', 'SEEN', 'SURPLUS', 'VECTOR', 'VIEW',
+    'ANSWER', 'ASK', 'BYE', 'CLAIM', 'COORDINATOR', 'ELECTION', 'FORGET', 'GRAFT', 'HELD', 'LEASES', 'LIFE', 'MEMBERS', 'OK', 'PEER', 'PRUNE', 'RECORDS', 'SEEN', 'SURPLUS', 'VECTOR', 'VIEW',
   ]);
   const stream = Buffer.concat(MESSAGES.flatMap(encodePeerMessage));
   for (const [name, chunks] of chunkings(stream)) t.strictSame(decode(chunks), MESSAGES, name);
@@ -100,6 +103,9 @@ t.test('malformed messages are refused, and the error says what is wrong', async
     [['VECTOR', 1, a], /seq is not a number/],
     [['VECTOR', 1, a, -1], /seq is not a number/],
     [['VECTOR', 1, 'nobody', 1], /"nobody" is not an origin/],
+    [['LIFE', 1], /LIFE has 2 fields, not 3/],
+    [['LIFE', 'x', 'y'], /life is not a number/],
+    [['CLAIM'], /CLAIM has 1 fields, not 2/],
     [['GRAFT', a], /seq is not a number/],
     [['GRAFT', a, 1, b], /seq is not a number/],
     [['GRAFT', a, '1.5'], /seq is not a number/],
