@@ -1,9 +1,10 @@
 /**
  * Gossip over the links: runs Plumtree, hold-back and the feeds, and performs their effects.
  *
- * A record's way: the log commits it; every feed that has its origin grafted sends it (pump); the peer holds it back until it may be
- * stored, hands it to its log, and after the commit tells whoever sent it, which is its acknowledgement. Everybody else is told at the next tick: they learn
- * from it whom to ask for what they lack, and nobody waits for that.
+ * A record's way: the log commits it; every feed that has its origin grafted sends it (pump); the
+ * peer holds it back until it may be stored, hands it to its log, and after the commit tells
+ * whoever sent it, which is its acknowledgement. Everybody else is told at the next tick: they
+ * learn from it whom to ask for what they lack, and nobody waits for that.
  */
 import type { Config } from './config.ts';
 import { RumormillError } from './core/error.ts';
@@ -67,8 +68,9 @@ export class Gossip {
   }
 
   /**
-   * The first vector over a link says how much we hold of the peer's own records, by which a restored store decides whether it may go on under its name.
-   * So it waits for what an earlier life of the peer sent us and is not on disk yet; the rest of it was dropped with its link.
+   * The first vector over a link says how much we hold of the peer's own records, by which a
+   * restored store decides whether it may go on under its name. So it waits for what an earlier
+   * life of the peer sent us and is not on disk yet; the rest of it was dropped with its link.
    */
   #greet(link: Link): void {
     const { log } = this.#runtime;
@@ -103,7 +105,10 @@ export class Gossip {
     for (const link of this.#links.values()) this.#greet(link);
   }
 
-  /** Records are on disk: those of them that were grafted go out, and who waits for it learns that they are here. */
+  /**
+   * Records are on disk: those of them that were grafted go out, and who waits for it learns that
+   * they are here.
+   */
   committed(batches: readonly StoredBatch[]): void {
     this.#frames = new WeakMap();
     const news = new Map<Origin, number>();
@@ -119,7 +124,10 @@ export class Gossip {
     }
   }
 
-  /** Whether a peer waits to hear that records of an origin are here: it sent them, or they are ours, or the first of theirs. */
+  /**
+   * Whether a peer waits to hear that records of an origin are here: it sent them, or they are
+   * ours, or the first of theirs.
+   */
   #isAwaited(link: Link, origin: Origin): boolean {
     return origin === this.#runtime.log.origin || this.#plumtree.parent(origin) === link.peer.origin || link.told.get(origin) === 0;
   }
@@ -139,7 +147,10 @@ export class Gossip {
     return grew;
   }
 
-  /** Stores hold origins' records up to these seqs, says a peer. Says whether that is more than before. */
+  /**
+   * Stores hold origins' records up to these seqs, says a peer. Says whether that is more than
+   * before.
+   */
   learnHeld(link: Link, held: readonly HeldOf[]): boolean {
     const { log } = this.#runtime;
     let grew = false;
@@ -161,7 +172,10 @@ export class Gossip {
     return this.#held.get(origin, store);
   }
 
-  /** A batch has come that we grafted. @throws RumormillError PROTOCOL for one of our own: nobody else may name those */
+  /**
+   * A batch has come that we grafted.
+   * @throws RumormillError PROTOCOL for one of our own: nobody else may name those
+   */
   takeIn(link: Link, batch: RecordBatch): void {
     if (batch.origin === this.#runtime.log.origin) throw new RumormillError('PROTOCOL', 'it sends records of this very broker');
     const entry = [batch.origin, lastSeq(batch)] as const;
@@ -217,7 +231,10 @@ export class Gossip {
     this.#grafts.get(link)?.prune(origins);
   }
 
-  /** Sends what the peer has grafted and not got, as far as its window and the path allow. One at a time a link. */
+  /**
+   * Sends what the peer has grafted and not got, as far as its window and the path allow. One at a
+   * time a link.
+   */
   async pump(link: Link): Promise<void> {
     const { log, config, storeFailed } = this.#runtime;
     const { feed } = link;
@@ -279,7 +296,10 @@ export class Gossip {
     }
   }
 
-  /** Tells every peer what is new on disk since it was told; at a beat even nothing, which says that we are alive. */
+  /**
+   * Tells every peer what is new on disk since it was told; at a beat even nothing, which says that
+   * we are alive.
+   */
   announce(beat: boolean): void {
     const { log } = this.#runtime;
     const news = [...this.#untold].map((origin) => [origin, log.vector.get(origin)] as const);

@@ -1,6 +1,7 @@
 /**
- * Under which origin this process names its records, and in which life of its store: asks its peers, draws a new name where that is due, and makes
- * the log wait for the answer; and answers when peers ask about their stores. The reasons stand in core/incarnation.ts.
+ * Under which origin this process names its records, and in which life of its store: asks its
+ * peers, draws a new name where that is due, and makes the log wait for the answer; and answers
+ * when peers ask about their stores. The reasons stand in core/incarnation.ts.
  */
 import type { Config } from './config.ts';
 import type { Address } from './core/address.ts';
@@ -33,7 +34,8 @@ export interface NamingMesh {
 }
 
 /**
- * A store that has named nothing yet, that was made under another address, or that has lost records, takes a new origin, whatever its peers say.
+ * A store that has named nothing yet, that was made under another address, or that has lost
+ * records, takes a new origin, whatever its peers say.
  * @throws RumormillError DISKFULL or STORE
  */
 export async function openName(store: Store, address: Address, random: Random, logger: Logger): Promise<void> {
@@ -106,7 +108,10 @@ export class Naming {
     this.tick();
   }
 
-  /** A peer's process claims a life of its store. @throws RumormillError PROTOCOL for one that nobody counts to */
+  /**
+   * A peer's process claims a life of its store.
+   * @throws RumormillError PROTOCOL for one that nobody counts to
+   */
   claimed(link: Link, life: number): void {
     const { origin, instance: holder } = link.peer;
     this.#lives.isGrantable(origin, { life, holder });
@@ -156,7 +161,10 @@ export class Naming {
     if (this.#runtime.log.isWanted) await this.#settle('the broker stops before everybody could be asked whether it is the newest copy');
   }
 
-  /** The broker leaves the mesh: those that are there now, or shut down as well, are likely to be there when it comes back. */
+  /**
+   * The broker leaves the mesh: those that are there now, or shut down as well, are likely to be
+   * there when it comes back.
+   */
   leave(): void {
     if (this.#runtime.log.isHeld) return; // the file stays what it was
     const configured = this.#mesh.configured();
@@ -167,7 +175,10 @@ export class Naming {
     this.#electors = chooseElectors(there, rows) ?? chooseElectors([...there, ...granted.filter((row) => !there.includes(row))], rows);
   }
 
-  /** Nothing more will be named in this life: says so in the file. @throws RumormillError DISKFULL or STORE */
+  /**
+   * Nothing more will be named in this life: says so in the file.
+   * @throws RumormillError DISKFULL or STORE
+   */
   async seal(): Promise<void> {
     await Promise.all([this.#settling, this.#answering]);
     if (this.#electors !== undefined) await this.#runtime.store.saveName({ life: this.#life, electors: this.#electors });

@@ -1,14 +1,18 @@
 /**
- * The sending side of gossip: what one neighbour has grafted, how far it has been sent, and how much may be under way.
+ * The sending side of gossip: what one neighbour has grafted, how far it has been sent, and how
+ * much may be under way.
  *
- * A feed is a reader of the log like any other: it goes through it in position order and picks out the origins that the neighbour has
- * grafted, beyond the seq that it has. Live gossip is a feed at the log's end; catch-up is a feed further back. Nothing is queued for a slow
- * neighbour: at most `windowBytes` are sent ahead of what its version vector acknowledges, the rest stays in the log.
+ * A feed is a reader of the log like any other: it goes through it in position order and picks out
+ * the origins that the neighbour has grafted, beyond the seq that it has. Live gossip is a feed at
+ * the log's end; catch-up is a feed further back. Nothing is queued for a slow neighbour: at most
+ * `windowBytes` are sent ahead of what its version vector acknowledges, the rest stays in the log.
  *
- * Since position order is causal, what one feed sends can be stored as it comes, but for deps on what the neighbour gets elsewhere.
+ * Since position order is causal, what one feed sends can be stored as it comes, but for deps on
+ * what the neighbour gets elsewhere.
  *
- * A graft takes the feed back to where the first of its origins is missing. What flies from beyond that place may wait at the neighbour for the very
- * records that are sent now, so it does not count against the window before the feed has come past it again.
+ * A graft takes the feed back to where the first of its origins is missing. What flies from beyond
+ * that place may wait at the neighbour for the very records that are sent now, so it does not count
+ * against the window before the feed has come past it again.
  */
 import { batchBytes, lastSeq, type Origin, type StoredBatch } from './record.ts';
 
@@ -51,7 +55,10 @@ export class Feed {
     return this.#streams.has(origin);
   }
 
-  /** The neighbour wants records of some origins, each after a seq; everything of them up to `position` is before that. */
+  /**
+   * The neighbour wants records of some origins, each after a seq; everything of them up to
+   * `position` is before that.
+   */
   graft(wanted: Iterable<readonly [Origin, number]>, position: number): void {
     for (const [origin, after] of wanted) {
       this.prune(origin);

@@ -1,15 +1,19 @@
 /**
- * Held: how far brokers without a link to an origin hold its records, told back along that origin's tree. It is what acknowledgements are counted of
- * where the mesh is partial; a neighbour of the origin tells it by its version vector.
+ * Held: how far brokers without a link to an origin hold its records, told back along that origin's
+ * tree. It is what acknowledgements are counted of where the mesh is partial; a neighbour of the
+ * origin tells it by its version vector.
  *
- * A claim is (origin, holder, seq): the store `holder` has the origin's records up to `seq` on disk. A broker learns claims from the vectors of neighbours
- * that have grafted the origin here, and from what those were told in turn; it tells its own parent in that tree what is news to it. Whoever has
- * no parent there tells every neighbour, for one of them has.
+ * A claim is (origin, holder, seq): the store `holder` has the origin's records up to `seq` on
+ * disk. A broker learns claims from the vectors of neighbours that have grafted the origin here,
+ * and from what those were told in turn; it tells its own parent in that tree what is news to it.
+ * Whoever has no parent there tells every neighbour, for one of them has.
  *
- * Why a claim can never be false (invariant 5): it is made by the holder's own vector, which shows what is on disk; it is only ever passed on; and it
- * names a store, not an address. A wiped broker is another store, for which nobody has claimed anything. The origin counts of each address
- * only the store that it runs now (core/hearsay.ts); until it hears of the new one, what it counts is what was on that disk when it was claimed, as with
- * any answer that is on its way while a disk is lost. Which way a claim took, and how late it comes, does not matter: seqs only grow.
+ * Why a claim can never be false (invariant 5): it is made by the holder's own vector, which shows
+ * what is on disk; it is only ever passed on; and it names a store, not an address. A wiped broker
+ * is another store, for which nobody has claimed anything. The origin counts of each address only
+ * the store that it runs now (core/hearsay.ts); until it hears of the new one, what it counts is
+ * what was on that disk when it was claimed, as with any answer that is on its way while a disk is
+ * lost. Which way a claim took, and how late it comes, does not matter: seqs only grow.
  */
 import type { Neighbour } from './plumtree.ts';
 import type { Origin } from './record.ts';
@@ -54,12 +58,17 @@ export class Held {
     this.#told.delete(neighbour);
   }
 
-  /** An origin's records come from another neighbour now, or from none: whatever is claimed may have to be told anew. */
+  /**
+   * An origin's records come from another neighbour now, or from none: whatever is claimed may have
+   * to be told anew.
+   */
   rerouted(origin: Origin): void {
     this.#untold.add(origin);
   }
 
-  /** Whether there may be something to tell, but for claims of one's own records: those end here. */
+  /**
+   * Whether there may be something to tell, but for claims of one's own records: those end here.
+   */
   hasUntold(own: Origin): boolean {
     return this.#untold.size > (this.#untold.has(own) ? 1 : 0);
   }

@@ -1,12 +1,15 @@
 /**
- * Hold-back: batches of peers that came before what they depend on wait here, so that position order stays a causal order (invariant 4).
+ * Hold-back: batches of peers that came before what they depend on wait here, so that position
+ * order stays a causal order (invariant 4).
  *
- * K. Birman, A. Schiper, P. Stephenson, "Lightweight Causal and Atomic Group Multicast", ACM TOCS 9(3), 1991. A batch is ready when it
- * follows on its origin's last and everything in its deps is accepted. What waits stands under one origin of which it still needs
- * something, and is looked at when more of that is accepted: however many origins wait, a batch costs those that it may set free.
+ * K. Birman, A. Schiper, P. Stephenson, "Lightweight Causal and Atomic Group Multicast", ACM TOCS
+ * 9(3), 1991. A batch is ready when it follows on its origin's last and everything in its deps is
+ * accepted. What waits stands under one origin of which it still needs something, and is looked at
+ * when more of that is accepted: however many origins wait, a batch costs those that it may set
+ * free.
  *
- * Bounded: what does not fit is dropped, and with it everything of that origin that comes after it. The origin then counts as behind
- * and is grafted again, from where it stands.
+ * Bounded: what does not fit is dropped, and with it everything of that origin that comes after it.
+ * The origin then counts as behind and is grafted again, from where it stands.
  */
 import { batchBytes, lastSeq, type Origin, parseDeps, type RecordBatch } from './record.ts';
 

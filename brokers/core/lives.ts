@@ -1,8 +1,10 @@
 /**
- * What this broker knows of the lives of other brokers' stores (core/incarnation.ts): of each the highest, and the process that claimed it.
+ * What this broker knows of the lives of other brokers' stores (core/incarnation.ts): of each the
+ * highest, and the process that claimed it.
  *
- * A life is granted to the first process that claims it, and to none after it: as a term to a candidate in Raft (D. Ongaro, J. Ousterhout, USENIX
- * ATC 2014, section 5.2). What is granted is on disk before anybody is told.
+ * A life is granted to the first process that claims it, and to none after it: as a term to a
+ * candidate in Raft (D. Ongaro, J. Ousterhout, USENIX ATC 2014, section 5.2). What is granted is on
+ * disk before anybody is told.
  */
 import { checkCounter } from './counter.ts';
 import type { Origin } from './record.ts';
@@ -27,7 +29,10 @@ export class Lives {
     return this.#lives.get(store) ?? NONE;
   }
 
-  /** Whether a claim is to be granted, by writing it. @throws RumormillError PROTOCOL for a life that nobody counts to */
+  /**
+   * Whether a claim is to be granted, by writing it.
+   * @throws RumormillError PROTOCOL for a life that nobody counts to
+   */
   isGrantable(store: Origin, { life }: Life): boolean {
     const known = this.of(store);
     checkCounter('life', life, known.life);

@@ -1,26 +1,33 @@
 /**
  * The receiving side of gossip: from which neighbour each origin's records come.
  *
- * J. Leitao, J. Pereira, L. Rodrigues, "Epidemic Broadcast Trees", SRDS 2007 (Plumtree). One broadcast tree an origin: eager links carry the
- * records, lazy links only announce them (IHAVE, here the version vector), a broker that misses something grafts, and prunes what it
- * does not want. Where we differ, and why:
- *   - The paper starts with every link eager and lets duplicates prune the tree. Here every link starts lazy and a broker grafts at exactly one
- *     neighbour, its parent in that origin's tree, so that not even the first payload is sent twice.
- *   - The parent of a neighbour's own origin is that neighbour, grafted as soon as the link is up: in a full mesh every tree is a star.
- *   - GRAFT carries seqs. The neighbour sends everything after them and goes on with what comes, so that live gossip, catch-up after a
- *     week and the repair of a loss are one mechanism.
- *   - One GRAFT names many origins, since a mesh knows the stores that it has now and those that it ever had. The neighbour looks
- *     up one place in its log, before all that is grafted, and sends from there in position order. Position order is causal,
- *     so what it sends of all that we lack can be stored as it comes.
+ * J. Leitao, J. Pereira, L. Rodrigues, "Epidemic Broadcast Trees", SRDS 2007 (Plumtree). One
+ * broadcast tree an origin: eager links carry the records, lazy links only announce them (IHAVE,
+ * here the version vector), a broker that misses something grafts, and prunes what it does not
+ * want. Where we differ, and why:
+ *   - The paper starts with every link eager and lets duplicates prune the tree. Here every link
+ *     starts lazy and a broker grafts at exactly one neighbour, its parent in that origin's tree,
+ *     so that not even the first payload is sent twice.
+ *   - The parent of a neighbour's own origin is that neighbour, grafted as soon as the link is up:
+ *     in a full mesh every tree is a star.
+ *   - GRAFT carries seqs. The neighbour sends everything after them and goes on with what comes, so
+ *     that live gossip, catch-up after a week and the repair of a loss are one mechanism.
+ *   - One GRAFT names many origins, since a mesh knows the stores that it has now and those that it
+ *     ever had. The neighbour looks up one place in its log, before all that is grafted, and sends
+ *     from there in position order. Position order is causal, so what it sends of all that we lack
+ *     can be stored as it comes.
  *
- * An origin is behind where a neighbour has announced more of it than is accepted here. Who owes what is kept by neighbour, so
- * that nothing costs more the more names there are:
- *   owed    its parent has announced it. The parent sends one origin after another, so a long wait for one of them means nothing
- *           while it sends others: a parent stalls once no records have come from it for `stallMs`.
- *   adrift  its parent has not announced it, or what the parent sent was lost here. Each has `stallMs` of its own.
- * What has stalled is grafted at one neighbour. Batches that are here and wait for others (hold-back) are no reason to ask anew, as
- * long as anything is accepted at all; once nothing is, they are asked for anew together with what they wait for, so that
- * all of it comes in one causal order: whatever the mesh was doing, this makes progress.
+ * An origin is behind where a neighbour has announced more of it than is accepted here. Who owes
+ * what is kept by neighbour, so that nothing costs more the more names there are:
+ *   owed    its parent has announced it. The parent sends one origin after another, so a long wait
+ *           for one of them means nothing while it sends others: a parent stalls once no records
+ *           have come from it for `stallMs`.
+ *   adrift  its parent has not announced it, or what the parent sent was lost here. Each has
+ *           `stallMs` of its own.
+ * What has stalled is grafted at one neighbour. Batches that are here and wait for others
+ * (hold-back) are no reason to ask anew, as long as anything is accepted at all; once nothing is,
+ * they are asked for anew together with what they wait for, so that all of it comes in one causal
+ * order: whatever the mesh was doing, this makes progress.
  */
 import type { Origin } from './record.ts';
 
@@ -53,7 +60,10 @@ interface Source {
   cameAt: number; // when records came from it, or it began to owe some
 }
 
-/** Since when an origin has been behind with nobody to send it; `isLost` where its parent thinks that it has sent it. */
+/**
+ * Since when an origin has been behind with nobody to send it; `isLost` where its parent thinks
+ * that it has sent it.
+ */
 interface Drift {
   readonly since: number;
   readonly isLost: boolean;
@@ -85,7 +95,10 @@ export class Plumtree {
     return this.#graft(neighbour, [neighbour], now);
   }
 
-  /** What came from the neighbour is gone, so other neighbours are asked for it at once. Names the origins that came from there. */
+  /**
+   * What came from the neighbour is gone, so other neighbours are asked for it at once. Names the
+   * origins that came from there.
+   */
   linkDown(neighbour: Neighbour, now: number): { readonly orphans: readonly Origin[]; readonly effects: PlumtreeEffect[] } {
     this.#sources.delete(neighbour);
     const orphans = [...this.#parents].flatMap(([origin, parent]) => (parent === neighbour ? [origin] : []));
@@ -138,7 +151,10 @@ export class Plumtree {
     this.#drift(origin, now, true);
   }
 
-  /** A transaction failed, so `accepted` has fallen: what neighbours announced long ago may be missing again. */
+  /**
+   * A transaction failed, so `accepted` has fallen: what neighbours announced long ago may be
+   * missing again.
+   */
   rolledBack(now: number): void {
     for (const { announced } of this.#sources.values()) {
       for (const [origin, seq] of announced) if (origin !== this.#self() && seq > this.#received.accepted(origin)) this.#drift(origin, now, true);
@@ -208,7 +224,10 @@ export class Plumtree {
     return (this.#sources.get(neighbour)?.announced.get(origin) ?? 0) > this.#received.accepted(origin);
   }
 
-  /** The neighbour that has announced most of an origin beyond what is accepted; `unlike` only where nobody else has more. */
+  /**
+   * The neighbour that has announced most of an origin beyond what is accepted; `unlike` only where
+   * nobody else has more.
+   */
   #mostAhead(origin: Origin, unlike?: Neighbour): Neighbour | undefined {
     let best: Neighbour | undefined;
     let most = this.#received.accepted(origin);
