@@ -199,7 +199,7 @@ export class Broker {
 
   /** Whether so much waits to be written, or pushed, that publishers have to wait. */
   get isFull(): boolean {
-    return this.#log.full || this.readers.pushes.isBehind || this.budget.isOver;
+    return this.#log.full || this.readers.pushes.isBehind || this.budget.isFull;
   }
 
   /** How many brokers there are that this one may have a link with. */

@@ -8,7 +8,7 @@
  * Held back, so that nothing grows without bound: reading stops while too much is received behind a command that waits, while a
  * PUBLISH waits for room in the log, and while too many publishes are unanswered; commands stop while the client does not read its replies. A client of pushed
  * messages that does not read is disconnected, since nobody can make its publishers wait. All that it holds is counted in the broker's budget; half a command
- * has a deadline, which what comes of it extends.
+ * has a deadline (`inlet.ts`).
  */
 import { checkArity, type Command, type Connection } from './commands/command.ts';
 import { SUBSCRIBED_COMMANDS } from './commands/pub-sub.ts';
@@ -17,10 +17,11 @@ import { type Account, type Holder, mebibytes } from './core/budget.ts';
 import { RumormillError } from './core/error.ts';
 import type { Channel, ChannelHandler } from './core/runtime.ts';
 import type { Broker } from './host.ts';
+import { Inlet } from './inlet.ts';
 import { Outlet } from './outlet.ts';
 import { type Publisher, Publishing } from './publishing.ts';
 import type { Pushed } from './wire/pushed.ts';
-import { type Args, argsBytes, CommandParser } from './wire/command-parser.ts';
+import { type Args, argsBytes } from './wire/command-parser.ts';
 import { encodeReplies, encodeReply, encodeSteps, isLong, type RespVersion, type Value } from './wire/resp.ts';
 
 const [PUBLISH_WORK, COMMAND_WORK] = [1, 20]; // about, µs; what takes much longer counts it as it goes (core/turns.ts)
@@ -35,7 +36,7 @@ export class Session implements ChannelHandler, Connection, Holder, Publisher {
   readonly #channel: Channel;
   readonly out: Outlet;
   readonly #account: Account;
-  readonly #parser: CommandParser;
+  readonly #in: Inlet;
   readonly #isGuest: boolean;
   // Thousands of connections only wait: what few of them need is made when it is needed.
   #channels: Set<string> | undefined;
@@ -45,13 +46,11 @@ export class Session implements ChannelHandler, Connection, Holder, Publisher {
   #held: Args | undefined; // a PUBLISH whose turn comes when the log has room
   #busy = false; // a command is being carried out
   #givesWay = false; // goes on in a later turn
-  #paused = false;
   #inputEnded = false; // the client sends no more
   #broken = false; // what it sends cannot be understood any more
   #ended = false;
   #keptBytes = 0; // by commands, for what the client has subscribed to
   #commandBytes = 0; // of the one that is being carried out
-  #halfSince: number | undefined; // when the command began of which a part is here
 
   /** @param isGuest there are too many clients: all that it may turn out to be is a peer */
   constructor(id: number, broker: Broker, channel: Channel, isGuest = false) {
@@ -62,7 +61,7 @@ export class Session implements ChannelHandler, Connection, Holder, Publisher {
     this.#account = broker.budget.open('client', this);
     this.#isGuest = isGuest;
     this.#publishing = new Publishing(broker, this);
-    this.#parser = new CommandParser(broker.config.limits);
+    this.#in = new Inlet(channel, broker.clock, broker.config.limits);
     channel.attach(this);
   }
 
@@ -95,7 +94,7 @@ export class Session implements ChannelHandler, Connection, Holder, Publisher {
   data(chunk: Buffer): void {
     if (this.#ended || this.#broken) return;
     if (this.out.unsentBytes === 0) this.#account.moved(chunk.length);
-    this.#parser.push(chunk);
+    this.#in.push(chunk);
     this.work();
   }
 
@@ -131,7 +130,6 @@ export class Session implements ChannelHandler, Connection, Holder, Publisher {
 
   /** Carries out what has been received, as far as it may. Called again whenever something that held it back is over. */
   work(): void {
-    let executed = false;
     let isHalf = false; // all that is here is carried out, but for a part of a command
     try {
       if (this.#held !== undefined && !this.broker.isFull) {
@@ -140,12 +138,11 @@ export class Session implements ChannelHandler, Connection, Holder, Publisher {
         this.#execute(args);
       }
       while (this.#mayExecute() && !this.#giveWay()) {
-        const args = this.#parser.next();
+        const args = this.#in.next();
         if (args === undefined) {
-          isHalf = this.#parser.bufferedBytes > 0;
+          isHalf = this.#in.bufferedBytes > 0;
           break;
         }
-        executed = true;
         if (args.length > 0) this.#execute(args);
       }
       this.#publishing.seal();
@@ -153,23 +150,16 @@ export class Session implements ChannelHandler, Connection, Holder, Publisher {
       if (!(error instanceof RumormillError)) throw error;
       this.#refuseStream(error);
     }
-    if (!isHalf) this.#halfSince = undefined;
-    else if (executed || this.#halfSince === undefined) this.#halfSince = this.broker.clock.now();
     this.#charge();
-    this.#throttle();
+    this.#settle(isHalf);
     this.#endIfDone();
   }
 
-  /**
-   * Whether half a command has been here for too long.
-   * @param passedMs since this was asked before; it does not count where the client was not read from
-   * @param stoodStill nobody was
-   */
+  /** Whether half a command has been here for too long; as `Inlet.isLate`. Counts again what it holds. */
   isLate(now: number, passedMs: number, stoodStill: boolean): boolean {
-    if (this.#halfSince === undefined || this.#ended) return false;
-    if (this.#paused || stoodStill) this.#halfSince += passedMs;
-    const { halfSentMs, halfSentBytesPerS } = this.broker.config.limits;
-    return now - this.#halfSince >= halfSentMs + (1000 * this.#parser.bufferedBytes) / halfSentBytesPerS;
+    if (this.#ended) return false;
+    if (this.#in.isHeld) this.#charge(); // what waits unread may have grown
+    return this.#in.isLate(now, passedMs, stoodStill);
   }
 
   send(value: Value): void {
@@ -232,7 +222,7 @@ export class Session implements ChannelHandler, Connection, Holder, Publisher {
     if (this.out.unsentBytes > 0 || this.isBusy) return this.destroy();
     this.out.write(encodeReply(reason, this.version));
     this.end();
-    this.#parser.discard();
+    this.#in.discard();
     this.#giveBack();
   }
 
@@ -240,8 +230,8 @@ export class Session implements ChannelHandler, Connection, Holder, Publisher {
     this.#ended = true;
     this.#giveBack();
     this.broker.sessions.closed(this);
-    if (this.#paused) this.#channel.resume(); // a link is always read from
-    this.broker.acceptPeer(this.#channel, this.#parser, args);
+    if (this.#in.isHeld) this.#channel.resume(); // a link is always read from
+    this.broker.acceptPeer(this.#channel, this.#in.parser, args);
   }
 
   unsubscribeAll(): void {
@@ -254,7 +244,7 @@ export class Session implements ChannelHandler, Connection, Holder, Publisher {
   /** Tells the budget what it holds. */
   #charge(): void {
     const kept = this.#keptBytes + this.#commandBytes + this.#publishing.heldBytes;
-    this.#account.set(this.#parser.heldBytes + this.out.ownBytes + kept, this.out.sharedBytes);
+    this.#account.set(this.#in.heldBytes + this.out.ownBytes + kept, this.out.sharedBytes);
   }
 
   #cancel(): void {
@@ -376,24 +366,21 @@ export class Session implements ChannelHandler, Connection, Holder, Publisher {
       this.#waiting = undefined;
       this.#run(args.word(0).toUpperCase(), args);
     }
-    if (this.#paused || this.#inputEnded || this.#parser.bufferedBytes > 0) this.broker.clock.defer(() => this.work());
+    if (this.#in.isHeld || this.#inputEnded || this.#in.bufferedBytes > 0) this.broker.clock.defer(() => this.work());
   }
 
-  #throttle(): void {
-    const { budget, config: { limits } } = this.broker;
-    const stop = this.#held !== undefined || !budget.mayGrow(this.#parser.bufferedBytes)
-      || (!this.#mayExecute() && this.#parser.bufferedBytes > limits.inputBytesMax);
+  #settle(isHalf: boolean): void {
     if (this.#ended) return;
-    if (stop) this.broker.sessions.paused(this); // each time, since the broker calls each session once
-    if (stop === this.#paused) return;
-    this.#paused = stop;
-    if (stop) this.#channel.pause();
-    else this.#channel.resume();
+    const { budget, config: { limits } } = this.broker;
+    const { bufferedBytes } = this.#in;
+    const hold = this.#held !== undefined || !budget.mayGrow(bufferedBytes) || (!this.#mayExecute() && bufferedBytes > limits.inputBytesMax);
+    if (hold) this.broker.sessions.paused(this); // each time, since the broker calls each session once
+    this.#in.settle(isHalf, hold);
   }
 
   #endIfDone(): void {
     if (!this.#inputEnded || this.#ended || this.isBusy || this.#waiting !== undefined || this.#held !== undefined) return;
-    const isHeldBack = !this.#broken && !this.#mayExecute() && this.#parser.bufferedBytes > 0;
+    const isHeldBack = !this.#broken && !this.#mayExecute() && this.#in.bufferedBytes > 0;
     if (!isHeldBack) this.end();
   }
 }

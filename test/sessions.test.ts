@@ -1,6 +1,8 @@
 import t from 'tap';
-import { PEER_PROTOCOL_VERSION } from '../brokers/wire/peer-message.ts';
+import { parseAddress } from '../brokers/core/address.ts';
+import { encodePeerMessage, PEER_PROTOCOL_VERSION } from '../brokers/wire/peer-message.ts';
 import { encodeCommand } from '../brokers/wire/resp.ts';
+import { origin } from './support/record.ts';
 import { VirtualBroker, type VirtualClient } from './support/virtual-broker.ts';
 
 const MEBIBYTE = 1024 * 1024;
@@ -147,7 +149,11 @@ t.test('too many clients: those beyond are told, and a peer gets in', async (t) 
   const [first, second, third] = [virtual.connect(), virtual.connect(), virtual.connect()];
   t.strictSame([first, second, third].map(({ channel }) => channel.isOpen), [false, true, true], 'the first of those at the door had to go');
   const peer = third;
-  peer.sendBytes(encodeCommand(['PEER', PEER_PROTOCOL_VERSION, 'another', 'localhost:3999', 'localhost:3999/aaaaaaaaaaaa', 'x', 1]));
+  const address = parseAddress('localhost:3999');
+  peer.sendBytes(Buffer.concat(encodePeerMessage({
+    type: 'PEER', version: PEER_PROTOCOL_VERSION, mesh: 'another', address, origin: origin(address), instance: 'x', lamport: 1,
+    wants: 'link', dialled: address, names: [],
+  })));
   t.match(await peer.replies(), [/^-REFUSED.*mesh/], 'it is let in, to be answered as a peer');
   for (let count = 0; count < 100; count += 1) virtual.connect();
   await clock.advance(61_000);

@@ -8,8 +8,9 @@
  *
  * From three quarters of the limit on, until it is back at five eighths, the budget is tight: caches
  * give way, whoever holds much input is not read from (`mayGrow`), replies are cut short (`replyBytes`),
- * and of the connections that stand still the greediest are closed. Beyond the limit publishers wait,
- * and where nobody stands still the greediest of those that move is closed, too.
+ * and of the connections that stand still the greediest are closed. Beyond the limit, where
+ * nobody stands still, the greediest of those that move is closed, too; if there is nobody left to be
+ * closed it is full, and publishers wait.
  *
  * A connection stands still if in `stillMs` less than a sixty-fourth of what it holds has moved: who
  * sends a byte a second to keep fifteen mebibytes alive does.
@@ -25,7 +26,8 @@ const REPLY = 1 / 8; // of what is free may go into one reply
 const MOVES = 1 / 64; // of what a connection holds
 const MOVES_BYTES_MIN = 1024;
 const GREEDY_BYTES = 4096; // who holds less is not closed
-const WAIT_BYTES = 64 * 1024; // of input: who holds less is always read from
+/** Of a command that has not come to its end: a connection that holds more of it takes turns with others. */
+export const LONG_INPUT_BYTES = 64 * 1024;
 const REPLY_BYTES_MIN = 64 * 1024;
 const SHARED_BYTES = 200; // about what shared bytes take beside themselves
 
@@ -43,7 +45,7 @@ export interface Holder {
 }
 
 export interface BudgetEvents {
-  /** It is not tight any more, or not over: who could not go on may be able to. */
+  /** It is not tight any more, or not full: who could not go on may be able to. */
   eased(): void;
 }
 
@@ -66,6 +68,7 @@ export class Budget {
   #links = 0;
   #gauged = 0;
   #tight = false;
+  #full = false;
   #looking = false;
 
   constructor(limits: BudgetLimits, clock: Pick<Clock, 'now' | 'defer'>, events: BudgetEvents) {
@@ -88,14 +91,18 @@ export class Budget {
     return this.#tight;
   }
 
-  /** Publishers wait. */
-  get isOver(): boolean {
+  /** Publishers wait: it is over the limit, and there was nobody left to be closed. */
+  get isFull(): boolean {
+    return this.#full;
+  }
+
+  get #isOver(): boolean {
     return this.bytes > this.limits.memoryBytes;
   }
 
   /** Whether a connection that holds so many bytes of input may be sent more. */
   mayGrow(inputBytes: number): boolean {
-    return !this.#tight || inputBytes <= WAIT_BYTES;
+    return !this.#tight || inputBytes <= LONG_INPUT_BYTES;
   }
 
   /** How long a reply may be that could be up to `max` bytes. */
@@ -129,22 +136,22 @@ export class Budget {
   /** Does what is to be done about it. To be called now and then; calls itself when the limit is crossed. */
   look(): void {
     this.#looking = false;
-    const wasOver = this.isOver;
     this.#measure();
     if (this.bytes >= this.#limit(TIGHT)) {
       this.#tight = true;
       for (const { shrink } of this.#gauges.values()) shrink?.();
       this.#measure();
     }
-    const wasTight = this.#tight;
+    const [wasTight, wasFull] = [this.#tight, this.#full];
     if (wasTight) this.#relieve();
-    if ((wasTight && !this.#tight) || (wasOver && !this.isOver)) this.#events.eased();
+    this.#full = this.#isOver;
+    if ((wasTight && !this.#tight) || (wasFull && !this.#full)) this.#events.eased();
   }
 
   #relieve(): void {
     const now = this.#clock.now();
     this.#expel(EASED, ({ since }) => now - since >= this.limits.stillMs);
-    if (this.isOver) this.#expel(1, () => true);
+    if (this.#isOver) this.#expel(1, () => true);
     if (this.bytes <= this.#limit(EASED)) this.#tight = false;
   }
 
@@ -155,7 +162,7 @@ export class Budget {
   charge(bytes: number, kind: Account['kind']): void {
     this.#charged += bytes;
     if (kind === 'link') this.#links += bytes;
-    if (bytes <= 0 || this.#looking || !this.isOver) return;
+    if (bytes <= 0 || this.#looking || !this.#isOver) return;
     this.#looking = true;
     this.#clock.defer(() => this.look());
   }

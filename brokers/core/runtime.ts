@@ -34,6 +34,8 @@ export interface Channel {
   readonly remote: string;
   /** Bytes taken by `write` that the other side's system has not taken over yet. */
   readonly bufferedBytes: number;
+  /** Bytes received that wait here because of `pause`; the rest waits at the other side. */
+  readonly receivedBytes: number;
   /** Queues bytes, which the caller leaves unchanged. What is written in one turn travels together. After close: ignored. */
   write(bytes: Uint8Array): void;
   /** Sends what is queued now and not at the end of the turn, since whoever waits for it has nothing else to do. */

@@ -151,6 +151,10 @@ class SocketChannel implements Channel {
     return this.#socket.writableLength + this.#queuedBytes;
   }
 
+  get receivedBytes(): number {
+    return this.#socket.readableLength;
+  }
+
   write(bytes: Uint8Array): void {
     if (!this.#socket.writable || this.#isEnding) return;
     if (!this.#corked) {

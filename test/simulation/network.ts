@@ -227,6 +227,7 @@ class End implements Channel {
   readonly party: Party;
   other!: End;
   bufferedBytes = 0;
+  readonly receivedBytes = 0; // all of it waits at the other side
   readonly #network: VirtualNetwork;
   readonly #time: VirtualTime;
   readonly #way: Item[] = [];

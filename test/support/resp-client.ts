@@ -93,6 +93,17 @@ export class RespClient {
     return { cursor: text(reply[0]), payloads: reply[1].map((message) => Buffer.from(decodeMessage(message).payload).toString('utf8')) };
   }
 
+  /** The payloads of everything in a topic. @throws the broker's error */
+  async readAll(topic: string): Promise<string[]> {
+    const all: string[] = [];
+    for (let cursor = 'earliest'; ;) {
+      const polled = await this.poll([topic], cursor, 'COUNT', 10_000);
+      if (polled.payloads.length === 0) return all;
+      all.push(...polled.payloads);
+      cursor = polled.cursor;
+    }
+  }
+
   /** A flat array of names and values as an object: MESH STATUS, MESH VECTOR; nil as ''. */
   async fields(...args: string[]): Promise<Record<string, string>> {
     const reply = await this.command(...args);

@@ -4,6 +4,7 @@ import type { Channel, ChannelHandler } from '../../brokers/core/runtime.ts';
 export class VirtualChannel implements Channel {
   readonly remote: string;
   bufferedBytes = 0;
+  receivedBytes = 0;
   paused = false;
   /** Everything written, in order; `deliver` takes from here. */
   readonly onTheWay: Uint8Array[] = [];
