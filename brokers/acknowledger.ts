@@ -11,6 +11,7 @@
  * subscription has a state in memory only.
  */
 import type { Limits } from './config.ts';
+import type { Ages } from './core/ages.ts';
 import { type AcknowledgementRecord, Acknowledgements, encodeRecord, isOfLife, parseRecord } from './core/acknowledgements.ts';
 import { isDiskFull, messageOf, RumormillError } from './core/error.ts';
 import type { Log } from './core/log.ts';
@@ -23,13 +24,14 @@ export const ACKS_TOPIC = '$acks';
 
 export interface AcknowledgerRuntime {
   readonly clock: Clock;
+  readonly ages: Ages;
   readonly limits: Limits;
   readonly logger: Logger;
   readonly log: Log;
   readonly store: Store;
   subscription(name: string): Subscription | undefined;
-  /** A record has changed what is done of a subscription. */
-  merged(subscription: string, origin: Origin): void;
+  /** A record has changed what is done of a subscription: this is new. */
+  merged(subscription: string, origin: Origin, state: Acknowledgements): void;
   storeFailed(error: unknown): void;
 }
 
@@ -90,7 +92,7 @@ export class Acknowledger {
     const { store, limits } = this.#runtime;
     const { states, position } = await store.loadAcks();
     this.#savedPosition = position;
-    for (const [, text] of states) this.#take(text, undefined);
+    for (const [, text] of states) this.#take(text, this.#runtime.log.origin, true);
     for (let at = position; at < store.state.position; ) {
       const page = await store.readAfter(at, [ACKS_TOPIC], limits.readBytesMax);
       this.committed(page.batches);
@@ -165,7 +167,8 @@ export class Acknowledger {
     const gone = [...this.#gone];
     if (dirty.length + gone.length === 0) return;
     const position = log.position;
-    const states = dirty.map((ledger) => [ledger.name, encodeRecord({ subscription: ledger.name, since: ledger.since, state: ledger.done })] as const);
+    for (const { done } of dirty) done.forgetWaits(this.#runtime.clock.now());
+    const states = dirty.map((ledger) => [ledger.name, this.#encode(ledger, ledger.done)] as const);
     for (const ledger of dirty) ledger.isDirty = false;
     try {
       for (const part of parts(states, ([, state]) => state.length, limits.batchBytesMax)) await store.saveAcks({ states: part, position: this.#savedPosition }, []);
@@ -184,11 +187,17 @@ export class Acknowledger {
     this.#runtime.clock.defer(() => settled());
   }
 
-  #take(text: string, origin: Origin | undefined): void {
-    const { log, logger, merged } = this.#runtime;
+  #encode({ name, since }: Ledger, state: Acknowledgements): string {
+    const { clock, ages } = this.#runtime;
+    return encodeRecord({ subscription: name, since, state }, clock.now(), ages.written());
+  }
+
+  /** @param origin who wrote it */
+  #take(text: string, origin: Origin, isCheckpoint = false): void {
+    const { log, logger, merged, ages } = this.#runtime;
     let record: AcknowledgementRecord;
     try {
-      record = parseRecord(text, log.vector.snapshot());
+      record = parseRecord(text, log.vector.snapshot(), (written) => ages.writtenAt(written, origin));
     } catch (error) {
       logger.warn('acknowledgement record not understood, ignored', { origin, reason: messageOf(error) });
       return;
@@ -197,7 +206,7 @@ export class Acknowledger {
     if (subscription === undefined || subscription.settings.transient || !isOfLife(record, subscription.since)) return;
     const { done } = this.#merge(subscription, record.state);
     if (record.state.hasFloors) done.compact(this.#starts(subscription.name));
-    if (origin !== undefined) merged(subscription.name, origin);
+    if (!isCheckpoint) merged(subscription.name, origin, record.state);
   }
 
   #merge(subscription: Subscription, state: Acknowledgements): Ledger {
@@ -226,7 +235,7 @@ export class Acknowledger {
       const gathered = ledger.gathering!;
       ledger.writing = gathered;
       ledger.gathering = undefined;
-      return { ledger, settled: gathered.settled, body: Buffer.from(encodeRecord({ subscription: ledger.name, since: ledger.since, state: gathered.state })) };
+      return { ledger, settled: gathered.settled, body: Buffer.from(this.#encode(ledger, gathered.state)) };
     });
     this.#gathering.clear();
     const batches = parts(records, ({ body }) => body.length, limits.batchBytesMax);

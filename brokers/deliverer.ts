@@ -133,11 +133,17 @@ export class Deliverer {
     return { token: encodeToken(this.#runtime.life, tokenOf(entry)), deliveries: entry.deliveries, message };
   }
 
-  /** Whether a message that the reader comes to has been delivered. One that was handed over gets its place. */
+  /** Whether a message that the reader comes to has been delivered. One that was handed over, or put off by another home, gets its place. */
   #isTaken(origin: Origin, seq: number, source: Source): boolean {
-    const { leases } = this.#runtime;
-    const entry = leases.get(origin, seq);
-    if (entry === undefined) return false;
+    const { leases, ledger, clock, limits } = this.#runtime;
+    let entry = leases.get(origin, seq);
+    if (entry === undefined) {
+      const until = ledger.done.waitsUntil(origin, seq);
+      if (until <= clock.now()) return false;
+      if (leases.size >= limits.leasesMax) return false; // the limit holds it up
+      leases.putOff({ origin, seq, attempts: ledger.done.attempts(origin, seq), until });
+      entry = leases.get(origin, seq)!;
+    }
     if (entry.source === undefined) leases.place(entry, source);
     return entry.state !== 'ready';
   }

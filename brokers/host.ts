@@ -6,6 +6,7 @@
  */
 import { type AckLevel, type Config, type ConfigOptions, makeConfig } from './config.ts';
 import type { Address } from './core/address.ts';
+import { Ages } from './core/ages.ts';
 import { Arena } from './core/arena.ts';
 import { Budget } from './core/budget.ts';
 import { isDiskFull, messageOf, RumormillError } from './core/error.ts';
@@ -133,8 +134,9 @@ export class Broker {
       },
       drained: () => this.sessions.drained(),
     });
+    const ages = new Ages(clock, config.address);
     this.#mesh = new Mesh({
-      config, clock, store, logger, random: runtime.random, transport: runtime.transport, log: this.#log, lamport: this.#lamport,
+      config, clock, ages, store, logger, random: runtime.random, transport: runtime.transport, log: this.#log, lamport: this.#lamport,
       acknowledged: () => this.#quorum.update(),
       storeFailed: (error) => this.#failed(error),
       broker: this, budget: this.budget,
@@ -163,7 +165,7 @@ export class Broker {
       storeFailed: (error) => this.#failed(error),
     });
     this.queues = new Queues({
-      clock, limits, logger, log: this.#log, store, repeats: this.#repeats, catalog: this.metadata, storeFailed: (error) => this.#failed(error),
+      clock, ages, limits, logger, log: this.#log, store, repeats: this.#repeats, catalog: this.metadata, storeFailed: (error) => this.#failed(error),
     });
     this.budget.gauge('log', () => this.#log.heldBytes, () => this.#log.shrink());
     this.budget.gauge('ids', () => this.#repeats.bytes);

@@ -4,6 +4,7 @@
  * One link a pair of brokers. Both sides dial; of two links with one process the one that the higher address dialled stays, and of
  * two that the same side dialled, or that lead to different lives of the peer, the newer one.
  */
+import type { Ages } from './core/ages.ts';
 import { type Address, compareAddresses, splitAddress } from './core/address.ts';
 import type { Budget } from './core/budget.ts';
 import { ClockClaims } from './core/clock-claims.ts';
@@ -23,6 +24,7 @@ const LEADS_ELSEWHERE = 'a row of globalState.csv leads to a broker that has ano
 export interface IntroductionsRuntime extends GossipRuntime, NamingRuntime {
   readonly transport: Transport;
   readonly budget: Budget;
+  readonly ages: Ages;
 }
 
 /** Whom this broker knows, and what becomes of those who introduce themselves. */
@@ -137,12 +139,12 @@ export class Introductions {
   }
 
   #hello(wants: Hello['wants'], dialled: Address): Hello {
-    const { config, log, lamport } = this.#runtime;
+    const { config, log, lamport, ages } = this.#runtime;
     const { mesh, address } = config;
     const { origin, instance } = log;
     return {
       type: 'PEER', version: PEER_PROTOCOL_VERSION, mesh, address, origin, instance, lamport: lamport.tick(),
-      wants, dialled, names: this.#peers.membership.ownNames(),
+      wants, dialled, time: ages.processTime, names: this.#peers.membership.ownNames(),
     };
   }
 
@@ -190,6 +192,7 @@ export class Introductions {
     if (other !== undefined && !this.#replaces(link, other)) return link.close('another link with this peer stays');
     this.#opening.delete(link);
     this.#dials.delete(link);
+    this.#runtime.ages.met(hello.address, hello.time);
     this.#peers.linked(link, other);
   }
 

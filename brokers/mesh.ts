@@ -3,6 +3,7 @@
  */
 import { type Address, compareAddresses } from './core/address.ts';
 import type { Budget } from './core/budget.ts';
+import type { Ages } from './core/ages.ts';
 import type { Bully } from './core/bully.ts';
 import { RumormillError } from './core/error.ts';
 import type { Membership, MemberState } from './core/membership.ts';
@@ -22,6 +23,7 @@ import type { Args, CommandParser } from './wire/command-parser.ts';
 import type { LinkMessage, PeerMessage } from './wire/peer-message.ts';
 
 export interface MeshRuntime extends GossipRuntime, NamingRuntime, HomesRuntime {
+  readonly ages: Ages;
   readonly transport: Transport;
   readonly budget: Budget;
   /** How far each configured broker holds an origin's records may have changed. */

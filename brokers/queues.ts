@@ -7,6 +7,7 @@
  */
 import { Acknowledger } from './acknowledger.ts';
 import type { Cancellation } from './commands/command.ts';
+import type { Ages } from './core/ages.ts';
 import { notFound } from './core/catalog-error.ts';
 import { decodeHandover, encodeHandover } from './core/handover.ts';
 import { messageOf, RumormillError } from './core/error.ts';
@@ -30,6 +31,7 @@ export interface Subscriptions extends TopicNames {
 }
 
 export interface QueuesRuntime extends Omit<QueueRuntime, 'acknowledger' | 'waiters' | 'originOf' | 'catalog'> {
+  readonly ages: Ages;
   readonly catalog: Subscriptions;
 }
 
@@ -74,9 +76,11 @@ export class Queues {
     this.#acknowledger = new Acknowledger({
       ...runtime,
       subscription: (name) => runtime.catalog.subscription(name),
-      merged: (name, origin) => {
+      merged: (name, origin, state) => {
         const queue = this.#queues.get(name);
-        if (queue !== undefined && origin !== runtime.log.origin) queue.counts.rivalRecords += 1;
+        if (queue === undefined || origin === runtime.log.origin) return;
+        queue.counts.rivalRecords += 1;
+        queue.putOff(state);
       },
     });
   }
@@ -103,7 +107,8 @@ export class Queues {
     return this.#queue(name).acknowledge(tokens);
   }
 
-  negativeAcknowledge(name: string, tokens: readonly string[], delayMs: number | undefined): number {
+  /** How many tokens were good; settles when that, and until when they are put off, is on disk. */
+  async negativeAcknowledge(name: string, tokens: readonly string[], delayMs: number | undefined): Promise<number> {
     return this.#queue(name).negativeAcknowledge(tokens, delayMs);
   }
 
@@ -225,6 +230,7 @@ export class Queues {
     this.#queues.set(name, queue);
     for (const { leases, at } of this.#handed.get(name) ?? []) queue.adopt(leases, at);
     this.#handed.delete(name);
+    queue.putOff(queue.ledger.done); // what was handed over is known better
     return queue;
   }
 

@@ -69,7 +69,7 @@ export class SubscriptionQueue {
     const deliverer = new Deliverer({
       ...runtime, life: this.#life, leases: this.leases, backlog: this.#backlog, ledger: this.ledger, counts: this.counts,
       subscription: () => this.#subscription,
-      failed: (entries) => this.#failed(entries),
+      failed: (entries) => void this.#failed(entries),
     });
     this.#line = new PullLine({ ...runtime, fill: (pull, countMax) => deliverer.fill(pull, countMax) });
     this.#deadLetters = new DeadLetters({
@@ -136,14 +136,15 @@ export class SubscriptionQueue {
     return entries.length + others.size;
   }
 
-  /** How many tokens were good. */
-  negativeAcknowledge(tokens: readonly string[], delayMs: number | undefined): number {
+  /** How many tokens were good; settles when it is on disk that they failed and until when they are put off, or the disk is full. */
+  async negativeAcknowledge(tokens: readonly string[], delayMs: number | undefined): Promise<number> {
     const now = this.#runtime.clock.now();
     const entries = this.#good(tokens, now);
     for (const entry of entries) this.leases.fail(entry, now, delayMs);
-    this.#failed(entries);
+    const noted = this.#failed(entries);
     this.#bury();
     this.wake();
+    await noted;
     return entries.length;
   }
 
@@ -187,6 +188,15 @@ export class SubscriptionQueue {
     }
   }
 
+  /** What a home has put off is not delivered before its time; it has no place in the log before the reader comes to it. */
+  putOff(state: Acknowledgements): void {
+    const now = this.#runtime.clock.now();
+    for (const wait of state.waits(now)) {
+      if (this.leases.size >= this.#runtime.limits.leasesMax) return; // the deliverer looks again when it comes to the rest
+      if (this.#mayBeOpen(wait.origin, wait.seq)) this.leases.putOff(wait);
+    }
+  }
+
   /** The catalog says something else of it now. */
   configure(subscription: Subscription): void {
     if (subscription === this.#subscription) return;
@@ -204,13 +214,13 @@ export class SubscriptionQueue {
 
   tick(now: number): void {
     if ((this.leases.nextDue ?? Infinity) <= now) {
-      this.#failed(this.leases.expire(now));
+      void this.#failed(this.leases.expire(now));
       this.wake();
     }
     if (!this.#unwritten.isEmpty) {
       const failures = this.#unwritten;
       this.#unwritten = new Acknowledgements();
-      this.#note(failures);
+      void this.#note(failures);
     }
     this.#bury();
     this.#backlog.tick();
@@ -229,18 +239,21 @@ export class SubscriptionQueue {
     return { visibilityMs, maxDeliveries, backoffMs, backoffMsMax: this.#runtime.limits.backoffMsMax };
   }
 
-  /** Deliveries have failed: notes how many, where that counts. */
-  #failed(entries: readonly LeaseEntry[]): void {
-    if (entries.length === 0 || this.#subscription.settings.maxDeliveries === null) return;
+  /** Deliveries have failed: notes how many, and until when the next one waits. Settles when that is on disk, or the disk is full. */
+  async #failed(entries: readonly LeaseEntry[]): Promise<void> {
+    if (entries.length === 0) return;
     const failures = new Acknowledgements();
-    for (const { origin, seq, deliveries } of entries) failures.fail(origin, seq, deliveries);
-    this.#note(failures);
+    for (const { origin, seq, deliveries, state, dueAt } of entries) failures.fail(origin, seq, deliveries, state === 'delayed' ? dueAt : undefined);
+    await this.#note(failures);
   }
 
   /** While the disk is full, that waits for the next tick. */
-  #note(failures: Acknowledgements): void {
-    this.#runtime.acknowledger.gather(this.ledger, (state) => state.merge(failures), (error) => {
-      if (error !== undefined) this.#unwritten.merge(failures);
+  #note(failures: Acknowledgements): Promise<void> {
+    return new Promise((resolve) => {
+      this.#runtime.acknowledger.gather(this.ledger, (state) => state.merge(failures), (error) => {
+        if (error !== undefined) this.#unwritten.merge(failures);
+        resolve();
+      });
     });
   }
 

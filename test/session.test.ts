@@ -333,7 +333,7 @@ t.test('while the log is full all but publishers are served, and peers come', as
   writer.send(...Array.from({ length: 6 }, (_, index) => `PUBLISH t${index} x`));
   const reader = connect();
   t.match(await reader.ask('PING', 'LATEST t0', 'POLL t0 CURSOR earliest'), ['PONG', null, [String, []]], 'nothing is on disk');
-  peer.send(`PEER ${PEER_PROTOCOL_VERSION} default localhost:3001 ${origin('localhost:3001', 1)} bbbbbbbbbbbb 0`);
+  peer.send(`PEER ${PEER_PROTOCOL_VERSION} default localhost:3001 ${origin('localhost:3001', 1)} bbbbbbbbbbbb 0 link localhost:3000 0`);
   t.equal(broker.status()['links'], 1);
   t.equal(peer.channel.paused, false);
   t.strictSame(await reader.ask('PUBLISH t0 y', 'PING'), [], 'its turn comes when there is room, and what stands behind it waits');

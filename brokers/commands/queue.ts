@@ -26,7 +26,7 @@ function ack(args: Args, { broker }: Caller): Promise<Value> {
 }
 
 /** DELAY counts as an option only where it stands last but one: no token looks like it. */
-function nack(args: Args, { broker }: Caller): Value {
+function nack(args: Args, { broker }: Caller): Promise<Value> {
   const tokens = args.texts(2);
   let delayMs: number | undefined;
   if (tokens.length > 2 && tokens.at(-2)!.toUpperCase() === 'DELAY') {

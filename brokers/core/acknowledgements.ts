@@ -4,31 +4,50 @@
  *
  *   exceptions  origin -> set of seqs that are done
  *   floors      start of a binding -> version vector: all that is for that start and covered by it is done; so exceptions below all floors may go
- *   attempts    (origin, seq) -> deliveries that failed, of what is not done
+ *   attempts    (origin, seq) -> deliveries that failed, of what is not done; and until when the next one waits, where it does
  *
- * Merging is union, greatest seq, greatest number: commutative, associative, idempotent. A record in the log is such a state too, with what is new in
- * it only. As JSON: `d` origin -> runs of seqs (core/seq-set.ts); `f` array of {b: ids of starts, v: origin -> seq}; `a` origin -> seq, attempts, seq, ...
+ * Merging is union, greatest seq, greatest number (of attempts, then of the time to wait for): commutative, associative, idempotent.
+ * A record in the log is such a state too, with what is new in it only. As JSON: `d` origin -> runs of seqs (core/seq-set.ts);
+ * `f` array of {b: ids of starts, v: origin -> seq}; `a` origin -> seq, attempts, seq, ...; `w` origin -> array of [ms, attempts,
+ * runs of seqs]: what waits for so long from when this was written on (`t`: wall clock and process's time, core/ages.ts), or does
+ * not wait any more, whatever was said before, where that is 0.
+ *
+ * In memory the time to wait for is one on the monotonic clock of the process. It is taken from what is left of the wait and from how
+ * old the record is, so it is at most as far ahead as the wait was long when it began, whatever clocks say.
  */
+import { type Written } from './ages.ts';
 import { RumormillError } from './error.ts';
 import { compareRecords, type Origin, parseOrigin } from './record.ts';
-import { SeqSet } from './seq-set.ts';
+import { runsOf, SeqSet } from './seq-set.ts';
 import { type BindingStart, type Stamp, stampText } from './subscription.ts';
 import { EMPTY_VECTOR, type Vector, VersionVector } from './version-vector.ts';
 
 const START_ID_LENGTH_MAX = 400;
 const ATTEMPTS_MAX = 1_000_000_000;
+const WAIT_MS_MAX = 24 * 3600 * 1000; // as long as a DELAY or BACKOFF may be; nobody is believed more
+const FREED = Infinity; // in the place of a time to wait for: it waits no more
 
 /** The state as JSON; each part is missing where it is empty. */
 interface Json {
   d?: Record<string, number[]>;
   f?: { b: string[]; v: Record<string, number> }[];
   a?: Record<string, number[]>;
+  w?: Record<string, [ms: number, attempts: number, runs: number[]][]>;
+}
+
+/** A message whose next delivery waits. */
+export interface Wait {
+  readonly origin: Origin;
+  readonly seq: number;
+  readonly attempts: number;
+  readonly until: number; // monotonic clock, ms
 }
 
 export class Acknowledgements {
   readonly #exceptions = new Map<Origin, SeqSet>();
   readonly #floors = new Map<string, VersionVector>();
   readonly #attempts = new Map<Origin, Map<number, number>>();
+  readonly #waits = new Map<Origin, Map<number, number>>(); // seq -> until when, of those that have attempts
 
   get isEmpty(): boolean {
     return this.#exceptions.size + this.#floors.size + this.#attempts.size === 0;
@@ -60,6 +79,19 @@ export class Acknowledgements {
     return this.#attempts.get(origin)?.get(seq) ?? 0;
   }
 
+  /** Until when the next delivery of a message waits, on the monotonic clock, ms; 0 where it does not. */
+  waitsUntil(origin: Origin, seq: number): number {
+    const until = this.#waits.get(origin)?.get(seq) ?? 0;
+    return until === FREED ? 0 : until;
+  }
+
+  /** What waits beyond a time. */
+  *waits(now: number): Iterable<Wait> {
+    for (const [origin, waits] of this.#waits) {
+      for (const [seq, until] of waits) if (until > now && until !== FREED) yield { origin, seq, attempts: this.attempts(origin, seq), until };
+    }
+  }
+
   floor(startId: string, origin: Origin): number {
     return this.#floors.get(startId)?.get(origin) ?? 0;
   }
@@ -83,12 +115,28 @@ export class Acknowledgements {
     this.#forgetAttempts(origin, (each) => each === seq, seq);
   }
 
-  /** A message's delivery number `attempts` failed. */
-  fail(origin: Origin, seq: number, attempts: number): void {
-    if (this.has(origin, seq) || attempts <= this.attempts(origin, seq)) return;
-    const counts = this.#attempts.get(origin);
-    if (counts === undefined) this.#attempts.set(origin, new Map([[seq, attempts]]));
-    else counts.set(seq, attempts);
+  /** A message's delivery number `attempts` failed. @param until before which the next may not be, on the monotonic clock, ms */
+  fail(origin: Origin, seq: number, attempts: number, until = 0): void {
+    const known = this.attempts(origin, seq);
+    if (this.has(origin, seq) || attempts < known) return;
+    if (attempts > known) {
+      entriesOf(this.#attempts, origin).set(seq, attempts);
+      this.#waits.get(origin)?.delete(seq);
+    }
+    if (until > (this.#waits.get(origin)?.get(seq) ?? 0)) entriesOf(this.#waits, origin).set(seq, until);
+  }
+
+  /** The next delivery of a message, of which `attempts` failed, waits no more. */
+  free(origin: Origin, seq: number, attempts: number): void {
+    this.fail(origin, seq, attempts, FREED);
+  }
+
+  /** Drops waits that are over. */
+  forgetWaits(now: number): void {
+    for (const [origin, waits] of this.#waits) {
+      for (const [seq, until] of waits) if (until <= now) waits.delete(seq);
+      if (waits.size === 0) this.#waits.delete(origin);
+    }
   }
 
   /** All that is for these starts and covered by the vector is done. */
@@ -107,7 +155,7 @@ export class Acknowledgements {
       this.#forgetAttempts(origin, (seq) => seqs.has(seq));
     }
     for (const [id, floor] of other.#floors) this.raise([id], floor.snapshot());
-    for (const [origin, counts] of other.#attempts) for (const [seq, attempts] of counts) this.fail(origin, seq, attempts);
+    for (const [origin, counts] of other.#attempts) for (const [seq, attempts] of counts) this.fail(origin, seq, attempts, other.#waits.get(origin)?.get(seq));
   }
 
   /** Drops what says nothing beyond the floors of these starts, the only ones that the subscription has. `isDone` says the same as before for each of them. */
@@ -125,22 +173,29 @@ export class Acknowledgements {
     }
   }
 
-  toJSON(): Json {
+  /** @param now monotonic clock, ms: waits that are over are left out */
+  toJSON(now = 0): Json {
     const json: Json = {};
     const done = [...this.#exceptions].filter(([, seqs]) => seqs.size > 0);
     if (done.length > 0) json.d = Object.fromEntries(done.map(([origin, seqs]) => [origin, seqs.runs()]));
     if (this.#floors.size > 0) json.f = this.#floorGroups();
-    if (this.#attempts.size > 0) json.a = Object.fromEntries([...this.#attempts].map(([origin, counts]) => [origin, [...counts].flat()]));
+    const waiting = [...this.#waits].map(([origin, waits]) => [origin, this.#waitGroups(origin, waits, now)] as const).filter(([, groups]) => groups.length > 0);
+    if (waiting.length > 0) json.w = Object.fromEntries(waiting);
+    const isOver = (origin: Origin, seq: number): boolean => (this.#waits.get(origin)?.get(seq) ?? 0) <= now;
+    const counted = [...this.#attempts].map(([origin, counts]) => [origin, [...counts].filter(([seq]) => isOver(origin, seq)).flat()] as const);
+    const failed = counted.filter(([, counts]) => counts.length > 0);
+    if (failed.length > 0) json.a = Object.fromEntries(failed);
     return json;
   }
 
   /**
    * @param stored what is stored here: a state can speak of nothing else, since whoever wrote it had stored what it speaks of (invariant 4)
+   * @param writtenAt from when on its waits count, on the monotonic clock, ms
    * @throws RumormillError PROTOCOL for what is not such a state
    */
-  static parse(json: unknown, stored: Vector): Acknowledgements {
+  static parse(json: unknown, stored: Vector, writtenAt = 0): Acknowledgements {
     const state = new Acknowledgements();
-    const { d, f, a } = recordOf(json) as { [name in keyof Json]: unknown };
+    const { d, f, a, w } = recordOf(json) as { [name in keyof Json]: unknown };
     const limit = (origin: Origin): number => stored.get(origin) ?? 0;
     for (const [origin, runs] of originsOf(d)) {
       const seqs = SeqSet.parse(runs, limit(origin));
@@ -155,6 +210,14 @@ export class Acknowledgements {
     for (const [origin, counts] of originsOf(a)) {
       const pairs = arrayOf(counts);
       for (let at = 0; at < pairs.length; at += 2) state.fail(origin, integer(pairs[at], 1, limit(origin)), integer(pairs[at + 1], 1, ATTEMPTS_MAX));
+    }
+    for (const [origin, groups] of originsOf(w)) {
+      for (const group of arrayOf(groups)) {
+        const [ms, attempts, runs] = arrayOf(group);
+        const wait = integer(ms, 0, Number.MAX_SAFE_INTEGER);
+        const until = wait === 0 ? FREED : writtenAt + Math.min(wait, WAIT_MS_MAX);
+        for (const seq of SeqSet.parse(runs, limit(origin)).seqs()) state.fail(origin, seq, integer(attempts, 1, ATTEMPTS_MAX), until);
+      }
     }
     return state;
   }
@@ -172,6 +235,20 @@ export class Acknowledgements {
     return [...groups.values()];
   }
 
+  /** Messages that wait for the same time after as many attempts share a group. */
+  #waitGroups(origin: Origin, waits: ReadonlyMap<number, number>, now: number): [ms: number, attempts: number, runs: number[]][] {
+    const groups = new Map<string, { ms: number; attempts: number; seqs: number[] }>();
+    for (const [seq, until] of waits) {
+      if (until <= now) continue;
+      const [ms, attempts] = [until === FREED ? 0 : Math.ceil(until - now), this.attempts(origin, seq)];
+      const name = `${ms} ${attempts}`;
+      let group = groups.get(name);
+      if (group === undefined) groups.set(name, (group = { ms, attempts, seqs: [] }));
+      group.seqs.push(seq);
+    }
+    return [...groups.values()].map(({ ms, attempts, seqs }) => [ms, attempts, runsOf(seqs.sort((a, b) => a - b))]);
+  }
+
   #seqsOf(origin: Origin): SeqSet {
     let seqs = this.#exceptions.get(origin);
     if (seqs === undefined) this.#exceptions.set(origin, (seqs = new SeqSet()));
@@ -182,8 +259,14 @@ export class Acknowledgements {
   #forgetAttempts(origin: Origin, isDone: (seq: number) => boolean, only?: number): void {
     const counts = this.#attempts.get(origin);
     if (counts === undefined) return;
-    for (const seq of only === undefined ? counts.keys() : [only]) if (isDone(seq)) counts.delete(seq);
+    const waits = this.#waits.get(origin);
+    for (const seq of only === undefined ? counts.keys() : [only]) {
+      if (!isDone(seq)) continue;
+      counts.delete(seq);
+      waits?.delete(seq);
+    }
     if (counts.size === 0) this.#attempts.delete(origin);
+    if (waits?.size === 0) this.#waits.delete(origin);
   }
 }
 
@@ -195,26 +278,37 @@ export interface AcknowledgementRecord {
   readonly state: Acknowledgements;
 }
 
-export function encodeRecord({ subscription, since, state }: AcknowledgementRecord): string {
-  return JSON.stringify({ s: subscription, c: stampText(since), ...state.toJSON() });
+/** @param now monotonic clock, ms, which stands at this when it is written */
+export function encodeRecord({ subscription, since, state }: AcknowledgementRecord, now: number, { wall, process }: Written): string {
+  const json = state.toJSON(now);
+  return JSON.stringify({ s: subscription, c: stampText(since), ...(json.w && { t: [wall, process] }), ...json });
 }
 
-/** @throws RumormillError PROTOCOL for what is not one; see `Acknowledgements.parse` for `stored` */
-export function parseRecord(text: string, stored: Vector): AcknowledgementRecord {
+/**
+ * @param stored see `Acknowledgements.parse`
+ * @param writtenAt when on the monotonic clock that was, ms
+ * @throws RumormillError PROTOCOL for what is not one
+ */
+export function parseRecord(text: string, stored: Vector, writtenAt: (written: Written) => number): AcknowledgementRecord {
   let json: unknown;
   try {
     json = JSON.parse(text);
   } catch (cause) {
     throw new RumormillError('PROTOCOL', 'an acknowledgement record is not JSON', { cause });
   }
-  const { s, c } = recordOf(json);
+  const { s, c, t } = recordOf(json);
   if (typeof s !== 'string' || typeof c !== 'string') throw new RumormillError('PROTOCOL', 'an acknowledgement record names no subscription');
-  return { subscription: s, since: parseStamp(c), state: Acknowledgements.parse(json, stored) };
+  return { subscription: s, since: parseStamp(c), state: Acknowledgements.parse(json, stored, t === undefined ? 0 : writtenAt(parseWritten(t))) };
 }
 
 /** Whether a record speaks of this life of its subscription, or of a later one that is not known here. */
 export function isOfLife(record: AcknowledgementRecord, since: Stamp): boolean {
   return compareRecords(record.since, since) >= 0;
+}
+
+function parseWritten(value: unknown): Written {
+  const [wall, process] = arrayOf(value);
+  return { wall: integer(wall, 0, Number.MAX_SAFE_INTEGER), process: integer(process, 0, Number.MAX_SAFE_INTEGER) };
 }
 
 function parseStamp(text: string): Stamp {
@@ -230,6 +324,12 @@ function recordOf(value: unknown): Record<string, unknown> {
 /** The entries of an object by origin; none where it is missing. */
 function originsOf(value: unknown): [Origin, unknown][] {
   return value === undefined ? [] : Object.entries(recordOf(value)).map(([origin, each]) => [parseOrigin(origin), each]);
+}
+
+function entriesOf<T>(of: Map<Origin, Map<number, T>>, origin: Origin): Map<number, T> {
+  let entries = of.get(origin);
+  if (entries === undefined) of.set(origin, (entries = new Map()));
+  return entries;
 }
 
 function arrayOf(value: unknown): unknown[] {

@@ -17,6 +17,7 @@
  * Invariants: a message has one entry at most; a token is good for the newest lease only; every
  * operation costs a logarithm of the entries at most, spread over many.
  */
+import type { Wait } from './acknowledgements.ts';
 import { Heap } from './heap.ts';
 import { type LeaseToken, originTag } from './lease-token.ts';
 import type { Origin } from './record.ts';
@@ -74,6 +75,9 @@ interface Ready {
   readonly since: number;
   readonly entry: Entry;
 }
+
+/** In the place of a process where no lease is known: of what another home has put off. */
+const NOBODY = '000000000000';
 
 /** Beyond so many that are out of date, and more than half of it, a heap is made anew. */
 const STALE_MAX = 1024;
@@ -261,6 +265,14 @@ export class Leases {
   adopt({ remainingMs, ...handed }: HandedLease, now: number): void {
     if (this.get(handed.origin, handed.seq) !== undefined) return;
     this.#dueAt(this.#add({ ...handed, source: undefined, dueAt: 0, isSettling: false, readySince: 0 }), now + remainingMs);
+  }
+
+  /** Takes in what another home has put off, but for what has an entry here. */
+  putOff({ origin, seq, attempts, until }: Wait): void {
+    if (this.get(origin, seq) !== undefined) return;
+    this.#dueAt(this.#add({
+      origin, seq, source: undefined, state: 'delayed', deliveries: attempts, instance: NOBODY, lease: 0, consumer: '', dueAt: 0, isSettling: false, readySince: 0,
+    }), until);
   }
 
   #add(entry: Entry): Entry {

@@ -108,6 +108,17 @@ export class SeqSet {
     return count;
   }
 
+  /** All of them, in ascending order. */
+  *seqs(): Iterable<number> {
+    let next = 1;
+    const runs = this.runs();
+    for (let at = 0; at < runs.length; at += 2) {
+      const first = next + runs[at]!;
+      next = first + runs[at + 1]!;
+      for (let seq = first; seq < next; seq += 1) yield seq;
+    }
+  }
+
   /** gap, length, gap, length, ...: the first gap counts from seq 1. */
   runs(): number[] {
     const runs: number[] = [];
@@ -153,6 +164,18 @@ export class SeqSet {
     if (count === 0) this.#remove(key, chunk);
     else this.#put(key, { words, count });
   }
+}
+
+/** What `runs` gives of a set with these seqs, which ascend. */
+export function runsOf(seqs: readonly number[]): number[] {
+  const runs: number[] = [];
+  let end = 1; // behind the last run
+  for (const seq of seqs) {
+    if (seq === end && runs.length > 0) runs[runs.length - 1]! += 1;
+    else runs.push(seq - end, 1);
+    end = seq + 1;
+  }
+  return runs;
 }
 
 function emptyChunk(): Chunk {

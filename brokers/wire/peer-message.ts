@@ -56,6 +56,8 @@ export interface Hello {
   readonly wants: 'link' | 'look';
   /** By which name this connection was dialled; from both sides. */
   readonly dialled: Address;
+  /** Of its process, ms since 1970 (core/ages.ts). */
+  readonly time: number;
   /** Other names that lead to this broker, as it has found by looking. */
   readonly names: readonly Address[];
 }
@@ -108,7 +110,7 @@ export function encodePeerMessage(message: PeerMessage): readonly Uint8Array[] {
     case 'PEER':
       return encodeCommandParts([
         'PEER', message.version, message.mesh, message.address, message.origin, message.instance, message.lamport,
-        message.wants, message.dialled, ...message.names,
+        message.wants, message.dialled, message.time, ...message.names,
       ]);
     case 'VECTOR':
       return encodeCommandParts(['VECTOR', message.lamport, ...message.entries.flat()]);
@@ -245,7 +247,8 @@ function decodeHello(args: Args): Hello {
     lamport: lamport(args, 6),
     wants,
     dialled: address(args.text(8)),
-    names: Array.from({ length: args.length - 9 }, (_, index) => address(args.text(9 + index))),
+    time: integer(args, 9, 'time'),
+    names: Array.from({ length: args.length - 10 }, (_, index) => address(args.text(10 + index))),
   };
 }
 

@@ -15,6 +15,8 @@ const STARTS: BindingStart[] = [
   { id: `9@${B}`, start: new Map([[A, 20], [C, 3]]) },
 ];
 
+const WRITTEN = { wall: 1000, process: 1000 };
+
 function stateOf(build: (state: Acknowledgements) => void): Acknowledgements {
   const state = new Acknowledgements();
   build(state);
@@ -27,10 +29,11 @@ function union(...states: Acknowledgements[]): Acknowledgements {
 
 /** As text, in an order of its own. */
 function plain(state: Acknowledgements): unknown {
-  const { d = {}, f = [], a = {} } = state.toJSON();
+  const { d = {}, f = [], a = {}, w = {} } = state.toJSON();
   const pairs = (flat: number[]): string[] => flat.filter((_, at) => at % 2 === 0).map((seq, at) => `${seq}:${flat[2 * at + 1]}`).sort();
   const floors = f.flatMap(({ b, v }) => b.map((id) => [id, v] as const)).sort(([x], [y]) => (x < y ? -1 : 1));
-  return { d: sorted(d), f: floors.map(([id, v]) => [id, sorted(v)]), a: sorted(Object.fromEntries(Object.entries(a).map(([each, flat]) => [each, pairs(flat)]))) };
+  return { d: sorted(d), f: floors.map(([id, v]) => [id, sorted(v)]), a: sorted(Object.fromEntries(Object.entries(a).map(([each, flat]) => [each, pairs(flat)]))),
+    w: sorted(Object.fromEntries(Object.entries(w).map(([each, groups]) => [each, groups.map((group) => JSON.stringify(group)).sort()]))) };
 }
 
 function sorted(object: object): unknown[] {
@@ -41,9 +44,10 @@ function randomState(random: SeededRandom): Acknowledgements {
   return stateOf((state) => {
     for (let step = random.integer(0, 12); step > 0; step -= 1) {
       const [from, seq] = [random.pick(ORIGINS), random.integer(1, TOP)];
-      const kind = random.integer(0, 5);
+      const kind = random.integer(0, 6);
       if (kind === 0) state.raise(STARTS.slice(random.integer(0, 1)).map(({ id }) => id), new Map([[from, seq]]));
-      else if (kind === 1) state.fail(from, seq, random.integer(1, 5));
+      else if (kind === 1) state.fail(from, seq, random.integer(1, 5), random.pick([undefined, random.integer(1, 50)]));
+      else if (kind === 2) state.free(from, seq, random.integer(1, 5));
       else state.add(from, seq);
     }
   });
@@ -76,6 +80,48 @@ t.test('attempts count for what is not done', async (t) => {
   state.fail(A, 5, 7);
   t.equal(state.attempts(A, 5), 0);
   t.strictSame(state.toJSON().a, { [B]: [6, 3] });
+});
+
+t.test('a wait belongs to the newest delivery that failed; of two for the same one the longer counts, unless it was freed', async (t) => {
+  const state = stateOf((each) => each.fail(A, 5, 2, 700));
+  t.equal(state.waitsUntil(A, 5), 700);
+  state.merge(stateOf((each) => each.fail(A, 5, 1, 900)));
+  t.equal(state.waitsUntil(A, 5), 700, 'of an earlier delivery');
+  state.merge(stateOf((each) => each.fail(A, 5, 2, 600)));
+  state.merge(stateOf((each) => each.fail(A, 5, 2)));
+  t.equal(state.waitsUntil(A, 5), 700);
+  state.merge(stateOf((each) => each.fail(A, 5, 2, 800)));
+  t.strictSame([...state.waits(0)], [{ origin: A, seq: 5, attempts: 2, until: 800 }]);
+  t.strictSame([...state.waits(800)], []);
+  const freed = union(state, stateOf((each) => each.free(A, 5, 2)), state);
+  t.equal(freed.waitsUntil(A, 5), 0);
+  t.equal(union(freed, stateOf((each) => each.fail(A, 5, 3, 999))).waitsUntil(A, 5), 999);
+  t.equal(union(state, stateOf((each) => each.fail(A, 5, 3))).waitsUntil(A, 5), 0);
+  state.forgetWaits(799);
+  t.equal(state.waitsUntil(A, 5), 800);
+  state.add(A, 5);
+  t.strictSame([state.waitsUntil(A, 5), state.attempts(A, 5)], [0, 0], 'it is done');
+});
+
+t.test('a record has what is left of waits, together where they end together; whoever reads it counts from when it was written', async (t) => {
+  const state = stateOf((each) => {
+    for (let seq = 1; seq <= 50; seq += 1) each.fail(A, seq, 1, 5000);
+    each.fail(A, 51, 2, 5000);
+    each.fail(A, 52, 1, 1000);
+    each.free(A, 53, 1);
+  });
+  const record = { subscription: 's', since: { lamport: 7, origin: A }, state };
+  const text = encodeRecord(record, 2000, WRITTEN);
+  t.equal(text, `{"s":"s","c":"7@${A}","t":[1000,1000],"w":{"${A}":[[3000,1,[0,50]],[3000,2,[50,1]],[0,1,[52,1]]]},"a":{"${A}":[52,1]}}`);
+  const read = parseRecord(text, STORED, (written) => {
+    t.strictSame(written, WRITTEN);
+    return 400;
+  }).state;
+  t.strictSame([1, 51, 52, 53].map((seq) => [read.waitsUntil(A, seq), read.attempts(A, seq)]), [[3400, 1], [3400, 2], [0, 1], [0, 1]]);
+  const long = parseRecord(text.replace('[3000,1', '[9000000000000,1'), STORED, () => 400).state;
+  t.equal(long.waitsUntil(A, 1), 400 + 24 * 3600 * 1000, 'nobody can make a message wait for longer than a day');
+  state.forgetWaits(6000);
+  t.notMatch(encodeRecord(record, 6000, WRITTEN), /"t"/, 'what waits no more says no time');
 });
 
 t.test(`merging is commutative, associative and idempotent, and text changes nothing (seed ${SEED})`, async (t) => {
@@ -150,22 +196,23 @@ t.test('a hundred thousand acknowledgements in random order: the record stays be
 
 t.test('a record says whose acknowledgements it has', async (t) => {
   const record = { subscription: 'billing', since: { lamport: 7, origin: A }, state: stateOf((each) => each.add(B, 3)) };
-  const text = encodeRecord(record);
+  const text = encodeRecord(record, 0, WRITTEN);
   t.equal(text, `{"s":"billing","c":"7@${A}","d":{"${B}":[2,1]}}`);
-  const parsed = parseRecord(text, STORED);
+  const parsed = parseRecord(text, STORED, () => 0);
   t.match(parsed, { subscription: 'billing', since: { lamport: 7, origin: A } });
   t.equal(parsed.state.has(B, 3), true);
   t.strictSame([6, 7, 8].map((lamport) => isOfLife(parsed, { lamport, origin: A })), [true, true, false]);
 });
 
 t.test('what a peer sends is not trusted', async (t) => {
-  const good = { s: 'x', c: `7@${A}`, d: { [A]: [0, TOP] }, f: [{ b: [`7@${A}`], v: { [A]: TOP } }], a: { [B]: [1, 2] } };
-  t.doesNotThrow(() => parseRecord(JSON.stringify(good), STORED));
+  const good = { s: 'x', c: `7@${A}`, d: { [A]: [0, TOP] }, f: [{ b: [`7@${A}`], v: { [A]: TOP } }], a: { [B]: [1, 2] }, w: { [C]: [[5, 1, [0, 2]]] }, t: [1, 2] };
+  t.doesNotThrow(() => parseRecord(JSON.stringify(good), STORED, () => 0));
   const bad: object[] = [
     { s: 7 }, { c: 7 }, { c: 'x' }, { c: `x@${A}` }, { c: `7@x` }, { d: [] }, { d: { x: [0, 1] } }, { d: { [A]: [0, TOP + 1] } }, { d: { [A]: [0] } },
     { f: {} }, { f: [7] }, { f: [{ b: 7, v: {} }] }, { f: [{ b: [7], v: {} }] }, { f: [{ b: ['y'.repeat(500)], v: {} }] }, { f: [{ b: ['y'], v: { [A]: TOP + 1 } }] },
-    { f: [{ b: ['y'], v: { [A]: '1' } }] }, { a: { [A]: 7 } }, { a: { [A]: [1] } }, { a: { [A]: [TOP + 1, 1] } }, { a: { [A]: [1, 0] } }, { d: { [origin('d:1')]: [0, 1] } },
+    { f: [{ b: ['y'], v: { [A]: '1' } }] }, { a: { [A]: 7 } }, { a: { [A]: [1] } }, { a: { [A]: [TOP + 1, 1] } }, { a: { [A]: [1, 0] } },
+    { w: 7 }, { w: { [A]: 7 } }, { w: { [A]: [7] } }, { w: { [A]: [[-1, 1, [0, 1]]] } }, { w: { [A]: [[1, 0, [0, 1]]] } }, { w: { [A]: [[1, 1, [TOP, 1]]] } }, { t: 7 }, { t: [1] }, { t: [-1, 0] }, { d: { [origin('d:1')]: [0, 1] } },
   ];
-  for (const changes of bad) t.throws(() => parseRecord(JSON.stringify({ ...good, ...changes }), STORED), { code: 'PROTOCOL' }, JSON.stringify(changes));
-  for (const text of ['', '7', 'null', '[]', '{']) t.throws(() => parseRecord(text, STORED), { code: 'PROTOCOL' }, text);
+  for (const changes of bad) t.throws(() => parseRecord(JSON.stringify({ ...good, ...changes }), STORED, () => 0), { code: 'PROTOCOL' }, JSON.stringify(changes));
+  for (const text of ['', '7', 'null', '[]', '{']) t.throws(() => parseRecord(text, STORED, () => 0), { code: 'PROTOCOL' }, text);
 });

@@ -107,7 +107,7 @@ t.test('a peer that tells of absurd clocks, terms, beats and views leaves the me
   const most = COUNTER_MAX;
   const stranger = '10.9.9.9:1';
   const hello = (lamport: number) => [
-    'PEER', PEER_PROTOCOL_VERSION, 'default', stranger, `${stranger}/000000000000`, 'instance', lamport, 'link', stranger,
+    'PEER', PEER_PROTOCOL_VERSION, 'default', stranger, `${stranger}/000000000000`, 'instance', lamport, 'link', stranger, 0,
   ];
   const absurd = [
     ['VECTOR', most], ['ELECTION', most, 1], ['OK', 1, most], ['COORDINATOR', most, stranger, 1], ['MEMBERS', `${low.address}/00000000000f`, most],

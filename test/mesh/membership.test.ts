@@ -96,7 +96,7 @@ t.test('a broker of another mesh is refused, and that is logged once', async (t)
 
   const stranger = '10.9.9.9:1';
   const peer = [
-    'PEER', PEER_PROTOCOL_VERSION, 'other', stranger, `${stranger}/000000000000`, 'instance', 1, 'link', low.address,
+    'PEER', PEER_PROTOCOL_VERSION, 'other', stranger, `${stranger}/000000000000`, 'instance', 1, 'link', low.address, 0,
   ];
   for (let attempt = 0; attempt < 3; attempt += 1) {
     const client = await low.connect();

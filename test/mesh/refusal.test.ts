@@ -37,7 +37,7 @@ t.test('a refusal is understood after the handshake too, and said once however o
   const [port, other] = await freePorts(2) as [number, number];
   const address = `127.0.0.1:${other}`;
   const origin = `${address}/000000000000`;
-  const hello = ['PEER', PEER_PROTOCOL_VERSION, 'default', address, origin, 'x', 1, 'link', address];
+  const hello = ['PEER', PEER_PROTOCOL_VERSION, 'default', address, origin, 'x', 1, 'link', address, 0];
   let refused = 0;
   const server = createServer((socket) => {
     socket.on('error', () => undefined);

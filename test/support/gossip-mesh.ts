@@ -54,7 +54,7 @@ export class GossipBroker {
       });
       link.send({
         type: 'PEER', version: PEER_PROTOCOL_VERSION, mesh: 'default', address: config.address,
-        origin: this.log.origin, instance: 'x', lamport: lamport.time, wants: 'link', dialled: config.address, names: [],
+        origin: this.log.origin, instance: 'x', lamport: lamport.time, wants: 'link', dialled: config.address, time: 0, names: [],
       });
     };
   }

@@ -9,6 +9,7 @@ interface Task {
 
 export class ManualClock implements Clock {
   #now = 0;
+  #wallAtStart = 1_700_000_000_000;
   #deferred: (() => void)[] = [];
   #tasks: Task[] = [];
 
@@ -17,7 +18,16 @@ export class ManualClock implements Clock {
   }
 
   wallTime(): number {
-    return 1_700_000_000_000 + this.#now;
+    return Math.max(0, this.wall);
+  }
+
+  /** Wall clock, ms since 1970; set it, and it goes on from there. */
+  get wall(): number {
+    return this.#wallAtStart + this.#now;
+  }
+
+  set wall(time: number) {
+    this.#wallAtStart = time - this.#now;
   }
 
   schedule(delayMs: number, run: () => void): Timer {

@@ -14,7 +14,7 @@ const DIGITS = '0123456789ab';
 const MESSAGES: PeerMessage[] = [
   {
     type: 'PEER', version: PEER_PROTOCOL_VERSION, mesh: 'défaut', address: parseAddress('h:1'), origin: a, instance: 'x1', lamport: 999_999_999_999_999,
-    wants: 'look', dialled: parseAddress('d:1'), names: [parseAddress('other:1'), parseAddress('[::1]:2')],
+    wants: 'look', dialled: parseAddress('d:1'), time: 1_700_000_000_000, names: [parseAddress('other:1'), parseAddress('[::1]:2')],
   },
   { type: 'VECTOR', lamport: 0, entries: [] },
   { type: 'VECTOR', lamport: 7, entries: [[a, 0], [b, 999_999_999_999_999]] },
@@ -70,7 +70,7 @@ t.test('round trip of every message, however the stream is cut', async (t) => {
 t.test('the handshake of another protocol version is refused before the rest of it is read', async (t) => {
   const cases: [args: (string | number)[], version: number][] = [
     [['PEER', PEER_PROTOCOL_VERSION + 1], PEER_PROTOCOL_VERSION + 1],
-    [['PEER', 0, 'm', 'h:1', a, 'x', 1], 0],
+    [['PEER', 0, 'm', 'h:1', a, 'x', 1, 0], 0],
     [['PEER', 99, 'other', 'fields', 'altogether', 1, 2, 3, 4, 5], 99],
     [['PEER'], 0],
   ];
@@ -93,9 +93,9 @@ t.test('malformed messages are refused, and the error says what is wrong', async
     [['PEER', 'one'], /protocol version is not a number/],
     [['PEER', PEER_PROTOCOL_VERSION, 'm', 'h:1', a, 'x', 1], /PEER wants neither a link nor a look/],
     [['PEER', PEER_PROTOCOL_VERSION, 'm', 'h:1', a, 'x', 1, 'more', 'h:1'], /PEER wants neither a link nor a look/],
-    [['PEER', PEER_PROTOCOL_VERSION, 'm', 'h:1', a, 'x', 1, 'link', 'h:1', 'h'], /"h" is not an address/],
-    [['PEER', PEER_PROTOCOL_VERSION, 'm', 'h', a, 'x', 1, 'link', 'h:1'], /"h" is not an address/],
-    [['PEER', PEER_PROTOCOL_VERSION, 'm', 'h:1', 'h:1', 'x', 1, 'link', 'h:1'], /"h:1" is not an origin/],
+    [['PEER', PEER_PROTOCOL_VERSION, 'm', 'h:1', a, 'x', 1, 'link', 'h:1', 0, 'h'], /"h" is not an address/],
+    [['PEER', PEER_PROTOCOL_VERSION, 'm', 'h', a, 'x', 1, 'link', 'h:1', 0], /"h" is not an address/],
+    [['PEER', PEER_PROTOCOL_VERSION, 'm', 'h:1', 'h:1', 'x', 1, 'link', 'h:1', 0], /"h:1" is not an origin/],
     [['PEER', PEER_PROTOCOL_VERSION, 'm', 'h:1', a, 'x', -1, 'link', 'h:1'], /Lamport timestamp is not a number/],
     [['PEER', PEER_PROTOCOL_VERSION, 'm', 'h:1', a, 'x', '9007199254740992', 'link', 'h:1'], /Lamport timestamp is not a number/],
     [['VECTOR'], /Lamport timestamp is not a number/],
