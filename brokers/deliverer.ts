@@ -133,7 +133,10 @@ export class Deliverer {
     return { token: encodeToken(this.#runtime.life, tokenOf(entry)), deliveries: entry.deliveries, message };
   }
 
-  /** Whether a message that the reader comes to has been delivered. One that was handed over, or put off by another home, gets its place. */
+  /**
+   * Whether a message that the reader comes to has been delivered. One that was handed over, or put
+   * off by another home, gets its place.
+   */
   #isTaken(origin: Origin, seq: number, source: Source): boolean {
     const { leases, ledger, clock, limits } = this.#runtime;
     let entry = leases.get(origin, seq);

@@ -165,7 +165,8 @@ export class Broker {
       storeFailed: (error) => this.#failed(error),
     });
     this.queues = new Queues({
-      clock, ages, limits, logger, log: this.#log, store, repeats: this.#repeats, catalog: this.metadata, storeFailed: (error) => this.#failed(error),
+      clock, ages, limits, logger, log: this.#log, store, repeats: this.#repeats, catalog: this.metadata,
+      storeFailed: (error) => this.#failed(error),
     });
     this.budget.gauge('log', () => this.#log.heldBytes, () => this.#log.shrink());
     this.budget.gauge('ids', () => this.#repeats.bytes);

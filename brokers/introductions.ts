@@ -1,8 +1,9 @@
 /**
  * How a connection becomes a link: dials, handshakes, and who is refused.
  *
- * One link a pair of brokers. Both sides dial; of two links with one process the one that the higher address dialled stays, and of
- * two that the same side dialled, or that lead to different lives of the peer, the newer one.
+ * One link a pair of brokers. Both sides dial; of two links with one process the one that the
+ * higher address dialled stays, and of two that the same side dialled, or that lead to different
+ * lives of the peer, the newer one.
  */
 import type { Ages } from './core/ages.ts';
 import { type Address, compareAddresses, splitAddress } from './core/address.ts';

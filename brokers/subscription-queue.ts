@@ -136,7 +136,10 @@ export class SubscriptionQueue {
     return entries.length + others.size;
   }
 
-  /** How many tokens were good; settles when it is on disk that they failed and until when they are put off, or the disk is full. */
+  /**
+   * How many tokens were good; settles when it is on disk that they failed and until when they are
+   * put off, or the disk is full.
+   */
   async negativeAcknowledge(tokens: readonly string[], delayMs: number | undefined): Promise<number> {
     const now = this.#runtime.clock.now();
     const entries = this.#good(tokens, now);
@@ -188,11 +191,14 @@ export class SubscriptionQueue {
     }
   }
 
-  /** What a home has put off is not delivered before its time; it has no place in the log before the reader comes to it. */
+  /**
+   * What a home has put off is not delivered before its time; it has no place in the log before the
+   * reader comes to it.
+   */
   putOff(state: Acknowledgements): void {
     const now = this.#runtime.clock.now();
     for (const wait of state.waits(now)) {
-      if (this.leases.size >= this.#runtime.limits.leasesMax) return; // the deliverer looks again when it comes to the rest
+      if (this.leases.size >= this.#runtime.limits.leasesMax) return; // the deliverer looks again when it comes to one
       if (this.#mayBeOpen(wait.origin, wait.seq)) this.leases.putOff(wait);
     }
   }
@@ -239,11 +245,16 @@ export class SubscriptionQueue {
     return { visibilityMs, maxDeliveries, backoffMs, backoffMsMax: this.#runtime.limits.backoffMsMax };
   }
 
-  /** Deliveries have failed: notes how many, and until when the next one waits. Settles when that is on disk, or the disk is full. */
+  /**
+   * Deliveries have failed: notes how many, and until when the next one waits. Settles when that is
+   * on disk, or the disk is full.
+   */
   async #failed(entries: readonly LeaseEntry[]): Promise<void> {
     if (entries.length === 0) return;
     const failures = new Acknowledgements();
-    for (const { origin, seq, deliveries, state, dueAt } of entries) failures.fail(origin, seq, deliveries, state === 'delayed' ? dueAt : undefined);
+    for (const { origin, seq, deliveries, state, dueAt } of entries) {
+      failures.fail(origin, seq, deliveries, state === 'delayed' ? dueAt : undefined);
+    }
     await this.#note(failures);
   }
 

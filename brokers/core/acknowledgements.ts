@@ -1,19 +1,25 @@
 /**
- * What of a subscription's messages is done, as a state that merges: whoever has the same records of it, in whatever order, has the same state
- * (a delta-state CRDT: P. S. Almeida, A. Shoker, C. Baquero, "Delta State Replicated Data Types", JPDC 111, 2018).
+ * What of a subscription's messages is done, as a state that merges: whoever has the same records
+ * of it, in whatever order, has the same state (a delta-state CRDT: P. S. Almeida, A. Shoker, C.
+ * Baquero, "Delta State Replicated Data Types", JPDC 111, 2018).
  *
  *   exceptions  origin -> set of seqs that are done
- *   floors      start of a binding -> version vector: all that is for that start and covered by it is done; so exceptions below all floors may go
- *   attempts    (origin, seq) -> deliveries that failed, of what is not done; and until when the next one waits, where it does
+ *   floors      start of a binding -> version vector: all that is for that start and covered by it
+ *               is done; so exceptions below all floors may go
+ *   attempts    (origin, seq) -> deliveries that failed, of what is not done; and until when the
+ *               next one waits, where it does
  *
- * Merging is union, greatest seq, greatest number (of attempts, then of the time to wait for): commutative, associative, idempotent.
- * A record in the log is such a state too, with what is new in it only. As JSON: `d` origin -> runs of seqs (core/seq-set.ts);
- * `f` array of {b: ids of starts, v: origin -> seq}; `a` origin -> seq, attempts, seq, ...; `w` origin -> array of [ms, attempts,
- * runs of seqs]: what waits for so long from when this was written on (`t`: wall clock and process's time, core/ages.ts), or does
- * not wait any more, whatever was said before, where that is 0.
+ * Merging is union, greatest seq, greatest number (of attempts, then of the time to wait for):
+ * commutative, associative, idempotent. A record in the log is such a state too, with what is new
+ * in it only. As JSON: `d` origin -> runs of seqs (core/seq-set.ts); `f` array of {b: ids of
+ * starts, v: origin -> seq}; `a` origin -> seq, attempts, seq, ...; `w` origin -> array of [ms,
+ * attempts, runs of seqs]: what waits for so long from when this was written on (`t`: wall clock
+ * and process's time, core/ages.ts), or does not wait any more, whatever was said before, where
+ * that is 0.
  *
- * In memory the time to wait for is one on the monotonic clock of the process. It is taken from what is left of the wait and from how
- * old the record is, so it is at most as far ahead as the wait was long when it began, whatever clocks say.
+ * In memory the time to wait for is one on the monotonic clock of the process. It is taken from
+ * what is left of the wait and from how old the record is, so it is at most as far ahead as the
+ * wait was long when it began, whatever clocks say.
  */
 import { type Written } from './ages.ts';
 import { RumormillError } from './error.ts';
@@ -32,8 +38,10 @@ interface Json {
   d?: Record<string, number[]>;
   f?: { b: string[]; v: Record<string, number> }[];
   a?: Record<string, number[]>;
-  w?: Record<string, [ms: number, attempts: number, runs: number[]][]>;
+  w?: Record<string, WaitGroup[]>;
 }
+
+type WaitGroup = [ms: number, attempts: number, runs: number[]];
 
 /** A message whose next delivery waits. */
 export interface Wait {
@@ -88,7 +96,9 @@ export class Acknowledgements {
   /** What waits beyond a time. */
   *waits(now: number): Iterable<Wait> {
     for (const [origin, waits] of this.#waits) {
-      for (const [seq, until] of waits) if (until > now && until !== FREED) yield { origin, seq, attempts: this.attempts(origin, seq), until };
+      for (const [seq, until] of waits) {
+        if (until > now && until !== FREED) yield { origin, seq, attempts: this.attempts(origin, seq), until };
+      }
     }
   }
 
@@ -115,7 +125,10 @@ export class Acknowledgements {
     this.#forgetAttempts(origin, (each) => each === seq, seq);
   }
 
-  /** A message's delivery number `attempts` failed. @param until before which the next may not be, on the monotonic clock, ms */
+  /**
+   * A message's delivery number `attempts` failed.
+   * @param until before which the next may not be, on the monotonic clock, ms
+   */
   fail(origin: Origin, seq: number, attempts: number, until = 0): void {
     const known = this.attempts(origin, seq);
     if (this.has(origin, seq) || attempts < known) return;
@@ -155,10 +168,16 @@ export class Acknowledgements {
       this.#forgetAttempts(origin, (seq) => seqs.has(seq));
     }
     for (const [id, floor] of other.#floors) this.raise([id], floor.snapshot());
-    for (const [origin, counts] of other.#attempts) for (const [seq, attempts] of counts) this.fail(origin, seq, attempts, other.#waits.get(origin)?.get(seq));
+    for (const [origin, counts] of other.#attempts) {
+      const waits = other.#waits.get(origin);
+      for (const [seq, attempts] of counts) this.fail(origin, seq, attempts, waits?.get(seq));
+    }
   }
 
-  /** Drops what says nothing beyond the floors of these starts, the only ones that the subscription has. `isDone` says the same as before for each of them. */
+  /**
+   * Drops what says nothing beyond the floors of these starts, the only ones that the subscription
+   * has. `isDone` says the same as before for each of them.
+   */
   compact(starts: readonly BindingStart[]): void {
     const known = new Set(starts.map(({ id }) => id));
     for (const id of this.#floors.keys()) if (!known.has(id)) this.#floors.delete(id);
@@ -179,17 +198,21 @@ export class Acknowledgements {
     const done = [...this.#exceptions].filter(([, seqs]) => seqs.size > 0);
     if (done.length > 0) json.d = Object.fromEntries(done.map(([origin, seqs]) => [origin, seqs.runs()]));
     if (this.#floors.size > 0) json.f = this.#floorGroups();
-    const waiting = [...this.#waits].map(([origin, waits]) => [origin, this.#waitGroups(origin, waits, now)] as const).filter(([, groups]) => groups.length > 0);
-    if (waiting.length > 0) json.w = Object.fromEntries(waiting);
-    const isOver = (origin: Origin, seq: number): boolean => (this.#waits.get(origin)?.get(seq) ?? 0) <= now;
-    const counted = [...this.#attempts].map(([origin, counts]) => [origin, [...counts].filter(([seq]) => isOver(origin, seq)).flat()] as const);
-    const failed = counted.filter(([, counts]) => counts.length > 0);
-    if (failed.length > 0) json.a = Object.fromEntries(failed);
+    for (const [origin, waits] of this.#waits) {
+      const groups = this.#waitGroups(origin, waits, now);
+      if (groups.length > 0) (json.w ??= {})[origin] = groups;
+    }
+    for (const [origin, counts] of this.#attempts) {
+      const waits = this.#waits.get(origin);
+      const others = [...counts].filter(([seq]) => (waits?.get(seq) ?? 0) <= now).flat();
+      if (others.length > 0) (json.a ??= {})[origin] = others;
+    }
     return json;
   }
 
   /**
-   * @param stored what is stored here: a state can speak of nothing else, since whoever wrote it had stored what it speaks of (invariant 4)
+   * @param stored what is stored here: a state can speak of nothing else, since whoever wrote it
+   *   had stored what it speaks of (invariant 4)
    * @param writtenAt from when on its waits count, on the monotonic clock, ms
    * @throws RumormillError PROTOCOL for what is not such a state
    */
@@ -216,7 +239,8 @@ export class Acknowledgements {
         const [ms, attempts, runs] = arrayOf(group);
         const wait = integer(ms, 0, Number.MAX_SAFE_INTEGER);
         const until = wait === 0 ? FREED : writtenAt + Math.min(wait, WAIT_MS_MAX);
-        for (const seq of SeqSet.parse(runs, limit(origin)).seqs()) state.fail(origin, seq, integer(attempts, 1, ATTEMPTS_MAX), until);
+        const failed = integer(attempts, 1, ATTEMPTS_MAX);
+        for (const seq of SeqSet.parse(runs, limit(origin)).seqs()) state.fail(origin, seq, failed, until);
       }
     }
     return state;
@@ -236,7 +260,7 @@ export class Acknowledgements {
   }
 
   /** Messages that wait for the same time after as many attempts share a group. */
-  #waitGroups(origin: Origin, waits: ReadonlyMap<number, number>, now: number): [ms: number, attempts: number, runs: number[]][] {
+  #waitGroups(origin: Origin, waits: ReadonlyMap<number, number>, now: number): WaitGroup[] {
     const groups = new Map<string, { ms: number; attempts: number; seqs: number[] }>();
     for (const [seq, until] of waits) {
       if (until <= now) continue;
@@ -279,7 +303,8 @@ export interface AcknowledgementRecord {
 }
 
 /** @param now monotonic clock, ms, which stands at this when it is written */
-export function encodeRecord({ subscription, since, state }: AcknowledgementRecord, now: number, { wall, process }: Written): string {
+export function encodeRecord(record: AcknowledgementRecord, now: number, { wall, process }: Written): string {
+  const { subscription, since, state } = record;
   const json = state.toJSON(now);
   return JSON.stringify({ s: subscription, c: stampText(since), ...(json.w && { t: [wall, process] }), ...json });
 }
@@ -289,7 +314,9 @@ export function encodeRecord({ subscription, since, state }: AcknowledgementReco
  * @param writtenAt when on the monotonic clock that was, ms
  * @throws RumormillError PROTOCOL for what is not one
  */
-export function parseRecord(text: string, stored: Vector, writtenAt: (written: Written) => number): AcknowledgementRecord {
+export function parseRecord(
+  text: string, stored: Vector, writtenAt: (written: Written) => number,
+): AcknowledgementRecord {
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -298,7 +325,9 @@ export function parseRecord(text: string, stored: Vector, writtenAt: (written: W
   }
   const { s, c, t } = recordOf(json);
   if (typeof s !== 'string' || typeof c !== 'string') throw new RumormillError('PROTOCOL', 'an acknowledgement record names no subscription');
-  return { subscription: s, since: parseStamp(c), state: Acknowledgements.parse(json, stored, t === undefined ? 0 : writtenAt(parseWritten(t))) };
+  const since = parseStamp(c);
+  const state = Acknowledgements.parse(json, stored, t === undefined ? 0 : writtenAt(parseWritten(t)));
+  return { subscription: s, since, state };
 }
 
 /** Whether a record speaks of this life of its subscription, or of a later one that is not known here. */

@@ -50,7 +50,10 @@ export class Ages {
     this.#ahead.set(peer, this.processTime - processTime);
   }
 
-  /** When something was written, on this process's monotonic clock, ms; never later than now. @param origin who wrote it */
+  /**
+   * When something was written, on this process's monotonic clock, ms; never later than now.
+   * @param origin who wrote it
+   */
   writtenAt({ wall, process }: Written, origin: Origin): number {
     const peer = originAddress(origin);
     const ahead = peer === this.#address ? 0 : this.#ahead.get(peer);

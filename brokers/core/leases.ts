@@ -271,7 +271,8 @@ export class Leases {
   putOff({ origin, seq, attempts, until }: Wait): void {
     if (this.get(origin, seq) !== undefined) return;
     this.#dueAt(this.#add({
-      origin, seq, source: undefined, state: 'delayed', deliveries: attempts, instance: NOBODY, lease: 0, consumer: '', dueAt: 0, isSettling: false, readySince: 0,
+      origin, seq, source: undefined, state: 'delayed', deliveries: attempts,
+      instance: NOBODY, lease: 0, consumer: '', dueAt: 0, isSettling: false, readySince: 0,
     }), until);
   }
 

@@ -1,8 +1,10 @@
 /**
- * A set of seqs of one origin, as a bitmap in chunks: adding one of a hundred thousand in any order costs the same, and what lies together takes a
- * bit each. A chunk whose seqs are all in the set is one shared object, so that a long run costs next to nothing.
+ * A set of seqs of one origin, as a bitmap in chunks: adding one of a hundred thousand in any order
+ * costs the same, and what lies together takes a bit each. A chunk whose seqs are all in the set is
+ * one shared object, so that a long run costs next to nothing.
  *
- * As text it is its runs: a flat array gap, length, gap, length, ..., each gap counted from the end of the run before.
+ * As text it is its runs: a flat array gap, length, gap, length, ..., each gap counted from the end
+ * of the run before.
  */
 import { RumormillError } from './error.ts';
 

@@ -157,3 +157,42 @@ t.test('all brokers are killed and come back: subscriptions, bindings and what i
   const handled = new Set(done.map(({ payload }) => payload));
   t.strictSame((await drain(client, 'work')).sort(), published.filter((payload) => !handled.has(payload)).sort());
 });
+
+t.test('2,000 messages are put off, then the home is killed, and then every broker is restarted: none comes before its time, and all come then', async (t) => {
+  const { cluster, brokers, clients } = await start(t);
+  await make(clients[0], 'TOPIC CREATE jobs', 'SUBSCRIPTION CREATE work', 'BIND work jobs');
+  const payloads = Array.from({ length: 2000 }, (_, number) => `job ${number}`);
+  await Promise.all(payloads.map((payload) => clients[0].publish('jobs', payload)));
+  const leased = await pull(clients[1], 'work', 'COUNT', 2000, 'BLOCK', 1000);
+  while (leased.length < payloads.length) leased.push(...await pull(clients[1], 'work', 'COUNT', 2000, 'BLOCK', 1000));
+  const delayMs = 15_000;
+  const since = performance.now();
+  t.equal(await clients[1].command('NACK', 'work', ...leased.map(({ token }) => token), 'DELAY', delayMs), leased.length);
+  const isEarly = (): boolean => performance.now() - since < delayMs - 1000;
+  await cluster.converged();
+  const { home } = await describe(clients[0], 'work');
+  const victim = brokers.find(({ address }) => address === home)!;
+  await victim.kill();
+  const client = await brokers.find((broker) => broker !== victim)!.connect();
+  const moved = await waitFor('another home', async () => {
+    const status = await describe(client, 'work').catch(() => undefined);
+    return status !== undefined && status['home'] !== home && status;
+  });
+  if (isEarly()) t.match(moved, { delayed: '2000', backlog: '0', in_flight: '0' });
+  const early = await pull(client, 'work', 'COUNT', 2000);
+  if (isEarly()) t.strictSame(early, []);
+  for (const broker of brokers) if (broker.isRunning) t.equal(await broker.stop(), 0);
+  await Promise.all(brokers.map((broker) => broker.start()));
+  await cluster.settled();
+  const again = await brokers[0].connect();
+  const restarted = await describe(again, 'work');
+  if (isEarly()) t.match(restarted, { delayed: '2000', backlog: '0' });
+  t.comment(`restarted after ${Math.round(performance.now() - since)} ms`);
+  const come = new Map<string, number>();
+  await waitFor('all come', async () => {
+    for (const { payload, deliveries } of await pull(again, 'work', 'COUNT', 2000, 'BLOCK', 500)) come.set(payload, deliveries);
+    return come.size === payloads.length;
+  }, 60_000);
+  t.ok(performance.now() - since > delayMs - 1000);
+  t.ok([...come.values()].every((deliveries) => deliveries === 2), 'the first delivery counts');
+});

@@ -78,7 +78,7 @@ export class Consumer {
         else for (const lease of leases) await this.ack(queue, [lease]);
         return;
       case 'nack':
-        await this.#settle('nack', queue, leases, dice.pick([undefined, undefined, 0, 200, 1000]));
+        await this.#settle('nack', queue, leases, dice.pick([undefined, undefined, 0, 200, 1000, 4000, 12_000]));
         return;
       case 'expire':
         return;

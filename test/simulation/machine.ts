@@ -16,8 +16,7 @@ const RESTART_MS = 500;
 export class Machine {
   readonly address: Address;
   readonly disk: VirtualDisk;
-  /** How far the wall clock is off, ms. */
-  wallOffsetMs = 0;
+  #wallOffsetMs = 0;
   /** Its globalState.csv; every machine where that is undefined. */
   rows: readonly Address[] | undefined;
   readonly #world: World;
@@ -31,6 +30,16 @@ export class Machine {
     this.address = address;
     this.disk = new VirtualDisk(address, world.time, world.random, world.diskLog);
     this.#up = world.disturb(address);
+  }
+
+  /** How far the wall clock is off, ms. */
+  get wallOffsetMs(): number {
+    return this.#wallOffsetMs;
+  }
+
+  set wallOffsetMs(ms: number) {
+    this.#wallOffsetMs = ms;
+    this.#world.walls.push({ at: this.#world.time.now, offsetMs: ms });
   }
 
   get isRunning(): boolean {

@@ -122,6 +122,13 @@ export const MUTANTS: readonly Mutant[] = [
   { name: 'an operation that comes too late is left out', patches: [['metadata.js', `if (isTooLate)\n            void this.#remake();`, `if (false)\n            void this.#remake();`]] },
   { name: 'a renamed topic loses what is published under its former name', patches: [['core/catalog-state.js', `topic.names = [...names, to];`, `topic.names = [to];`]] },
   { name: 'a broker between does not pass commands on', patches: [['errands.js', `if (ask.home !== this.#runtime.config.address)`, `if (false)`]] },
+  { name: 'until when a message is put off is not written', patches: [['subscription-queue.js', `state === 'delayed' ? dueAt : undefined`, `undefined`]] },
+  {
+    name: 'the next home delivers what is put off',
+    patches: [['subscription-queue.js', `this.leases.putOff(wait);`, `;`], ['deliverer.js', `if (until <= clock.now())`, `if (true)`]],
+  },
+  { name: 'a record that puts off counts from the beginning of time', patches: [['acknowledger.js', `ages.writtenAt(written, origin)`, `0`]] },
+  { name: 'a NACK is answered before the disk', patches: [['subscription-queue.js', `await noted;`, `;`]] },
   { name: 'a DELAY is not kept', patches: [['core/leases.js', `const wait = delayMs ?? this.#backoffMs(entry.deliveries);`, `const wait = this.#backoffMs(entry.deliveries);`]] },
   { name: 'a BACKOFF is not kept', patches: [['core/leases.js', `const wait = delayMs ?? this.#backoffMs(entry.deliveries);`, `const wait = delayMs ?? 0;`]] },
   { name: 'a PURGE does not wait for what is stored where it was asked for', patches: [['commands/queue.js', `subject, isAboutMessages: true, run: purge`, `subject, run: purge`]] },

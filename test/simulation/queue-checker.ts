@@ -17,6 +17,7 @@ import { checkFloors } from './floor-checker.ts';
 import type { History } from './history.ts';
 import { type Entry, type Ledger, nameOf } from './ledger.ts';
 import { checkPurges } from './purge-checker.ts';
+import { checkPutOff } from './put-off-checker.ts';
 import { QueueFacts } from './queue-facts.ts';
 import type { Lease, Queue, QueueHistory, Settlement } from './queue-history.ts';
 import type { AckRecord } from './queue-records.ts';
@@ -39,6 +40,8 @@ export type QueueCounts = {
   purged: number;
   /** Changes of settings. */
   updated: number;
+  /** Deliveries of messages that had been put off, by a home that had only the record of that. */
+  afterPutOff: number;
 };
 
 export function checkQueues(history: History, queues: QueueHistory, ledger: Ledger): { violations: Violation[]; counts: QueueCounts } {
@@ -49,7 +52,7 @@ export function checkQueues(history: History, queues: QueueHistory, ledger: Ledg
 
 class QueueChecker {
   readonly violations: Violation[] = [];
-  readonly counts: QueueCounts = { leases: 0, passedOn: 0, redelivered: 0, acknowledged: 0, deadLettered: 0, againUnknown: 0, rivals: 0, purged: 0, updated: 0 };
+  readonly counts: QueueCounts = { leases: 0, passedOn: 0, redelivered: 0, acknowledged: 0, deadLettered: 0, againUnknown: 0, rivals: 0, purged: 0, updated: 0, afterPutOff: 0 };
   readonly #facts: QueueFacts;
 
   constructor(facts: QueueFacts) {
@@ -70,7 +73,10 @@ class QueueChecker {
       for (const lease of leases) {
         if (lease.pull.queue === queue.name) byMessage.set(messageOf(lease), [...(byMessage.get(messageOf(lease)) ?? []), lease]);
       }
-      for (const some of byMessage.values()) this.#checkMessage(queue, some);
+      for (const some of byMessage.values()) {
+        this.#checkMessage(queue, some);
+        this.counts.afterPutOff += checkPutOff(this.#facts, queue, some, (kind, what) => this.#violated(kind, what));
+      }
       this.#checkConsumed(queue);
       checkFloors(this.#facts, queue, (kind, what) => this.#violated(kind, what));
       this.#checkDeadLetters(queue, byMessage);

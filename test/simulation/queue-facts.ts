@@ -181,6 +181,10 @@ export class QueueFacts {
     return this.processOf(lease) ?? lease.pull.broker;
   }
 
+  isSameProcess(a: Lease, b: Lease): boolean {
+    return tagOf(a) === tagOf(b);
+  }
+
   /** Whether both were made by one process that was the home from the one to the other. */
   inOneReign(queue: Queue, a: Lease, b: Lease): boolean {
     return tagOf(a) === tagOf(b) && this.reigns(queue, a, Math.min(a.pull.sentAt, b.pull.sentAt), Math.max(a.pull.endedAt, b.pull.endedAt));
@@ -206,6 +210,12 @@ export class QueueFacts {
   #leaves(queue: Queue, home: Address, from: number, to: number): boolean {
     return this.history.views.some(({ broker, at, members }) => broker === home && at >= from && at <= to
       && homeOf(queue.name, { coordinator: broker, term: 0, number: 0, members }) !== broker);
+  }
+
+  /** How far apart wall clocks have been by then, ms. */
+  wallSpread(by: number): number {
+    const offsets = [0, ...this.queues.walls.filter(({ at }) => at <= by).map(({ offsetMs }) => offsetMs)];
+    return Math.max(...offsets) - Math.min(...offsets);
   }
 
   inCalm(from: number, to: number): boolean {

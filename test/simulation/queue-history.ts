@@ -101,6 +101,8 @@ export interface QueueHistory {
   readonly purges: readonly Purge[];
   readonly acts: readonly Act[];
   readonly processes: readonly Process[];
+  /** When some wall clock began to be off by so much. */
+  readonly walls: readonly { readonly at: number; readonly offsetMs: number }[];
   /** When brokers did not run. */
   readonly absences: readonly { readonly absent: Address; readonly from: number; readonly to: number }[];
   /** Times in which nothing was disturbed but that brokers did not run, and nothing had been for so long that all that ran were linked; homes may move. */

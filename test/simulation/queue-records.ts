@@ -9,6 +9,7 @@ interface Body {
   readonly d?: Readonly<Record<string, readonly number[]>>;
   readonly f?: readonly { readonly v: Readonly<Record<string, number>> }[];
   readonly a?: Readonly<Record<string, readonly number[]>>;
+  readonly w?: Readonly<Record<string, readonly (readonly [ms: number, attempts: number, runs: readonly number[]])[]>>;
 }
 
 export class AckRecord {
@@ -41,13 +42,7 @@ export class AckRecord {
 
   /** Whether it names a message among those that are done. */
   lists({ origin, seq }: Name): boolean {
-    let next = 1;
-    for (const [gap, length] of pairs(this.#body.d?.[origin])) {
-      const first = next + gap;
-      next = first + length;
-      if (seq >= first && seq < next) return true;
-    }
-    return false;
+    return isIn(this.#body.d?.[origin], seq);
   }
 
   get hasFloors(): boolean {
@@ -60,9 +55,26 @@ export class AckRecord {
   }
 
   /** How often it says that deliveries of a message have failed. */
-  attempts({ origin, seq }: Name): number {
-    return pairs(this.#body.a?.[origin]).find(([each]) => each === seq)?.[1] ?? 0;
+  attempts(name: Name): number {
+    const { origin, seq } = name;
+    return pairs(this.#body.a?.[origin]).find(([each]) => each === seq)?.[1] ?? this.wait(name)?.attempts ?? 0;
   }
+
+  /** For how long, from when it was written on, it says that the next delivery of a message waits, after how many failed. */
+  wait({ origin, seq }: Name): { readonly ms: number; readonly attempts: number } | undefined {
+    const group = this.#body.w?.[origin]?.find(([, , runs]) => isIn(runs, seq));
+    return group && { ms: group[0], attempts: group[1] };
+  }
+}
+
+function isIn(runs: readonly number[] | undefined, seq: number): boolean {
+  let next = 1;
+  for (const [gap, length] of pairs(runs)) {
+    const first = next + gap;
+    next = first + length;
+    if (seq >= first && seq < next) return true;
+  }
+  return false;
 }
 
 function pairs(flat: readonly number[] = []): [number, number][] {

@@ -190,12 +190,12 @@ export class Queues {
   }
 
   history(): QueueHistory {
-    const { options, processes, absences } = this.#world;
+    const { options, processes, absences, walls } = this.#world;
     const isSparse = options.fanout !== undefined;
     return {
       queues: this.#queues, isSparse, aliases: new Map(this.#happenings.changes ? [[RENAMED, 'old']] : []),
       pulls: this.#pulls, leases: this.#leases, settlements: this.#settlements, purges: this.#purges, acts: this.#acts,
-      processes, absences, peaces: this.#world.undisturbed(LINKED_MS, ({ absent }) => absent === undefined),
+      processes, walls, absences, peaces: this.#world.undisturbed(LINKED_MS, ({ absent }) => absent === undefined),
       calms: this.#world.undisturbed(isSparse ? AGREED_SPARSE_MS : AGREED_MS), stuck: this.#stuck, catalogs: this.#catalogs, opinions: this.#opinions, leftovers: this.#leftovers,
     };
   }

@@ -63,6 +63,8 @@ export class World {
   readonly views: ViewEvent[] = [];
   readonly processes: Process[] = [];
   readonly incidents: Incident[] = [];
+  /** When some wall clock began to be off by so much. */
+  readonly walls: { readonly at: number; readonly offsetMs: number }[] = [];
   readonly #disturbances: Disturbance[] = [];
   #clients = 0;
 
