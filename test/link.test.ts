@@ -38,7 +38,7 @@ function pair(limits = makeConfig().limits) {
     const address = parseAddress(`h${side}:1`);
     link.send({
       type: 'PEER', version: PEER_PROTOCOL_VERSION, mesh: 'default', address, origin: origin(address), instance: 'x',
-      lamport: 0, wants: 'link', dialled: address, names: [],
+      lamport: 0, wants: 'link', dialled: address, time: 0, names: [],
     });
   }
   const flow = (): void => {

@@ -151,6 +151,20 @@ t.test('settings that change', async (t) => {
   t.strictSame(found({ ...slow, leases: [one, lease(P, 2, 450, 460)], settlements: [settle('nack', [one], 420, 425, 1, 200), last(lease(P, 2, 450, 460))] }), ['too early'], 'the delay that was asked for');
 });
 
+t.test('what was put off is not early at the next home either, if that had the record of it', async (t) => {
+  const record = stored(`{"s":"work","t":[1,1],"w":{"${ORIGINS[0]}":[[5000,1,[0,1]]]}}`, 0, 3, 7, { topic: '$acks' });
+  const nack = settle('nack', [first], 30, 40, 1, 5000);
+  const found = (next: Lease, heldAt: number, changes: Partial<QueueHistory> = {}): string[] => kinds(
+    { leases: [first, next], settlements: [nack, last(next)], ...changes },
+    { disks: [...disks, written(A, 35, record), written(B, heldAt, record), ...late().disks!.slice(-1)] },
+  ).filter((kind) => kind === 'too early' || kind === 'put off');
+  t.strictSame(found(lease(Q, 2, 2000, 2010), 60), ['too early']);
+  t.strictSame(found(lease(Q, 2, 5040, 5050), 60), []);
+  t.strictSame(found(lease(Q, 2, 2000, 2010), 2005), [], 'it had no such record');
+  t.strictSame(found(lease(Q, 2, 2000, 2010), 60, { walls: [{ at: 50, offsetMs: -3100 }] }), [], 'wall clocks were as far apart');
+  t.strictSame(kinds({ leases: [first], settlements: [nack], calms: [[0, 1e6]] }).filter((kind) => kind === 'put off'), ['put off'], 'without a record');
+});
+
 t.test('the reign of a home ends where its view places the queue elsewhere', async (t) => {
   const elsewhere = BROKERS.map((broker) => [broker]).find((members) => homeOf('work', { coordinator: A, term: 1, number: 1, members }) !== A)!;
   const two = { leases: [first, lease(P, 1, 22, 24)], settlements: [acked] };
@@ -167,7 +181,7 @@ function history(queues: Partial<QueueHistory>, changes: Partial<History> = {}):
   return {
     brokers: BROKERS, publications: [published('m')], subscriptions: [], disks, terms: [], views: [], incidents: [], records: new Map(), coordinators: [],
     queues: {
-      queues: [WORK], isSparse: false, aliases: new Map(), pulls: [], leases: [], settlements: [], purges: [], opinions: [], acts: [], absences: [], peaces: [], calms: [], stuck: [], catalogs: [], leftovers: [],
+      queues: [WORK], isSparse: false, aliases: new Map(), pulls: [], leases: [], settlements: [], purges: [], opinions: [], acts: [], walls: [], absences: [], peaces: [], calms: [], stuck: [], catalogs: [], leftovers: [],
       processes: [{ tag: P, broker: A, since: 0 }, { tag: Q, broker: B, since: 0 }, { tag: P2, broker: A, since: 45 }].filter(({ tag }) => tag !== P2 || usesNext(queues)),
       ...queues,
     },
