@@ -135,11 +135,11 @@ export class Broker {
       drained: () => this.sessions.drained(),
     });
     const ages = new Ages(clock, config.address);
+    const storeFailed = (error: unknown): void => this.#failed(error);
     this.#mesh = new Mesh({
       config, clock, ages, store, logger, random: runtime.random, transport: runtime.transport, log: this.#log, lamport: this.#lamport,
       acknowledged: () => this.#quorum.update(),
-      storeFailed: (error) => this.#failed(error),
-      broker: this, budget: this.budget,
+      broker: this, budget: this.budget, storeFailed,
       catalogVector: () => this.metadata.vector,
       giveUp: (serves) => this.queues.giveUp(serves),
       takeOver: (handover) => this.queues.takeOver(handover),
@@ -158,15 +158,13 @@ export class Broker {
       },
     });
     this.#storeWatch = new StoreWatch(store, limits.beatMs, (error) => this.#failed(error));
-    this.#sweep = new Sweep({ limits, store, names: this.metadata, storeFailed: (error) => this.#failed(error) });
+    this.#sweep = new Sweep({ limits, store, names: this.metadata, storeFailed });
     this.readers = new Readers({
       clock, limits, turns: this.turns, budget: this.budget, source: { log: this.#log, store, repeats: this.#repeats, names: this.metadata },
-      caughtUp: () => this.sessions.drained(),
-      storeFailed: (error) => this.#failed(error),
+      caughtUp: () => this.sessions.drained(), storeFailed,
     });
     this.queues = new Queues({
-      clock, ages, limits, logger, log: this.#log, store, repeats: this.#repeats, catalog: this.metadata,
-      storeFailed: (error) => this.#failed(error),
+      clock, ages, limits, logger, log: this.#log, store, repeats: this.#repeats, catalog: this.metadata, storeFailed,
     });
     this.budget.gauge('log', () => this.#log.heldBytes, () => this.#log.shrink());
     this.budget.gauge('ids', () => this.#repeats.bytes);

@@ -346,7 +346,7 @@ t.test('acknowledgements of another home hold, and are counted; what is not unde
   const state = new Acknowledgements();
   const [second] = store.batches.filter(({ topic }) => topic === 'a').slice(-1);
   state.add(mine, second!.seq + second!.count - 1);
-  const records = [encodeRecord({ subscription: name, since, state }, 0, { wall: 0, process: 0 }), 'nonsense', encodeRecord({ subscription: 'x', since, state }, 0, { wall: 0, process: 0 })];
+  const records = [encodeRecord({ subscription: name, since, state }, 0, { wall: 0, steady: 0 }), 'nonsense', encodeRecord({ subscription: 'x', since, state }, 0, { wall: 0, steady: 0 })];
   virtual.broker.queues.committed([{ ...draft(records, { topic: '$acks' }), origin: origin('other:1', 9), seq: 1, lamport: 1000, deps: '', position: 99, repeats: '' }]);
   t.strictSame(await pull(client, 's'), []);
   t.match(await describe(client, 's'), { rival_records: 1, backlog: 0, in_flight: 1 });

@@ -303,10 +303,10 @@ export interface AcknowledgementRecord {
 }
 
 /** @param now monotonic clock, ms, which stands at this when it is written */
-export function encodeRecord(record: AcknowledgementRecord, now: number, { wall, process }: Written): string {
+export function encodeRecord(record: AcknowledgementRecord, now: number, { wall, steady }: Written): string {
   const { subscription, since, state } = record;
   const json = state.toJSON(now);
-  return JSON.stringify({ s: subscription, c: stampText(since), ...(json.w && { t: [wall, process] }), ...json });
+  return JSON.stringify({ s: subscription, c: stampText(since), ...(json.w && { t: [wall, steady] }), ...json });
 }
 
 /**
@@ -336,8 +336,8 @@ export function isOfLife(record: AcknowledgementRecord, since: Stamp): boolean {
 }
 
 function parseWritten(value: unknown): Written {
-  const [wall, process] = arrayOf(value);
-  return { wall: integer(wall, 0, Number.MAX_SAFE_INTEGER), process: integer(process, 0, Number.MAX_SAFE_INTEGER) };
+  const [wall, steady] = arrayOf(value);
+  return { wall: integer(wall, 0, Number.MAX_SAFE_INTEGER), steady: integer(steady, 0, Number.MAX_SAFE_INTEGER) };
 }
 
 function parseStamp(text: string): Stamp {

@@ -19,7 +19,7 @@ import type { Clock } from './runtime.ts';
 /** When something was written: two times, ms since 1970. */
 export interface Written {
   readonly wall: number;
-  readonly process: number;
+  readonly steady: number; // its process's time
 }
 
 export class Ages {
@@ -37,7 +37,7 @@ export class Ages {
 
   /** What is written now says so. */
   written(): Written {
-    return { wall: Math.round(this.#clock.wallTime()), process: this.processTime };
+    return { wall: Math.round(this.#clock.wallTime()), steady: this.processTime };
   }
 
   /** Of this process, ms since 1970. */
@@ -54,11 +54,11 @@ export class Ages {
    * When something was written, on this process's monotonic clock, ms; never later than now.
    * @param origin who wrote it
    */
-  writtenAt({ wall, process }: Written, origin: Origin): number {
+  writtenAt({ wall, steady }: Written, origin: Origin): number {
     const peer = originAddress(origin);
     const ahead = peer === this.#address ? 0 : this.#ahead.get(peer);
     const byWall = this.#clock.wallTime() - wall;
-    const byProcess = ahead === undefined ? byWall : this.processTime - ahead - process;
+    const byProcess = ahead === undefined ? byWall : this.processTime - ahead - steady;
     return this.#clock.now() - Math.max(0, Math.min(byWall, byProcess));
   }
 }

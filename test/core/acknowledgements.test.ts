@@ -15,7 +15,7 @@ const STARTS: BindingStart[] = [
   { id: `9@${B}`, start: new Map([[A, 20], [C, 3]]) },
 ];
 
-const WRITTEN = { wall: 1000, process: 1000 };
+const WRITTEN = { wall: 1000, steady: 1000 };
 
 function stateOf(build: (state: Acknowledgements) => void): Acknowledgements {
   const state = new Acknowledgements();

@@ -48,5 +48,5 @@ t.test('nothing was written later than now', async (t) => {
   const time = { true: YEAR };
   const { ages, clock } = processOf(HERE, time, 0);
   time.true += 70;
-  for (const from of [OURS, THEIRS]) t.equal(ages.writtenAt({ wall: 2 * YEAR, process: 2 * YEAR }, from), clock.now());
+  for (const from of [OURS, THEIRS]) t.equal(ages.writtenAt({ wall: 2 * YEAR, steady: 2 * YEAR }, from), clock.now());
 });
