@@ -152,7 +152,7 @@ t.test('too many clients: those beyond are told, and a peer gets in', async (t) 
   const address = parseAddress('localhost:3999');
   peer.sendBytes(Buffer.concat(encodePeerMessage({
     type: 'PEER', version: PEER_PROTOCOL_VERSION, mesh: 'another', address, origin: origin(address), instance: 'x', lamport: 1,
-    wants: 'link', dialled: address, names: [],
+    wants: 'link', dialled: address, time: 0, names: [],
   })));
   t.match(await peer.replies(), [/^-REFUSED.*mesh/], 'it is let in, to be answered as a peer');
   for (let count = 0; count < 100; count += 1) virtual.connect();

@@ -96,6 +96,6 @@ function hello(number: number): Parameters<typeof encodePeerMessage>[0] {
   const address = `127.0.0.1:${1 + number}` as Address;
   return {
     type: 'PEER', version: PEER_PROTOCOL_VERSION, mesh: 'default', address, origin: `${address}/aaaaaaaaaaaa` as Origin,
-    instance: 'aaaaaaaaaaaa', lamport: 1, wants: 'link', dialled: address, names: [],
+    instance: 'aaaaaaaaaaaa', lamport: 1, wants: 'link', dialled: address, time: 0, names: [],
   };
 }
