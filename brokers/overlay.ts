@@ -7,7 +7,6 @@ import { type Beat, Hearsay } from './core/hearsay.ts';
 import { type Member, Membership } from './core/membership.ts';
 import { Neighbours } from './core/neighbours.ts';
 import { type Origin, originAddress } from './core/record.ts';
-import type { VersionVector } from './core/version-vector.ts';
 import type { Link } from './link.ts';
 import type { NamingRuntime } from './naming.ts';
 
@@ -17,6 +16,9 @@ export class Overlay {
   readonly #links: ReadonlyMap<Origin, Link>;
   readonly #neighbours: Neighbours<Member> | undefined;
   readonly #hearsay: Hearsay;
+  readonly #met: ReadonlySet<Address>; // names of brokers that claimed a life of their store here, before this process
+  #names: ReadonlySet<Address> = new Set(); // of the origins of the log, when there were so many
+  #originsCounted = 0;
   #beatAt = 0;
   #lifeBeatAt = 0;
 
@@ -27,9 +29,21 @@ export class Overlay {
     this.#runtime = runtime;
     this.#links = links;
     this.#neighbours = fanout === undefined ? undefined : new Neighbours(address, fanout);
-    const isKnown = (name: Address): boolean => this.storeOf(name) !== undefined || hasOrigin(log.vector, name);
+    this.#met = new Set([...runtime.store.state.lives.keys()].map(originAddress));
+    const isKnown = (name: Address): boolean =>
+      this.#met.has(name) || this.storeOf(name) !== undefined || this.#publishers().has(name);
     this.membership = new Membership(address, limits, random, this.#neighbours, isKnown);
     this.#hearsay = new Hearsay(() => log.origin, limits.membersMax);
+  }
+
+  /** The names of all brokers that have ever published. */
+  #publishers(): ReadonlySet<Address> {
+    const vector = this.#runtime.log.vector.snapshot();
+    if (vector.size !== this.#originsCounted) {
+      this.#names = new Set([...vector.keys()].map(originAddress));
+      this.#originsCounted = vector.size;
+    }
+    return this.#names;
   }
 
   /** The store that a broker runs now, as far as is known. */
@@ -98,10 +112,4 @@ export class Overlay {
     const beats = this.#hearsay.news(link.peer.address, (address) => address === self || this.membership.state(address, now) !== 'dead');
     if (beats.length > 0) link.send({ type: 'MEMBERS', beats });
   }
-}
-
-/** Whether a broker of this name has ever published. */
-function hasOrigin(vector: VersionVector, name: Address): boolean {
-  for (const [origin] of vector.entries()) if (originAddress(origin) === name) return true;
-  return false;
 }

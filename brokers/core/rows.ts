@@ -15,6 +15,8 @@
  *     stands, by two brokers: every look for `provenAfterMs` has shown that one, it says itself
  *     that the name leads to it (or of oneself, another broker looks for that name here), and
  *     nobody was ever known by it.
+ *   - a row by whose name a broker was known may have changed hands, or its broker its name. Whom
+ *     it leads to now fulfils it after the same proof.
  *
  * A lead is shown, never believed for good: each is looked at again every `lookMs` (a dial that
  * ends when it is known who is there). It ends when a broker introduces itself by that name, when
@@ -168,22 +170,32 @@ export class Rows {
     for (const row of this.#rows) {
       if (row === this.#self) continue;
       const lead = this.#leads.get(row);
-      const broker = lead === undefined ? row : this.#candidate(row, lead, seated);
-      if (broker === undefined && this.#isProven(row, lead!, now)) continue;
+      const broker = lead === undefined ? row : this.#candidate(row, lead, seated, now);
+      if (broker === undefined && this.#isSame(row, lead!, now)) continue;
       if (broker !== undefined) seated.add(broker);
       if (broker !== this.#self) seats.push({ row, broker });
     }
     return seats;
   }
 
-  /** Whom a row leads to, if that broker may have its seat. Where somebody spoke by it, it is not ours. */
-  #candidate(row: Address, { to }: Lead, seated: ReadonlySet<Address>): Address | undefined {
-    return seated.has(to) || (to === this.#self && this.#spoken.has(row)) ? undefined : to;
+  /** Whom a row leads to, if that broker may have its seat. */
+  #candidate(row: Address, lead: Lead, seated: ReadonlySet<Address>, now: number): Address | undefined {
+    const isTaken = seated.has(lead.to) || (lead.to === this.#self && this.#spoken.has(row));
+    return isTaken || (this.#wasAnothers(row) && !this.#isProven(lead, now)) ? undefined : lead.to;
   }
 
   /** Whether the row is another name of a broker that has a seat. */
-  #isProven(row: Address, { ownSince }: Lead, now: number): boolean {
-    return now - ownSince >= this.#options.provenAfterMs && !this.#spoken.has(row) && !this.#isKnown(row);
+  #isSame(row: Address, lead: Lead, now: number): boolean {
+    return this.#isProven(lead, now) && !this.#wasAnothers(row);
+  }
+
+  #isProven({ ownSince }: Lead, now: number): boolean {
+    return now - ownSince >= this.#options.provenAfterMs;
+  }
+
+  /** Whether a broker is known that went by this name. */
+  #wasAnothers(row: Address): boolean {
+    return this.#spoken.has(row) || this.#isKnown(row);
   }
 
   #set(name: Address, to: Address, ownSince: number, now: number): void {

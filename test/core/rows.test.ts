@@ -104,6 +104,18 @@ t.test('two rows are never one where a broker of the other name is known', async
   t.equal(seats(rows, 100_000), 'a x>?');
 });
 
+t.test('a row by whose name a broker was known is another\'s only once that is proven', async (t) => {
+  for (const [what, know] of [['now', true], ['before', false]] as const) {
+    const rows = make([x, c], know ? [] : [x]);
+    if (know) rows.introduced(x);
+    rows.led(x, a, false, 0);
+    t.equal(seats(rows, 100_000), 'x>? c', `${what}: somebody who joined answers to it`);
+    rows.led(x, a, true, 1000);
+    t.equal(seats(rows, 5999), 'x>? c');
+    t.equal(seats(rows, 6000), 'x>a c', `${what}: its broker has another name`);
+  }
+});
+
 t.test('a lead ends when nobody has answered for a while; that to oneself at once', async (t) => {
   const rows = make([x, y, a]);
   rows.led(x, b, false, 0);
