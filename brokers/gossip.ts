@@ -13,7 +13,8 @@ import { HoldBack } from './core/hold-back.ts';
 import type { LamportClock } from './core/lamport.ts';
 import type { Log } from './core/log.ts';
 import { Plumtree, type PlumtreeEffect, type Wanted } from './core/plumtree.ts';
-import { lastLamport, lastSeq, type Origin, type RecordBatch, type StoredBatch } from './core/record.ts';
+import { dateBatch, hasIds, lastLamport, lastSeq, type Origin, type RecordBatch, type StoredBatch } from './core/record.ts';
+import type { RunningTime } from './core/running-time.ts';
 import type { Clock, Store } from './core/runtime.ts';
 import { Grafts } from './grafts.ts';
 import type { Link } from './link.ts';
@@ -25,6 +26,7 @@ export interface GossipRuntime {
   readonly store: Store;
   readonly log: Log;
   readonly lamport: LamportClock;
+  readonly time: RunningTime;
   /** The store did not do what it should. */
   storeFailed(error: unknown): void;
 }
@@ -90,6 +92,7 @@ export class Gossip {
 
   /** Tells what was not told at once, and asks anew for what has stalled. */
   tick(): void {
+    this.#frames = new WeakMap(); // they say how old a batch is
     for (const link of this.#links.values()) {
       link.tick();
       this.#plumtree.came(link.peer.origin, link.recordsAt); // which may be a part of some that are not whole yet
@@ -173,18 +176,19 @@ export class Gossip {
   }
 
   /**
-   * A batch has come that we grafted.
+   * A batch has come that we grafted, and is so old.
    * @throws RumormillError PROTOCOL for one of our own: nobody else may name those
    */
-  takeIn(link: Link, batch: RecordBatch): void {
+  takeIn(link: Link, batch: RecordBatch, ageMs: number): void {
     if (batch.origin === this.#runtime.log.origin) throw new RumormillError('PROTOCOL', 'it sends records of this very broker');
+    const { lamport, time } = this.#runtime;
     const entry = [batch.origin, lastSeq(batch)] as const;
-    this.#runtime.lamport.witnessPeer(lastLamport(batch));
+    lamport.witnessPeer(lastLamport(batch));
     link.vector.advance(...entry);
     link.feed.acknowledged(...entry);
     this.received.records += batch.count;
     const now = this.#runtime.clock.now();
-    const fate = this.#holdBack.offer(batch);
+    const fate = this.#holdBack.offer(hasIds(batch) ? dateBatch(batch, time.at(ageMs)) : batch);
     if (fate === 'duplicate') this.received.duplicates += batch.count;
     this.#plumtree.came(link.peer.origin, now);
     this.#perform(this.#plumtree.announced(link.peer.origin, [entry], now));
@@ -268,7 +272,7 @@ export class Gossip {
   #frame(batch: StoredBatch): readonly Uint8Array[] {
     const known = this.#frames.get(batch);
     if (known !== undefined) return known;
-    const frame = encodePeerMessage({ type: 'RECORDS', batch });
+    const frame = encodePeerMessage({ type: 'RECORDS', batch, ageMs: hasIds(batch) ? this.#runtime.time.age(batch.seen ?? 0) : 0 });
     this.#frames.set(batch, frame);
     return frame;
   }

@@ -15,12 +15,13 @@ import { Log } from './core/log.ts';
 import { Quorum } from './core/quorum.ts';
 import { type Draft, makeTag, type Origin, type StoredBatch } from './core/record.ts';
 import { Repeats } from './core/repeats.ts';
+import { RunningTime } from './core/running-time.ts';
 import type { Channel, Clock, Listener, Logger, Random, Store, Timer, Transport } from './core/runtime.ts';
 import type { DraftFate } from './core/transaction.ts';
 import { Turns } from './core/turns.ts';
 import type { Vector } from './core/version-vector.ts';
 import type { Connection, HomeCommand, Reply } from './commands/command.ts';
-import { beyondSense } from './mend-clock.ts';
+import { tellBeyondSense } from './mend-clock.ts';
 import { type BrokerInfo, Mesh } from './mesh.ts';
 import { Metadata } from './metadata.ts';
 import { openName } from './naming.ts';
@@ -91,7 +92,7 @@ export class Broker {
     try {
       await openName(store, config.address, runtime.random, runtime.logger);
       broker = new Broker(config, store, runtime);
-      await broker.#repeats.restore(runtime.clock.now());
+      await broker.#repeats.restore();
       await broker.metadata.restore();
       await broker.queues.restore();
       broker.#listener = await runtime.transport.listen(
@@ -102,10 +103,8 @@ export class Broker {
     }
     broker.#mesh.configure(rows);
     broker.#tick();
-    const { lamport, position } = { lamport: broker.#lamport.time, position: store.state.position };
-    const absurd = beyondSense(store.state);
-    if (absurd !== undefined) runtime.logger.error(absurd, { lamport, term: store.state.term });
-    runtime.logger.info('broker ready', { lamport, broker: config.address, mesh: config.mesh, batches: position });
+    tellBeyondSense(store.state, runtime.logger);
+    runtime.logger.info('broker ready', { lamport: broker.#lamport.time, broker: config.address, mesh: config.mesh, batches: store.state.position });
     return broker;
   }
 
@@ -123,7 +122,8 @@ export class Broker {
     this.sessions = new Sessions(this);
     this.#lamport = new LamportClock(store.state.lamport, limits, () => clock.now());
     this.#quorum = new Quorum(limits.ackTimeoutMs, (origin) => this.#mesh.seqs(origin));
-    this.#repeats = new Repeats(store, () => this.#log.origin, limits);
+    const time = new RunningTime(store.state.time, () => clock.now(), () => clock.wallTime());
+    this.#repeats = new Repeats(store, () => this.#log.origin, limits, time, runtime.random);
     this.#traffic = new Traffic(clock, logger, () => this.#log.origin);
     this.#log = new Log(store, clock, this.#lamport, { instance: makeTag(runtime.random), ...limits }, {
       mark: (batches) => this.#repeats.mark(batches),
@@ -137,7 +137,9 @@ export class Broker {
     const ages = new Ages(clock, config.address);
     const storeFailed = (error: unknown): void => this.#failed(error);
     this.#mesh = new Mesh({
-      config, clock, ages, store, logger, random: runtime.random, transport: runtime.transport, log: this.#log, lamport: this.#lamport,
+      config, clock, ages, time, store, logger, random: runtime.random, transport: runtime.transport,
+      log: this.#log, lamport: this.#lamport,
+      missed: (ms) => void this.#repeats.missed(ms).catch(storeFailed),
       acknowledged: () => this.#quorum.update(),
       broker: this, budget: this.budget, storeFailed,
       catalogVector: () => this.metadata.vector,
@@ -209,7 +211,7 @@ export class Broker {
   }
 
   claimId(topic: string, id: string): boolean {
-    return this.#repeats.claim(topic, id, this.clock.now());
+    return this.#repeats.claim(topic, id);
   }
 
   /** A publish repeats a known id: its first message is what is to be acknowledged. */
@@ -318,7 +320,7 @@ export class Broker {
     this.#mesh.close();
     await this.queues.checkpoint();
     try {
-      await this.#store.saveClock(this.#lamport.time, this.#mesh.term);
+      await Promise.all([this.#store.saveClock(this.#lamport.time, this.#mesh.term), this.#repeats.close()]);
       await this.#mesh.seal(); // nothing is named after this
     } catch (error) {
       if (!isDiskFull(error)) throw error;
@@ -335,7 +337,7 @@ export class Broker {
     const now = this.clock.now();
     this.#mesh.tick();
     this.#quorum.expire(now);
-    this.#repeats.expire(now);
+    this.#repeats.expire().catch((error: unknown) => this.#failed(error));
     this.readers.expire(now);
     this.queues.tick(now);
     this.#sweep.tick();
@@ -357,7 +359,7 @@ export class Broker {
     // 1. Peers: those that grafted an origin get its batches, those who sent some learn that they are here.
     this.#mesh.committed(batches);
     // 2. Readers: who waits for one of the topics reads on; who subscribed gets the messages pushed.
-    this.#repeats.stored(batches, this.clock.now());
+    this.#repeats.stored(batches);
     this.readers.committed(batches);
     this.queues.committed(batches);
     // 3. Publishers: the log answers each batch when this returns; those who wait for more brokers are counted.

@@ -12,12 +12,13 @@
  */
 import { COUNTER_SENSE_MAX } from './core/counter.ts';
 import { LAMPORT_MAX } from './core/lamport.ts';
-import type { Store, StoreState } from './core/runtime.ts';
+import type { Logger, Store, StoreState } from './core/runtime.ts';
 
-/** What to tell whoever starts a broker on this store; undefined where its clock and term are sensible. */
-export function beyondSense({ lamport, term }: Pick<StoreState, 'lamport' | 'term'>): string | undefined {
-  if (lamport <= COUNTER_SENSE_MAX && term <= COUNTER_SENSE_MAX) return undefined;
-  return 'the stored Lamport clock or term is beyond sense: stop all brokers, run each once with --mend-clock, and start them again';
+/** Tells whoever starts a broker on this store, where its clock or term is beyond sense. */
+export function tellBeyondSense({ lamport, term }: Pick<StoreState, 'lamport' | 'term'>, logger: Logger): void {
+  if (lamport <= COUNTER_SENSE_MAX && term <= COUNTER_SENSE_MAX) return;
+  logger.error('the stored Lamport clock or term is beyond sense: stop all brokers, run each once with --mend-clock, and start them again',
+    { lamport, term });
 }
 
 /**

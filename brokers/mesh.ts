@@ -28,6 +28,8 @@ export interface MeshRuntime extends GossipRuntime, NamingRuntime, HomesRuntime 
   readonly budget: Budget;
   /** How far each configured broker holds an origin's records may have changed. */
   acknowledged(): void;
+  /** A peer has missed this broker for so long. */
+  missed(ms: number): void;
 }
 
 export interface BrokerInfo {
@@ -239,6 +241,8 @@ export class Mesh {
       other.close('a newer link with this peer replaces it');
     }
     this.#links.set(origin, link);
+    const missedMs = this.#membership.missedMs(address, clock.now());
+    if (missedMs !== undefined) link.send({ type: 'MISSED', ms: missedMs });
     this.#membership.linkUp(address, clock.now());
     this.#lastSeen.delete(address);
     const fields = { lamport: lamport.time, peer: address };
@@ -291,7 +295,10 @@ export class Mesh {
         this.#naming.claimed(link, message.life);
         break;
       case 'RECORDS':
-        this.#gossip.takeIn(link, message.batch);
+        this.#gossip.takeIn(link, message.batch, message.ageMs);
+        break;
+      case 'MISSED':
+        this.#runtime.missed(message.ms);
         break;
       case 'GRAFT':
         void this.#gossip.graft(link, message.wanted);

@@ -49,7 +49,7 @@ function pair(limits = makeConfig().limits) {
 }
 
 const SLOW = { ...makeConfig().limits, pathWindowBytesStart: 8192 };
-const frame = (seq: number, bytes: number) => encodePeerMessage({ type: 'RECORDS', batch: specimenBatch({ seq, count: 1, lengths: `[${bytes}]`, meta: '', body: Buffer.alloc(bytes, seq) }) });
+const frame = (seq: number, bytes: number) => encodePeerMessage({ type: 'RECORDS', ageMs: 0, batch: specimenBatch({ seq, count: 1, lengths: `[${bytes}]`, meta: '', body: Buffer.alloc(bytes, seq) }) });
 
 t.test('a large message goes in parts, with short ones between them; of its own kind everything keeps its order', (t) => {
   const { clock, links: [left, right], channels: [channel, back], heard: [, heard], bytes } = pair(SLOW);

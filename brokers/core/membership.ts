@@ -240,6 +240,12 @@ export class Membership {
     return this.#configured;
   }
 
+  /** For how long nothing was heard of a broker with which there was a link before, ms. */
+  missedMs(address: Address, now: number): number | undefined {
+    const member = this.#members.get(address);
+    return member === undefined || member.linkedAt === -Infinity ? undefined : Math.floor(now - member.heardAt);
+  }
+
   isLinked(address: Address): boolean {
     return this.#members.get(address)?.linked ?? false;
   }

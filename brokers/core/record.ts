@@ -48,6 +48,8 @@ export interface RecordBatch extends Draft {
   readonly seq: number;
   readonly lamport: number;
   readonly deps: string;
+  /** The running time here (core/running-time.ts) at which it was published, 0 or undefined where it has no ids or is being named; never sent. */
+  readonly seen?: number;
 }
 
 /** A batch with its place in one broker's own file: the local arrival order, 1, 2, 3, ... */
@@ -133,9 +135,20 @@ export function joinDrafts(drafts: readonly Draft[]): Draft {
 }
 
 /** A batch in its place. Field by field, since objects made by spreading another have hidden classes of their own, which slows down all that reads them. */
-export function placeBatch(batch: RecordBatch, position: number, repeats = ''): StoredBatch {
+export function placeBatch(batch: RecordBatch, position: number, repeats = '', seen = batch.seen ?? 0): StoredBatch {
   const { origin, seq, count, lamport, time, topic, deps, lengths, meta, body } = batch;
-  return { origin, seq, count, lamport, time, topic, deps, lengths, meta, body, position, repeats };
+  return { origin, seq, count, lamport, time, topic, deps, lengths, meta, body, position, repeats, seen };
+}
+
+/** A batch that came from a peer, with the running time at which it was published. */
+export function dateBatch(batch: RecordBatch, seen: number): RecordBatch {
+  const { origin, seq, count, lamport, time, topic, deps, lengths, meta, body } = batch;
+  return { origin, seq, count, lamport, time, topic, deps, lengths, meta, body, seen };
+}
+
+/** Whether messages of a batch have dedupe ids. */
+export function hasIds({ meta }: Pick<Draft, 'meta'>): boolean {
+  return meta !== '' && meta.includes('"ids":');
 }
 
 /** The messages of a batch from index `from` to `to` (exclusive), as a batch. */

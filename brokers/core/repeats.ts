@@ -2,9 +2,10 @@
  * Repeats: a publish that was tried again may be stored twice, under two names, because the second broker could not know of the first one yet. Both records
  * stay, since names are for ever; but every reader gets one of them.
  *
- * Two records are copies of one message where topic and dedupe id are the same and they were published within the window. An origin that had stored
- * one of them when it named the other (deps tell) knew the id and took it all the same because the window was over, clocks being what
- * they are; unless that was so soon that the first one came while the second one waited for its name. So then half the window counts.
+ * Two records are copies of one message where topic and dedupe id are the same and they were published within the window, of running time
+ * (core/running-time.ts): wall clocks have no say in it. An origin that had stored one of them when it named the other (deps tell) knew the id
+ * and took it all the same because the window was over; unless that was so soon that the first one came while the second one waited for its
+ * name. So then half the window counts.
  *
  * Each broker marks whichever copy it stores later, in the same transaction (`StoredBatch.repeats`). A reader that comes to a marked record here has
  * passed the other one, so it is never sent. A reader that comes from a broker where the order was the other way round has read the marked one
@@ -13,12 +14,15 @@
  * Memory holds the ids of the window (core/dedupe.ts). What may be a copy of something older, because it comes from a broker that was away or from
  * the other side of a partition, is looked up on disk.
  */
-import { Dedupe, type Fate, FULL_TOPICS } from './dedupe.ts';
-import type { RumormillError } from './error.ts';
+import { Dedupe, type Fate } from './dedupe.ts';
+import { isDiskFull, type RumormillError } from './error.ts';
 import { type Draft, lastSeq, type Origin, parseDeps, parseMeta, parseRepeats, placeBatch, type StoredBatch, type StoredColumns } from './record.ts';
-import type { Store } from './runtime.ts';
+import type { RunningTime } from './running-time.ts';
+import type { Random, Store } from './runtime.ts';
 import { DECLARE_EVERY } from './transaction.ts';
 import { covers, VersionVector } from './version-vector.ts';
+
+const SAVE_MS = 60_000; // between saves of the running time, while ids are remembered
 
 export interface RepeatsOptions {
   readonly dedupeWindowMs: number;
@@ -27,11 +31,11 @@ export interface RepeatsOptions {
   readonly repeatsMax: number;
 }
 
-/** One copy of a message: the name of its record, and its batch's wall-clock time. */
+/** One copy of a message: the name of its record, and the running time at which it was published. */
 interface Copy {
   readonly origin: Origin;
   readonly seq: number;
-  readonly time: number;
+  readonly seen: number;
 }
 
 /** A batch of which memory may have forgotten a copy. */
@@ -47,31 +51,34 @@ export class Repeats {
   readonly #options: RepeatsOptions;
   readonly #own: () => Origin;
   readonly #dedupe: Dedupe;
+  readonly #time: RunningTime;
+  readonly #newest = new Map<Origin, number>(); // when an origin's newest record with ids was published: later ones were so later
+  #isSaved = false; // the running time, of this life
+  #savedAt = 0;
   readonly #known = new Map<Origin, VersionVector>(); // what each origin had stored when it named the last record that came from it
   readonly #later = new Map<string, { origin: Origin; seq: number }[]>(); // name of a record -> the copies of it that are marked
 
   /** @param own the origin of this broker's own records */
-  constructor(store: Store, own: () => Origin, options: RepeatsOptions) {
+  constructor(store: Store, own: () => Origin, options: RepeatsOptions, time: RunningTime, random: Random) {
     this.#store = store;
     this.#own = own;
     this.#options = options;
-    this.#dedupe = new Dedupe(options.dedupeWindowMs, options.dedupeIdsMax);
+    this.#time = time;
+    this.#dedupe = new Dedupe(options.dedupeWindowMs, options.dedupeIdsMax, time, random);
   }
 
-  /** Bytes in memory, about. */
+  /** About how much memory the ids take. */
   get bytes(): number {
     return this.#dedupe.bytes;
   }
 
   /** Takes up what an earlier process of this store remembered. To be called before anything else. */
-  async restore(now: number): Promise<void> {
-    const { dedupeWindowMs, dedupeIdsMax, repeatsMax } = this.#options;
-    const newest = await this.#store.readWithIds(dedupeWindowMs, dedupeIdsMax, FULL_TOPICS * dedupeIdsMax);
-    const forgotten = new Map(this.#store.state.vector);
-    for (const { origin, seq } of newest.toReversed()) forgotten.set(origin, seq - 1);
-    this.#dedupe.forget(forgotten);
-    this.#dedupe.forget(await this.#store.vectorAt(oldestOfFull(newest, dedupeIdsMax) - 1));
-    this.stored(newest, now);
+  async restore(): Promise<void> {
+    const { dedupeWindowMs, repeatsMax } = this.#options;
+    await this.#saveTime().catch((error: unknown) => {
+      if (!isDiskFull(error)) throw error; // the next transaction with ids tries again
+    });
+    await this.#restoreIds(this.#time.before(this.#time.end, dedupeWindowMs));
     this.#index(await this.#store.readRepeats(repeatsMax));
     for (const [origin, seq] of this.#store.state.vector) {
       const known = new VersionVector([[origin, seq]]);
@@ -80,9 +87,37 @@ export class Repeats {
     }
   }
 
+  /** An origin's records enter in the order in which they were published, so those that are not read are its first ones. */
+  async #restoreIds(since: number): Promise<void> {
+    const unread = new Map(this.#store.state.vector);
+    for await (const rows of this.#store.readIds(since)) {
+      for (const row of rows) {
+        if (!this.#newest.has(row.origin)) unread.set(row.origin, row.seq - 1);
+        this.#remember(row, row.topic, row.ids, Math.min(row.seen, this.#time.end));
+      }
+    }
+    this.#dedupe.forget(unread);
+  }
+
+  /** A peer has missed this broker for so long: that tells something of the time before this life. @throws RumormillError DISKFULL or STORE */
+  async missed(ms: number): Promise<void> {
+    if (this.#time.missed(ms)) await this.#saveTime();
+  }
+
+  /** To be called before the store is closed. @throws RumormillError DISKFULL or STORE */
+  async close(): Promise<void> {
+    await this.#saveTime();
+  }
+
+  async #saveTime(): Promise<void> {
+    this.#savedAt = this.#time.now();
+    await this.#store.saveTime(this.#time.saved);
+    this.#isSaved = true;
+  }
+
   /** Claims an id for a message about to be published. False where it is known: `fate` tells what becomes of that one. */
-  claim(topic: string, id: string, now: number): boolean {
-    return this.#dedupe.claim(topic, id, now);
+  claim(topic: string, id: string): boolean {
+    return this.#dedupe.claim(topic, id);
   }
 
   fate(topic: string, id: string, settled: (fate: Fate) => void): void {
@@ -94,8 +129,10 @@ export class Repeats {
     for (const id of idsOf(draft)) if (id !== null) this.#dedupe.failed(draft.topic, id, error);
   }
 
-  expire(now: number): void {
-    this.#dedupe.expire(now);
+  /** To be called now and then. @throws RumormillError DISKFULL or STORE */
+  async expire(): Promise<void> {
+    this.#dedupe.expire();
+    if (this.#dedupe.size > 0 && this.#time.now() - this.#savedAt >= SAVE_MS) await this.#saveTime();
   }
 
   /**
@@ -107,7 +144,8 @@ export class Repeats {
     const late: Late[] = [];
     const isMixed = batches.some(({ origin }) => origin !== batches[0]!.origin);
     const here = isMixed ? new Map<string, Copy>() : undefined; // what one origin takes has been looked up there
-    for (const batch of batches) {
+    const dated = batches.map((batch) => (batch.meta === '' || idsOf(batch).length === 0 ? batch : this.#date(batch)));
+    for (const batch of dated) {
       const learned = this.#learn(batch);
       const ids = idsOf(batch);
       if (ids.length === 0) continue;
@@ -115,24 +153,37 @@ export class Repeats {
         if (id === null) continue;
         const name = here && `${batch.topic}\n${id}`;
         const copy = this.#dedupe.first(batch.topic, id) ?? here?.get(name!);
-        if (copy === undefined) here?.set(name!, { origin: batch.origin, seq: batch.seq + index, time: batch.time });
+        if (copy === undefined) here?.set(name!, { origin: batch.origin, seq: batch.seq + index, seen: seenOf(batch) });
         else if (this.#isCopy(copy, batch, learned)) put(marks, batch, index, copy);
       }
       if (batch.origin !== this.#own() && !covers(learned, this.#dedupe.forgotten)) late.push({ batch, known: new VersionVector(learned.entries()) });
     }
-    if (late.length > 0) return this.#lookUp(late, marks).then(() => marked(batches, marks));
-    return marked(batches, marks);
+    const isUnsaved = !this.#isSaved && dated.some((batch, index) => batch !== batches[index]);
+    if (late.length === 0 && !isUnsaved) return marked(dated, marks);
+    return this.#lookUp(late, marks).then(() => (isUnsaved ? this.#saveTime() : undefined)).then(() => marked(dated, marks));
+  }
+
+  /** Says when a batch with ids was published: now, or so long ago as the peer that sent it said, and not before its origin's last one. */
+  #date(batch: StoredBatch): StoredBatch {
+    const seen = Math.max(seenOf(batch) === 0 ? this.#time.now() : seenOf(batch), this.#newest.get(batch.origin) ?? 0);
+    this.#newest.set(batch.origin, seen);
+    const dated = placeBatch(batch, batch.position, batch.repeats, seen);
+    parsed.set(dated, idsOf(batch));
+    return dated;
   }
 
   /** The batches are on disk. */
-  stored(batches: readonly StoredColumns[], now: number): void {
-    for (const batch of batches) {
-      const { topic, origin, seq, lamport, time } = batch;
-      for (const [index, id] of idsOf(batch).entries()) {
-        if (id !== null) this.#dedupe.stored(topic, id, { origin, seq: seq + index, lamport: lamport + index, time }, now);
-      }
-    }
+  stored(batches: readonly StoredColumns[]): void {
+    for (const batch of batches) if (batch.meta !== '') this.#remember(batch, batch.topic, idsOf(batch), seenOf(batch));
     this.#index(batches);
+  }
+
+  #remember({ origin, seq, lamport }: Pick<StoredColumns, 'origin' | 'seq' | 'lamport'>, topic: string, ids: readonly (string | null)[], seen: number): void {
+    if (ids.length > 0) this.#newest.set(origin, Math.max(seen, this.#newest.get(origin) ?? 0));
+    for (let index = 0; index < ids.length; index += 1) {
+      const id = ids[index]!;
+      if (id !== null) this.#dedupe.stored(topic, id, { origin, seq: seq + index, lamport: lamport + index, seen });
+    }
   }
 
   /** Those messages of a batch, by index, which a reader who has read `read` and comes to them has had in another copy; in order. */
@@ -163,7 +214,7 @@ export class Repeats {
 
   #isCopy(copy: Copy, batch: StoredBatch, known: VersionVector): boolean {
     const isKnown = known.get(copy.origin) >= copy.seq;
-    return Math.abs(copy.time - batch.time) <= this.#options.dedupeWindowMs / (isKnown ? 2 : 1);
+    return this.#time.between(copy.seen, seenOf(batch)) <= this.#options.dedupeWindowMs / (isKnown ? 2 : 1);
   }
 
   /** Looks on disk for copies that memory may have forgotten. */
@@ -174,8 +225,9 @@ export class Repeats {
       for (const { batch, known } of group) {
         for (const [index, id] of idsOf(batch).entries()) if (id !== null) wanted.set(id, [...(wanted.get(id) ?? []), { batch, known, index }]);
       }
-      const times = group.map(({ batch }) => batch.time);
-      const [from, to] = [Math.min(...times) - this.#options.dedupeWindowMs, Math.max(...times) + this.#options.dedupeWindowMs];
+      const seen = group.map(({ batch }) => seenOf(batch));
+      const from = this.#time.before(Math.min(...seen), this.#options.dedupeWindowMs);
+      const to = this.#time.after(Math.max(...seen), this.#options.dedupeWindowMs);
       for (const { id, ...copy } of await this.#store.findIds(topic, [...wanted.keys()], from, to)) {
         for (const { batch, known, index } of wanted.get(id) ?? []) if (this.#isCopy(copy, batch, known)) put(marks, batch, index, copy);
       }
@@ -207,15 +259,8 @@ function idsOf(batch: Pick<Draft, 'meta'>): readonly (string | null)[] {
   return ids;
 }
 
-/** The position before which a topic may have had ids that are not among these, its newest with `idsMax` messages; 1 where no topic has as many. */
-function oldestOfFull(batches: readonly StoredColumns[], idsMax: number): number {
-  const topics = new Map<string, { readonly oldest: number; messages: number }>();
-  for (const { topic, position, count } of batches) {
-    const seen = topics.get(topic);
-    if (seen === undefined) topics.set(topic, { oldest: position, messages: count });
-    else seen.messages += count;
-  }
-  return Math.max(1, ...[...topics.values()].filter(({ messages }) => messages >= idsMax).map(({ oldest }) => oldest));
+function seenOf({ seen = 0 }: Pick<StoredColumns, 'seen'>): number {
+  return seen;
 }
 
 /** The first copy that is found counts. */
@@ -230,6 +275,9 @@ function marked(batches: readonly StoredBatch[], marks: Marks): readonly StoredB
   return batches.map((batch) => {
     const copies = marks.get(batch);
     if (copies === undefined) return batch;
-    return placeBatch(batch, batch.position, JSON.stringify(Object.fromEntries([...copies].map(([index, { origin, seq }]) => [index, [origin, seq]]))));
+    const repeats = JSON.stringify(Object.fromEntries([...copies].map(([index, { origin, seq }]) => [index, [origin, seq]])));
+    const copy = placeBatch(batch, batch.position, repeats, batch.seen);
+    parsed.set(copy, idsOf(batch));
+    return copy;
   });
 }

@@ -8,6 +8,7 @@ import type { Address } from './address.ts';
 import type { Lived } from './incarnation.ts';
 import type { Life } from './lives.ts';
 import type { Origin, StoredBatch, StoredColumns } from './record.ts';
+import type { SavedTime } from './running-time.ts';
 import type { Stamp } from './subscription.ts';
 import type { Vector } from './version-vector.ts';
 
@@ -91,6 +92,8 @@ export interface StoreState extends Lived {
   /** The greatest Lamport timestamp of a record stored, 0 for none. */
   readonly newest: number;
   readonly term: number;
+  /** What `saveTime` kept, and went on since; undefined for none. */
+  readonly time: SavedTime | undefined;
   /** The newest position; 0 for an empty store. */
   readonly position: number;
   /** Why the store is known to have lost records, for people. Its origin must name no more of them. */
@@ -112,12 +115,18 @@ export interface RangeQuery {
   readonly reverse: boolean;
 }
 
-/** Where a dedupe id was found: the name of the record, and its batch's wall-clock time. */
+/** What is read back of a batch with dedupe ids. */
+export interface IdColumns extends Pick<StoredColumns, 'origin' | 'seq' | 'lamport' | 'topic'> {
+  readonly seen: number;
+  readonly ids: readonly (string | null)[];
+}
+
+/** Where a dedupe id was found: the name of the record, and the running time at which it was published. */
 export interface FoundId {
   readonly id: string;
   readonly origin: Origin;
   readonly seq: number;
-  readonly time: number;
+  readonly seen: number;
 }
 
 /** Which messages of one stored topic are counted: those after a position, up to another one, that no entry of `settled` covers, without repeats. */
@@ -164,6 +173,8 @@ export interface Store {
   saveName(lived: Lived): Promise<void>;
   /** Durably keeps what is known of another broker's store. */
   saveLife(store: Origin, life: Life): Promise<void>;
+  /** Durably keeps the running time. @throws RumormillError DISKFULL or STORE */
+  saveTime(time: SavedTime): Promise<void>;
   /** Durably keeps the clock and the election term. */
   saveClock(lamport: number, term: number): Promise<void>;
   /** Batches after a position, of these topics or of all, in position order; about `bytesMax`, at least one if there is one. */
@@ -175,9 +186,9 @@ export interface Store {
    * `previous` in that order; about `bytesMax`, at least one if there is one.
    */
   readRange(query: RangeQuery, previous: StoredBatch | undefined, bytesMax: number): Promise<StoredBatch[]>;
-  /** Batches that carry dedupe ids, published at most `windowMs` before the newest of them, in position order: of each topic the newest with `topicMax` messages, of those the newest with `max`. */
-  readWithIds(windowMs: number, topicMax: number, max: number): Promise<StoredColumns[]>;
-  /** Messages of a topic with one of these dedupe ids in batches published from one wall-clock time to another, in position order. */
+  /** What carries dedupe ids and was published at a point of running time or later, in position order, some thousand batches at a time. */
+  readIds(since: number): AsyncIterable<readonly IdColumns[]>;
+  /** Messages of a topic with one of these dedupe ids in batches published from one point of running time to another, in position order. */
   findIds(topic: string, ids: readonly string[], from: number, to: number): Promise<FoundId[]>;
   /** The deps of an origin's newest `limit` batches. */
   lastDeps(origin: Origin, limit: number): Promise<(readonly (readonly [Origin, number])[])[]>;

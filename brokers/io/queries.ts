@@ -6,7 +6,7 @@
  */
 
 const INDEX_BATCHES_MIN = 64; // fewer are not worth a transaction
-const COLUMNS = `b.position, o.name AS origin, b.seq, b.count, b.lamport, b.time, b.topic, b.deps, b.lengths, b.meta, b.repeats`; // of StoredColumns
+const COLUMNS = `b.position, o.name AS origin, b.seq, b.count, b.lamport, b.time, b.topic, b.deps, b.lengths, b.meta, b.repeats, coalesce(b.seen, b.time) AS seen`; // of StoredColumns
 const FROM = `FROM batches b JOIN origins o ON o.id = b.origin`;
 
 /** The first batches of a topic, in an order; what it orders by stands among the columns, so that SQLite merges the two halves of the view and stops at the limit. */
@@ -28,7 +28,7 @@ const pageOfTopic = (where: string, order: string): string => page(ofTopic(where
 
 /** The messages with some ids in batches of a topic. */
 const ids = (where: string): string => `
-  SELECT i.value AS id, o.name AS origin, b.seq + i.key AS seq, b.time AS time ${FROM}, json_each(b.meta, '$.ids') i
+  SELECT i.value AS id, o.name AS origin, b.seq + i.key AS seq, coalesce(b.seen, b.time) AS seen ${FROM}, json_each(b.meta, '$.ids') i
   WHERE b.meta LIKE '%"ids":%' AND ${where} AND +b.topic = ?3 AND i.value IN (SELECT value FROM json_each(?4)) ORDER BY b.position, i.key`;
 
 /** Counts in the batches of a topic after a position, up to another one; `messages` says how many of a batch. */
@@ -43,10 +43,10 @@ function count(messages: string): string {
 
 export const SQL = {
   append: `
-    INSERT INTO batches (position, origin, seq, count, lamport, time, topic, deps, lengths, meta, repeats, body)
+    INSERT INTO batches (position, origin, seq, count, lamport, time, topic, deps, lengths, meta, repeats, body, seen)
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10,
       -- one batch a transaction is the rule, and its bytes are not copied out of themselves; no bytes at all are bound as NULL
-      coalesce(iif(value ->> 12 = length(?2), ?2, substr(?2, 1 + (value ->> 11), value ->> 12)), zeroblob(0))
+      coalesce(iif(value ->> 12 = length(?2), ?2, substr(?2, 1 + (value ->> 11), value ->> 12)), zeroblob(0)), value ->> 13
     FROM json_each(?1)`,
   addOrigins: 'INSERT INTO origins (name, id) SELECT value ->> 0, value ->> 1 FROM json_each(?)',
   renew: "UPDATE broker SET origin = ?, life = 1, electors = ''",
@@ -54,22 +54,24 @@ export const SQL = {
   saveLife: 'INSERT INTO lives (store, life, holder) VALUES (?, ?, ?) ON CONFLICT (store) DO UPDATE SET life = excluded.life, holder = excluded.holder',
   index: `UPDATE broker SET indexed = n.position FROM (SELECT max(position) AS position FROM batches) n WHERE indexed + ${INDEX_BATCHES_MIN} <= n.position`, // which a trigger follows
   saveClock: 'UPDATE broker SET lamport = ?, term = ?',
+  saveTime: 'UPDATE broker SET running = ?',
   afterPosition: page('batches b WHERE b.position > ? ORDER BY b.position LIMIT ?', 'position'),
   afterPositionOfTopic: pageOfTopic('position > ? AND position <= ? AND topic = ?', 'position'),
   rangeForward: pageOfTopic('topic = ? AND lamport BETWEEN ? AND ? AND lamport + count > ? AND (lamport, position) > (?, ?)', 'lamport, position'),
   rangeReverse: pageOfTopic(
     'topic = ? AND lamport BETWEEN ? AND ? AND lamport + count > ? AND (lamport, position) < (?, ?)', 'lamport DESC, position DESC'),
-  withIds: `
-    SELECT ${COLUMNS} ${FROM} WHERE b.position IN (
-      SELECT position FROM (
-        SELECT position, sum(count) OVER (ORDER BY position DESC ROWS UNBOUNDED PRECEDING) - count AS before FROM (
-          SELECT position, count, sum(count) OVER (PARTITION BY topic ORDER BY position DESC ROWS UNBOUNDED PRECEDING) - count AS before
-          FROM batches WHERE meta LIKE '%"ids":%' AND time >= (SELECT max(time) FROM batches WHERE meta LIKE '%"ids":%') - ?)
-        WHERE before < ?)
-      WHERE before < ?) ORDER BY b.position`,
-  findIds: ids('b.time BETWEEN ?1 AND ?2'),
-  findIdsAt: ids('b.position IN (SELECT value FROM json_each(?5)) AND +b.time BETWEEN ?1 AND ?2'),
-  idsAfter: `SELECT position, time, topic, meta FROM batches WHERE meta LIKE '%"ids":%' AND (time, position) > (?, ?) AND time < ? ORDER BY time, position LIMIT ?`,
+  /** When the newest batch with ids was published, of those that came after the running time was saved. */
+  newestSeen: `SELECT max(seen) AS seen FROM batches WHERE meta LIKE '%"ids":%' AND coalesce(seen, time) > ? AND seen IS NOT NULL`,
+  withIds: `SELECT json_group_array(position) AS positions FROM batches WHERE meta LIKE '%"ids":%' AND coalesce(seen, time) >= ?`,
+  /** One row for all of them, as a JSON array: a row each would take ten times as long. Of most, `meta` holds nothing but ids. */
+  readIds: `SELECT '[' || group_concat('[' || origin || ',' || seq || ',' || lamport || ',' || coalesce(seen, time) || ',' || json_quote(topic) || ','
+      || CASE WHEN meta LIKE '{"ids":%' THEN substr(meta, 8, length(meta) - 8) ELSE meta -> '$.ids' END || ']') || ']' AS batches
+    FROM (SELECT * FROM batches WHERE position IN (SELECT value FROM json_each(?)) ORDER BY position)`,
+  findIds: ids('coalesce(b.seen, b.time) BETWEEN ?1 AND ?2'),
+  findIdsAt: ids('b.position IN (SELECT value FROM json_each(?5)) AND +coalesce(b.seen, b.time) BETWEEN ?1 AND ?2'),
+  idsAfter: `SELECT position, coalesce(seen, time) AS seen, topic, meta FROM batches
+    WHERE meta LIKE '%"ids":%' AND coalesce(seen, time) >= ?1 AND coalesce(seen, time) < ?3 AND (coalesce(seen, time), position) > (?1, ?2)
+    ORDER BY coalesce(seen, time), position LIMIT ?4`,
   withRepeats: `SELECT * FROM (SELECT ${COLUMNS} ${FROM} WHERE b.repeats <> '' ORDER BY b.position DESC LIMIT ?) ORDER BY position`,
   lastDeps: 'SELECT deps FROM batches WHERE origin = ? ORDER BY seq DESC LIMIT ?',
   positionBefore: `

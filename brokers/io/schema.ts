@@ -5,7 +5,7 @@ import { RumormillError } from '../core/error.ts';
 import type { Origin } from '../core/record.ts';
 import type { Handle } from './sqlite.ts';
 
-export const SCHEMA_VERSION = 5;
+export const SCHEMA_VERSION = 6;
 const APPLICATION_ID = 0x52554d52; // 'RUMR', in the file's header
 
 /** One row a message, without repeats. */
@@ -17,6 +17,9 @@ const VIEW = `CREATE VIEW messages AS
       o.name AS origin, b.seq + l.key AS seq, datetime(b.time / 1000, 'unixepoch') AS time
     FROM batches b JOIN origins o ON o.id = b.origin, json_each(b.lengths) l
     WHERE CASE WHEN b.repeats = '' THEN 1 ELSE b.repeats -> ('$."' || l.key || '"') IS NULL END;`;
+
+/** Batches with ids by the running time at which they were published; those of earlier versions by what their origin's wall clock said. */
+const IDS_INDEX = `CREATE INDEX batches_with_ids ON batches (coalesce(seen, time)) WHERE meta LIKE '%"ids":%';`;
 
 const REPEATS_INDEX = `CREATE INDEX batches_with_repeats ON batches (position) WHERE repeats <> '';`;
 
@@ -55,6 +58,8 @@ const MIGRATIONS: readonly string[] = [
   `ALTER TABLE broker ADD COLUMN indexed INTEGER NOT NULL DEFAULT 0; DROP INDEX batches_by_topic; DROP INDEX batches_by_lamport; ${TOPIC_INDEX}
    UPDATE broker SET indexed = (SELECT coalesce(max(position), 0) FROM batches);`, // 3 to 4
   `ALTER TABLE broker ADD COLUMN life INTEGER NOT NULL DEFAULT 0; ALTER TABLE broker ADD COLUMN electors TEXT NOT NULL DEFAULT ''; ${LIVES}`, // 4 to 5
+  `ALTER TABLE broker ADD COLUMN running TEXT NOT NULL DEFAULT ''; ALTER TABLE batches ADD COLUMN seen INTEGER;
+   DROP INDEX batches_with_ids; ${IDS_INDEX}`, // 5 to 6
 ];
 
 export const SCHEMA = `
@@ -64,6 +69,7 @@ export const SCHEMA = `
     lamport INTEGER NOT NULL,  -- the Lamport clock, saved at each beat where it moved
     term INTEGER NOT NULL,     -- of the newest election known
     acknowledged INTEGER NOT NULL DEFAULT 0, -- position up to which the table acknowledgements holds
+    running TEXT NOT NULL DEFAULT '',  -- '' or JSON: the running time (core/running-time.ts)
     indexed INTEGER NOT NULL DEFAULT 0, -- position up to which the table topic_index holds
     life INTEGER NOT NULL DEFAULT 0, -- of this store under its name (core/incarnation.ts)
     electors TEXT NOT NULL DEFAULT '' -- '' or JSON: who has that life on disk, where it ended in an orderly way
@@ -82,9 +88,10 @@ export const SCHEMA = `
     meta TEXT NOT NULL,                         -- '' or JSON: keys, headers, ids
     repeats TEXT NOT NULL DEFAULT '',           -- '' or JSON: index -> [origin, seq] of the copy stored before
     body BLOB NOT NULL,                         -- the payloads one after another
+    seen INTEGER,                               -- running time here when it was published; 0 where it has no ids
     UNIQUE (origin, seq)
   );
-  CREATE INDEX batches_with_ids ON batches (time) WHERE meta LIKE '%"ids":%';
+  ${IDS_INDEX}
   ${REPEATS_INDEX}
   ${TOPIC_INDEX}
   ${VIEW}

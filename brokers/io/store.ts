@@ -14,7 +14,8 @@ import { RumormillError } from '../core/error.ts';
 import type { Electors, Lived } from '../core/incarnation.ts';
 import type { Life } from '../core/lives.ts';
 import { BATCH_MESSAGES_MAX, lastLamport, type Origin, parseDeps, type StoredBatch, type StoredColumns } from '../core/record.ts';
-import type { AckCheckpoint, CountQuery, FoundId, LamportPlace, LiveCount, Page, RangeQuery, Store, StoreState } from '../core/runtime.ts';
+import type { AckCheckpoint, CountQuery, FoundId, IdColumns, LamportPlace, LiveCount, Page, RangeQuery, Store, StoreState } from '../core/runtime.ts';
+import { goOn, type SavedTime } from '../core/running-time.ts';
 import { isBefore, type Stamp } from '../core/subscription.ts';
 import type { Vector } from '../core/version-vector.ts';
 import type { StorePaths } from './folder.ts';
@@ -28,6 +29,7 @@ import { Upkeep } from './upkeep.ts';
 
 const [PAGE_ROWS_MIN, PAGE_ROWS_MAX] = [16, 1024];
 const ROW_BYTES = 200; // of a batch, beside its body; queries.ts counts so too
+const ID_ROWS = 8192; // batches with ids, read at a time
 const NO_DELETION = -BATCH_MESSAGES_MAX;
 const SCRATCH_BYTES = 1024 * 1024;
 const CHECK_MS = 20; // between looks whether the files are there, while it is written; one takes some 20 us
@@ -48,7 +50,7 @@ export class SqliteStore implements Store {
   readonly #originIds: Map<Origin, number>;
   #head: number;
   #rowBytes = 0; // of a row, in the last page
-  readonly #storedIds = new StoredIds(async ({ time, position }, until, limit) => (await this.#all(SQL.idsAfter, time, position, until, limit)) as unknown as IdRow[]);
+  readonly #storedIds = new StoredIds(async ({ seen, position }, until, limit) => (await this.#all(SQL.idsAfter, seen, position, until, limit)) as unknown as IdRow[]);
   readonly #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES); // for the bodies of a transaction, which the package copies at once
   readonly #upkeep: Upkeep;
   readonly #place: Place;
@@ -59,7 +61,7 @@ export class SqliteStore implements Store {
 
   static async load(handles: Handles, paths: StorePaths, reserve: Reserve): Promise<SqliteStore> {
     const { writer } = handles;
-    const [broker] = await writer.all('SELECT origin, lamport, term, life, electors FROM broker');
+    const [broker] = await writer.all('SELECT origin, lamport, term, running, life, electors FROM broker');
     const lives = await writer.all('SELECT store, life, holder FROM lives');
     const [newest] = await writer.all('SELECT coalesce(max(position), 0) AS position FROM batches');
     const origins = await writer.all(NEWEST);
@@ -72,6 +74,7 @@ export class SqliteStore implements Store {
       term: counter(broker['term']),
       lamport: Math.max(records, counter(broker['lamport']), counter(lamport)),
       newest: records,
+      time: await readTime(writer, String(broker['running'])),
       vector: new Map(held.map((row) => [row['name'] as Origin, Number(row['seq'])])),
       position: Number(newest['position']),
       ...(loss !== undefined && { loss }),
@@ -117,9 +120,9 @@ export class SqliteStore implements Store {
     let offset = 0;
     await this.#addOrigins(batches);
     for (const batch of batches) {
-      const { position, seq, count, lamport, time, topic, deps, lengths, meta, repeats, body } = batch;
+      const { position, seq, count, lamport, time, topic, deps, lengths, meta, repeats, body, seen } = batch;
       const origin = this.#originIds.get(batch.origin)!;
-      rows.push([position, origin, seq, count, lamport, time, topic, deps, lengths, meta, repeats, offset, body.length]);
+      rows.push([position, origin, seq, count, lamport, time, topic, deps, lengths, meta, repeats, offset, body.length, seen ?? 0]);
       offset += body.length;
     }
     await this.#write(SQL.append, JSON.stringify(rows), this.#join(batches, offset));
@@ -139,6 +142,10 @@ export class SqliteStore implements Store {
       offset += body.length;
     }
     return all.subarray(0, bytes);
+  }
+
+  async saveTime(time: SavedTime): Promise<void> {
+    await this.#write(SQL.saveTime, JSON.stringify(time));
   }
 
   async saveClock(lamport: number, term: number): Promise<void> {
@@ -171,8 +178,19 @@ export class SqliteStore implements Store {
       topic, from - BATCH_MESSAGES_MAX, to, from, previous?.lamport ?? farthest, previous?.position ?? farthest, this.#rowsOf(bytesMax), bytesMax);
   }
 
-  async readWithIds(windowMs: number, topicMax: number, max: number): Promise<StoredColumns[]> {
-    return (await this.#all(SQL.withIds, windowMs, topicMax, max)) as unknown as StoredColumns[];
+  async *readIds(since: number): AsyncGenerator<IdColumns[]> {
+    const names = new Map([...this.#originIds].map(([origin, id]) => [id, origin]));
+    const [found] = await this.#all(SQL.withIds, since);
+    const positions = Float64Array.from(JSON.parse(String(found?.['positions'] ?? '[]')) as number[]).sort();
+    const read = (from: number): Promise<Row[]> => this.#all(SQL.readIds, `[${positions.subarray(from, from + ID_ROWS).join()}]`);
+    let next = read(0);
+    for (let from = 0; from < positions.length; from += ID_ROWS) {
+      const [row] = await next;
+      if (from + ID_ROWS < positions.length) next = read(from + ID_ROWS); // while these are taken in
+      const batches = JSON.parse(String(row?.['batches'] ?? '[]')) as [number, number, number, number, string, (string | null)[]][];
+      yield batches.map(([origin, seq, lamport, seen, topic, ids]) => ({ origin: names.get(origin)!, seq, lamport, seen, topic, ids }));
+    }
+    await next;
   }
 
   async findIds(topic: string, ids: readonly string[], from: number, to: number): Promise<FoundId[]> {
@@ -340,6 +358,14 @@ export class SqliteStore implements Store {
   async #read(sql: string, ...params: Param[]): Promise<StoredBatch[]> {
     return (await this.#all(sql, ...params)) as unknown as StoredBatch[];
   }
+}
+
+/** The running time as it was saved, and went on since. */
+async function readTime(db: Handle, json: string): Promise<SavedTime | undefined> {
+  if (json === '') return undefined;
+  const saved = JSON.parse(json) as SavedTime;
+  const [newest] = await db.query(SQL.newestSeen, saved.now);
+  return goOn(saved, Number(newest?.['seen'] ?? 0));
 }
 
 /** A clock or term as it is stored; what a damaged file has in its place stays within what can be counted. */

@@ -1,5 +1,5 @@
 /**
- * Which batches may hold a dedupe id: in memory, for the wall-clock times that were asked about lately.
+ * Which batches may hold a dedupe id: in memory, for the times that were asked about lately, of running time (core/running-time.ts).
  *
  * Looking for ids among those of some minutes means reading all of these. A broker that catches up with the other side of a long partition does so in each transaction, about
  * nearly the same minutes; so they are read once, and what is written meanwhile is added. Kept are a hash of topic and id, and the position of the batch: 30 to 50 bytes an id. A
@@ -14,10 +14,10 @@ const IDLE_MS = 60_000; // after the last question, nothing is kept any more
 const PAUSE_MS = 60_000; // after there were too many, before it is tried again
 
 /** What is read of a batch with ids. */
-export type IdRow = Pick<StoredColumns, 'position' | 'time' | 'topic' | 'meta'>;
+export type IdRow = Pick<StoredColumns, 'position' | 'topic' | 'meta'> & { readonly seen?: number };
 
 /** The batches with ids published after another one (by time, then position) and before a time, in that order; at most `limit`. */
-type ReadIds = (after: Pick<IdRow, 'time' | 'position'>, until: number, limit: number) => Promise<readonly IdRow[]>;
+type ReadIds = (after: { readonly seen: number; readonly position: number }, until: number, limit: number) => Promise<readonly IdRow[]>;
 
 /** Hash of topic and id -> position, or positions. */
 type Slice = Map<number, number | number[]>;
@@ -65,7 +65,10 @@ export class StoredIds {
   /** These batches are written. */
   add(batches: readonly IdRow[]): void {
     if (this.#size > 0 && performance.now() - this.#askedAt > IDLE_MS) this.#clear();
-    for (const batch of batches) if (batch.time >= this.#from && batch.time < this.#until) this.#put(batch);
+    for (const batch of batches) {
+      const { seen = 0 } = batch;
+      if (seen >= this.#from && seen < this.#until) this.#put(batch);
+    }
   }
 
   /** Takes in what is not kept of these times. False where that is too much. */
@@ -80,23 +83,24 @@ export class StoredIds {
 
   /** Reads what was published from one time to another. False where it is too much, even if nothing but what is wanted is kept. */
   async #take(from: number, until: number, wantedFrom: number, wantedUntil: number): Promise<boolean> {
-    let after = { time: from, position: 0 };
+    let after = { seen: from, position: 0 };
     while (from < until) {
       const rows = await this.#read(after, until, PAGE_ROWS);
       for (const row of rows) this.#put(row);
       if (this.#size > this.#idsMax) this.#keepOnly(wantedFrom, wantedUntil);
       if (this.#size > this.#idsMax) return false;
       if (rows.length < PAGE_ROWS) return true;
-      after = rows.at(-1)!;
+      const last = rows.at(-1)!;
+      after = { seen: last.seen ?? 0, position: last.position };
     }
     return true;
   }
 
-  #put({ position, time, topic, meta }: IdRow): void {
+  #put({ position, seen = 0, topic, meta }: IdRow): void {
     const { ids } = parseMeta({ meta });
     if (ids === undefined) return;
-    let slice = this.#slices.get(sliceOf(time));
-    if (slice === undefined) this.#slices.set(sliceOf(time), (slice = new Map()));
+    let slice = this.#slices.get(sliceOf(seen));
+    if (slice === undefined) this.#slices.set(sliceOf(seen), (slice = new Map()));
     for (const id of ids) {
       if (id === null) continue;
       const key = hash(topic, id);

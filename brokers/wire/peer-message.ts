@@ -8,7 +8,8 @@
  *   CLAIM        I name records of my store in this life: keep that, unless you know of a later one or another process has claimed it.
  *   GRAFT        Send me these origins' records, each after a seq, and go on sending them.
  *   PRUNE        Send me no more of these origins.
- *   RECORDS      One batch of an origin that you grafted.
+ *   RECORDS      One batch of an origin that you grafted, and how old it is, ms.
+ *   MISSED       I have heard nothing of you for so many ms, and was there all the time. At the beginning of a link, where there was one before.
  *   MEMBERS      I have heard of these brokers, up to this beat of each, where I have not told you or you me.
  *   HELD         These brokers hold these origins' records up to these seqs, as told to me. Towards the origin, where it has no link with them.
  *   SURPLUS      I have links enough: hang up, unless I am next to you on the ring.
@@ -99,7 +100,8 @@ export type PeerMessage =
   | { readonly type: 'CLAIM'; readonly life: number }
   | { readonly type: 'GRAFT'; readonly wanted: readonly Wanted[] }
   | { readonly type: 'PRUNE'; readonly origins: readonly Origin[] }
-  | { readonly type: 'RECORDS'; readonly batch: RecordBatch }
+  | { readonly type: 'RECORDS'; readonly batch: RecordBatch; readonly ageMs: number }
+  | { readonly type: 'MISSED'; readonly ms: number }
   | { readonly type: 'MEMBERS'; readonly beats: readonly Beat[] }
   | { readonly type: 'HELD'; readonly held: readonly HeldOf[] }
   | { readonly type: 'SURPLUS' | 'BYE' };
@@ -125,7 +127,9 @@ export function encodePeerMessage(message: PeerMessage): readonly Uint8Array[] {
     case 'PRUNE':
       return encodeCommandParts(['PRUNE', ...message.origins]);
     case 'RECORDS':
-      return encodeBatch(message.batch);
+      return encodeBatch(message.batch, message.ageMs);
+    case 'MISSED':
+      return encodeCommandParts(['MISSED', message.ms]);
     case 'MEMBERS':
       return encodeCommandParts(['MEMBERS', ...message.beats.flat()]);
     case 'ELECTION':
@@ -182,7 +186,10 @@ export function decodePeerMessage(args: Args): PeerMessage {
     case 'PRUNE':
       return { type, origins: args.texts(1).map(parseOrigin) };
     case 'RECORDS':
-      return { type, batch: decodeBatch(args) };
+      return { type, batch: decodeBatch(args), ageMs: integer(args, 11, 'age') };
+    case 'MISSED':
+      arity(args, 2);
+      return { type, ms: integer(args, 1, 'time') };
     case 'MEMBERS':
       return { type, beats: originNumbers(args, 1, args.length, 'beat') };
     case 'ELECTION':
@@ -252,13 +259,13 @@ function decodeHello(args: Args): Hello {
   };
 }
 
-function encodeBatch(batch: RecordBatch): readonly Uint8Array[] {
+function encodeBatch(batch: RecordBatch, ageMs: number): readonly Uint8Array[] {
   const { origin, seq, count, lamport: first, time, topic, deps, lengths, meta, body } = batch;
-  return encodeCommandParts(['RECORDS', origin, seq, count, first, time, topic, deps, lengths, meta, body]);
+  return encodeCommandParts(['RECORDS', origin, seq, count, first, time, topic, deps, lengths, meta, body, ageMs]);
 }
 
 function decodeBatch(args: Args): RecordBatch {
-  arity(args, 11);
+  arity(args, 12);
   const batch: RecordBatch = {
     origin: args.text(1) as Origin,
     seq: integer(args, 2, 'seq'),

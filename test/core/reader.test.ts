@@ -10,6 +10,7 @@ import { BATCH_MESSAGES_MAX, compareRecords, lastSeq, type Message, messagesOf, 
 import { Turns } from '../../brokers/core/turns.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { MemoryStore } from '../support/memory-store.ts';
+import { RunningTime } from '../../brokers/core/running-time.ts';
 import { SEED, SeededRandom } from '../support/random.ts';
 import { draft, origin, specimenBatch } from '../support/record.ts';
 
@@ -33,8 +34,9 @@ interface Shelf extends ReadSource {
 function shelf(name: Origin, tailBytesMax = 1e6): Shelf {
   const store = new MemoryStore(name);
   const clock = new ManualClock();
-  const repeats = new Repeats(store, () => name, { dedupeWindowMs: 1000, dedupeIdsMax: 1000, repeatsMax: 1000 });
-  const events: LogEvents = { mark: (batches) => repeats.mark(batches), committed: (batches) => repeats.stored(batches, 0), failed: () => undefined, drained: () => undefined };
+  const repeats = new Repeats(store, () => name, { dedupeWindowMs: 1000, dedupeIdsMax: 1000, repeatsMax: 1000 },
+    new RunningTime(undefined, () => clock.now(), () => clock.wallTime()), new SeededRandom().word);
+  const events: LogEvents = { mark: (batches) => repeats.mark(batches), committed: (batches) => repeats.stored(batches), failed: () => undefined, drained: () => undefined };
   const log = new Log(store, clock, new LamportClock(), { instance: Buffer.from(name).toString('hex').slice(0, 12), tailBytesMax, transactionBytesMax: 1e6, pendingBytesMax: 1e9, batchBytesMax: 1, transactionMessagesMax: 1e6, pendingMessagesMax: 1e6, batchWaitMs: 0 }, events);
   return {
     log,

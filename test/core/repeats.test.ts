@@ -5,10 +5,11 @@ import { LamportClock } from '../../brokers/core/lamport.ts';
 import { Log } from '../../brokers/core/log.ts';
 import { Pages } from '../../brokers/core/pages.ts';
 import { earliestCursor, readRange, readTopics } from '../../brokers/core/reader.ts';
-import { type Origin, parseRepeats, type RecordBatch } from '../../brokers/core/record.ts';
+import { dateBatch, type Origin, parseRepeats, type StoredBatch } from '../../brokers/core/record.ts';
 import { FULL_TOPICS } from '../../brokers/core/dedupe.ts';
 import { Repeats, type RepeatsOptions } from '../../brokers/core/repeats.ts';
 import { Turns } from '../../brokers/core/turns.ts';
+import { RunningTime } from '../../brokers/core/running-time.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { SEED, SeededRandom } from '../support/random.ts';
@@ -21,6 +22,9 @@ const OPTIONS: RepeatsOptions = { dedupeWindowMs: WINDOW_MS, dedupeIdsMax: 100, 
 const LIMITS = { count: 1000, bytes: 1e9, readBytes: 1e9 };
 const LOG = { instance: 'aaaaaaaaaaaa', tailBytesMax: 1e6, transactionBytesMax: 1e6, pendingBytesMax: 1e9, batchBytesMax: 1, transactionMessagesMax: 1e6, pendingMessagesMax: 1e6, batchWaitMs: 0 };
 
+/** What time it is everywhere, ms; each broker's wall clock may say something else. */
+let real = 0;
+
 /** A broker's log with its repeats, on a store that outlives it. */
 class Shelf {
   readonly clock = new ManualClock();
@@ -30,19 +34,25 @@ class Shelf {
   readonly names = new Catalog();
   readonly pages = new Pages(2);
   readonly turns = new Turns(new ManualClock(), 8);
+  readonly time: RunningTime;
+  /** How far the wall clock is off. */
+  wallOffsetMs: number;
+  readonly #begun = real;
 
-  static async open(name: Origin, options: Partial<RepeatsOptions> = {}, store = new MemoryStore(name)): Promise<Shelf> {
-    const shelf = new Shelf(name, store, { ...OPTIONS, ...options });
-    await shelf.repeats.restore(0);
+  static async open(name: Origin, options: Partial<RepeatsOptions> = {}, store = new MemoryStore(name), wallOffsetMs = 0): Promise<Shelf> {
+    const shelf = new Shelf(name, store, { ...OPTIONS, ...options }, wallOffsetMs);
+    await shelf.repeats.restore();
     return shelf;
   }
 
-  private constructor(name: Origin, store: MemoryStore, options: RepeatsOptions) {
+  private constructor(name: Origin, store: MemoryStore, options: RepeatsOptions, wallOffsetMs: number) {
     this.store = store;
-    this.repeats = new Repeats(store, () => name, options);
+    this.wallOffsetMs = wallOffsetMs;
+    this.time = new RunningTime(store.state.time, () => real - this.#begun, () => this.wall);
+    this.repeats = new Repeats(store, () => name, options, this.time, new SeededRandom().word);
     this.log = new Log(store, this.clock, new LamportClock(store.state.lamport), { ...LOG, instance: Buffer.from(name).toString('hex').slice(0, 12) }, {
       mark: (batches) => this.repeats.mark(batches),
-      committed: (batches) => this.repeats.stored(batches, 0),
+      committed: (batches) => this.repeats.stored(batches),
       failed: (error) => {
         throw error;
       },
@@ -50,21 +60,33 @@ class Shelf {
     });
   }
 
+  get wall(): number {
+    return 1e12 + real + this.wallOffsetMs;
+  }
+
+  /** Another life of it; the wall clock may be another one. Peers have missed it for so long. */
+  async restart(missedMs?: number, wallOffsetMs = this.wallOffsetMs, options: Partial<RepeatsOptions> = {}): Promise<Shelf> {
+    const next = await Shelf.open(this.log.origin, options, this.store, wallOffsetMs);
+    if (missedMs !== undefined) await next.repeats.missed(missedMs);
+    return next;
+  }
+
   /** Publishes messages with these ids, one batch. Their payloads say where. */
-  async publish(ids: readonly string[], time = 0, topic = 'news'): Promise<void> {
+  async publish(ids: readonly string[], topic = 'news'): Promise<void> {
     const payloads = ids.map((id) => `${id} at ${this.log.origin[0]}`);
-    this.log.publish(draft(payloads, { time, topic, meta: JSON.stringify({ ids }) }), { stored: () => undefined, failed: () => undefined });
+    this.log.publish(draft(payloads, { time: this.wall, topic, meta: JSON.stringify({ ids }) }), { stored: () => undefined, failed: () => undefined });
     await this.clock.settle();
   }
 
   /** Takes in what another broker's store holds and this one does not, in its order. */
   async fetch(from: Shelf): Promise<void> {
-    for (const { position: _, repeats: __, ...batch } of from.store.batches) this.#take(batch);
+    for (const batch of from.store.batches) this.take(batch, from);
     await this.clock.settle();
   }
 
-  #take(batch: RecordBatch): void {
-    if (batch.seq === this.log.nextSeq(batch.origin) && batch.origin !== this.log.origin) this.log.receive(batch);
+  take({ position: _, repeats: __, seen = 0, ...batch }: StoredBatch, from: Shelf): void {
+    if (batch.seq !== this.log.nextSeq(batch.origin) || batch.origin === this.log.origin) return;
+    this.log.receive(dateBatch(batch, this.time.at(from.time.age(seen))));
   }
 
   async read(cursor: Cursor = earliestCursor(this.log), count = 1000): Promise<[payloads: string[], cursor: Cursor]> {
@@ -111,7 +133,7 @@ t.test('what arrives together in one transaction is marked too', async (t) => {
   const [left, right, third] = [await Shelf.open(a), await Shelf.open(b), await Shelf.open(c)];
   await left.publish(['x']);
   await right.publish(['x']);
-  for (const shelf of [left, right]) third.log.receive(shelf.store.batches[0]!);
+  for (const shelf of [left, right]) third.take(shelf.store.batches[0]!, shelf);
   await third.clock.settle();
   t.strictSame(third.store.transactions, [2]);
   t.strictSame(third.marked, ['b1=a1']);
@@ -120,7 +142,7 @@ t.test('what arrives together in one transaction is marked too', async (t) => {
 t.test('a copy that came while its twin waited for its name is one', async (t) => {
   const [left, right] = [await Shelf.open(a), await Shelf.open(b)];
   await right.publish(['x']);
-  left.log.receive(right.store.batches[0]!);
+  left.take(right.store.batches[0]!, right);
   await left.publish(['x']); // its id was claimed before; the transaction has both
   t.strictSame(left.marked, ['a1=b1']);
   const third = await Shelf.open(c);
@@ -130,10 +152,12 @@ t.test('a copy that came while its twin waited for its name is one', async (t) =
 
 t.test('an id used again once the window is over is a new message everywhere', async (t) => {
   const [left, right, third] = [await Shelf.open(a), await Shelf.open(b), await Shelf.open(c)];
-  await left.publish(['x'], 0);
+  await left.publish(['x']);
   await right.fetch(left);
-  await right.publish(['x'], WINDOW_MS);
-  await left.publish(['x'], 2.5 * WINDOW_MS); // knows only its own
+  real += WINDOW_MS;
+  await right.publish(['x']);
+  real += 1.5 * WINDOW_MS;
+  await left.publish(['x']); // knows only its own
   for (const shelf of [left, right]) await third.fetch(shelf);
   await left.fetch(right);
   await right.fetch(left);
@@ -141,6 +165,86 @@ t.test('an id used again once the window is over is a new message everywhere', a
     t.strictSame(shelf.marked, []);
     t.equal((await shelf.read())[0].length, 3);
   }
+});
+
+const YEAR_MS = 365 * 24 * 3600 * 1000;
+
+t.test('whosever wall clock is wrong, ahead or behind, jumping or over restarts: an id is stored by all, published once, and delivered once', async (t) => {
+  for (const wrong of [0, 1, 2]) {
+    for (const offset of [YEAR_MS, -YEAR_MS, 300_000, -300_000]) {
+      const names = [a, b, c];
+      let shelves = await Promise.all(names.map((name, index) => Shelf.open(name, {}, new MemoryStore(name), index === wrong ? offset : 0)));
+      const meet = async (): Promise<void> => {
+        for (const shelf of shelves) for (const other of shelves) await shelf.fetch(other);
+      };
+      await shelves[0]!.publish(['x']);
+      await shelves[2]!.publish(['y']);
+      await meet();
+      real += 100;
+      await shelves[0]!.publish(['z']); // and again elsewhere, before it is known there
+      await shelves[1]!.publish(['z']);
+      await meet();
+      shelves[wrong]!.wallOffsetMs *= 2;
+      await shelves[wrong]!.publish(['own']);
+      await meet();
+      for (let life = 0; life < 3; life += 1) {
+        real += 100;
+        shelves = await Promise.all(shelves.map((shelf, index) => shelf.restart(100, index === wrong ? offset * (life - 1) : 0)));
+        for (const shelf of shelves) {
+          for (const id of ['x', 'y', 'z', 'own']) t.equal(shelf.repeats.claim('news', id), false, `${id} at ${shelf.log.origin}, ${wrong} is wrong by ${offset}, life ${life}`);
+        }
+      }
+      for (const shelf of shelves) t.strictSame((await shelf.read())[0].map((payload) => payload.split(' ')[0]).sort(), ['own', 'x', 'y', 'z']);
+      real += WINDOW_MS;
+      for (const shelf of shelves) for (const id of ['x', 'y', 'z', 'own']) t.equal(shelf.repeats.claim('news', id), true, 'after the window');
+    }
+  }
+});
+
+t.test('a publish that is tried again on the other side of a long partition is one message, and an id used anew there is another, whatever the clocks', async (t) => {
+  for (const [offset, goesOn] of [[0, 5], [YEAR_MS, 5], [-YEAR_MS, 5], [300_000, 5], [0, 2 * WINDOW_MS], [YEAR_MS, 2 * WINDOW_MS], [-300_000, 2 * WINDOW_MS]] as const) {
+    const [left, right] = [await Shelf.open(a, {}, new MemoryStore(a), offset), await Shelf.open(b)];
+    await left.publish(['x']);
+    real += goesOn;
+    await right.publish(['x']);
+    real += 50 * WINDOW_MS;
+    await Promise.all([left.fetch(right), right.fetch(left)]);
+    for (const shelf of [left, right]) t.equal((await shelf.read())[0].length, goesOn === 5 ? 1 : 2, `${offset} ${goesOn}`);
+  }
+});
+
+t.test('a publish that is tried again while its broker is down for long is one message', async (t) => {
+  const [down, up] = [await Shelf.open(a), await Shelf.open(b)];
+  await down.publish(['x']);
+  await up.publish(['x']);
+  real += 50 * WINDOW_MS;
+  const back = await down.restart(50 * WINDOW_MS);
+  await Promise.all([back.fetch(up), up.fetch(back)]);
+  for (const shelf of [back, up]) t.equal((await shelf.read())[0].length, 1);
+});
+
+t.test('an old record that comes by catching up does not make an id known that is used anew', async (t) => {
+  const [here, away] = [await Shelf.open(a), await Shelf.open(b)];
+  await here.publish(['report']);
+  real += 10 * WINDOW_MS;
+  await away.fetch(here);
+  t.equal(away.repeats.claim('news', 'report'), true);
+});
+
+t.test('an id that was out of the window before a restart is not known after it', async (t) => {
+  const shelf = await Shelf.open(a);
+  await shelf.publish(['x']);
+  real += WINDOW_MS;
+  await shelf.repeats.close();
+  t.equal((await shelf.restart()).repeats.claim('news', 'x'), true);
+  const again = await Shelf.open(b);
+  await again.publish(['x']);
+  real += WINDOW_MS - 1;
+  await again.repeats.close();
+  const later = await again.restart();
+  t.equal(later.repeats.claim('news', 'x'), false);
+  real += 1;
+  t.equal(later.repeats.claim('news', 'x'), true, 'what was left of the window is over');
 });
 
 t.test('a copy from a broker that was away is found on disk, after a restart too', async (t) => {
@@ -188,7 +292,7 @@ t.test('marks outlive a restart', async (t) => {
   const again = await Shelf.open(b, {}, right.store);
   t.strictSame((await again.read())[0], ['x at b']);
   t.strictSame((await again.read(cursor))[0], []);
-  t.notOk(again.repeats.claim('news', 'x', 0), 'and the id is still known');
+  t.notOk(again.repeats.claim('news', 'x'), 'and the id is still known');
 });
 
 t.test(`readers that move about get every id once (seed ${SEED})`, async (t) => {
@@ -207,7 +311,7 @@ t.test(`readers that move about get every id once (seed ${SEED})`, async (t) => 
       const [shelf, other] = [random.pick(shelves), random.pick(shelves)];
       const id = `id ${random.integer(1, 40)}`;
       if (random.integer(0, 2) === 0) await shelf.fetch(other);
-      else if (!shelf.has(id) && shelf.repeats.claim('news', id, 0)) {
+      else if (!shelf.has(id) && shelf.repeats.claim('news', id)) {
         published.add(id);
         await shelf.publish([id]);
       }
@@ -229,7 +333,7 @@ t.test(`readers that move about get every id once (seed ${SEED})`, async (t) => 
 
 t.test('over a restart: a copy of what a topic remembers no more is looked for on disk, though older ids of another topic are remembered', async (t) => {
   const one = await Shelf.open(a, { dedupeIdsMax: 2 });
-  await one.publish(['s'], 0, 'sport');
+  await one.publish(['s'], 'sport');
   for (const id of ['x', 'y', 'z']) await one.publish([id]);
   const two = await Shelf.open(b);
   await two.publish(['x']);
@@ -241,7 +345,7 @@ t.test('over a restart: a copy of what a topic remembers no more is looked for o
 t.test('over a restart: a copy of what is remembered no more, since other topics have so many ids, is looked for on disk', async (t) => {
   const one = await Shelf.open(a, { dedupeIdsMax: 2 });
   await one.publish(['x']);
-  for (let index = 0; index < 2 * FULL_TOPICS; index += 1) await one.publish(['y'], 0, `t${index}`);
+  for (let index = 0; index < 2 * FULL_TOPICS; index += 1) await one.publish(['y'], `t${index}`);
   const two = await Shelf.open(b);
   await two.publish(['x']);
   const again = await Shelf.open(a, { dedupeIdsMax: 2 }, one.store);

@@ -26,10 +26,12 @@ t.test('each finds its batches by the index that is for it', async (t) => {
     afterPositionOfTopic: /^SEARCH topic_index USING PRIMARY KEY \(topic=\? AND position>\? AND position<\?\)$/,
     rangeForward: /^SEARCH topic_index USING COVERING INDEX topic_index_by_lamport \(topic=\? AND lamport>\? AND lamport<\?\)$/,
     rangeReverse: /^SEARCH topic_index USING COVERING INDEX topic_index_by_lamport \(topic=\? AND lamport>\? AND lamport<\?\)$/,
-    withIds: /^SEARCH batches USING INDEX batches_with_ids \(time>\?\)$/,
-    findIds: /^SEARCH b USING INDEX batches_with_ids \(time>\? AND time<\?\)$/, // by topic, it would look at all that the topic ever had
+    withIds: /^SEARCH batches USING INDEX batches_with_ids \(<expr>>\?\)$/,
+    readIds: /^SEARCH batches USING INTEGER PRIMARY KEY \(rowid=\?\)$/,
+    newestSeen: /^SEARCH batches USING INDEX batches_with_ids \(<expr>>\?\)$/,
+    findIds: /^SEARCH b USING INDEX batches_with_ids \(<expr>>\? AND <expr><\?\)$/, // by topic, it would look at all that the topic ever had
     findIdsAt: /^SEARCH b USING INTEGER PRIMARY KEY \(rowid=\?\)$/,
-    idsAfter: /^SEARCH batches USING INDEX batches_with_ids \(\(time,rowid\)>\(\?,\?\) AND time<\?\)$/,
+    idsAfter: /^SEARCH batches USING INDEX batches_with_ids \(<expr>>\? AND <expr><\?\)$/,
     positionBefore: /^SEARCH b USING INDEX sqlite_autoindex_batches_1 \(origin=\? AND seq<\?\)$/,
     lastDeps: /^SEARCH batches USING INDEX sqlite_autoindex_batches_1 \(origin=\?\)$/,
     count: /^SEARCH topic_index USING PRIMARY KEY \(topic=\? AND position>\? AND position<\?\)$/,

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { parseAddress } from '../../brokers/core/address.ts';
 import { isCovered, lastSeq, type Origin, parseRepeats, type StoredBatch, type StoredColumns, validateBatch } from '../../brokers/core/record.ts';
-import type { LamportPlace, LiveCount, Page, Store } from '../../brokers/core/runtime.ts';
+import type { IdColumns, LamportPlace, LiveCount, Page, Store } from '../../brokers/core/runtime.ts';
 import type { Stamp } from '../../brokers/core/subscription.ts';
 import { Handle, READ_WRITE } from '../../brokers/io/sqlite.ts';
 import { openStore } from '../../brokers/io/open-store.ts';
@@ -37,7 +37,7 @@ function batches(rows: readonly (readonly [Origin, string, ...string[]])[], afte
   let lamport = 1;
   return rows.map(([from, topic, ...payloads], index) => {
     const seq = seqs.get(from) ?? 1;
-    const batch = { ...draft(payloads, { topic }), origin: from, seq, lamport, deps: '', position: after + index + 1, repeats: '' };
+    const batch = { ...draft(payloads, { topic }), origin: from, seq, lamport, deps: '', position: after + index + 1, repeats: '', seen: 0 };
     seqs.set(from, lastSeq(batch) + 1);
     lamport += payloads.length;
     return batch;
@@ -54,6 +54,12 @@ const SPECIMENS = batches([
 
 const positions = (page: Page | readonly StoredColumns[]): number[] => ('batches' in page ? page.batches : page).map(({ position }) => position);
 
+async function readIds(store: Store, since: number): Promise<IdColumns[]> {
+  const found: IdColumns[] = [];
+  for await (const rows of store.readIds(since)) found.push(...rows);
+  return found;
+}
+
 t.test('a new store is empty, and what it was given is there when it is opened again', async (t) => {
   const folder = join(temporaryFolder(t), 'deep', 'down');
   const store = await open(t, folder);
@@ -65,7 +71,7 @@ t.test('a new store is empty, and what it was given is there when it is opened a
   await store.close();
 
   const again = await open(t, folder);
-  t.strictSame(again.state, { origin: store.state.origin, vector: new Map([[A, 6], [B, 3]]), lamport: 9, newest: 9, term: 2, position: 5, life: 0, electors: undefined, lives: new Map() });
+  t.strictSame(again.state, { origin: store.state.origin, vector: new Map([[A, 6], [B, 3]]), lamport: 9, newest: 9, term: 2, time: undefined, position: 5, life: 0, electors: undefined, lives: new Map() });
   t.strictSame((await again.readAfter(0, undefined, ALL)).batches, SPECIMENS, 'field by field');
   await again.saveClock(2 ** 40, 2 ** 33);
   await again.close();
@@ -90,7 +96,7 @@ t.test('the lives of a store, and of others', async (t) => {
 
 t.test('a transaction whose messages are all empty, or not here any more, is stored', async (t) => {
   const store = await open(t, temporaryFolder(t));
-  const written = [...batches([[A, 'news', ''], [B, 'news', '', '']]), { ...specimenBatch({ origin: A, seq: 2, count: 1, lamport: 9, lengths: '[]', meta: '', deps: '', body: Buffer.alloc(0) }), position: 3, repeats: '' }];
+  const written = [...batches([[A, 'news', ''], [B, 'news', '', '']]), { ...specimenBatch({ origin: A, seq: 2, count: 1, lamport: 9, lengths: '[]', meta: '', deps: '', body: Buffer.alloc(0) }), position: 3, repeats: '', seen: 0 }];
   await store.append(written);
   t.strictSame((await store.readAfter(0, undefined, ALL)).batches, written);
 });
@@ -99,9 +105,9 @@ t.test('every field comes back as it went in', async (t) => {
   const store = await open(t, temporaryFolder(t));
   const bytes = Buffer.from(Array.from({ length: 256 }, (_, index) => index));
   const written: StoredBatch[] = [
-    { ...specimenBatch({ seq: 1 }), position: 1, repeats: JSON.stringify({ 1: [B, 7] }) },
-    { ...specimenBatch({ seq: 4, count: 1, lamport: 2 ** 45, time: 2 ** 41, topic: `dé'"; \u{1f600}`, lengths: '[256]', body: bytes }), position: 2, repeats: '' },
-    { ...specimenBatch({ seq: 5, count: 2, meta: '', deps: '', lengths: '[0,0]', body: Buffer.alloc(0) }), position: 3, repeats: '' },
+    { ...specimenBatch({ seq: 1 }), position: 1, repeats: JSON.stringify({ 1: [B, 7] }), seen: 2 ** 43 },
+    { ...specimenBatch({ seq: 4, count: 1, lamport: 2 ** 45, time: 2 ** 41, topic: `dé'"; \u{1f600}`, lengths: '[256]', body: bytes }), position: 2, repeats: '', seen: 0 },
+    { ...specimenBatch({ seq: 5, count: 2, meta: '', deps: '', lengths: '[0,0]', body: Buffer.alloc(0) }), position: 3, repeats: '', seen: 0 },
   ];
   await store.append(written);
   const { batches: found } = await store.readAfter(0, undefined, ALL);
@@ -254,34 +260,58 @@ t.test('readRange goes by Lamport timestamp and not by arrival; equal ones by ar
   t.strictSame(positions(await store.readRange({ ...query, reverse: true }, undefined, ALL)), [1, 3, 5, 4, 2]);
 });
 
-t.test('readWithIds: the newest that have dedupe ids, since a time', async (t) => {
+t.test('readIds: what has dedupe ids, since a point of running time, in position order', async (t) => {
   const store = await open(t, temporaryFolder(t));
-  const meta = JSON.stringify({ ids: ['id'] });
-  const plain = JSON.stringify({ keys: ['k'] });
-  const written = batches(Array.from({ length: 6 }, () => [A, 'news', 'x']))
-    .map((batch, index) => ({ ...batch, time: 100 + index, meta: index % 2 === 0 ? meta : index === 1 ? plain : '' }));
+  const ids = (since: number): Promise<IdColumns[]> => readIds(store, since);
+  t.strictSame(await ids(0), []);
+  const metas = [{ ids: ['id "1"', null] }, { keys: ['k', 'l'] }, { keys: ['k', null], headers: [null, ['"ids":', 'x']], ids: [null, 'é\n'] }, undefined];
+  const written = batches([[A, 'news', 'x', 'y'], [B, 'news', 'x', 'y'], [B, 'it\'s "odd"', 'x', 'y'], [A, 'news', 'x', 'y']])
+    .map((batch, index) => ({ ...batch, seen: 2 ** 43 - index, meta: metas[index] === undefined ? '' : JSON.stringify(metas[index]) }));
   await store.append(written);
-  t.strictSame(positions(await store.readWithIds(1000, 10, 100)), [1, 3, 5]);
-  t.strictSame(positions(await store.readWithIds(2, 10, 100)), [3, 5], 'the time before the newest is inclusive');
-  t.strictSame(positions(await store.readWithIds(1000, 2, 100)), [3, 5], 'the newest');
-  await store.append(batches([[A, 'sport', 'x', 'y'], [A, 'sport', 'x'], [A, 'sport', 'x']]).map((batch) => ({ ...batch, seq: batch.seq + 6, position: batch.position + 6, time: 104, meta })));
-  t.strictSame(positions(await store.readWithIds(1000, 2, 100)), [3, 5, 8, 9], 'of each topic');
-  t.strictSame(positions(await store.readWithIds(1000, 2, 3)), [5, 8, 9], 'of all together; what its topic leaves out does not count');
-  t.notOk('body' in (await store.readWithIds(1000, 2, 100))[0]!, 'no payloads: minutes of them do not fit into memory');
-  t.strictSame(positions(await (await open(t, temporaryFolder(t))).readWithIds(1000, 2, 100)), []);
+  const [one, two] = [
+    { origin: A, seq: 1, lamport: 1, seen: 2 ** 43, topic: 'news', ids: ['id "1"', null] }, { origin: B, seq: 3, lamport: 5, seen: 2 ** 43 - 2, topic: 'it\'s "odd"', ids: [null, 'é\n'] },
+  ];
+  t.strictSame(await ids(0), [one, two]);
+  t.strictSame(await ids(2 ** 43 - 2), [one, two], 'inclusive');
+  t.strictSame(await ids(2 ** 43 - 1), [one]);
+  t.strictSame(await ids(2 ** 43 + 1), []);
+});
+
+t.test('readIds reads many pages, each id once', async (t) => {
+  const store = await open(t, temporaryFolder(t));
+  const count = 20_000;
+  for (let at = 0; at < count; at += 2000) {
+    await store.append(Array.from({ length: 2000 }, (_, index): StoredBatch => {
+      const seq = at + index + 1;
+      return { ...draft(['x']), origin: A, seq, lamport: seq, deps: '', position: seq, repeats: '', seen: 1000 + (seq % 7), meta: `{"ids":["${seq}"]}` };
+    }));
+  }
+  let seen = 0;
+  for await (const rows of store.readIds(0)) for (const { seq, ids } of rows) if (seq !== (seen += 1) || ids[0] !== String(seq)) t.fail(`${seq} after ${seen}`);
+  t.equal(seen, count);
+});
+
+t.test('the running time is kept, and goes on to the newest record with ids', async (t) => {
+  const folder = temporaryFolder(t);
+  const store = await open(t, folder);
+  t.equal(store.state.time, undefined);
+  await store.saveTime({ now: 5000, wall: 9000, pauses: [[7, 8]] });
+  await store.append(batches([[A, 'news', 'x'], [A, 'news', 'x'], [A, 'news', 'x']]).map((batch, index) => ({ ...batch, seen: 4990 + 20 * index, meta: index < 2 ? '{"ids":["x"]}' : '' })));
+  await store.close();
+  t.strictSame((await open(t, folder)).state.time, { now: 5010, wall: 9010, pauses: [[7, 8]] });
 });
 
 t.test('findIds: by topic, id and time, in position order', async (t) => {
   const store = await open(t, temporaryFolder(t));
   const rows = [['one', 'two'], [null, 'one'], ['three', 'one']] as const;
   const written = batches([[A, 'news', 'x', 'y'], [B, 'news', 'x', 'y'], [A, 'sport', 'x', 'y']]);
-  await store.append(written.map((batch, index) => ({ ...batch, time: 100 + index, meta: JSON.stringify({ ids: rows[index] }) })));
+  await store.append(written.map((batch, index) => ({ ...batch, seen: 100 + index, meta: JSON.stringify({ ids: rows[index] }) })));
   t.strictSame(await store.findIds('news', ['one', 'three', `it's "odd"`], 0, 1000), [
-    { id: 'one', origin: A, seq: 1, time: 100 },
-    { id: 'one', origin: B, seq: 2, time: 101 },
+    { id: 'one', origin: A, seq: 1, seen: 100 },
+    { id: 'one', origin: B, seq: 2, seen: 101 },
   ]);
-  t.strictSame(await store.findIds('news', ['one'], 101, 101), [{ id: 'one', origin: B, seq: 2, time: 101 }], 'bounds are inclusive');
-  t.strictSame(await store.findIds('sport', ['three'], 0, 1000), [{ id: 'three', origin: A, seq: 3, time: 102 }]);
+  t.strictSame(await store.findIds('news', ['one'], 101, 101), [{ id: 'one', origin: B, seq: 2, seen: 101 }], 'bounds are inclusive');
+  t.strictSame(await store.findIds('sport', ['three'], 0, 1000), [{ id: 'three', origin: A, seq: 3, seen: 102 }]);
   t.strictSame(await store.findIds('news', ['nobody'], 0, 1000), []);
 });
 
@@ -289,7 +319,7 @@ t.test(`findIds, asked while batches come, is what a store in memory says (seed 
   const [store, memory, random] = [await open(t, temporaryFolder(t)), new MemoryStore(A), new SeededRandom()];
   const rows = Array.from({ length: 300 }, () => [random.pick([A, B]), random.pick(['news', 'sport']), ...Array.from({ length: random.integer(1, 4) }, () => 'x')] as const);
   const written = batches(rows).map((batch, index): StoredBatch => ({
-    ...batch, time: 1_000_000 + index * 500 + random.integer(-20_000, 20_000),
+    ...batch, seen: 1_000_000 + index * 500 + random.integer(-20_000, 20_000),
     meta: random.integer(0, 3) === 0 ? '' : JSON.stringify({ ids: Array.from({ length: batch.count }, () => random.pick([null, `id ${random.integer(0, 30)}`])) }),
   }));
   let found = 0;
@@ -396,12 +426,23 @@ async function earlierFolder(t: Test, sql: string): Promise<string> {
   return folder;
 }
 
-const TO_VERSION_4 = `DROP TABLE lives; ALTER TABLE broker DROP COLUMN life; ALTER TABLE broker DROP COLUMN electors; PRAGMA user_version = 4;`;
+const TO_VERSION_5 = `DROP INDEX batches_with_ids; ALTER TABLE broker DROP COLUMN running; ALTER TABLE batches DROP COLUMN seen;
+  CREATE INDEX batches_with_ids ON batches (time) WHERE meta LIKE '%"ids":%'; PRAGMA user_version = 5;`;
+const TO_VERSION_4 = `${TO_VERSION_5} DROP TABLE lives; ALTER TABLE broker DROP COLUMN life; ALTER TABLE broker DROP COLUMN electors; PRAGMA user_version = 4;`;
 const TO_VERSION_3 = `${TO_VERSION_4} DROP VIEW topic_batches; DROP VIEW unindexed_batches; DROP TRIGGER index_topics; DROP TABLE topic_index; ALTER TABLE broker DROP COLUMN indexed;
   CREATE INDEX batches_by_topic ON batches (topic); CREATE INDEX batches_by_lamport ON batches (topic, lamport, count); PRAGMA user_version = 3;`;
 const TO_VERSION_2 = `${TO_VERSION_3} DROP TABLE acknowledgements; ALTER TABLE broker DROP COLUMN acknowledged; PRAGMA user_version = 2;`;
 const TO_VERSION_1 = `${TO_VERSION_2} DROP VIEW messages; DROP INDEX batches_with_repeats; ALTER TABLE batches DROP COLUMN repeats;
   CREATE VIEW messages AS SELECT 1; PRAGMA user_version = 1;`;
+
+t.test('a file of the fifth version is taken over: its ids are there, as old as their origins said', async (t) => {
+  const folder = await earlierFolder(t, `UPDATE batches SET meta = '{"ids":["x","y","z"]}' WHERE position = 1; ${TO_VERSION_5}`);
+  const store = await open(t, folder);
+  t.equal(store.state.time, undefined);
+  const [first] = SPECIMENS;
+  t.match(await readIds(store, 0), [{ seq: 1, ids: ['x', 'y', 'z'], seen: first!.time }]);
+  t.strictSame(await store.findIds('news', ['y'], first!.time, first!.time), [{ id: 'y', origin: A, seq: 2, seen: first!.time }]);
+});
 
 t.test('a file of the fourth version is taken over', async (t) => {
   const folder = await earlierFolder(t, TO_VERSION_4);

@@ -11,16 +11,16 @@ class Rows {
 
   constructor(idsMax?: number) {
     this.ids = new StoredIds(async (after, until, limit) => {
-      const found = this.rows.filter(({ time, position }) => time < until && (time > after.time || (time === after.time && position > after.position)))
-        .sort((a, b) => a.time - b.time || a.position - b.position).slice(0, limit);
+      const found = this.rows.filter(({ seen = 0, position }) => seen < until && (seen > after.seen || (seen === after.seen && position > after.position)))
+        .sort((a, b) => a.seen! - b.seen! || a.position - b.position).slice(0, limit);
       this.read += found.length;
       return found;
     }, idsMax);
   }
 
-  write(time: number, topic: string, ...ids: readonly (string | null)[]): number {
+  write(seen: number, topic: string, ...ids: readonly (string | null)[]): number {
     const position = this.rows.length + 1;
-    const row = { position, time, topic, meta: JSON.stringify({ ids }) };
+    const row = { position, seen, topic, meta: JSON.stringify({ ids }) };
     this.rows.push(row);
     this.ids.add([row]);
     return position;
@@ -68,8 +68,8 @@ t.test(`whoever moves about finds what is there (seed ${SEED})`, async (t) => {
     const [from, to] = [at - random.integer(0, 50_000), at + random.integer(0, 50_000)];
     const asked = Array.from({ length: 20 }, () => `id ${random.integer(0, 300)}`);
     const positions = new Set(await rows.ids.find('a', asked, from, to));
-    for (const { position, time, topic, meta } of rows.rows) {
-      if (topic !== 'a' || time < from || time > to || !(parseMeta({ meta }).ids ?? []).some((id) => id !== null && asked.includes(id))) continue;
+    for (const { position, seen = 0, topic, meta } of rows.rows) {
+      if (topic !== 'a' || seen < from || seen > to || !(parseMeta({ meta }).ids ?? []).some((id) => id !== null && asked.includes(id))) continue;
       found += 1;
       if (!positions.has(position)) t.fail(`round ${round}: ${position} is not found`);
     }

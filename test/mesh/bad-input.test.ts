@@ -112,7 +112,7 @@ t.test('a peer that tells of absurd clocks, terms, beats and views leaves the me
   const absurd = [
     ['VECTOR', most], ['ELECTION', most, 1], ['OK', 1, most], ['COORDINATOR', most, stranger, 1], ['MEMBERS', `${low.address}/00000000000f`, most],
     ['VIEW', high.address, most, 1, stranger], ['VIEW', high.address, 1, most, stranger],
-    ['RECORDS', `${stranger}/000000000000`, 1, 1, most, 0, 'news', '', '[1]', '', 'x'],
+    ['RECORDS', `${stranger}/000000000000`, 1, 1, most, 0, 'news', '', '[1]', '', 'x', 0],
   ];
   for (const message of [undefined, ...absurd]) {
     const peer = await low.connect();

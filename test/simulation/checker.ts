@@ -5,6 +5,7 @@
  * An acknowledgement covers what its level promises. `local` is one disk: where that disk was wiped or rolled back before any other held the
  * message, its loss is excused. `quorum` and `all` are never excused, since only a minority of the disks is ever touched.
  */
+import { DEFAULT_LIMITS } from '../../brokers/config.ts';
 import { type Address, compareAddresses } from '../../brokers/core/address.ts';
 import type { Attempt, Delivery, History, Publication, Subscription } from './history.ts';
 import { type Entry, Ledger, nameOf } from './ledger.ts';
@@ -34,8 +35,8 @@ export interface Verdict {
 }
 
 /** What a publisher may be told, beside an acknowledgement. The last three it tells itself. */
-const ERRORS = ['NOQUORUM', 'DISKFULL', 'CLOSING', 'DISCONNECTED', 'TIMEOUT', 'UNREACHABLE'];
-const NOTHING_STORED = ['DISKFULL', 'CLOSING', 'UNREACHABLE'];
+const ERRORS = ['ERR', 'NOQUORUM', 'DISKFULL', 'CLOSING', 'DISCONNECTED', 'TIMEOUT', 'UNREACHABLE'];
+const NOTHING_STORED = ['ERR', 'DISKFULL', 'CLOSING', 'UNREACHABLE'];
 
 export function check(history: History): Verdict {
   const checker = new Checker(history);
@@ -66,6 +67,7 @@ class Checker {
     for (const subscription of subscriptions) this.#checkSubscription(subscription);
     this.#checkConvergence();
     this.#checkTerms();
+    this.#checkGrowth();
     if (this.#history.queues === undefined) return;
     const { violations, counts } = checkQueues(this.#history, this.#history.queues, this.#ledger);
     this.violations.push(...violations);
@@ -201,6 +203,18 @@ class Checker {
       const follows = before?.kind === 'electing' && coordinator !== broker;
       if (isLower && !follows && !termsLost) this.#violated('term', `${broker} chose ${coordinator} after ${known} in term ${term}`);
       newest.set(broker, kind === 'electing' && known !== undefined ? { ...event, coordinator: known } : event);
+    }
+  }
+
+  /** Whatever publishers ask for, Lamport timestamps grow by no more than each broker lets them in the time that passes, and by the events. */
+  #checkGrowth(): void {
+    const { brokers, terms, disks } = this.#history;
+    const starts = terms.filter(({ kind }) => kind === 'started').length;
+    const { lamportSavedFirst, lamportPerSecondMax } = DEFAULT_LIMITS;
+    for (const { kind, at, disk, batches } of disks) {
+      const most = (starts + brokers.length) * lamportSavedFirst + brokers.length * lamportPerSecondMax * (at / 1000 + 1);
+      const absurd = kind === 'written' ? batches.find(({ lamport }) => lamport > most) : undefined;
+      if (absurd !== undefined) return this.#violated('clock', `${disk} stored Lamport timestamp ${absurd.lamport}, above ${most}`);
     }
   }
 

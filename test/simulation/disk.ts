@@ -10,7 +10,8 @@ import { RumormillError } from '../../brokers/core/error.ts';
 import type { Lived } from '../../brokers/core/incarnation.ts';
 import type { Life as StoreLife } from '../../brokers/core/lives.ts';
 import { makeOrigin, type Origin, type StoredBatch, type StoredColumns } from '../../brokers/core/record.ts';
-import type { AckCheckpoint, CountQuery, FoundId, LamportPlace, LiveCount, Page, RangeQuery, Store, StoreState } from '../../brokers/core/runtime.ts';
+import type { AckCheckpoint, CountQuery, FoundId, IdColumns, LamportPlace, LiveCount, Page, RangeQuery, Store, StoreState } from '../../brokers/core/runtime.ts';
+import type { SavedTime } from '../../brokers/core/running-time.ts';
 import type { Stamp } from '../../brokers/core/subscription.ts';
 import type { Vector } from '../../brokers/core/version-vector.ts';
 import { MemoryStore } from '../support/memory-store.ts';
@@ -163,6 +164,10 @@ class DiskStore implements Store {
     return this.#write(() => this.#disk.append(batches));
   }
 
+  saveTime(time: SavedTime): Promise<void> {
+    return this.#write(() => this.#disk.data.saveTime(time), () => this.#disk.isFullForClock);
+  }
+
   saveClock(lamport: number, term: number): Promise<void> {
     return this.#write(() => this.#disk.data.saveClock(lamport, term), () => this.#disk.isFullForClock);
   }
@@ -179,8 +184,12 @@ class DiskStore implements Store {
     return this.#read(() => this.#disk.data.readRange(query, previous, bytesMax));
   }
 
-  readWithIds(windowMs: number, topicMax: number, max: number): Promise<StoredColumns[]> {
-    return this.#read(() => this.#disk.data.readWithIds(windowMs, topicMax, max));
+  async *readIds(since: number): AsyncGenerator<readonly IdColumns[]> {
+    yield* await this.#read(async () => {
+      const pages: (readonly IdColumns[])[] = [];
+      for await (const page of this.#disk.data.readIds(since)) pages.push(page);
+      return pages;
+    });
   }
 
   findIds(topic: string, ids: readonly string[], from: number, to: number): Promise<FoundId[]> {

@@ -24,7 +24,7 @@ const FAULT_MIN_MS = 50;
 const COPY_MIN_MS = 4000; // so that something is published before and after
 const WRITE_WITHIN_MS = 500; // or it crashes while nothing is written
 const NARROW_BYTES_PER_SECOND = [2000, 2000, 30_000]; // the first takes longer for a large message than silence is borne
-const WALL_OFFSET_MAX_MS = 30_000; // to either side, so that a jump is up to a minute
+const WALL_OFFSETS_MS = [30_000, 300_000, 365 * 24 * 3_600_000]; // at most, to either side
 
 export class Faults {
   /** How often each kind happened. */
@@ -125,7 +125,7 @@ export class Faults {
         return this.#putBackCopy(victim, dead, Math.max(lastsMs, COPY_MIN_MS));
       }
       case 'clock':
-        machine.wallOffsetMs = this.#dice.integer(-WALL_OFFSET_MAX_MS, WALL_OFFSET_MAX_MS);
+        machine.wallOffsetMs = this.#wallOffset();
         this.#world.note(machine.address, `wall clock is off by ${machine.wallOffsetMs} ms`);
         return true;
       case 'mislead':
@@ -137,6 +137,12 @@ export class Faults {
       case 'full-disk':
         return this.#fullDisk(machine, lastsMs);
     }
+  }
+
+  /** Somewhat wrong, or as wrong as can be. */
+  #wallOffset(): number {
+    const most = this.#dice.pick(WALL_OFFSETS_MS);
+    return this.#dice.pick([-most, most, this.#dice.integer(-most, most)]);
   }
 
   /** Two different hosts, one of them a broker's. */

@@ -91,9 +91,8 @@ export const MUTANTS: readonly Mutant[] = [
   { name: 'trusts the position in a cursor of another process', patches: [['core/reader.js', `cursor.instance === log.instance && `, ``]] },
   { name: 'a cursor covers the log although the reply was cut', patches: [['core/reader.js', `const atEnd = position >= log.position;`, `const atEnd = true;`]] },
   { name: 'what is left of a batch that was cut is not sent', patches: [['core/reader.js', `if (batch.seq + to - 1 < last)\n            return batch.position - 1;`, `if (batch.seq + to - 1 < last)\n            return batch.position;`]] },
-  { name: 'forgets dedupe ids that are pending', patches: [['core/dedupe.js', `(entry.known === undefined || now - entry.since < this.#windowMs)`, `(entry.known !== undefined && now - entry.since < this.#windowMs)`]] },
+  { name: 'forgets dedupe ids that are pending', patches: [['core/dedupe.js', `if (entry === NONE || this.#table.isPending(entry) || !this.#isOver(this.#table.seen(entry)))\n            return entry;\n        this.#forget(entry);`, `if (entry === NONE || !this.#table.isPending(entry))\n            return entry;\n        this.#table.remove(entry);`]] },
   { name: 'delivers second copies of a dedupe id', patches: [['core/reader.js', `const skipped = repeats.repeatsIn(batch, read, from, to);`, `const skipped = [];`]] },
-  { name: 'forgets dedupe ids at a restart', patches: [['host.js', `await broker.#repeats.restore(runtime.clock.now());`, ``]] },
   {
     name: 'a message is a sign of life only when all of it has come',
     patches: [
@@ -102,6 +101,12 @@ export const MUTANTS: readonly Mutant[] = [
       ['link.js', `return this.#path.windowBytes / 2;`, `return Infinity;`],
     ],
   },
+  { name: 'forgets dedupe ids at a restart', patches: [['host.js', `await broker.#repeats.restore();`, ``]] },
+  {
+    name: 'running time goes by the wall clock',
+    patches: [['core/running-time.js', `return this.end + HOLE_MS + Math.floor(this.#monotonic() - this.#startedAt);`, `return this.end + HOLE_MS + Math.floor(this.#wall() % 1e10);`]],
+  },
+  { name: 'publishers take the clock as far as they like', patches: [['core/lamport.js', `if (ahead > saved)`, `if (false)`]] },
   // Queues
   { name: 'an ACK is answered before the disk', patches: [['subscription-queue.js', `            acknowledger.gather(this.ledger, change, (error) => {`, `            resolve();\n            acknowledger.gather(this.ledger, change, (error) => {`]] },
   { name: 'a lease is given out while it runs', patches: [['core/leases.js', `this.#dueAt(entry, now + this.policy.visibilityMs);`, `this.#dueAt(entry, now + this.policy.visibilityMs / 2);`]] },

@@ -5,6 +5,7 @@
  * read, on another broker too, so that there is an order of cause and effect to check.
  */
 import { decodeCursor } from '../../brokers/core/cursor.ts';
+import { LAMPORT_MAX } from '../../brokers/core/lamport.ts';
 import { RumormillError } from '../../brokers/core/error.ts';
 import { decodeMessage, text } from '../../brokers/wire/message.ts';
 import type { Reply } from '../../brokers/wire/reply-parser.ts';
@@ -25,11 +26,13 @@ export class Workload {
   readonly #world: World;
   readonly #publishers: Caller[] = [];
   readonly #subscribers: Subscriber[] = [];
+  readonly #greedy: Publisher;
   #isOver = false;
 
   constructor(world: World) {
     this.#world = world;
     for (let number = 1; number <= PUBLISHERS; number += 1) this.#publishers.push(this.#caller(`publisher-${number}`));
+    this.#greedy = new Publisher(this.#caller('greedy'), 'g', this.publications);
     for (let number = 1; number <= SUBSCRIBERS; number += 1) {
       const topics = number === 1 ? TOPICS : TOPICS.slice(0, 2);
       const answers = number <= 2 ? new Publisher(this.#caller(`answerer-${number}`), `a${number}`, this.publications) : undefined;
@@ -42,7 +45,7 @@ export class Workload {
   /** Runs until `end` is called. */
   async run(): Promise<void> {
     const publishing = this.#publishers.map((caller, index) => this.#publishAll(new Publisher(caller, `p${index + 1}`, this.publications)));
-    await Promise.all([...publishing, ...this.#subscribers.map((subscriber) => this.#subscribe(subscriber))]);
+    await Promise.all([...publishing, this.#grab(), ...this.#subscribers.map((subscriber) => this.#subscribe(subscriber))]);
   }
 
   end(): void {
@@ -66,6 +69,18 @@ export class Workload {
       await publisher.publish(dice.pick(TOPICS), dice.integer(1, 4), null);
     }
     publisher.caller.hangUp();
+  }
+
+  /** Somebody publishes with clocks that he has not read anywhere. */
+  async #grab(): Promise<void> {
+    const { caller } = this.#greedy;
+    while (!this.#isOver) {
+      await caller.rest(caller.dice.pick([20, 1000, 5000]));
+      const lamport = caller.dice.pick([LAMPORT_MAX, 2 ** 51, 2 ** 40, 2 ** 30, 2 ** 22]) - caller.dice.integer(1, 1000);
+      await this.#greedy.publish('greed', 1, { payload: 'nothing', lamport: Math.max(lamport, 1) }, null, false);
+      if (caller.dice.integer(0, 9) === 0) caller.hop();
+    }
+    caller.hangUp();
   }
 
   async #subscribe(subscriber: Subscriber): Promise<void> {

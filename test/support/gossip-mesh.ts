@@ -5,6 +5,7 @@
 import { makeConfig, type Limits } from '../../brokers/config.ts';
 import { LamportClock } from '../../brokers/core/lamport.ts';
 import { Log } from '../../brokers/core/log.ts';
+import { RunningTime } from '../../brokers/core/running-time.ts';
 import type { Origin, RecordBatch } from '../../brokers/core/record.ts';
 import { Gossip } from '../../brokers/gossip.ts';
 import { Link } from '../../brokers/link.ts';
@@ -32,7 +33,7 @@ export class GossipBroker {
       drained: () => undefined,
     });
     this.gossip = new Gossip({
-      config, clock, store, lamport, log: this.log,
+      config, clock, store, lamport, log: this.log, time: new RunningTime(undefined, () => clock.now(), () => clock.wallTime()),
       storeFailed: (error) => {
         throw error;
       },
@@ -73,7 +74,7 @@ export class GossipBroker {
         break;
       case 'RECORDS':
         this.received.push(message.batch);
-        this.gossip.takeIn(link, message.batch);
+        this.gossip.takeIn(link, message.batch, message.ageMs);
         break;
       case 'GRAFT':
         void this.gossip.graft(link, message.wanted);

@@ -9,7 +9,8 @@ import { assert, type RumormillError } from '../../brokers/core/error.ts';
 import {
   BATCH_MESSAGES_MAX, batchBytes, lastLamport, lastSeq, type Origin, parseDeps, parseLengths, parseMeta, parseRepeats, type StoredBatch, type StoredColumns,
 } from '../../brokers/core/record.ts';
-import type { AckCheckpoint, CountQuery, FoundId, LamportPlace, LiveCount, Page, RangeQuery, Store, StoreState } from '../../brokers/core/runtime.ts';
+import { goOn, type SavedTime } from '../../brokers/core/running-time.ts';
+import type { AckCheckpoint, CountQuery, FoundId, IdColumns, LamportPlace, LiveCount, Page, RangeQuery, Store, StoreState } from '../../brokers/core/runtime.ts';
 import type { Stamp } from '../../brokers/core/subscription.ts';
 import type { Vector } from '../../brokers/core/version-vector.ts';
 
@@ -28,6 +29,7 @@ export class MemoryStore implements Store {
   acksPosition = 0;
   lived: Lived = { life: 0, electors: undefined };
   readonly lives = new Map<Origin, Life>();
+  time: SavedTime | undefined;
   #gate: Promise<void> | undefined;
   #lamport = 0; // of the newest record
   readonly #vector = new Map<Origin, number>();
@@ -45,6 +47,7 @@ export class MemoryStore implements Store {
     copy.acksPosition = this.acksPosition;
     copy.lived = this.lived;
     for (const [store, life] of this.lives) copy.lives.set(store, life);
+    copy.time = this.time;
     return copy;
   }
 
@@ -55,6 +58,7 @@ export class MemoryStore implements Store {
       vector: new Map(this.#vector),
       lamport: Math.max(lamport, this.#lamport),
       newest: this.#lamport,
+      time: this.time && goOn(this.time, this.batches.reduce((newest, { seen = 0 }) => Math.max(newest, seen), 0)),
       term,
       position: this.batches.length,
       ...this.lived,
@@ -102,6 +106,10 @@ export class MemoryStore implements Store {
     this.transactions.push(batches.length);
   }
 
+  async saveTime(time: SavedTime): Promise<void> {
+    this.time = time;
+  }
+
   async saveClock(lamport: number, term: number): Promise<void> {
     this.clocks.push([lamport, term]);
   }
@@ -130,23 +138,15 @@ export class MemoryStore implements Store {
     return cutPage(found.sort(order), bytesMax);
   }
 
-  async readWithIds(windowMs: number, topicMax: number, max: number): Promise<StoredColumns[]> {
-    const all = this.batches.filter((batch) => parseMeta(batch).ids !== undefined);
-    const since = Math.max(...all.map(({ time }) => time)) - windowMs;
-    const messages = new Map<string, number>();
-    const found = all.filter(({ time }) => time >= since).toReversed().filter(({ topic, count }) => {
-      const before = messages.get(topic) ?? 0;
-      messages.set(topic, before + count);
-      return before < topicMax;
-    });
-    let through = 0;
-    return found.filter(({ count }) => (through += count) - count < max).reverse();
+  async *readIds(since: number): AsyncGenerator<IdColumns[]> {
+    yield this.batches.filter((batch) => parseMeta(batch).ids !== undefined && (batch.seen ?? 0) >= since)
+      .map((batch) => ({ ...batch, seen: batch.seen ?? 0, ids: parseMeta(batch).ids! }));
   }
 
   async findIds(topic: string, ids: readonly string[], from: number, to: number): Promise<FoundId[]> {
-    return this.batches.filter((batch) => batch.topic === topic && batch.time >= from && batch.time <= to).flatMap((batch) =>
+    return this.batches.filter((batch) => batch.topic === topic && (batch.seen ?? 0) >= from && (batch.seen ?? 0) <= to).flatMap((batch) =>
       (parseMeta(batch).ids ?? []).flatMap((id, index) =>
-        (id !== null && ids.includes(id) ? [{ id, origin: batch.origin, seq: batch.seq + index, time: batch.time }] : [])));
+        (id !== null && ids.includes(id) ? [{ id, origin: batch.origin, seq: batch.seq + index, seen: batch.seen ?? 0 }] : [])));
   }
 
   async lastDeps(origin: Origin, limit: number): Promise<[Origin, number][][]> {

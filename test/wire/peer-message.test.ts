@@ -25,8 +25,9 @@ const MESSAGES: PeerMessage[] = [
   { type: 'GRAFT', wanted: [[a, 7], [b, 0]] },
   { type: 'PRUNE', origins: [b] },
   { type: 'PRUNE', origins: [a, b] },
-  { type: 'RECORDS', batch: specimenBatch() },
-  { type: 'RECORDS', batch: specimenBatch({ topic: 'é \r\n', deps: '', meta: '', body: Buffer.from([0, 255, 13, 10, 36, 49, 13, 10]) }) },
+  { type: 'RECORDS', batch: specimenBatch(), ageMs: 0 },
+  { type: 'RECORDS', batch: specimenBatch({ topic: 'é \r\n', deps: '', meta: '', body: Buffer.from([0, 255, 13, 10, 36, 49, 13, 10]) }), ageMs: 999_999_999_999_999 },
+  { type: 'MISSED', ms: 7 },
   { type: 'MEMBERS', beats: [] },
   { type: 'MEMBERS', beats: [[a, 1], [b, 999_999_999_999_999]] },
   { type: 'HELD', held: [] },
@@ -61,7 +62,7 @@ function decode(chunks: readonly Buffer[]): PeerMessage[] {
 t.test('round trip of every message, however the stream is cut', async (t) => {
   const types = new Set(MESSAGES.map(({ type }) => type));
   t.strictSame([...types].sort(), [
-    'ANSWER', 'ASK', 'BYE', 'CLAIM', 'COORDINATOR', 'ELECTION', 'FORGET', 'GRAFT', 'HELD', 'LEASES', 'LIFE', 'MEMBERS', 'OK', 'PEER', 'PRUNE', 'RECORDS', 'SEEN', 'SURPLUS', 'VECTOR', 'VIEW',
+    'ANSWER', 'ASK', 'BYE', 'CLAIM', 'COORDINATOR', 'ELECTION', 'FORGET', 'GRAFT', 'HELD', 'LEASES', 'LIFE', 'MEMBERS', 'MISSED', 'OK', 'PEER', 'PRUNE', 'RECORDS', 'SEEN', 'SURPLUS', 'VECTOR', 'VIEW',
   ]);
   const stream = Buffer.concat(MESSAGES.flatMap(encodePeerMessage));
   for (const [name, chunks] of chunkings(stream)) t.strictSame(decode(chunks), MESSAGES, name);
@@ -126,9 +127,9 @@ t.test('malformed messages are refused, and the error says what is wrong', async
     [['COORDINATOR', 1, 'h', 1], /"h" is not an address/],
     [['COORDINATOR', 1, 'h:1', 'x'], /Lamport timestamp is not a number/],
     [['BYE', 1], /BYE has 2 fields, not 1/],
-    [['RECORDS'], /RECORDS has 1 fields, not 11/],
-    [records({}).slice(0, 10), /RECORDS has 10 fields, not 11/],
-    [[...records({}), ''], /RECORDS has 12 fields, not 11/],
+    [['RECORDS'], /RECORDS has 1 fields, not 12/],
+    [records({}).slice(0, 11), /RECORDS has 11 fields, not 12/],
+    [[...records({}), ''], /RECORDS has 13 fields, not 12/],
     [records({ 1: 'nobody' }), /"nobody" is not an origin/],
     [records({ 2: 'x' }), /seq is not a number/],
     [records({ 2: 0 }), /seq 0 is not/],
@@ -140,6 +141,9 @@ t.test('malformed messages are refused, and the error says what is wrong', async
     [records({ 7: '[]' }), /deps is not a JSON object/],
     [records({ 8: '' }), /lengths is not JSON/],
     [records({ 9: '[]' }), /meta is not a JSON object/],
+    [records({ 11: 'x' }), /age is not a number/],
+    [['MISSED'], /MISSED has 1 fields, not 2/],
+    [['MISSED', '-1'], /time is not a number/],
     [records({ 10: 'onetwo' }), /lengths do not add up to the body/],
   ];
   t.equal(decode([encodeCommand(records({}))]).length, 1, 'the batch that the others differ from');
