@@ -1,27 +1,34 @@
 /**
- * Bully election on broker order, with terms: the highest live address of a connected component becomes coordinator.
+ * Bully election on broker order, with terms: the highest live address of a connected component
+ * becomes coordinator.
  *
- * H. Garcia-Molina, "Elections in a Distributed Computing System", IEEE Transactions on Computers C-31(1), 1982, section III. A broker that finds no
- * coordinator asks everybody above it (ELECTION); whoever is there answers (OK) and takes over; who hears nobody above announces itself
+ * H. Garcia-Molina, "Elections in a Distributed Computing System", IEEE Transactions on Computers
+ * C-31(1), 1982, section III. A broker that finds no coordinator asks everybody above it
+ * (ELECTION); whoever is there answers (OK) and takes over; who hears nobody above announces itself
  * (COORDINATOR). Where we differ, and why:
- *   - The paper has a synchronous network without partitions. Here partitions happen, so an announcement carries a term, which the
- *     winner makes one greater than any it has seen, and a lower term changes nothing. Of two announcements with one term (two sides of a
- *     partition) the higher address wins.
- *   - Who accepts an announcement passes it on, so that it reaches brokers without a link to the winner. Who hears a coordinator below
- *     itself starts an election: that is the bullying.
- *   - It bullies only once it has been up for `takeoverAfterMs`: until then it follows the coordinator below itself, so that a broker that crashes again
- *     and again changes nothing. For the same reason a broker that starts below nobody listens for `okTimeoutMs` before its first election, since
- *     those below it are not asked and may know a coordinator. Where there is none, nobody waits for anything.
- *   - A broker above the caller that has a link with the coordinator says so, rather than hold an election that could only repeat it, unless the
- *     caller knows a higher term: then the old announcement would change nothing, and there must be a new one.
- *   - Who heard of the coordinator from others loses it with the link over which it heard, since it cannot see it itself. And it does not
- *     believe in it again because of somebody who may have heard of it from us.
+ *   - The paper has a synchronous network without partitions. Here partitions happen, so an
+ *     announcement carries a term, which the winner makes one greater than any it has seen, and a
+ *     lower term changes nothing. Of two announcements with one term (two sides of a partition) the
+ *     higher address wins.
+ *   - Who accepts an announcement passes it on, so that it reaches brokers without a link to the
+ *     winner. Who hears a coordinator below itself starts an election: that is the bullying.
+ *   - It bullies only once it has been up for `takeoverAfterMs`: until then it follows the
+ *     coordinator below itself, so that a broker that crashes again and again changes nothing. For
+ *     the same reason a broker that starts below nobody listens for `okTimeoutMs` before its first
+ *     election, since those below it are not asked and may know a coordinator. Where there is none,
+ *     nobody waits for anything.
+ *   - A broker above the caller that has a link with the coordinator says so, rather than hold an
+ *     election that could only repeat it, unless the caller knows a higher term: then the old
+ *     announcement would change nothing, and there must be a new one.
+ *   - Who heard of the coordinator from others loses it with the link over which it heard, since it
+ *     cannot see it itself. And it does not believe in it again because of somebody who may have
+ *     heard of it from us.
  *
- * The core decides, the caller acts: effects are to be carried out in order, and `persist` must be on disk before what
- * follows it is sent, so that a restarted broker never announces an old term.
+ * The core decides, the caller acts: effects are to be carried out in order, and `persist` must be
+ * on disk before what follows it is sent, so that a restarted broker never announces an old term.
  *
- * Invariants: the term never falls; the coordinator, once known, is below oneself only before `takeoverAfterMs`; there is at most one
- * coordinator a term and component.
+ * Invariants: the term never falls; the coordinator, once known, is below oneself only before
+ * `takeoverAfterMs`; there is at most one coordinator a term and component.
  */
 import { type Address, compareAddresses } from './address.ts';
 import { checkGrowth, COUNTER_MAX, Growth, type GrowthLimits } from './counter.ts';
@@ -45,13 +52,19 @@ export interface BullyOptions {
   readonly graceMs: number;
   /** How long this broker must have been up to take over from a live coordinator below it. */
   readonly takeoverAfterMs: number;
-  /** To the farthest peer and back, ms, as far as it is known: what is awaited may take as much longer. 0 by default. */
+  /**
+   * To the farthest peer and back, ms, as far as it is known: what is awaited may take as much
+   * longer. 0 by default.
+   */
   readonly roundTripMs?: () => number;
   /** How far peers may take the term; without limit by default. */
   readonly termGrowth?: GrowthLimits;
 }
 
-/** `listening`: before the first election, for a coordinator that there may be. `asking`: ELECTION is out, no OK yet. `yielding`: somebody above answered, its announcement is awaited. */
+/**
+ * `listening`: before the first election, for a coordinator that there may be. `asking`: ELECTION
+ * is out, no OK yet. `yielding`: somebody above answered, its announcement is awaited.
+ */
 type Phase = 'idle' | 'listening' | 'asking' | 'yielding';
 
 const UNLIMITED: GrowthLimits = { atOnce: COUNTER_MAX, perSecond: COUNTER_MAX };
@@ -89,7 +102,10 @@ export class Bully {
     return this.#coordinator;
   }
 
-  /** The broker has started and met whom it could: it holds an election, unless one is under way or has told it of a coordinator. */
+  /**
+   * The broker has started and met whom it could: it holds an election, unless one is under way or
+   * has told it of a coordinator.
+   */
   start(now: number): BullyEffect[] {
     if (this.#phase === 'idle' && this.#coordinator === undefined) this.#begin(now);
     return this.#take();
@@ -204,7 +220,10 @@ export class Bully {
     for (const peer of this.#peers) if (peer !== from && peer !== address) this.#announce(peer);
   }
 
-  /** Whether this is the coordinator that was lost, from somebody who may have heard of it from us: who answered us has a link with it. */
+  /**
+   * Whether this is the coordinator that was lost, from somebody who may have heard of it from us:
+   * who answered us has a link with it.
+   */
   #isEcho(from: Address, address: Address): boolean {
     return this.#lost?.term === this.#term && this.#lost.coordinator === address && from !== address && !this.#answered.has(from);
   }

@@ -13,7 +13,10 @@ export type Entry = number;
 /** Of no entry. */
 export const NONE = -1;
 
-/** The message that an id stands for: the name of its record, its Lamport timestamp and the running time at which it was published. */
+/**
+ * The message that an id stands for: the name of its record, its Lamport timestamp and the running
+ * time at which it was published.
+ */
 export interface Known {
   readonly origin: Origin;
   readonly seq: number;

@@ -1,18 +1,22 @@
 /**
- * Repeats: a publish that was tried again may be stored twice, under two names, because the second broker could not know of the first one yet. Both records
- * stay, since names are for ever; but every reader gets one of them.
+ * Repeats: a publish that was tried again may be stored twice, under two names, because the second
+ * broker could not know of the first one yet. Both records stay, since names are for ever; but
+ * every reader gets one of them.
  *
- * Two records are copies of one message where topic and dedupe id are the same and they were published within the window, of running time
- * (core/running-time.ts): wall clocks have no say in it. An origin that had stored one of them when it named the other (deps tell) knew the id
- * and took it all the same because the window was over; unless that was so soon that the first one came while the second one waited for its
- * name. So then half the window counts.
+ * Two records are copies of one message where topic and dedupe id are the same and they were
+ * published within the window, of running time (core/running-time.ts): wall clocks have no say in
+ * it. An origin that had stored one of them when it named the other (deps tell) knew the id and
+ * took it all the same because the window was over; unless that was so soon that the first one came
+ * while the second one waited for its name. So then half the window counts.
  *
- * Each broker marks whichever copy it stores later, in the same transaction (`StoredBatch.repeats`). A reader that comes to a marked record here has
- * passed the other one, so it is never sent. A reader that comes from a broker where the order was the other way round has read the marked one
- * and comes to the unmarked one: its cursor says so, and `#later` finds it.
+ * Each broker marks whichever copy it stores later, in the same transaction
+ * (`StoredBatch.repeats`). A reader that comes to a marked record here has passed the other one, so
+ * it is never sent. A reader that comes from a broker where the order was the other way round has
+ * read the marked one and comes to the unmarked one: its cursor says so, and `#later` finds it.
  *
- * Memory holds the ids of the window (core/dedupe.ts). What may be a copy of something older, because it comes from a broker that was away or from
- * the other side of a partition, is looked up on disk.
+ * Memory holds the ids of the window (core/dedupe.ts). What may be a copy of something older,
+ * because it comes from a broker that was away or from the other side of a partition, is looked up
+ * on disk.
  */
 import { Dedupe, type Fate } from './dedupe.ts';
 import { isDiskFull, type RumormillError } from './error.ts';
@@ -87,7 +91,10 @@ export class Repeats {
     }
   }
 
-  /** An origin's records enter in the order in which they were published, so those that are not read are its first ones. */
+  /**
+   * An origin's records enter in the order in which they were published, so those that are not read
+   * are its first ones.
+   */
   async #restoreIds(since: number): Promise<void> {
     const unread = new Map(this.#store.state.vector);
     for await (const rows of this.#store.readIds(since)) {
@@ -99,7 +106,10 @@ export class Repeats {
     this.#dedupe.forget(unread);
   }
 
-  /** A peer has missed this broker for so long: that tells something of the time before this life. @throws RumormillError DISKFULL or STORE */
+  /**
+   * A peer has missed this broker for so long: that tells something of the time before this life.
+   * @throws RumormillError DISKFULL or STORE
+   */
   async missed(ms: number): Promise<void> {
     if (this.#time.missed(ms)) await this.#saveTime();
   }
@@ -115,7 +125,10 @@ export class Repeats {
     this.#isSaved = true;
   }
 
-  /** Claims an id for a message about to be published. False where it is known: `fate` tells what becomes of that one. */
+  /**
+   * Claims an id for a message about to be published. False where it is known: `fate` tells what
+   * becomes of that one.
+   */
   claim(topic: string, id: string): boolean {
     return this.#dedupe.claim(topic, id);
   }
@@ -136,7 +149,8 @@ export class Repeats {
   }
 
   /**
-   * Marks what repeats a message stored here, or one that stands earlier among these batches, which are about to be stored in this order.
+   * Marks what repeats a message stored here, or one that stands earlier among these batches, which
+   * are about to be stored in this order.
    * @throws RumormillError STORE
    */
   mark(batches: readonly StoredBatch[]): readonly StoredBatch[] | Promise<readonly StoredBatch[]> {
@@ -163,7 +177,10 @@ export class Repeats {
     return this.#lookUp(late, marks).then(() => (isUnsaved ? this.#saveTime() : undefined)).then(() => marked(dated, marks));
   }
 
-  /** Says when a batch with ids was published: now, or so long ago as the peer that sent it said, and not before its origin's last one. */
+  /**
+   * Says when a batch with ids was published: now, or so long ago as the peer that sent it said,
+   * and not before its origin's last one.
+   */
   #date(batch: StoredBatch): StoredBatch {
     const seen = Math.max(seenOf(batch) === 0 ? this.#time.now() : seenOf(batch), this.#newest.get(batch.origin) ?? 0);
     this.#newest.set(batch.origin, seen);
@@ -186,7 +203,10 @@ export class Repeats {
     }
   }
 
-  /** Those messages of a batch, by index, which a reader who has read `read` and comes to them has had in another copy; in order. */
+  /**
+   * Those messages of a batch, by index, which a reader who has read `read` and comes to them has
+   * had in another copy; in order.
+   */
   repeatsIn(batch: StoredBatch, read: VersionVector, from: number, to: number): number[] {
     if (batch.repeats === '' && this.#later.size === 0) return [];
     const marked = parseRepeats(batch);

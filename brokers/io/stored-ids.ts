@@ -1,9 +1,12 @@
 /**
- * Which batches may hold a dedupe id: in memory, for the times that were asked about lately, of running time (core/running-time.ts).
+ * Which batches may hold a dedupe id: in memory, for the times that were asked about lately, of
+ * running time (core/running-time.ts).
  *
- * Looking for ids among those of some minutes means reading all of these. A broker that catches up with the other side of a long partition does so in each transaction, about
- * nearly the same minutes; so they are read once, and what is written meanwhile is added. Kept are a hash of topic and id, and the position of the batch: 30 to 50 bytes an id. A
- * hash may be that of another id, so whoever asks looks at the batches.
+ * Looking for ids among those of some minutes means reading all of these. A broker that catches up
+ * with the other side of a long partition does so in each transaction, about nearly the same
+ * minutes; so they are read once, and what is written meanwhile is added. Kept are a hash of topic
+ * and id, and the position of the batch: 30 to 50 bytes an id. A hash may be that of another id, so
+ * whoever asks looks at the batches.
  */
 import { parseMeta, type StoredColumns } from '../core/record.ts';
 
@@ -16,7 +19,10 @@ const PAUSE_MS = 60_000; // after there were too many, before it is tried again
 /** What is read of a batch with ids. */
 export type IdRow = Pick<StoredColumns, 'position' | 'topic' | 'meta'> & { readonly seen?: number };
 
-/** The batches with ids published after another one (by time, then position) and before a time, in that order; at most `limit`. */
+/**
+ * The batches with ids published after another one (by time, then position) and before a time, in
+ * that order; at most `limit`.
+ */
 type ReadIds = (after: { readonly seen: number; readonly position: number }, until: number, limit: number) => Promise<readonly IdRow[]>;
 
 /** Hash of topic and id -> position, or positions. */
@@ -38,8 +44,9 @@ export class StoredIds {
   }
 
   /**
-   * The positions of batches of a topic that may hold one of these ids and were published from one time to another, inclusive; undefined where too many ids were. Nothing may be written
-   * before this has settled.
+   * The positions of batches of a topic that may hold one of these ids and were published from one
+   * time to another, inclusive; undefined where too many ids were. Nothing may be written before
+   * this has settled.
    */
   async find(topic: string, ids: readonly string[], from: number, to: number): Promise<number[] | undefined> {
     const [first, end] = [sliceOf(from), sliceOf(to) + 1];
@@ -81,7 +88,10 @@ export class StoredIds {
     return isCovered;
   }
 
-  /** Reads what was published from one time to another. False where it is too much, even if nothing but what is wanted is kept. */
+  /**
+   * Reads what was published from one time to another. False where it is too much, even if nothing
+   * but what is wanted is kept.
+   */
   async #take(from: number, until: number, wantedFrom: number, wantedUntil: number): Promise<boolean> {
     let after = { seen: from, position: 0 };
     while (from < until) {
