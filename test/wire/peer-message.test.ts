@@ -83,7 +83,7 @@ t.test('the handshake of another protocol version is refused before the rest of 
 
 t.test('malformed messages are refused, and the error says what is wrong', async (t) => {
   const records = (changes: Record<number, string | number>): (string | number)[] => {
-    const good = ['RECORDS', a, 7, 3, 41, 1000, 'news', '', '[3,0,5]', '', 'onethree'];
+    const good = ['RECORDS', a, 7, 3, 41, 1000, 'news', '', '[3,0,5]', '', 'onethree', 5];
     return good.map((field, index) => changes[index] ?? field);
   };
   const cases: [args: (string | number)[], why: RegExp][] = [
