@@ -109,6 +109,8 @@ export const DEFAULT_LIMITS = {
   deadAfterMs: 10_000,
   forgetAfterMs: 600_000, // a broker that no row names
   hearsayMs: 5000, // between heartbeats that travel through a mesh larger than the fan-out
+  routeSilentMs: 600, // beside round trips, after which a link that owes a sign of life is gone around
+  seekMs: 250, // between two requests for a way to one broker
   fullMs: 60_000, // for which a broker with links enough is not chosen as a neighbour again
   dialTimeoutMs: 5000, // for connection and handshake each: round trips may be so long
   redialMinMs: 100, // doubling
@@ -222,6 +224,8 @@ function checkLimits(limits: Limits): void {
     ['turnMs', 'tickMs'], // or ticks would be late
     ['beatMs', 'suspectAfterMs'], // or a healthy silent peer would be suspected
     ['suspectAfterMs', 'deadAfterMs'],
+    ['tickMs', 'routeSilentMs'], // or no report could be there in time
+    ['routeSilentMs', 'suspectAfterMs'],
     ['beatMs', 'hearsayMs'], // news travels with the beats
     ['hearsayMs', 'deadAfterMs'], // or a healthy broker far away would be suspected
     ['redialMinMs', 'redialMaxMs'],

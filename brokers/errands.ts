@@ -34,8 +34,16 @@ export interface ErrandsRuntime {
   readonly broker: Broker;
 }
 
+export interface ErrandsWays {
+  /** The link over which a broker is reached, its own or one that passes on. */
+  route(home: Address): Link | undefined;
+  /** Whether a link owes a sign of life for too long. */
+  isSilent(link: Link): boolean;
+}
+
 /** What a link owes an answer to. */
 interface Errand {
+  readonly home: Address;
   /** Undefined where it was not carried out, or nobody knows. */
   settle(reply: Uint8Array | undefined): void;
 }
@@ -49,7 +57,7 @@ interface Service {
 export class Errands {
   readonly #runtime: ErrandsRuntime;
   readonly #homes: Homes;
-  readonly #route: (home: Address) => Link | undefined;
+  readonly #ways: ErrandsWays;
   readonly #asked = new Map<Link, Map<number, Errand>>();
   readonly #services = new Map<Link, Map<number, Service>>();
   readonly #moving = new Set<() => void>(); // asks that wait for an answer: to look again where their subscription is at home
@@ -57,11 +65,10 @@ export class Errands {
   #ids = 0;
   #isClosed = false;
 
-  /** @param route the link over which a broker is reached, its own or one that passes on */
-  constructor(runtime: ErrandsRuntime, homes: Homes, route: (home: Address) => Link | undefined) {
+  constructor(runtime: ErrandsRuntime, homes: Homes, ways: ErrandsWays) {
     this.#runtime = runtime;
     this.#homes = homes;
-    this.#route = route;
+    this.#ways = ways;
   }
 
   /** Carries out a client's command where its subscription is at home. @throws RumormillError TRYAGAIN, and those of the command */
@@ -80,7 +87,7 @@ export class Errands {
         if (reply !== MOVED) return reply;
         reachableAt = clock.now();
       }
-      const link = home === undefined || home === config.address ? undefined : this.#route(home);
+      const link = home === undefined || home === config.address ? undefined : this.#ways.route(home);
       if (link !== undefined) {
         const since = clock.now();
         const reply = await this.#ask(link, home!, command, subject, args, version, { broker, cancellation, consumer, waitedMs: clock.now() - begun });
@@ -103,6 +110,18 @@ export class Errands {
   committed(): void {
     if (this.#waiting.length === 0) return;
     for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+
+  /** What waits behind a link that is silent goes another way, if there is one. */
+  tick(): void {
+    for (const [link, asked] of this.#asked) {
+      if (asked.size === 0 || !this.#ways.isSilent(link)) continue;
+      for (const [id, { home }] of [...asked]) {
+        const other = this.#ways.route(home);
+        if (other !== undefined && other !== link) this.#giveUp(link, id);
+      }
+    }
+    this.committed();
   }
 
   /** Carries out nothing more for peers: they notice when their links close, and ask the next home. What is being carried out and does not wait is still answered. */
@@ -130,7 +149,7 @@ export class Errands {
       this.#services.get(link)?.delete(ask.id);
       if (!service.cancelled && link.isOpen) link.answer(ask.id, reply);
     };
-    if (ask.home !== this.#runtime.config.address) this.#passOn(ask, service, answer);
+    if (ask.home !== this.#runtime.config.address) this.#passOn(link, ask, service, answer);
     else void this.#serve(link, ask, service).then(answer);
   }
 
@@ -180,19 +199,23 @@ export class Errands {
   /** Sends an ASK under an id of its own. Returns how to give it up: then it is settled with undefined. */
   #send(link: Link, ask: Ask, settle: (reply: Uint8Array | undefined) => void): () => void {
     const id = (this.#ids += 1);
-    entry(this.#asked, link).set(id, { settle });
+    entry(this.#asked, link).set(id, { home: ask.home, settle });
     link.send({ ...ask, id });
-    return () => {
-      if (this.#asked.get(link)?.delete(id) !== true) return;
-      if (link.isOpen) link.send({ type: 'FORGET', id });
-      settle(undefined);
-    };
+    return () => this.#giveUp(link, id);
   }
 
-  #passOn(ask: Ask, service: Service, answer: (reply: Uint8Array) => void): void {
-    const link = ask.hops > 0 ? this.#route(ask.home) : undefined;
+  #giveUp(link: Link, id: number): void {
+    const errand = this.#asked.get(link)?.get(id);
+    if (errand === undefined) return;
+    this.#asked.get(link)!.delete(id);
+    if (link.isOpen) link.send({ type: 'FORGET', id });
+    errand.settle(undefined);
+  }
+
+  #passOn(from: Link, ask: Ask, service: Service, answer: (reply: Uint8Array) => void): void {
+    const link = ask.hops > 0 ? this.#ways.route(ask.home) : undefined;
     const lost = encodeReply(new RumormillError('MOVED', `${this.#runtime.config.address} does not reach ${ask.home}`));
-    if (link === undefined) return answer(lost);
+    if (link === undefined || link === from) return answer(lost);
     service.onCancel = this.#send(link, { ...ask, hops: ask.hops - 1 }, (reply) => answer(reply ?? lost));
   }
 

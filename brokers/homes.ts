@@ -42,6 +42,8 @@ export interface HomesMesh {
   roundTripMs(): number;
   /** The link over which a broker is reached, its own or one that passes on. */
   route(address: Address): Link | undefined;
+  /** Whether a link owes a sign of life for too long. */
+  isSilent(link: Link): boolean;
 }
 
 /** What peers say about homes. */
@@ -63,7 +65,7 @@ export class Homes {
     this.#mesh = mesh;
     this.#tickedAt = runtime.clock.now();
     this.#views = new Views(runtime.config.address, runtime.config.limits.viewInstallMs);
-    this.errands = new Errands(runtime, this, (home) => mesh.route(home));
+    this.errands = new Errands(runtime, this, mesh);
   }
 
   get view(): View | undefined {
@@ -84,7 +86,7 @@ export class Homes {
     if (!this.#wasAway()) this.#propose();
     this.#follow();
     this.#install();
-    this.errands.committed();
+    this.errands.tick();
   }
 
   /** Whether this process stood still for a while: then nobody has been heard of lately, whoever is there, and it takes a beat until they are. */

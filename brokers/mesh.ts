@@ -96,6 +96,7 @@ export class Mesh {
       links: this.#links, membership: this.#membership, bully: this.#bully,
       linkTo: (address) => this.#overlay.linkTo(address),
       roundTripMs: () => this.#roundTripMs(),
+      isSilent: (link) => this.#overlay.isSilent(link),
       route: (address) => this.#overlay.route(address) ?? (this.coordinator && this.#overlay.linkTo(this.coordinator)),
     });
   }
@@ -311,7 +312,11 @@ export class Mesh {
         break;
       case 'MEMBERS':
         this.#overlay.heardOf(link, message.beats);
+        this.homes.errands.committed(); // there may be a way now
         this.#runtime.acknowledged(); // a store of which there are claims may be a broker's current one only now
+        break;
+      case 'SEEK':
+        this.#overlay.sought(link, message.address, message.hops);
         break;
       case 'SURPLUS':
         this.#overlay.surplus(link);

@@ -1,14 +1,18 @@
 /**
- * The shape of the mesh: who is a member, and with whom there are links. Runs membership, hearsay and the choice of neighbours, and tells the
- * neighbours what is news.
+ * The shape of the mesh: who is a member, with whom there are links, and which way leads to the
+ * others. Runs membership, hearsay, ways and the choice of neighbours, and tells the neighbours what
+ * is news.
  */
 import type { Address } from './core/address.ts';
 import { type Beat, Hearsay } from './core/hearsay.ts';
 import { type Member, Membership } from './core/membership.ts';
 import { Neighbours } from './core/neighbours.ts';
+import { Ways } from './core/ways.ts';
 import { type Origin, originAddress } from './core/record.ts';
 import type { Link } from './link.ts';
 import type { NamingRuntime } from './naming.ts';
+
+const SEEK_HOPS = 8; // as many as a command may be passed on
 
 export class Overlay {
   readonly membership: Membership;
@@ -19,6 +23,7 @@ export class Overlay {
   readonly #met: ReadonlySet<Address>; // names of brokers that claimed a life of their store here, before this process
   #names: ReadonlySet<Address> = new Set(); // of the origins of the log, when there were so many
   #originsCounted = 0;
+  readonly #ways: Ways;
   #beatAt = 0;
   #lifeBeatAt = 0;
 
@@ -34,6 +39,7 @@ export class Overlay {
       this.#met.has(name) || this.storeOf(name) !== undefined || this.#publishers().has(name);
     this.membership = new Membership(address, limits, random, this.#neighbours, isKnown);
     this.#hearsay = new Hearsay(() => log.origin, limits.membersMax);
+    this.#ways = new Ways({ freshMs: limits.deadAfterMs, againMs: limits.seekMs, membersMax: limits.membersMax });
   }
 
   /** The names of all brokers that have ever published. */
@@ -57,10 +63,51 @@ export class Overlay {
     return undefined;
   }
 
-  /** The link over which a broker is reached: its own, or that of a neighbour which is nearer to it. */
+  /** The link over which a broker is reached: its own, or that of a neighbour that leads there. Where none does one is sought. */
   route(address: Address): Link | undefined {
-    const via = this.#hearsay.via(address);
-    return this.linkTo(address) ?? (via === undefined ? undefined : this.linkTo(via));
+    const direct = this.linkTo(address);
+    if (direct !== undefined && !this.isSilent(direct)) return direct;
+    const via = this.#via(address);
+    if (via !== undefined) return via;
+    this.seek(address);
+    return direct;
+  }
+
+  /** Whether a broker is there, as far as a link, or news that came another way, can tell. */
+  isReached(address: Address): boolean {
+    const direct = this.linkTo(address);
+    return (direct !== undefined && !this.isSilent(direct)) || this.#via(address) !== undefined;
+  }
+
+  /** Whether a link owes a sign of life for so long that one goes around it. */
+  isSilent(link: Link): boolean {
+    return link.silentMs(this.#runtime.clock.now()) >= this.#runtime.config.limits.routeSilentMs + 2 * link.roundTripMs;
+  }
+
+  /** Asks for a way to a broker. */
+  seek(address: Address, hops = SEEK_HOPS, from?: Link): void {
+    const now = this.#runtime.clock.now();
+    if (!this.#ways.maySeek(address, now)) return;
+    const direct = this.linkTo(address);
+    const isNear = direct !== undefined && !this.isSilent(direct);
+    for (const link of isNear ? [direct] : this.#links.values()) if (link !== from) link.send({ type: 'SEEK', address, hops });
+  }
+
+  /** A neighbour asks for a way to a broker. */
+  sought(link: Link, address: Address, hops: number): void {
+    if (address !== this.#runtime.config.address) {
+      if (hops > 0) this.seek(address, hops - 1, link);
+      return;
+    }
+    this.#hearsay.beat();
+    this.#spread();
+  }
+
+  /** The link over which the newest beat of a broker came, if that is fresh. */
+  #via(address: Address): Link | undefined {
+    const via = this.#ways.isFresh(address, this.#runtime.clock.now()) ? this.#hearsay.via(address) : undefined;
+    const link = via === undefined ? undefined : this.linkTo(via);
+    return link === undefined || this.isSilent(link) ? undefined : link;
   }
 
   linkUp(link: Link): void {
@@ -70,12 +117,20 @@ export class Overlay {
 
   linkDown(link: Link): void {
     this.#hearsay.linkDown(link.peer.address);
+    this.#ways.lost(link.peer.address);
+    this.#lifeBeatAt = 0; // others may have to go around
   }
 
   /** A neighbour has heard of these brokers. */
   heardOf(link: Link, beats: readonly Beat[]): void {
     const now = this.#runtime.clock.now();
-    for (const address of this.#hearsay.learn(link.peer.address, beats)) this.membership.heardOf(address, now);
+    const news = this.#hearsay.learn(link.peer.address, beats);
+    for (const address of news) {
+      this.membership.heardOf(address, now);
+      this.#ways.heard(address, now);
+    }
+    const isUrgent = (address: Address): boolean => this.#neighbours === undefined || this.#ways.isSought(address, now);
+    if (news.some(isUrgent)) this.#spread();
   }
 
   /** A neighbour has links enough. */
@@ -87,29 +142,44 @@ export class Overlay {
 
   tick(now: number): void {
     const { limits } = this.#runtime.config;
-    for (const address of this.membership.forget(now)) this.#hearsay.forget(address);
+    for (const address of this.membership.forget(now)) {
+      this.#hearsay.forget(address);
+      this.#ways.forget(address);
+    }
+    for (const link of this.#links.values()) if (this.isSilent(link) && this.#via(link.peer.address) === undefined) this.seek(link.peer.address);
     const due = now >= this.#beatAt;
     if (due) this.#beat(now);
     if (!this.#hearsay.takeNews() && !due) return;
-    for (const link of this.#links.values()) this.#tell(link);
+    this.#spread();
     if (due) this.#beatAt = now + limits.beatMs;
   }
 
   #beat(now: number): void {
-    if (this.#neighbours === undefined) return; // every link shows that we live
-    if (now >= this.#lifeBeatAt) {
+    if (now >= this.#lifeBeatAt && !this.#isLinkedWithAll()) { // else every link shows that we live
       this.#lifeBeatAt = now + this.#runtime.config.limits.hearsayMs;
       this.#hearsay.beat();
     }
+    if (this.#neighbours === undefined) return;
     const { count, among } = this.#neighbours.surplus();
     const shuffled = among.map(({ address }) => ({ address, rank: this.#runtime.random() })).sort((a, b) => a.rank - b.rank);
     for (const { address } of shuffled.slice(0, count)) this.linkTo(address)?.send({ type: 'SURPLUS' });
   }
 
+  #isLinkedWithAll(): boolean {
+    const linked = new Set([...this.#links.values()].map((link) => link.peer.address));
+    return this.membership.all().every((address) => linked.has(address));
+  }
+
+  #spread(): void {
+    for (const link of this.#links.values()) this.#tell(link);
+  }
+
   #tell(link: Link): void {
     const now = this.#runtime.clock.now();
     const self = this.#runtime.config.address;
-    const beats = this.#hearsay.news(link.peer.address, (address) => address === self || this.membership.state(address, now) !== 'dead');
+    const isWorthTelling = (address: Address): boolean =>
+      address === self || this.membership.state(address, now) !== 'dead' || this.#ways.isFresh(address, now);
+    const beats = this.#hearsay.news(link.peer.address, isWorthTelling);
     if (beats.length > 0) link.send({ type: 'MEMBERS', beats });
   }
 }

@@ -12,6 +12,7 @@
  *   MISSED       I have heard nothing of you for so many ms, and was there all the time. At the beginning of a link, where there was one before.
  *   MEMBERS      I have heard of these brokers, up to this beat of each, where I have not told you or you me.
  *   HELD         These brokers hold these origins' records up to these seqs, as told to me. Towards the origin, where it has no link with them.
+ *   SEEK         Which way to this broker? It beats at once, and news of it come to whoever asked. Passed on over so many more hops.
  *   SURPLUS      I have links enough: hang up, unless I am next to you on the ring.
  *   ELECTION     I am electing a coordinator and you stand above me: are you there?
  *   OK           I am, and I stand above you: I take it from here.
@@ -103,6 +104,7 @@ export type PeerMessage =
   | { readonly type: 'RECORDS'; readonly batch: RecordBatch; readonly ageMs: number }
   | { readonly type: 'MISSED'; readonly ms: number }
   | { readonly type: 'MEMBERS'; readonly beats: readonly Beat[] }
+  | { readonly type: 'SEEK'; readonly address: Address; readonly hops: number }
   | { readonly type: 'HELD'; readonly held: readonly HeldOf[] }
   | { readonly type: 'SURPLUS' | 'BYE' };
 
@@ -155,6 +157,8 @@ export function encodePeerMessage(message: PeerMessage): readonly Uint8Array[] {
       return encodeCommandParts(['ANSWER', message.id, message.reply]);
     case 'FORGET':
       return encodeCommandParts(['FORGET', message.id]);
+    case 'SEEK':
+      return encodeCommandParts(['SEEK', message.address, message.hops]);
     case 'GOT':
       return encodeCommandParts(['GOT', message.bytes, message.heldMs]);
     case 'PART':
@@ -216,6 +220,9 @@ export function decodePeerMessage(args: Args): PeerMessage {
     case 'FORGET':
       arity(args, 2);
       return { type, id: integer(args, 1, 'id') };
+    case 'SEEK':
+      arity(args, 3);
+      return { type, address: address(args.text(1)), hops: integer(args, 2, 'hops') };
     case 'GOT':
       arity(args, 3);
       return { type, bytes: integer(args, 1, 'bytes'), heldMs: integer(args, 2, 'time') };
