@@ -1,9 +1,12 @@
 /**
- * Commands about a subscription are carried out at its home; other brokers pass them on to it, over the links, and relay the answer as it comes.
+ * Commands about a subscription are carried out at its home; other brokers pass them on to it, over
+ * the links, and relay the answer as it comes.
  *
- * The broker that a client asks sees to it that there is an answer: where the home is lost, or has moved, the command goes to the next home, and one that waits
- * moves with it. While no home can be reached it tries for `homeTimeoutMs`, then answers TRYAGAIN. A command may have been carried out by a home that was lost
- * before it could say so; so each of them may be carried out twice.
+ * The broker that a client asks sees to it that there is an answer: where the home is lost, or has
+ * moved, the command goes to the next home, and one that waits moves with it; where the link is lost
+ * or falls silent, it goes another way. While no home can be reached it tries for `homeTimeoutMs`,
+ * then answers TRYAGAIN. A command may have been carried out by a home that was lost before it could
+ * say so; so each of them may be carried out twice.
  */
 import type { Caller, HomeCommand, Reply } from './commands/command.ts';
 import { checkArity } from './commands/command.ts';

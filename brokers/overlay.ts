@@ -63,7 +63,7 @@ export class Overlay {
     return undefined;
   }
 
-  /** The link over which a broker is reached: its own, or that of a neighbour that leads there. Where none does one is sought. */
+  /** The link over which a broker is reached: its own, or a neighbour's that leads there. Where none does, one is sought. */
   route(address: Address): Link | undefined {
     const direct = this.linkTo(address);
     if (direct !== undefined && !this.isSilent(direct)) return direct;
@@ -90,7 +90,8 @@ export class Overlay {
     if (!this.#ways.maySeek(address, now)) return;
     const direct = this.linkTo(address);
     const isNear = direct !== undefined && !this.isSilent(direct);
-    for (const link of isNear ? [direct] : this.#links.values()) if (link !== from) link.send({ type: 'SEEK', address, hops });
+    const links = isNear ? [direct] : [...this.#links.values()];
+    for (const link of links) if (link !== from) link.send({ type: 'SEEK', address, hops });
   }
 
   /** A neighbour asks for a way to a broker. */
@@ -146,7 +147,10 @@ export class Overlay {
       this.#hearsay.forget(address);
       this.#ways.forget(address);
     }
-    for (const link of this.#links.values()) if (this.isSilent(link) && this.#via(link.peer.address) === undefined) this.seek(link.peer.address);
+    for (const link of this.#links.values()) {
+      const { address } = link.peer;
+      if (this.isSilent(link) && this.#via(address) === undefined) this.seek(address);
+    }
     const due = now >= this.#beatAt;
     if (due) this.#beat(now);
     if (!this.#hearsay.takeNews() && !due) return;

@@ -53,8 +53,9 @@ export class Ways {
 
   /** Whether to send a SEEK for a broker now, or to send one on; counts as done. */
   maySeek(address: Address, now: number): boolean {
+    const { againMs, membersMax } = this.#options;
     const at = this.#soughtAt.get(address);
-    if (at === undefined ? this.#soughtAt.size >= this.#options.membersMax : now - at < this.#options.againMs) return false;
+    if (at === undefined ? this.#soughtAt.size >= membersMax : now - at < againMs) return false;
     this.#soughtAt.set(address, now);
     return true;
   }

@@ -12,7 +12,7 @@ import type { World } from './world.ts';
 
 export const FAULT_KINDS = [
   'delay', 'reset', 'partition', 'one-way', 'pause', 'crash', 'blackout', 'stop', 'wipe', 'restore', 'clock', 'slow-disk', 'full-disk',
-  'narrow', 'mislead', 'self-connect', 'copy',
+  'narrow', 'part', 'mislead', 'self-connect', 'copy',
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 /** Those that take a broker down, and do nothing else. */
@@ -23,6 +23,7 @@ const STORM_MS = [2000, 14_000] as const;
 const FAULT_MIN_MS = 50;
 const COPY_MIN_MS = 4000; // so that something is published before and after
 const WRITE_WITHIN_MS = 500; // or it crashes while nothing is written
+const LONE_PART_PERCENT = 20; // of the storms: nothing else happens in them
 const NARROW_BYTES_PER_SECOND = [2000, 2000, 30_000]; // the first takes longer for a large message than silence is borne
 const WALL_OFFSETS_MS = [30_000, 300_000, 365 * 24 * 3_600_000]; // at most, to either side
 
@@ -38,6 +39,7 @@ export class Faults {
   readonly #victims: readonly Machine[]; // whose disks may be lost
   readonly #backups = new Map<Machine, MemoryStore>();
   readonly #down = new Set<Machine>(); // taken down by a fault that is not over
+  #hasPart = false; // a pair is cut
 
   /** @param clients hosts of clients, which can be cut off as well */
   constructor(world: World, clients: readonly string[]) {
@@ -67,6 +69,10 @@ export class Faults {
   async #storm(durationMs: number): Promise<void> {
     const { time } = this.#world;
     const end = time.now + durationMs;
+    if (this.#dice.integer(1, 100) <= LONE_PART_PERCENT) {
+      if (await this.#part(durationMs)) this.counts.part += 1;
+      return;
+    }
     const faults = Array.from({ length: this.#dice.integer(1, 7) }, () => this.#fault(this.#dice.pick(this.#kinds), end));
     await Promise.all(faults);
     this.#world.note('storm', 'is over');
@@ -77,7 +83,7 @@ export class Faults {
     const { time } = this.#world;
     await time.sleep(this.#dice.integer(0, Math.max(0, end - time.now - FAULT_MIN_MS)));
     const lastsMs = Math.min(end - time.now, this.#dice.integer(FAULT_MIN_MS, this.#dice.pick([500, 3000, 14_000])));
-    const over = DOWN.includes(kind) ? (): void => undefined : this.#world.disturb(); // the machine tells of its absence
+    const over = DOWN.includes(kind) || kind === 'part' ? (): void => undefined : this.#world.disturb(); // the machine tells of its absence
     if (await this.#inflict(kind, lastsMs, end)) this.counts[kind] += 1;
     over();
   }
@@ -89,6 +95,8 @@ export class Faults {
     switch (kind) {
       case 'delay':
         return this.#delay(from, to, this.#dice.pick([20, 300, 3000]), lastsMs);
+      case 'part':
+        return this.#part(lastsMs);
       case 'narrow':
         return this.#narrow(from, to, this.#dice.pick(NARROW_BYTES_PER_SECOND), end - this.#world.time.now);
       case 'reset':
@@ -166,6 +174,20 @@ export class Faults {
     for (const [a, b] of [[from, to], [to, from]] as const) network.narrow(a, b, bytesPerSecond);
     await time.sleep(lastsMs);
     for (const [a, b] of [[from, to], [to, from]] as const) network.narrow(a, b, Infinity);
+    return true;
+  }
+
+  /** Two brokers do not reach each other any more, and everybody else reaches both. One pair at a time, or a broker might be cut off. */
+  async #part(lastsMs: number): Promise<boolean> {
+    const { machines, options } = this.#world;
+    if (this.#hasPart || machines.length < 3) return false;
+    this.#hasPart = true;
+    const a = this.#dice.pick(machines).address;
+    const b = this.#dice.pick(machines.filter(({ address }) => address !== a)).address;
+    const over = this.#world.disturb(undefined, options.fanout === undefined);
+    await this.#cut([[a, b], [b, a]], lastsMs);
+    over();
+    this.#hasPart = false;
     return true;
   }
 

@@ -126,6 +126,10 @@ export const MUTANTS: readonly Mutant[] = [
   { name: 'operations count in the order in which they arrive', patches: [['core/catalog.js', `fresh.length === 0 ? [] : this.#takeBack(this.#place(fresh[0].stamp))`, `[]`]] },
   { name: 'an operation that comes too late is left out', patches: [['metadata.js', `if (isTooLate)\n            void this.#remake();`, `if (false)\n            void this.#remake();`]] },
   { name: 'a renamed topic loses what is published under its former name', patches: [['core/catalog-state.js', `topic.names = [...names, to];`, `topic.names = [to];`]] },
+  {
+    name: 'commands do not go around a link that is cut',
+    patches: [['overlay.js', `        if (via !== undefined)\n            return via;\n        this.seek(address);`, ``]],
+  },
   { name: 'a broker between does not pass commands on', patches: [['errands.js', `if (ask.home !== this.#runtime.config.address)`, `if (false)`]] },
   { name: 'until when a message is put off is not written', patches: [['subscription-queue.js', `state === 'delayed' ? dueAt : undefined`, `undefined`]] },
   {

@@ -71,7 +71,8 @@ t.test('each violation is found', async (t) => {
     ['of another topic', { leases: [{ ...first, topic: 'others' }], settlements: [settle('ack', [{ ...first, topic: 'others' }], 25, 30, 1)] }, {}, 'queue unexpected'],
     ['without the key', { ...good, queues: [{ ...WORK, bindings: [{ topic: 'jobs', key: 'red' }] }] }, {}, 'queue unexpected'],
     ['more deliveries than may be', { ...good, queues: [PICKY], leases: [first, lease(Q, 3, 16, 17)] }, {}, 'delivery count'],
-    ['no home is found, and all is calm', { ...good, pulls: [{ ...first.pull, outcome: 'TRYAGAIN' }], calms: [[0, 1000]] }, {}, 'unavailable'],
+    ['no home is found, and there is a way to every broker', { ...good, pulls: [{ ...first.pull, outcome: 'TRYAGAIN' }], bridged: [[0, 1000]] }, {}, 'unavailable'],
+    ['no answer comes, and there is a way to every broker', { ...good, pulls: [{ ...first.pull, endedAt: first.pull.sentAt + 3000, outcome: 'TIMEOUT' }], bridged: [[0, 9000]] }, {}, 'unavailable'],
     ['not done at a broker alone', { ...good, leftovers: [{ broker: B, queue: 'work', id: first.id, payload: 'm' }] }, {}, 'acknowledgement unknown'],
   ];
   for (const [name, queues, changes, ...expected] of cases) t.strictSame(kinds(queues, changes), expected.sort(), name);
@@ -181,7 +182,7 @@ function history(queues: Partial<QueueHistory>, changes: Partial<History> = {}):
   return {
     brokers: BROKERS, publications: [published('m')], subscriptions: [], disks, terms: [], views: [], incidents: [], records: new Map(), coordinators: [],
     queues: {
-      queues: [WORK], isSparse: false, aliases: new Map(), pulls: [], leases: [], settlements: [], purges: [], opinions: [], acts: [], walls: [], absences: [], peaces: [], calms: [], stuck: [], catalogs: [], leftovers: [],
+      queues: [WORK], isSparse: false, aliases: new Map(), pulls: [], leases: [], settlements: [], purges: [], opinions: [], acts: [], walls: [], absences: [], peaces: [], calms: [], bridged: [], stuck: [], catalogs: [], leftovers: [],
       processes: [{ tag: P, broker: A, since: 0 }, { tag: Q, broker: B, since: 0 }, { tag: P2, broker: A, since: 45 }].filter(({ tag }) => tag !== P2 || usesNext(queues)),
       ...queues,
     },

@@ -50,6 +50,8 @@ export function checkQueues(history: History, queues: QueueHistory, ledger: Ledg
   return { violations: checker.violations, counts: checker.counts };
 }
 
+const PATIENCE_MS = 2900; // in which the home is found, whatever a client allows a command beyond it
+
 class QueueChecker {
   readonly violations: Violation[] = [];
   readonly counts: QueueCounts = { leases: 0, passedOn: 0, redelivered: 0, acknowledged: 0, deadLettered: 0, againUnknown: 0, rivals: 0, purged: 0, updated: 0, afterPutOff: 0 };
@@ -66,7 +68,10 @@ class QueueChecker {
     for (const name of stuck) this.#violated('queue stuck', `${name} could not be emptied`);
     for (const lease of leases) this.#checkLease(lease);
     for (const asked of [...this.#facts.queues.pulls, ...settlements, ...this.#facts.queues.purges]) {
-      if (asked.outcome === 'TRYAGAIN' && this.#facts.inCalm(asked.sentAt, asked.endedAt)) this.#violated('unavailable', `${asked.queue} at ${asked.endedAt} by ${asked.broker}, and all is calm`);
+      const isRefused = asked.outcome === 'TRYAGAIN' || (asked.outcome === 'TIMEOUT' && asked.endedAt - asked.sentAt >= PATIENCE_MS);
+      if (isRefused && this.#facts.inBridged(asked.sentAt, asked.endedAt)) {
+        this.#violated('unavailable', `${asked.queue} at ${asked.endedAt} by ${asked.broker}: ${asked.outcome}, and there is a way to every broker`);
+      }
     }
     for (const queue of queues) {
       const byMessage = new Map<string, Lease[]>();

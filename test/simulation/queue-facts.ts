@@ -222,6 +222,11 @@ export class QueueFacts {
     return within(this.queues.calms, from, to);
   }
 
+  /** The same, though one pair of brokers may have been cut, which others reached both. */
+  inBridged(from: number, to: number): boolean {
+    return within(this.queues.bridged, from, to);
+  }
+
   wasReplaced(broker: Address, from: number, to: number): boolean {
     return this.#replaced.some((event) => event.broker === broker && event.at >= from && event.at <= to);
   }

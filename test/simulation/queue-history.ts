@@ -109,6 +109,8 @@ export interface QueueHistory {
   readonly peaces: readonly (readonly [from: number, to: number])[];
   /** The same, and for so long that all agreed on who is there. */
   readonly calms: readonly (readonly [from: number, to: number])[];
+  /** Times in which every broker could do its work, though one pair of them may have been cut, and had been for long. */
+  readonly bridged: readonly (readonly [from: number, to: number])[];
   /** What each broker says of settings that is cut off from all others, as in `Catalog`. */
   readonly opinions: readonly Pick<Catalog, 'broker' | 'settings'>[];
   /** Queues that could not be emptied in the end. */

@@ -196,7 +196,8 @@ export class Queues {
       queues: this.#queues, isSparse, aliases: new Map(this.#happenings.changes ? [[RENAMED, 'old']] : []),
       pulls: this.#pulls, leases: this.#leases, settlements: this.#settlements, purges: this.#purges, acts: this.#acts,
       processes, walls, absences, peaces: this.#world.undisturbed(LINKED_MS, ({ absent }) => absent === undefined),
-      calms: this.#world.undisturbed(isSparse ? AGREED_SPARSE_MS : AGREED_MS), stuck: this.#stuck, catalogs: this.#catalogs, opinions: this.#opinions, leftovers: this.#leftovers,
+      calms: this.#world.undisturbed(isSparse ? AGREED_SPARSE_MS : AGREED_MS), bridged: isSparse ? [] : this.#world.undisturbed(AGREED_MS, ({ isBridged }) => !isBridged),
+      stuck: this.#stuck, catalogs: this.#catalogs, opinions: this.#opinions, leftovers: this.#leftovers,
     };
   }
 

@@ -32,6 +32,7 @@ export interface Disturbance {
   readonly from: number;
   to: number; // Infinity while it lasts
   readonly absent: Address | undefined; // the broker that did not run, where that is all
+  readonly isBridged: boolean; // one pair of brokers was cut, and all others reached both
 }
 
 /** A broker begins to use a view of who shares the work. */
@@ -130,9 +131,10 @@ export class World {
   /**
    * Something is not as it should be, from now until the function that it returns is called.
    * @param absent the broker that does not run, where that is all
+   * @param isBridged one pair of brokers is cut, and all others reach both
    */
-  disturb(absent?: Address): () => void {
-    const disturbance = { from: this.time.now, to: Infinity, absent };
+  disturb(absent?: Address, isBridged = false): () => void {
+    const disturbance = { from: this.time.now, to: Infinity, absent, isBridged };
     this.#disturbances.push(disturbance);
     return () => {
       disturbance.to = this.time.now;
@@ -141,7 +143,7 @@ export class World {
 
   /** When which broker did not run. */
   get absences(): (Disturbance & { readonly absent: Address })[] {
-    return this.#disturbances.flatMap(({ from, to, absent }) => (absent === undefined ? [] : [{ from, to, absent }]));
+    return this.#disturbances.flatMap(({ absent, ...rest }) => (absent === undefined ? [] : [{ ...rest, absent }]));
   }
 
   /** The times in which nothing was disturbed, nor had been for so long before. @param isMatter which disturbances count */
