@@ -44,7 +44,7 @@ export async function startBroker(options: EmbedOptions = {}): Promise<Broker> {
 
 /** What `startBroker` does. `reread` reads globalState.csv now; it does nothing where the brokers are a list. */
 export async function openBroker(options: EmbedOptions): Promise<{ readonly broker: Broker; readonly reread: () => void }> {
-  if (typeof options !== 'object' || options === null) throw new RumormillError('CONFIG', 'the options of a broker are no object'); // JavaScript has no types
+  checkKinds(options);
   const { brokers = 'globalState.csv', dataDir = 'data' } = options;
   const logger = options.logger ?? makeLogger('info', 'text', (line) => process.stderr.write(line));
   const settings = { ...options, limits: { ...machineLimits(), ...options.limits } };
@@ -59,6 +59,14 @@ export async function openBroker(options: EmbedOptions): Promise<{ readonly brok
   });
   const reread = typeof brokers === 'string' ? watch(broker, brokers, rows, logger) : () => {};
   return { broker, reread };
+}
+
+/** JavaScript has no types. */
+function checkKinds(options: EmbedOptions): void {
+  if (typeof options !== 'object' || options === null) throw new RumormillError('CONFIG', 'the options of a broker are no object');
+  for (const name of ['host', 'bind', 'mesh', 'dataDir'] as const) {
+    if (!['undefined', 'string'].includes(typeof options[name])) throw new RumormillError('CONFIG', `${name} is no text`);
+  }
 }
 
 function parseList(brokers: unknown): Address[] {

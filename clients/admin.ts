@@ -4,6 +4,7 @@
  *
  * Listings are tables, or with `--json` one JSON document. Exit status 0 where it was done, else 1 and one line that says why.
  */
+import './signals.ts';
 import { Command, Option } from 'commander';
 import { type Client, connect, type SubscriptionOptions, type TopicOptions } from './client.ts';
 import { addBrokerFlags, type BrokerFlags, connectOptions, noteEvent, runMain, wholeNumber } from './command-line.ts';

@@ -34,11 +34,13 @@ export class Asker {
 
   /** @throws RumormillError of the broker; UNREACHABLE, DISCONNECTED, TRYAGAIN once time is up: it may have been carried out; BUSY, CLOSED */
   async ask(args: Args, { timeoutMs = Infinity, doneBy }: AskOptions = {}): Promise<Answer> {
-    const deadline = Math.min(this.#requests.deadline, performance.now() + timeoutMs);
+    const since = performance.now();
+    const until = since + timeoutMs;
+    const deadline = Math.min(until, since + this.#requests.timeoutMs); // of attempts that are answered with TRYAGAIN
     let attempts = 0;
     for (let round = 1; ; round += 1) {
       const { command, reply } = requestOf(args);
-      const call: Call = { ...command, repeatable: true, attempts: 0, deadline };
+      const call: Call = { ...command, repeatable: true, attempts: 0, since, until };
       this.#requests.submit(call);
       try {
         return await reply;

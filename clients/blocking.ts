@@ -100,7 +100,8 @@ export class BlockingConnection {
     const { silenceMs, timeoutMs } = this.#settings;
     let answered = false;
     const look = async (): Promise<void> => {
-      const isAlive = await this.#dialer.isAlive(connection.address);
+      const since = performance.now() - silenceMs;
+      const isAlive = connection.movedAt > since || (await this.#dialer.isAlive(connection.address)) || connection.movedAt > since;
       if (answered) return;
       if (isAlive) timer = setTimeout(look, silenceMs);
       else connection.destroy('the broker does not answer');

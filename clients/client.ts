@@ -12,12 +12,14 @@
  * goes on with another when one dies. It keeps a Lamport clock: what it publishes is later than everything that it has seen.
  */
 import { setMaxListeners } from 'node:events';
+import { performance } from 'node:perf_hooks';
 import type { Address } from '../brokers/core/address.ts';
 import { RumormillError } from '../brokers/core/error.ts';
 import { LamportClock } from '../brokers/core/lamport.ts';
 import { decodeMessage, text } from '../brokers/wire/message.ts';
 import { Asker } from './ask.ts';
 import { type BlockingConnection, BlockingConnections } from './blocking.ts';
+import { checkOptions, checkPayload, checkTokens, faultOf } from './check.ts';
 import type { ConsumeOptions, Consumption } from './consumption.ts';
 import { type BrokerInfo, decodeBrokers, Dialer } from './dialer.ts';
 import { Fields } from './fields.ts';
@@ -119,19 +121,26 @@ export class Client implements AsyncDisposable {
    */
   publish(topic: string, payload: string | Uint8Array, options: PublishOptions = {}): Promise<Published> {
     const { promise, resolve, reject } = withResolvers<Published>();
+    const fault = faultOf(() => this.#submit(topic, payload, options, resolve, reject));
+    if (fault !== undefined) reject(fault);
+    return promise;
+  }
+
+  #submit(topic: string, payload: string | Uint8Array, options: PublishOptions, resolve: (published: Published) => void, reject: (error: unknown) => void): void {
+    checkPayload('publish', payload);
+    checkOptions('publish', options);
     const makesId = this.#idempotent && options.acks !== 'none';
     this.#requests.submit(publishCall({
       topic, payload, options,
       dedupeId: options.id ?? (makesId ? this.#ids.next() : null),
-      lamport: this.#lamport.tick(),
-      deadline: this.#requests.deadline,
+      lamport: this.#lamport.increment(),
+      since: performance.now(),
       resolve: (published) => {
         this.#lamport.witness(published.lamport);
         resolve(published);
       },
       reject,
     }));
-    return promise;
   }
 
   /** A new dedupe id, for a caller that retries by itself: publish with it as often as it takes. */
@@ -141,7 +150,7 @@ export class Client implements AsyncDisposable {
 
   /** @throws RumormillError; the signal's reason */
   async poll(topics: string | readonly string[], options: PollOptions = {}): Promise<PollResult> {
-    const { cursor = 'latest', count = COUNT, blockMs = 0, signal } = options;
+    const { cursor = 'latest', count = COUNT, blockMs = 0, signal } = checkOptions('poll', options);
     const request: PollRequest = { topics: [topics].flat(), cursor, count, blockMs };
     signal?.throwIfAborted();
     if (blockMs === 0) return this.#seen(decodePoll(await this.#read(pollArgs(request))));
@@ -154,10 +163,15 @@ export class Client implements AsyncDisposable {
 
   /** Messages of the topics as they come: `for await (const message of client.subscribe(['news']))`. Begins when iterated. */
   subscribe(topics: string | readonly string[], options: SubscribeOptions = {}): Subscription {
-    const until = this.#waiting.until(options.signal);
+    const fault = faultOf(() => checkOptions('subscribe', options));
+    const valid = fault === undefined ? options : {};
+    const until = this.#waiting.until(valid.signal);
     let connection: BlockingConnection | undefined;
-    const read = async (request: PollRequest): Promise<PollResult> => this.#seen(await poll(connection ??= this.#waiting.open(), request, until));
-    return new Subscription([topics].flat(), options, read, () => {
+    const read = async (request: PollRequest): Promise<PollResult> => {
+      if (fault !== undefined) throw fault;
+      return this.#seen(await poll(connection ??= this.#waiting.open(), request, until));
+    };
+    return new Subscription([topics].flat(), valid, read, () => {
       if (connection !== undefined) this.#waiting.close(connection);
       connection = undefined;
     });
@@ -171,7 +185,7 @@ export class Client implements AsyncDisposable {
 
   /** Messages in Lamport order; from the newest on if `reverse`. */
   async range(topic: string, options: RangeOptions = {}): Promise<Message[]> {
-    const { from, to, count, reverse } = options;
+    const { from, to, count, reverse } = checkOptions('range', options);
     const args: (string | number)[] = ['RANGE', topic];
     if (from !== undefined) args.push('FROM', from);
     if (to !== undefined) args.push('TO', to);
@@ -203,7 +217,7 @@ export class Client implements AsyncDisposable {
 
   /** The same again changes nothing. @throws RumormillError EXISTS where it is of another type */
   async createTopic(topic: string, options: TopicOptions = {}): Promise<void> {
-    await this.#asker.ask(createTopicArgs(topic, options));
+    await this.#asker.ask(createTopicArgs(topic, checkOptions('createTopic', options)));
   }
 
   /** Counts messages, which takes the broker a while for millions. @throws RumormillError NOTFOUND */
@@ -228,7 +242,7 @@ export class Client implements AsyncDisposable {
 
   /** The same again changes nothing. @throws RumormillError EXISTS where it has other settings; ERR for settings that cannot be */
   async createSubscription(name: string, options: SubscriptionOptions = {}): Promise<void> {
-    await this.#asker.ask(createSubscriptionArgs(name, options));
+    await this.#asker.ask(createSubscriptionArgs(name, checkOptions('createSubscription', options)));
   }
 
   /** Counts the backlog, which takes its home a while for millions. @throws RumormillError NOTFOUND */
@@ -243,7 +257,7 @@ export class Client implements AsyncDisposable {
 
   /** Leases that were given stay as they are. @throws RumormillError NOTFOUND; ERR for settings that cannot be */
   async updateSubscription(name: string, changes: SubscriptionChanges): Promise<void> {
-    await this.#asker.ask(updateSubscriptionArgs(name, changes));
+    await this.#asker.ask(updateSubscriptionArgs(name, checkOptions('updateSubscription', changes)));
   }
 
   /** With its bindings and its backlog. @throws RumormillError NOTFOUND, but not where a broker was lost and it is gone at the next */
@@ -252,18 +266,19 @@ export class Client implements AsyncDisposable {
   }
 
   /** What is leased or delayed. @throws RumormillError NOTFOUND */
-  async pending(name: string, { count }: { readonly count?: number } = {}): Promise<PendingInfo[]> {
+  async pending(name: string, options: { readonly count?: number } = {}): Promise<PendingInfo[]> {
+    const { count } = checkOptions('pending', options);
     return (await this.#asker.list(['SUBSCRIPTION', 'PENDING', name, ...(count === undefined ? [] : ['COUNT', count])])).map(decodePending);
   }
 
   /** The same again changes nothing. @throws RumormillError NOTFOUND; ERR for a key on a fanout topic, or none on a direct one */
   async bind(name: string, topic: string, options: BindOptions = {}): Promise<void> {
-    await this.#asker.ask(bindArgs('BIND', name, topic, options));
+    await this.#asker.ask(bindArgs('BIND', name, topic, checkOptions('bind', options)));
   }
 
   /** @throws RumormillError NOTFOUND, but not where a broker was lost and the binding is gone at the next */
   async unbind(name: string, topic: string, options: BindOptions = {}): Promise<void> {
-    await this.#asker.ask(bindArgs('UNBIND', name, topic, options), { doneBy: 'NOTFOUND' });
+    await this.#asker.ask(bindArgs('UNBIND', name, topic, checkOptions('unbind', options)), { doneBy: 'NOTFOUND' });
   }
 
   /** Those of one subscription, or all. @throws RumormillError NOTFOUND */
@@ -276,32 +291,35 @@ export class Client implements AsyncDisposable {
    * or extend it; `consume` does that by itself.
    * @throws RumormillError NOTFOUND; the signal's reason
    */
-  pull(name: string, options: PullOptions = {}): Promise<LeasedMessage[]> {
-    return this.#leases.pull(name, options);
+  async pull(name: string, options: PullOptions = {}): Promise<LeasedMessage[]> {
+    return this.#leases.pull(name, checkOptions('pull', options));
   }
 
   /**
    * Messages of a subscription as they come, leased: `for await (const message of client.consume('billing'))`, each to be settled with `message.ack()` or `nack()`, or the
    * iteration stalls when `concurrency` of them are not. Their leases are extended meanwhile, until the iteration ends; if one is lost all the same (its home died),
    * `message.lost` is true and `message.signal` aborted. Begins when iterated; ends by `break` or its signal, when what was pulled and not handed out is given back.
-   * @throws RumormillError CONFIG; when iterated NOTFOUND, TRYAGAIN, UNREACHABLE, BUSY, CLOSED
+   * @throws RumormillError when iterated: CONFIG, NOTFOUND, TRYAGAIN, UNREACHABLE, BUSY, CLOSED
    */
   consume(name: string, options: ConsumeOptions = {}): Consumption {
     return this.#leases.consume(name, options);
   }
 
   /** How many of the leases were still good; fewer may be told where a broker was lost. @throws RumormillError NOTFOUND, DISKFULL */
-  ack(name: string, tokens: readonly string[]): Promise<number> {
+  async ack(name: string, tokens: readonly string[]): Promise<number> {
+    checkTokens('ack', tokens);
     return this.#leases.ack(name, tokens);
   }
 
   /** To be delivered again. How many of the leases were still good, as `ack`. @throws RumormillError NOTFOUND */
-  nack(name: string, tokens: readonly string[], options: NackOptions = {}): Promise<number> {
-    return this.#leases.nack(name, tokens, options);
+  async nack(name: string, tokens: readonly string[], options: NackOptions = {}): Promise<number> {
+    checkTokens('nack', tokens);
+    return this.#leases.nack(name, tokens, checkOptions('nack', options));
   }
 
   /** Lets the leases end `ms` from now. How many were still good. @throws RumormillError NOTFOUND */
-  extend(name: string, ms: number, tokens: readonly string[]): Promise<number> {
+  async extend(name: string, ms: number, tokens: readonly string[]): Promise<number> {
+    checkTokens('extend', tokens);
     return this.#leases.extend(name, ms, tokens);
   }
 
@@ -325,7 +343,7 @@ export class Client implements AsyncDisposable {
 
   #read(args: readonly (string | number)[]): Promise<Answer> {
     const { command, reply } = requestOf(args);
-    this.#requests.submit({ ...command, repeatable: true, attempts: 0, deadline: this.#requests.deadline });
+    this.#requests.submit({ ...command, repeatable: true, attempts: 0, since: performance.now(), until: Infinity });
     return reply;
   }
 

@@ -15,9 +15,11 @@ import { messageOf, RumormillError } from '../brokers/core/error.ts';
 import { isPortRefused, isSelfConnected, LocalPorts, PORT_TRIES } from '../brokers/core/local-port.ts';
 import { type Reply, ReplyParser } from '../brokers/wire/reply-parser.ts';
 import { Queue } from '../brokers/core/queue.ts';
+import { Pace } from './pace.ts';
 
 /** Bytes that may wait in a socket before its owner is asked to hold back: what waits with the owner can still go elsewhere. */
 const SOCKET_BYTES_MAX = 1024 * 1024;
+const PIECE_BYTES = 64 * 1024; // of one write, whose end is heard of: what shows that a slow path carries something
 const KEEP_ALIVE_MS = 10_000;
 
 /** One command, encoded, and what becomes of it. */
@@ -43,8 +45,11 @@ export class Connection<C extends Command = Command> {
   readonly address: Address;
   /** What the broker calls itself: the address in the ids of messages that it takes. Known after the handshake. */
   broker: Address;
-  /** Since when nothing has come although an answer is due, on the monotonic clock. */
-  quietSince = 0;
+  /** When there was progress last towards the answer that is due, on the monotonic clock: bytes came, or went out that it waits for. */
+  movedAt = performance.now();
+  readonly #pace = new Pace();
+  #drainedBytes = 0; // of all that was written, what the system has taken over
+  #settledBytes = 0; // of all that was written, what has its answers
   readonly #socket: Socket;
   readonly #parser = new ReplyParser();
   readonly #pending = new Queue<C>();
@@ -76,9 +81,14 @@ export class Connection<C extends Command = Command> {
     return this.#pending.length;
   }
 
-  /** False where so much waits in the socket that more should be held back until `drained`. */
-  get writable(): boolean {
-    return this.#socket.writableLength < SOCKET_BYTES_MAX;
+  /** How many bytes more should be written now; none where the path has enough to carry, until something is answered or `drained`. One command may be larger. */
+  get roomBytes(): number {
+    return this.#socket.writableLength < SOCKET_BYTES_MAX ? this.#pace.roomBytes : 0;
+  }
+
+  /** How long the answer that is due may take on this path, beside what a broker needs, ms. */
+  get patienceMs(): number {
+    return this.#pace.patienceMs;
   }
 
   get closed(): boolean {
@@ -89,12 +99,28 @@ export class Connection<C extends Command = Command> {
     this.#owner = owner;
   }
 
-  /** Writes commands in one write. On a connection that has closed they come back through `closed` or `fail`. */
+  /** Writes commands together. On a connection that has closed they come back through `closed` or `fail`. */
   write(commands: readonly C[]): void {
-    if (this.#pending.length === 0) this.quietSince = performance.now();
+    const now = performance.now();
+    if (this.#pending.length === 0) this.movedAt = now;
     for (const command of commands) this.#pending.push(command);
     if (this.#isOver) setImmediate(() => this.#closed());
-    else if (!this.closed) this.#socket.write(joined(commands)); // else its last event is still to come, and hands them back
+    else if (!this.closed) this.#writeAll(joined(commands), now); // else its last event is still to come, and hands them back
+  }
+
+  #writeAll(bytes: Buffer, now: number): void {
+    this.#pace.sent(bytes.length, now);
+    for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
+      const piece = bytes.subarray(at, at + PIECE_BYTES);
+      this.#socket.write(piece, () => this.#drained(piece.length)); // with an error too: `closed` follows
+    }
+  }
+
+  /** The system has taken over some bytes. Those of later commands are no progress of the one that has waited longest. */
+  #drained(bytes: number): void {
+    const dueBytes = this.#settledBytes + (this.#pending.first?.frame.length ?? 0);
+    if (this.#drainedBytes < dueBytes) this.movedAt = performance.now();
+    this.#drainedBytes += bytes;
   }
 
   /** Ends the connection at once. The owner hears of it, with this reason, in a later turn. */
@@ -104,13 +130,15 @@ export class Connection<C extends Command = Command> {
   }
 
   #received(chunk: Buffer): void {
-    this.quietSince = performance.now();
+    this.movedAt = performance.now();
     this.#parser.push(chunk);
     while (!this.closed) {
       const reply = this.#next();
       if (reply === undefined) return;
       const command = this.#pending.shift();
       if (command === undefined) return this.destroy('the broker answered what nobody asked');
+      this.#settledBytes += command.frame.length;
+      this.#pace.answered(command.frame.length, this.movedAt);
       if (this.#owner !== undefined) this.#owner.answered(command, reply);
       else command.settle(reply, this.broker);
     }

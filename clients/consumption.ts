@@ -8,6 +8,7 @@
 import { RumormillError } from '../brokers/core/error.ts';
 import { Queue } from '../brokers/core/queue.ts';
 import { BEAT_MS } from './blocking.ts';
+import { checkOptions } from './check.ts';
 import { type Extender, LeaseKeeper } from './lease-keeper.ts';
 import { LeasedMessage, type Settling } from './leased-message.ts';
 import type { Pulled } from './pull.ts';
@@ -46,27 +47,29 @@ export class Consumption implements AsyncIterable<LeasedMessage> {
   readonly #options: ConsumeOptions;
   readonly #open: (signal: AbortSignal) => Source;
 
-  /**
-   * @param open called when an iteration begins; the signal ends a PULL that waits
-   * @throws RumormillError CONFIG
-   */
+  /** @param open called when an iteration begins; the signal ends a PULL that waits */
   constructor(options: ConsumeOptions, open: (signal: AbortSignal) => Source) {
-    const { concurrency = CONCURRENCY } = options;
-    if (!(Number.isInteger(concurrency) && concurrency >= 1 && concurrency <= CONCURRENCY_MAX)) {
-      throw new RumormillError('CONFIG', `concurrency must be a whole number from 1 to ${CONCURRENCY_MAX}, not ${concurrency}`);
-    }
     this.#options = options;
     this.#open = open;
   }
 
   /** Messages as they come, until the signal is aborted, the limit is reached or the loop is left. */
   async *[Symbol.asyncIterator](): AsyncGenerator<LeasedMessage, void, undefined> {
-    for await (const [message] of new Run(this.#options, this.#open).batches(1)) yield message!;
+    for await (const [message] of this.#run().batches(1)) yield message!;
   }
 
   /** The same, all that are there at a time, in arrays that are never empty. */
   async *batches(): AsyncGenerator<readonly LeasedMessage[], void, undefined> {
-    yield* new Run(this.#options, this.#open).batches(Infinity);
+    yield* this.#run().batches(Infinity);
+  }
+
+  /** @throws RumormillError CONFIG */
+  #run(): Run {
+    const { concurrency = CONCURRENCY } = checkOptions('consume', this.#options);
+    if (!(Number.isInteger(concurrency) && concurrency >= 1 && concurrency <= CONCURRENCY_MAX)) {
+      throw new RumormillError('CONFIG', `concurrency must be a whole number from 1 to ${CONCURRENCY_MAX}, not ${concurrency}`);
+    }
+    return new Run(this.#options, this.#open);
   }
 }
 

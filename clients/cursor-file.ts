@@ -41,7 +41,7 @@ export class CursorFile {
   /** @throws RumormillError CONFIG where it cannot be written; what it held is still there */
   async write(cursor: string): Promise<void> {
     try {
-      const file = await open(this.#temporary, 'w');
+      const file = await open(this.#temporary, 'w', 0o600); // what somebody reads is nobody else's business
       try {
         await file.writeFile(`${cursor}\n`);
         await file.datasync();

@@ -18,10 +18,12 @@ import { type Answer, request } from './request.ts';
 
 const KNOWN_MAX = 1024;
 const STAGGER_MS = 200;
+const PROBE_ROUNDS = 3; // a probe may take so much longer than the last connection took
 
 export class Dialer {
   readonly #settings: Settings;
   readonly #closing: AbortSignal;
+  readonly #tookMs = new Map<Address, number>(); // for connecting and handshake, the last time
   readonly #probes = new Map<Address, Promise<boolean>>(); // that have no answer yet
   #known: Address[];
 
@@ -38,6 +40,7 @@ export class Dialer {
   }
 
   /**
+   * Each round gives every broker more time, since the path may be long.
    * @param avoid the broker that was just lost: it is tried last
    * @throws RumormillError UNREACHABLE with every address tried and why not; the signal's reason
    */
@@ -49,7 +52,8 @@ export class Dialer {
       const pause = backoffMs(round, Math.random);
       if (round > 0 && pause >= rest) throw unreachable(reasons);
       if (round > 0) await wait(pause, undefined, { signal }).catch(() => signal.throwIfAborted());
-      const connection = await this.#first<C>([...this.#known], reasons, signal);
+      const timeoutMs = Math.min(this.#settings.connectTimeoutMs * 2 ** round, Math.max(this.#settings.connectTimeoutMs, Math.ceil(rest)));
+      const connection = await this.#first<C>([...this.#known], reasons, signal, timeoutMs);
       if (connection !== undefined) return connection;
       signal.throwIfAborted();
     }
@@ -59,7 +63,8 @@ export class Dialer {
   isAlive(address: Address): Promise<boolean> {
     const known = this.#probes.get(address);
     if (known !== undefined) return known;
-    const probe = this.#try(address, this.#closing).then(
+    const timeoutMs = Math.max(this.#settings.connectTimeoutMs, PROBE_ROUNDS * (this.#tookMs.get(address) ?? 0));
+    const probe = this.#try(address, this.#closing, timeoutMs).then(
       (connection) => {
         connection.destroy('was a probe');
         return true;
@@ -80,14 +85,14 @@ export class Dialer {
 
   /** A connection to the first of the brokers that answers, undefined where none does. */
   async #first<C extends Command>(
-    addresses: readonly Address[], reasons: Map<Address, string>, signal: AbortSignal,
+    addresses: readonly Address[], reasons: Map<Address, string>, signal: AbortSignal, timeoutMs: number,
   ): Promise<Connection<C> | undefined> {
     const found = new AbortController();
     const until = AbortSignal.any([signal, found.signal]);
     let winner: Connection<C> | undefined;
     const attempt = async (address: Address): Promise<void> => {
       try {
-        const connection = await this.#try<C>(address, until);
+        const connection = await this.#try<C>(address, until, timeoutMs);
         if (winner === undefined && !signal.aborted) winner = connection;
         else connection.destroy('another broker was faster');
         found.abort();
@@ -106,14 +111,18 @@ export class Dialer {
     return winner;
   }
 
-  async #try<C extends Command>(address: Address, signal: AbortSignal): Promise<Connection<C>> {
-    const { connectTimeoutMs, name } = this.#settings;
-    const connection = new Connection<Command>(await dialSocket(address, connectTimeoutMs, signal), address);
+  /** @param timeoutMs for connecting and for the handshake each */
+  async #try<C extends Command>(address: Address, signal: AbortSignal, timeoutMs: number): Promise<Connection<C>> {
+    const { name } = this.#settings;
+    const since = performance.now();
+    const connection = new Connection<Command>(await dialSocket(address, timeoutMs, signal), address);
     try {
-      const ask = (...args: string[]): Promise<Answer> => request(connection, args, connectTimeoutMs, signal);
+      const ask = (...args: string[]): Promise<Answer> => request(connection, args, timeoutMs, signal);
       const [status, brokers] = await Promise.all([ask('MESH', 'STATUS'), ask('MESH', 'BROKERS'), name && ask('CLIENT', 'SETNAME', name)]);
       connection.broker = parseAddress(field(status, 'broker'));
       this.learn(brokers);
+      if (this.#tookMs.size >= KNOWN_MAX) this.#tookMs.clear();
+      this.#tookMs.set(address, performance.now() - since);
     } catch (error) {
       connection.destroy('handshake failed');
       throw error;

@@ -3,6 +3,7 @@
  *
  * A lease ends by itself when it is not extended in time, and when the subscription's home dies. Then the message is delivered again, here or elsewhere.
  */
+import { checkOptions } from './check.ts';
 import { ReceivedMessage } from './message.ts';
 import type { Pulled } from './pull.ts';
 
@@ -55,8 +56,8 @@ export class LeasedMessage extends ReceivedMessage {
   }
 
   /** To be delivered again, after `delayMs` (0: at once) or, without, the subscription's backoff. @throws RumormillError as `ack` */
-  nack({ delayMs }: { readonly delayMs?: number } = {}): Promise<void> {
-    return this.#settle({ verb: 'NACK', delayMs });
+  async nack(options: { readonly delayMs?: number } = {}): Promise<void> {
+    return this.#settle({ verb: 'NACK', delayMs: checkOptions('nack', options).delayMs });
   }
 
   /** Lets the lease end `ms` from now. False where it had ended already: `lost` is true from then on. @throws RumormillError as `ack` */

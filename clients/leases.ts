@@ -55,7 +55,7 @@ export class Leases {
   }
 
   consume(name: string, options: ConsumeOptions): Consumption {
-    return new Consumption(options, (signal) => this.#source(name, options.consumer, signal));
+    return new Consumption(options, (signal) => this.#source(name, options.consumer, signal)); // options are checked before
   }
 
   ack(name: string, tokens: Tokens): Promise<number> {

@@ -78,7 +78,8 @@ export class LineWriter {
 
   #failed(error: Error & { code?: string }): void {
     if (this.#closed) return;
-    if (error.code !== 'EPIPE') this.#fault = error;
+    const isGone = error.code === 'EPIPE' || (error.code === 'EIO' && 'isTTY' in this.#stream); // a pipe, or a terminal that was closed
+    if (!isGone) this.#fault = error;
     this.#closed = true;
     this.#onClosed();
   }

@@ -20,9 +20,9 @@ export type Purpose = 'requests' | 'queue' | 'poll';
 export interface ConnectOptions {
   /** Where to begin: `host:port`, several of them separated by commas, or a list. The rest of the mesh is learned. */
   readonly brokers: string | readonly string[];
-  /** How long one call may look for a broker and wait for its answer (a poll: beside `blockMs`), ms. Default 10,000. */
+  /** How long one call may look for a broker, and how long nothing may move while its answer is due (a poll: beside `blockMs`), ms. Default 10,000. */
   readonly timeoutMs?: number;
-  /** How long one broker may take to accept a connection, ms. Default 1,000. */
+  /** How long one broker may take to accept a connection, ms; twice as long each time that all were tried. Default 1,000. */
   readonly connectTimeoutMs?: number;
   /** How long a broker may be silent while answers are due, before the client checks whether it is alive, ms. Default 1,000. */
   readonly silenceMs?: number;
@@ -75,6 +75,7 @@ export function settingsOf(options: ConnectOptions): Settings {
       return [name, atLeastOne(name, given, name.endsWith('Ms') ? TIMER_MS_MAX : Number.MAX_SAFE_INTEGER)];
     }),
   ) as Record<keyof typeof DEFAULTS, number>;
+  if (onEvent !== undefined && typeof onEvent !== 'function') throw new RumormillError('CONFIG', 'onEvent must be a function');
   if (options.name !== undefined && !/^[!-~]{1,100}$/.test(options.name)) {
     throw new RumormillError('CONFIG', 'name must be 1 to 100 printable ASCII characters without spaces');
   }

@@ -12,6 +12,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { messageOf, RumormillError } from '../brokers/core/error.ts';
 import type { Client, Published, PublishOptions } from './client.ts';
 import type { LineWriter } from './line-writer.ts';
+import { Ranges } from './ranges.ts';
 
 const IN_FLIGHT_MAX = 5_000;
 const IN_FLIGHT_BYTES_MAX = 16 * 1024 * 1024;
@@ -27,6 +28,10 @@ export interface RunOptions {
   readonly rate: number | undefined;
   /** No line for each message. */
   readonly quiet: boolean;
+  /** What the dedupe ids of the messages begin with, before their numbers; undefined for ids of the client's own. */
+  readonly ids: string | undefined;
+  /** The number of the first message. */
+  readonly firstNumber: number;
 }
 
 export class PublishRun {
@@ -39,6 +44,8 @@ export class PublishRun {
   #acknowledged = 0;
   #failed = 0;
   #failures: string[] = [];
+  readonly #missing = new Ranges();
+  #number: number; // of the next message
   #inFlight = 0;
   #inFlightBytes = 0;
   #wake: (() => void) | undefined;
@@ -47,6 +54,17 @@ export class PublishRun {
     this.#client = client;
     this.#options = options;
     this.#output = output;
+    this.#number = options.firstNumber;
+  }
+
+  /** The numbers of the messages of which a copy was not acknowledged. */
+  get missing(): Ranges {
+    return this.#missing;
+  }
+
+  /** The number of the next message. */
+  get number(): number {
+    return this.#number;
   }
 
   /** How many messages were handed to the client, each of the `count` for itself. */
@@ -80,11 +98,12 @@ export class PublishRun {
   /** Publishes a message `count` times; resolves when there is room for the next. After `stop` it does nothing. */
   async publish(payload: string | Buffer): Promise<void> {
     const bytes = Buffer.byteLength(payload);
-    for (let copy = 0; copy < this.#options.count; copy += 1) {
+    for (let copy = 1; copy <= this.#options.count; copy += 1) {
       await this.#room(bytes);
       if (this.stopped.aborted) return;
-      this.#send(payload, bytes);
+      this.#send(payload, bytes, copy);
     }
+    this.#number += 1;
   }
 
   /** Resolves when every message handed over was acknowledged or has failed. */
@@ -97,12 +116,14 @@ export class PublishRun {
     return this.#failures.splice(0);
   }
 
-  #send(payload: string | Buffer, bytes: number): void {
+  #send(payload: string | Buffer, bytes: number, copy: number): void {
     this.#handed += 1;
     this.#inFlight += 1;
     this.#inFlightBytes += bytes;
-    const number = this.#handed;
-    this.#client.publish(this.#options.topic, payload, this.#options.publish).then(
+    const number = this.#number;
+    const { topic, publish, ids, count } = this.#options;
+    const id = ids === undefined ? {} : { id: `${ids}-${number}${count > 1 ? `-${copy}` : ''}` };
+    this.#client.publish(topic, payload, { ...publish, ...id }).then(
       (published) => this.#done(bytes, () => this.#succeeded(published)),
       (error: unknown) => this.#done(bytes, () => this.#fail(number, payload, error)),
     );
@@ -123,6 +144,7 @@ export class PublishRun {
   #fail(number: number, payload: string | Buffer, error: unknown): void {
     if (!(error instanceof RumormillError)) throw error;
     this.#failed += 1;
+    this.#missing.add(number);
     if (this.#failures.length < FAILURES_KEPT_MAX) {
       this.#failures.push(`message ${number} ${preview(payload)}: ${error.code} ${messageOf(error)}`);
     }

@@ -57,12 +57,12 @@ export interface Publish {
   readonly options: PublishOptions;
   readonly dedupeId: string | null;
   readonly lamport: number;
-  readonly deadline: number;
+  readonly since: number;
   resolve(published: Published): void;
   reject(error: RumormillError): void;
 }
 
-export function publishCall({ topic, payload, options, dedupeId, lamport, deadline, resolve, reject }: Publish): Call {
+export function publishCall({ topic, payload, options, dedupeId, lamport, since, resolve, reject }: Publish): Call {
   const args: (string | number | Uint8Array)[] = ['PUBLISH', topic, payload, 'LAMPORT', lamport];
   if (options.key !== undefined) args.push('KEY', options.key);
   for (const [name, value] of Object.entries(options.headers ?? {})) args.push('HEADER', name, value);
@@ -72,7 +72,8 @@ export function publishCall({ topic, payload, options, dedupeId, lamport, deadli
     frame: frameOf(args),
     repeatable: dedupeId !== null,
     attempts: 0,
-    deadline,
+    since,
+    until: Infinity,
     settle(reply: Reply, broker: Address) {
       if (reply instanceof RumormillError) reject(reply.code === 'NOQUORUM' || this.attempts > 1 ? maybeStored(reply, dedupeId) : reply);
       else if (typeof reply !== 'number' || reply < 0 || reply > LAMPORT_MAX) {

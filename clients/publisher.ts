@@ -7,7 +7,8 @@
  * message was acknowledged, else 1 with an account of what was not. The first Ctrl-C takes no more messages and waits for the answers
  * that are due; the second ends the process.
  */
-import { createInterface } from 'node:readline';
+import { onStop } from './signals.ts';
+import { createInterface, type Interface } from 'node:readline';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { type Client, connect, type PublishOptions } from './client.ts';
 import { addBrokerFlags, type BrokerFlags, connectOptions, note, noteEvent, number, runMain, wholeNumber } from './command-line.ts';
@@ -17,6 +18,7 @@ import { grouped, Progress } from './progress.ts';
 import { PublishRun } from './publish-run.ts';
 
 const LINE_BYTES_MAX = 16 * 1024 * 1024; // of standard input; brokers take 1 MiB unless told otherwise
+const IDS_BYTES_MAX = 90; // an id has 128, and numbers stand behind
 const RATE_MAX = 1_000_000;
 
 interface Flags extends BrokerFlags {
@@ -26,6 +28,8 @@ interface Flags extends BrokerFlags {
   readonly count: number;
   readonly rate?: number;
   readonly quiet?: true;
+  readonly ids?: string;
+  readonly fromLine: number;
 }
 
 const EXAMPLES = `
@@ -39,6 +43,7 @@ Examples:
   $ publisher --acks quorum --key user-7 --header trace=4bf9 orders "paid"
   $ publisher --count 100000 --rate 5000 --quiet load "x"
   $ publisher news -- --dashes                       a message that begins with a dash
+  $ publisher --quiet --ids import-1 logs < app.log  a large file: where a run fails it says with which --from-line to go on
 `;
 
 const program = new Command('publisher')
@@ -52,6 +57,8 @@ const program = new Command('publisher')
   .option('--count <n>', 'publish each message n times', wholeNumber(1), 1)
   .option('--rate <n>', 'at most n messages a second', number(0.001, RATE_MAX))
   .option('--quiet', 'print no line for each message')
+  .option('--ids <name>', 'give each message the dedupe id <name>-<its number>: made again with the same name, a run doubles nothing', idsName)
+  .option('--from-line <n>', 'begin with this line of standard input', wholeNumber(1), 1)
   .addHelpText('after', EXAMPLES);
 addBrokerFlags(program).action((topic: string | undefined, messages: string[]) =>
   runMain('publisher', () => main(topic, messages, program.opts<Flags>())));
@@ -59,6 +66,7 @@ await program.parseAsync();
 
 async function main(topic: string | undefined, messages: readonly string[], flags: Flags): Promise<void> {
   const isAsking = messages.length === 0 && process.stdin.isTTY;
+  if (flags.fromLine > 1 && (messages.length > 0 || isAsking)) return program.error('error: --from-line is for standard input, from a file or a pipe');
   if (topic === undefined && !isAsking) return program.error('error: give a topic: publisher <topic> [message...]');
   const client = await connect({ ...connectOptions(flags), onEvent: noteEvent });
   try {
@@ -75,7 +83,8 @@ function runOf(client: Client, topic: string, flags: Flags, output: LineWriter):
     ...(flags.header !== undefined && { headers: flags.header }),
     ...(flags.acks !== undefined && { acks: flags.acks }),
   };
-  return new PublishRun(client, { topic, publish, count: flags.count, rate: flags.rate, quiet: flags.quiet === true }, output);
+  const { count, rate, ids, quiet = false, fromLine: firstNumber } = flags;
+  return new PublishRun(client, { topic, publish, count, rate, quiet, ids, firstNumber }, output);
 }
 
 /** Publishes the messages, or the lines of standard input where there are none. */
@@ -93,10 +102,10 @@ async function publishAll(client: Client, topic: string, messages: readonly stri
     if (run.inFlight > 0) note(`interrupted; waiting for ${grouped(run.inFlight)} answers (again to give up)`);
     run.stop('interrupted');
   };
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupt);
+  onStop(interrupt);
   try {
     if (messages.length > 0) for (const message of messages) await run.publish(message);
-    else await publishLines(run);
+    else await publishLines(run, flags.fromLine);
     await run.idle();
     await output.flushed();
   } finally {
@@ -104,14 +113,18 @@ async function publishAll(client: Client, topic: string, messages: readonly stri
   }
   if (flags.count > 1) note(`${grouped(run.acknowledged)} acknowledged in ${(progress.elapsedMs / 1000).toFixed(1)} s, `
     + `${grouped((run.acknowledged * 1000) / progress.elapsedMs)} a second`);
-  account(run, total);
+  account(run, total, flags);
 }
 
-async function publishLines(run: PublishRun): Promise<void> {
+async function publishLines(run: PublishRun, fromLine: number): Promise<void> {
+  let passedOver = 1;
   run.stopped.addEventListener('abort', () => process.stdin.destroy(), { once: true });
   try {
     for await (const lines of readLines(process.stdin, LINE_BYTES_MAX)) {
-      for (const line of lines) await run.publish(line);
+      for (const line of lines) {
+        if (passedOver < fromLine) passedOver += 1;
+        else await run.publish(line);
+      }
     }
   } catch (error) {
     if (!run.stopped.aborted) {
@@ -122,12 +135,13 @@ async function publishLines(run: PublishRun): Promise<void> {
 }
 
 /** Says what was not acknowledged, and lets the process exit with 1 if there is anything to say. */
-function account(run: PublishRun, total: number): void {
+function account(run: PublishRun, total: number, { ids }: Flags): void {
   if (run.failed > 0) {
     const failures = run.takeFailures();
     note(`publisher: not acknowledged: ${grouped(run.failed)} of ${grouped(run.handed)} messages`);
     for (const failure of failures) note(`  ${failure}`);
     if (run.failed > failures.length) note(`  and ${grouped(run.failed - failures.length)} more`);
+    note(`publisher: numbers of those not acknowledged: ${run.missing}`);
   }
   if (run.stopped.aborted) {
     const of = total > 0 ? ` of ${grouped(total)}` : '';
@@ -135,12 +149,20 @@ function account(run: PublishRun, total: number): void {
     note(`publisher: ${run.stopped.reason}; stopped after ${counts}`);
   }
   if (run.failed > 0 || run.stopped.aborted) process.exitCode = 1;
+  if (total === 0 && process.exitCode === 1) {
+    const name = ids === undefined ? '' : ` --ids ${ids}`;
+    const doubled = ids === undefined ? '; some may come twice (not with --ids, from the first run on)' : '';
+    note(`publisher: to go on: the same again with --from-line ${run.missing.first ?? run.number}${name}${doubled}`);
+  }
 }
 
 /** Asks for messages on a terminal, and for the topic where none was given, until Ctrl-D or Ctrl-C. */
 async function ask(client: Client, topic: string | undefined, flags: Flags): Promise<void> {
   const lines = createInterface({ input: process.stdin, output: process.stderr, terminal: true });
   lines.on('SIGINT', () => lines.close());
+  onStop(() => lines.close());
+  process.stdin.on('error', () => lines.close()); // the terminal is gone
+  process.on('SIGCONT', () => setImmediate(() => resume(lines)));
   const output = new LineWriter(process.stdout, () => lines.close());
   let run = topic === undefined ? undefined : runOf(client, topic, flags, output);
   lines.setPrompt(run === undefined ? 'topic: ' : '> ');
@@ -161,6 +183,17 @@ async function ask(client: Client, topic: string | undefined, flags: Flags): Pro
   }
   lines.close();
   process.stderr.write('\n');
+}
+
+/** After Ctrl-Z and `fg`: the shell had the terminal, and readline has stopped reading. */
+function resume(lines: Interface): void {
+  process.stdin.setRawMode(true);
+  lines.prompt(true);
+}
+
+function idsName(text: string): string {
+  if (text === '' || Buffer.byteLength(text) > IDS_BYTES_MAX) throw new InvalidArgumentError(`It must have 1 to ${IDS_BYTES_MAX} bytes.`);
+  return text;
 }
 
 function addHeader(text: string, headers: Record<string, string> = {}): Record<string, string> {

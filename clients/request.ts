@@ -4,6 +4,7 @@
 import { RumormillError } from '../brokers/core/error.ts';
 import type { Reply } from '../brokers/wire/reply-parser.ts';
 import type { Command, Connection } from './connection.ts';
+import { expireWithout } from './patience.ts';
 import { frameOf } from './frame.ts';
 
 /** What a reply is once an error reply has become a rejection. */
@@ -24,7 +25,7 @@ export function requestOf(args: readonly (string | number | Uint8Array)[]): { co
 }
 
 /**
- * Sends one command on a connection and waits for its reply. Where time runs out or the signal fires, the connection is
+ * Sends one command on a connection and waits for its reply. Where for `timeoutMs` nothing moves, or the signal fires, the connection is
  * destroyed, since on it every later reply would be one off.
  * @throws RumormillError of the error reply; DISCONNECTED; the signal's reason
  */
@@ -40,13 +41,14 @@ export async function request(
     command.fail(signal.reason as RumormillError);
     connection.destroy('aborted');
   };
-  const timer = setTimeout(() => connection.destroy(`no answer within ${timeoutMs} ms`), timeoutMs);
   signal.addEventListener('abort', abort, { once: true });
   connection.write([command]);
+  const limitMs = timeoutMs + connection.patienceMs;
+  const end = expireWithout(() => connection.movedAt, limitMs, () => connection.destroy(`no answer within ${timeoutMs} ms`));
   try {
     return await reply;
   } finally {
-    clearTimeout(timer);
+    end();
     signal.removeEventListener('abort', abort);
   }
 }

@@ -5,7 +5,8 @@
  * Calls made in one turn of the event loop leave in one write; replies settle them in order. When the connection is lost, calls that
  * were never written, those that the broker refused because it is shutting down, and those that may safely be made twice, are made
  * again on another broker, in their order; the rest, publishes without a dedupe id, fail with DISCONNECTED, because they may have been stored.
- * A call has `timeoutMs` from when it was made.
+ * A call fails when for `timeoutMs` nothing has moved: no answer came, and no byte went out that the answer which is due waits for. So a slow path carries as much as it
+ * is given, and takes its time. What is on its way follows what the path carries (pace.ts); the rest waits here, and can go elsewhere.
  */
 import { performance } from 'node:perf_hooks';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -17,6 +18,7 @@ import type { Command, Connection, Owner } from './connection.ts';
 import type { Dialer } from './dialer.ts';
 import type { Purpose, Settings } from './options.ts';
 import { Queue } from '../brokers/core/queue.ts';
+import { STOOD_STILL_MS } from './patience.ts';
 
 const WATCH_MS = 100;
 
@@ -26,7 +28,10 @@ export interface Call extends Command {
   readonly repeatable: boolean;
   /** How many brokers it was sent to; those that refused it because they shut down do not count. */
   attempts: number;
-  readonly deadline: number;
+  /** When it was made. */
+  readonly since: number;
+  /** When it fails, whatever moves. */
+  readonly until: number;
 }
 
 export class Requests implements Owner<Call> {
@@ -40,6 +45,9 @@ export class Requests implements Owner<Call> {
   #connecting = false;
   #scheduled = false;
   #probing = false;
+  #probedAt = 0;
+  #answeredAt = 0; // the last time; what went out on a connection that was lost and brought no answer was no progress
+  #checkedAt = 0;
   #unanswered = 0;
   #unansweredBytes = 0;
   #watch: NodeJS.Timeout | undefined;
@@ -59,8 +67,14 @@ export class Requests implements Owner<Call> {
     this.#use(await this.#dialer.open<Call>(performance.now() + this.#settings.timeoutMs, this.#signal));
   }
 
-  get deadline(): number {
-    return performance.now() + this.#settings.timeoutMs;
+  get timeoutMs(): number {
+    return this.#settings.timeoutMs;
+  }
+
+  /** When a call fails if nothing moves until then. */
+  #deadlineOf({ since, until }: Call): number {
+    const movedAt = this.#connection?.movedAt ?? this.#answeredAt;
+    return Math.min(until, Math.max(since, movedAt) + this.#settings.timeoutMs);
   }
 
   /** Makes a call. One beyond the limits fails with BUSY at once. */
@@ -73,7 +87,14 @@ export class Requests implements Owner<Call> {
     this.#unanswered += 1;
     this.#unansweredBytes += call.frame.length;
     this.#unsent.push(call);
-    this.#watch ??= setInterval(() => this.#check(), WATCH_MS);
+    if (this.#watch === undefined) {
+      this.#checkedAt = performance.now();
+      this.#watch = setInterval(() => this.#check(), WATCH_MS);
+    }
+    this.#schedule();
+  }
+
+  #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
     setImmediate(() => {
@@ -88,9 +109,11 @@ export class Requests implements Owner<Call> {
       this.#refused.push(call);
     } else {
       this.#drops = 0;
+      this.#answeredAt = this.#connection!.movedAt;
       this.#done(call);
       call.settle(reply, this.#connection!.broker);
     }
+    if (this.#unsent.length > 0) this.#schedule(); // there is room for more
     if (this.#refused.length > 0 && this.#connection!.unanswered === 0) this.#connection!.destroy('the broker is shutting down');
   }
 
@@ -110,9 +133,9 @@ export class Requests implements Owner<Call> {
     this.#drops += 1;
     this.#settings.emit({ type: 'lost', purpose: this.#purpose, broker: address, reason });
     const now = performance.now();
-    this.#unsent.prepend([...refused, ...unanswered.filter((call) => call.repeatable && now < call.deadline)]);
+    this.#unsent.prepend([...refused, ...unanswered.filter((call) => call.repeatable && now < this.#deadlineOf(call))]);
     for (const call of unanswered) {
-      if (call.repeatable && now < call.deadline) continue;
+      if (call.repeatable && now < this.#deadlineOf(call)) continue;
       this.#fail(call, new RumormillError('DISCONNECTED', `connection with ${address} lost: ${reason}`));
     }
     this.#flush();
@@ -128,17 +151,21 @@ export class Requests implements Owner<Call> {
   #flush(): void {
     if (this.#unsent.length === 0 || this.#signal.aborted) return;
     if (this.#connection === undefined) return void this.#connect();
-    if (!this.#connection.writable) return;
-    const calls = this.#unsent.clear();
-    for (const call of calls) call.attempts += 1;
-    this.#connection.write(calls);
+    const calls: Call[] = [];
+    for (let room = this.#connection.roomBytes; room > 0 && this.#unsent.length > 0; ) {
+      const call = this.#unsent.shift()!;
+      call.attempts += 1;
+      calls.push(call);
+      room -= call.frame.length;
+    }
+    if (calls.length > 0) this.#connection.write(calls);
   }
 
   async #connect(): Promise<void> {
     if (this.#connecting) return;
     this.#connecting = true;
     try {
-      const { deadline } = this.#unsent.first!;
+      const deadline = this.#deadlineOf(this.#unsent.first!);
       const pauseMs = Math.min(backoffMs(this.#drops - 1, Math.random), deadline - performance.now()); // another broker is tried at once; brokers that all drop us are not besieged
       if (pauseMs > 0) await wait(pauseMs, undefined, { signal: this.#signal }).catch(() => this.#signal.throwIfAborted());
       this.#use(await this.#dialer.open<Call>(deadline, this.#signal, this.#lost));
@@ -146,8 +173,9 @@ export class Requests implements Owner<Call> {
       if (!(error instanceof RumormillError)) throw error;
       const now = performance.now();
       const all = this.#unsent.clear();
-      for (const call of all) if (now >= call.deadline - this.#settings.connectTimeoutMs) this.#fail(call, error);
-      this.#unsent.prepend(all.filter((call) => now < call.deadline - this.#settings.connectTimeoutMs));
+      const isDue = (call: Call): boolean => now >= this.#deadlineOf(call) - this.#settings.connectTimeoutMs;
+      for (const call of all) if (isDue(call)) this.#fail(call, error);
+      this.#unsent.prepend(all.filter((call) => !isDue(call)));
     } finally {
       this.#connecting = false;
     }
@@ -166,6 +194,7 @@ export class Requests implements Owner<Call> {
     const connection = this.#connection;
     const oldest = connection?.oldest;
     if (connection === undefined || oldest === undefined) {
+      this.#checkedAt = performance.now();
       if (this.#unanswered === 0) {
         clearInterval(this.#watch);
         this.#watch = undefined;
@@ -173,16 +202,21 @@ export class Requests implements Owner<Call> {
       return;
     }
     const now = performance.now();
-    if (now >= oldest.deadline) connection.destroy(`no answer within ${this.#settings.timeoutMs} ms`);
-    else if (now - connection.quietSince >= this.#settings.silenceMs && !this.#probing) void this.#probe(connection);
+    if (now - this.#checkedAt >= STOOD_STILL_MS) connection.movedAt = now; // what came meanwhile was not read yet
+    this.#checkedAt = now;
+    const { timeoutMs, silenceMs } = this.#settings;
+    if (now >= Math.min(oldest.until, this.#deadlineOf(oldest) + connection.patienceMs)) connection.destroy(`no answer within ${timeoutMs} ms`);
+    else if (now - Math.max(connection.movedAt, this.#probedAt) >= silenceMs && !this.#probing) void this.#probe(connection);
   }
 
+  /** A broker that does not answer at all is given up, but not while bytes move, nor while a slow path may have them. */
   async #probe(connection: Connection<Call>): Promise<void> {
     this.#probing = true;
     const alive = await this.#dialer.isAlive(connection.address);
     this.#probing = false;
-    if (alive) connection.quietSince = performance.now();
-    else connection.destroy('the broker does not answer');
+    this.#probedAt = performance.now();
+    const quietMs = this.#probedAt - connection.movedAt;
+    if (!alive && quietMs >= this.#settings.silenceMs + connection.patienceMs) connection.destroy('the broker does not answer');
   }
 
   #fail(call: Call, error: RumormillError): void {

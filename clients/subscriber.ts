@@ -9,6 +9,7 @@
  * it with exit status 0, and so does a reader of its output that goes away. With `--group-id` it
  * shares the messages with others: group.ts.
  */
+import { onStop } from './signals.ts';
 import { hostname } from 'node:os';
 import { Argument, Command, Option } from 'commander';
 import { type Client, connect, type Message } from './client.ts';
@@ -74,7 +75,7 @@ async function main(topics: readonly string[], flags: Flags): Promise<void> {
   const [stray] = flags.groupId === undefined ? groupFlags(flags) : [];
   if (stray !== undefined) return program.error(`error: option '${stray}' needs '--group-id <name>'`);
   const stop = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+  onStop(() => stop.abort());
   const output = new LineWriter(process.stdout, () => stop.abort());
   const file = flags.cursorFile === undefined ? undefined : new CursorFile(flags.cursorFile);
   const from = (await file?.read()) ?? flags.from;

@@ -183,7 +183,7 @@ t.test('UNREACHABLE too where somebody else listens, or somebody who is silent',
   const frozen = await FakeBroker.start(t);
   frozen.isFrozen = true;
   const error = await failure(connect({ brokers: frozen.address, timeoutMs: 300, connectTimeoutMs: 100 }));
-  t.match(error, { code: 'UNREACHABLE', message: `${frozen.address} (no answer within 100 ms)` });
+  t.match(error, { code: 'UNREACHABLE', message: /no broker can be reached; tried .* \(no answer within \d+ ms\)/ });
 });
 
 t.test('a broker that comes up within timeoutMs is found', async (t) => {

@@ -1,3 +1,5 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { RumormillError } from '../../brokers/core/error.ts';
 import { Command, lines, run } from './command.ts';
@@ -54,7 +56,9 @@ t.test('what was not acknowledged is named, a bounded list of it, and the exit s
   t.match(stderr, 'not acknowledged: 15 of 17 messages');
   t.match(stderr, 'message 2 "bad 0": NOQUORUM on disk on 1 of 2');
   t.match(stderr, 'and 5 more');
-  t.equal(lines(stderr).length, 12);
+  t.match(stderr, 'numbers of those not acknowledged: 2 to 16\n');
+  t.match(stderr, 'to go on: the same again with --from-line 2; some may come twice (not with --ids, from the first run on)\n');
+  t.equal(lines(stderr).length, 14);
 });
 
 t.test('a lost broker: the message on its way goes to another, as does the rest', async (t) => {
@@ -160,4 +164,75 @@ t.test('--help has examples', async (t) => {
   const { code, stdout } = await run(t, 'publisher', ['--help']);
   t.match(stdout, /--header <name=value>[\s\S]*Examples:/);
   t.equal(code, 0);
+});
+
+t.test('--ids gives each line an id by its number, so that a run that goes on with --from-line doubles nothing', async (t) => {
+  const answer = publishReply();
+  let isFailing = true;
+  const broker = await FakeBroker.start(t, (args, socket) =>
+    (isFailing && args[2] === 'three' ? new RumormillError('NOQUORUM', 'on disk on 1 of 2') : answer(args, socket)));
+  const input = 'one\ntwo\nthree\nfour\n';
+  const first = await run(t, 'publisher', ['--brokers', broker.address, '--ids', 'import', 'news'], input);
+  t.equal(first.code, 1);
+  t.match(first.stderr, 'to go on: the same again with --from-line 3 --ids import\n');
+  isFailing = false;
+  const second = await run(t, 'publisher', ['--brokers', broker.address, '--ids', 'import', '--from-line', '3', 'news'], input);
+  t.equal(second.code, 0);
+  const ids = broker.asked('PUBLISH').map((args) => `${args[2]} ${option(args, 'ID')}`);
+  t.strictSame(ids, ['one import-1', 'two import-2', 'three import-3', 'four import-4', 'three import-3', 'four import-4']);
+  const copies = await run(t, 'publisher', ['--brokers', broker.address, '--ids', 'import', '--count', '2', 'news', 'x', 'y']);
+  t.equal(copies.code, 0);
+  t.strictSame(broker.asked('PUBLISH').slice(-4).map((args) => option(args, 'ID')), ['import-1-1', 'import-1-2', 'import-2-1', 'import-2-2']);
+  const wrong = await run(t, 'publisher', ['--brokers', broker.address, '--from-line', '3', 'news', 'x']);
+  t.match(wrong, { code: 1, stderr: /--from-line is for standard input/ });
+});
+
+const canTypeOnTerminals = spawnSync('python3', ['-c', 'import pty']).status === 0;
+
+/** Types on a terminal, as a person does in a shell with job control: each step waits for its text, then sends. */
+const TYPIST = `
+import os, pty, select, sys, time
+steps = [step.split('=>') for step in sys.argv[1].split('|')]
+pid, fd = pty.fork()
+if pid == 0:
+    os.execvp('bash', ['bash', '--norc', '-i'])
+seen = ''
+def until(text):
+    global seen
+    end = time.time() + 30
+    while text not in seen:
+        if time.time() > end or not select.select([fd], [], [], 30)[0]:
+            sys.exit('waited in vain for ' + repr(text) + ' in ' + repr(seen))
+        seen += os.read(fd, 65536).decode('utf8', 'replace')
+    seen = seen[seen.index(text) + len(text):]
+for wanted, keys in steps:
+    until(wanted)
+    os.write(fd, keys.encode().decode('unicode_escape').encode())
+until('bye')
+`;
+
+t.test('the prompt goes on after Ctrl-Z and fg, and again', { skip: !canTypeOnTerminals && 'no python3 here' }, async (t) => {
+  const broker = await FakeBroker.start(t);
+  const script = fileURLToPath(new URL('../../dist/clients/publisher.js', import.meta.url));
+  const command = `${process.execPath} ${script} --brokers ${broker.address} news`;
+  const steps = [
+    ['ready-', `${command}\r`], ['> ', 'one\r'], ['lamport=1', ''], ['> ', '\x1a'], ['ready-', 'fg\r'], ['> ', 'two\r'], ['lamport=2', ''],
+    ['> ', '\x1a'], ['ready-', 'fg\r'], ['> ', 'three\r'], ['lamport=3', ''], ['> ', '\x04'], ['ready-', 'echo by\x27\x27e\r'],
+  ];
+  const text = steps.map(([wanted, keys]) => `${wanted}=>${keys}`).join('|');
+  const env = { ...process.env, NODE_OPTIONS: '', TERM: 'xterm', PROMPT_COMMAND: 'printf ready-' };
+  const typist = spawn('python3', ['-c', TYPIST, text], { stdio: ['ignore', 'inherit', 'inherit'], env });
+  t.teardown(() => typist.kill('SIGKILL'));
+  t.equal(await new Promise((resolve) => typist.once('exit', resolve)), 0);
+  t.strictSame(payloads(broker), ['one', 'two', 'three']);
+});
+
+t.test('SIGHUP waits for the answers that are due, as Ctrl-C does; SIGUSR1 and SIGUSR2 do nothing', async (t) => {
+  const broker = await FakeBroker.start(t, () => undefined);
+  const command = new Command(t, 'publisher', ['--brokers', broker.address, 'news']);
+  command.child.stdin.write('one\n');
+  await command.until('it is published', () => broker.asked('PUBLISH').length === 1);
+  for (const signal of ['SIGUSR1', 'SIGUSR2', 'SIGHUP'] as const) command.child.kill(signal);
+  await command.until('it says that it waits', ({ stderr }) => stderr.includes('waiting for 1 answers'));
+  t.notMatch(command.stderr, /debugger/i);
 });
