@@ -94,6 +94,7 @@ export class Broker {
       broker = new Broker(config, store, runtime);
       await broker.#repeats.restore();
       await broker.metadata.restore();
+      await broker.metadata.keep(!broker.#sweep.isPending);
       await broker.queues.restore();
       broker.#listener = await runtime.transport.listen(
         config.bind, (channel) => broker.sessions.accept(channel), (reason) => broker.tally.warn('connection not accepted', { reason }));
@@ -152,6 +153,7 @@ export class Broker {
       whenAcknowledged: ({ origin, seq, lamport }, done) => this.#acknowledge(config.acks, origin, seq, lamport, (outcome) => {
         done('error' in outcome ? outcome.error : undefined);
       }),
+      swept: (buried) => this.#sweep.swept(buried),
       storeFailed: (error) => this.#failed(error),
       changed: (names) => {
         this.readers.namesChanged(names);
@@ -320,6 +322,7 @@ export class Broker {
     this.#mesh.close();
     await this.queues.checkpoint();
     try {
+      await this.metadata.keep(!this.#sweep.isPending);
       await Promise.all([this.#store.saveClock(this.#lamport.time, this.#mesh.term), this.#repeats.close()]);
       await this.#mesh.seal(); // nothing is named after this
     } catch (error) {

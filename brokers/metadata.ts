@@ -2,13 +2,16 @@
  * What this broker knows of topics, subscriptions and bindings, and how it says something new of them.
  *
  * An operation is a record of `$catalog` like any other record: it counts once it is on disk here, and travels by gossip. Those of this broker are decided on one after
- * another, each on what the one before it has left. Transient subscriptions stand in a catalog of their own, in the memory of their home, and are never written.
+ * another, each on what the one before it has left. What they add up to is kept in the store now and then, so that a start reads that and what was said since;
+ * all that was ever said stands in the log, from which the catalog is made anew where something comes very late.
+ * Transient subscriptions stand in a catalog of their own, in the memory of their home, and are never written.
  */
 import type { Config } from './config.ts';
 import { Catalog, type Said, type TopicNames } from './core/catalog.ts';
 import { CATALOG_TOPIC, encodeOperation, type Operation, parseOperation } from './core/catalog-operation.ts';
 import type { Topic } from './core/catalog-state.ts';
-import { RumormillError } from './core/error.ts';
+import { isDiskFull, messageOf, RumormillError } from './core/error.ts';
+import { decodeKept, encodeKept, type KeptCatalog } from './core/kept-catalog.ts';
 import type { LamportClock } from './core/lamport.ts';
 import type { Log } from './core/log.ts';
 import { compareRecords, type Draft, lastSeq, messagesOf, type Origin, type StoredBatch } from './core/record.ts';
@@ -28,6 +31,8 @@ export interface MetadataRuntime {
   readonly logger: Logger;
   /** Takes in a batch of this broker's own, or refuses it. */
   publish(draft: Draft, fate: DraftFate): void;
+  /** Of topics that were deleted before nothing is left to be swept. */
+  swept(buried: ReadonlyMap<string, Stamp>): void;
   /** The store did not do what it should. */
   storeFailed(error: unknown): void;
   /** Calls back once a record that is on disk here is acknowledged as this broker's publishers are by default, or cannot be in time. */
@@ -46,6 +51,9 @@ export class Metadata implements TopicNames {
   readonly #runtime: MetadataRuntime;
   #durable: Catalog;
   #transient: Catalog;
+  #keptPosition = 0; // up to which everything is in what is kept
+  #takenPosition = 0; // up to which everything is in the catalog
+  #sinceKept = 0; // operations
   #remaking: Said[] | undefined; // what is said while the catalog is made anew
   readonly #vector = new VersionVector();
   #turn: Promise<unknown> = Promise.resolve();
@@ -57,22 +65,67 @@ export class Metadata implements TopicNames {
     this.#transient = new Catalog(true, catalogTailMax);
   }
 
-  /** Takes up what is stored. To be called before anything else. */
+  /** Takes up what is stored: what is kept of it, and what was said since. To be called before anything else. */
   async restore(): Promise<void> {
+    const { log, config: { limits } } = this.#runtime;
+    const { position, kept } = await this.#loadKept();
+    if (kept !== undefined) {
+      this.#durable = new Catalog(false, limits.catalogTailMax, kept.content);
+      this.#vector.merge(kept.vector);
+      this.#keptPosition = position;
+      if (kept.isSwept && position === log.position) this.#runtime.swept(this.#durable.buried()); // of what came since, some may be dead
+    }
     const all: Said[] = [];
-    await this.#readLog(0, (said, batches) => {
+    await this.#readLog(position, (said, batches) => {
       all.push(...said);
       for (const batch of batches) this.#vector.advance(batch.origin, lastSeq(batch));
     });
-    this.#durable.apply(all);
+    if (this.#durable.apply(all).isTooLate) await this.#remake();
     this.#rebase();
     this.#runtime.changed(undefined);
+    this.#sinceKept = all.length;
+    this.#takenPosition = log.position;
+  }
+
+  /**
+   * Keeps in the store what there is, where much was said since it was kept, or all that was deleted is swept by now. To be called while nothing changes.
+   * @param isSwept whether nothing is left to be swept of topics that were deleted
+   */
+  async keep(isSwept: boolean): Promise<void> {
+    const { store, config: { limits }, logger } = this.#runtime;
+    const isNewlySwept = isSwept && this.#durable.buried().size > 0 && this.#takenPosition > this.#keptPosition;
+    if ((this.#sinceKept < limits.catalogTailMax && !isNewlySwept) || this.#remaking !== undefined) return;
+    try {
+      const lines = encodeKept({ content: this.#durable.content(), vector: this.vector, isSwept });
+      await store.saveCatalog(this.#takenPosition, lines);
+      this.#sinceKept = 0;
+      this.#keptPosition = this.#takenPosition;
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+      logger.warn('disk full, what is known of topics is not kept; the next start reads all that was said of them');
+    }
+  }
+
+  async #loadKept(): Promise<{ position: number; kept: KeptCatalog | undefined }> {
+    const { store, logger } = this.#runtime;
+    const { position, lines } = await store.loadCatalog();
+    if (lines.length === 0) return { position: 0, kept: undefined };
+    let kept: KeptCatalog | undefined;
+    try {
+      kept = decodeKept(lines);
+    } catch (error) {
+      logger.warn('what was kept of topics and subscriptions is damaged', { reason: messageOf(error) });
+    }
+    if (kept !== undefined) return { position, kept };
+    logger.warn('topics and subscriptions are made anew, from all that was said of them');
+    return { position: 0, kept: undefined };
   }
 
   /** The batches are on disk. Comes before anybody else learns of them. */
   committed(batches: readonly StoredBatch[]): void {
     const own = batches.filter(({ topic }) => topic === CATALOG_TOPIC);
     if (own.length > 0) this.#take(own);
+    this.#takenPosition = batches.at(-1)?.position ?? this.#takenPosition;
   }
 
   /** The newest record of each origin that says something of topics, subscriptions or bindings and is on disk here. */
@@ -218,6 +271,7 @@ export class Metadata implements TopicNames {
     const said = batches.flatMap((batch) => this.#saidBy(batch));
     for (const batch of batches) this.#vector.advance(batch.origin, lastSeq(batch));
     this.#remaking?.push(...said);
+    this.#sinceKept += said.length;
     const { changed, names, isTooLate } = this.#durable.apply(said);
     const topics = this.#transient.apply(said.filter(({ operation }) => !('name' in operation)));
     if (isTooLate) void this.#remake();

@@ -32,6 +32,11 @@ export class Sweep {
     return this.#isBusy || this.#pending.size > 0;
   }
 
+  /** These deletions were seen to in an earlier life. */
+  swept(buried: ReadonlyMap<string, Stamp>): void {
+    for (const [topic, stamp] of buried) this.#known.set(topic, stamp);
+  }
+
   /** Topics, by stored name, that may have been deleted. */
   deleted(topics: Iterable<string>): void {
     for (const topic of topics) {

@@ -4,13 +4,12 @@
  */
 import t, { type Test } from 'tap';
 import { DEFAULT_LIMITS } from '../brokers/config.ts';
-import { CATALOG_TOPIC, encodeOperation, type Operation } from '../brokers/core/catalog-operation.ts';
-import { BATCH_MESSAGES_MAX, placeBatch, type StoredBatch } from '../brokers/core/record.ts';
+import type { Operation } from '../brokers/core/catalog-operation.ts';
 import { LOOK_WORK } from '../brokers/core/turns.ts';
 import { encodeCommand } from '../brokers/wire/resp.ts';
 import { BusyClock } from './support/busy-clock.ts';
 import { MemoryStore } from './support/memory-store.ts';
-import { origin } from './support/record.ts';
+import { catalogBatches, origin } from './support/record.ts';
 import { VirtualBroker, type VirtualClient } from './support/virtual-broker.ts';
 
 /** How much work a round has room for: a turn within the round of I/O, and one after it. */
@@ -39,20 +38,6 @@ async function bench(limits: Partial<typeof DEFAULT_LIMITS> = {}, said: readonly
       return { rounds: clock.rounds - before, replies };
     },
   };
-}
-
-/** What was said of topics and subscriptions, as it is stored. */
-function catalogBatches(said: readonly Operation[]): StoredBatch[] {
-  const batches: StoredBatch[] = [];
-  for (let at = 0; at < said.length; at += BATCH_MESSAGES_MAX) {
-    const bodies = said.slice(at, at + BATCH_MESSAGES_MAX).map((operation) => Buffer.from(encodeOperation(operation)));
-    const batch = {
-      origin: origin('localhost:3000'), seq: at + 1, count: bodies.length, lamport: at + 1, time: 0, topic: CATALOG_TOPIC, deps: '',
-      lengths: JSON.stringify(bodies.map(({ length }) => length)), meta: '', body: Buffer.concat(bodies),
-    };
-    batches.push(placeBatch(batch, batches.length + 1));
-  }
-  return batches;
 }
 
 /** That so much work, counted as its author counts it, took rounds accordingly. */

@@ -1,8 +1,10 @@
 import t from 'tap';
+import { CATALOG_TOPIC, type Operation } from '../brokers/core/catalog-operation.ts';
 import { RumormillError } from '../brokers/core/error.ts';
 import type { StoredBatch } from '../brokers/core/record.ts';
+import type { Page } from '../brokers/core/runtime.ts';
 import { MemoryStore } from './support/memory-store.ts';
-import { draft, origin } from './support/record.ts';
+import { catalogBatches, draft, origin } from './support/record.ts';
 import { VirtualBroker } from './support/virtual-broker.ts';
 
 const HERE = origin('localhost:3000');
@@ -66,4 +68,57 @@ t.test('operations are decided on one after another', async (t) => {
   for (let round = 0; round < 5; round += 1) await virtual.clock.settle();
   await done;
   t.strictSame([...metadata.topics()].map(({ name }) => name), ['a', 'b'], 'and those that are refused hold up nobody');
+});
+
+/** A store that counts what is read of the records about topics and subscriptions. */
+class CountingStore extends MemoryStore {
+  operationsRead = 0;
+
+  override async readAfter(position: number, topics: readonly string[] | undefined, bytesMax: number): Promise<Page> {
+    const page = await super.readAfter(position, topics, bytesMax);
+    if (topics?.[0] === CATALOG_TOPIC) this.operationsRead += page.batches.reduce((sum, { count }) => sum + count, 0);
+    return page;
+  }
+}
+
+/** Operations that make topics and subscriptions and delete most of them, as one broker says them. */
+async function sayMuch(store: MemoryStore, count: number): Promise<void> {
+  const settings = { visibilityMs: 1, maxDeliveries: null, deadLetter: null, backoffMs: null, from: 'latest' };
+  const all = Array.from({ length: count }, (_, index): Operation[] => [
+    { op: 'topic.create', topic: `t${index}`, type: 'fanout' }, { op: 'subscription.create', name: `s${index}`, settings },
+    { op: 'bind', name: `s${index}`, topic: `t${index}`, key: null, start: new Map() },
+    ...(index % 100 === 0 ? [] : [{ op: 'subscription.delete', name: `s${index}` }, { op: 'topic.delete', topics: [`t${index}`] }] as const),
+  ]).flat();
+  await store.append(catalogBatches(all));
+}
+
+t.test('what was created and deleted leaves no trace after a restart', async (t) => {
+  const store = new CountingStore(origin('localhost:3000'));
+  await sayMuch(store, 2000);
+  const limits = { catalogTailMax: 100 };
+  const first = await VirtualBroker.start({ limits }, store);
+  const [topics, subscriptions] = [[...first.broker.metadata.topics()].length, first.broker.metadata.subscriptionCount];
+  t.strictSame([topics, subscriptions], [20, 20]);
+  t.equal(store.operationsRead, 9960, 'read once');
+  const lines = store.catalog.lines.filter((line) => !line.startsWith('["dead"'));
+  t.ok(lines.length <= 1 + 20 + 20 + 200, `${lines.length} lines are kept`);
+  for (let life = 0; life < 2; life += 1) {
+    store.operationsRead = 0;
+    const { broker } = await VirtualBroker.start({ limits }, store);
+    t.strictSame([[...broker.metadata.topics()].length, broker.metadata.subscriptionCount], [20, 20]);
+    t.strictSame([...broker.metadata.subscriptionNames()].sort(), [...first.broker.metadata.subscriptionNames()].sort());
+    t.equal(store.operationsRead, 0, 'nothing of it is read again');
+  }
+});
+
+t.test('what is kept and damaged is made anew from the log', async (t) => {
+  const store = new CountingStore(origin('localhost:3000'));
+  await sayMuch(store, 200);
+  const limits = { catalogTailMax: 100 };
+  await VirtualBroker.start({ limits }, store);
+  for (const lines of [['['], ['["version",99]'], store.catalog.lines.slice(1)]) {
+    store.catalog = { ...store.catalog, lines };
+    const { broker } = await VirtualBroker.start({ limits }, store);
+    t.equal(broker.metadata.subscriptionCount, 2);
+  }
 });

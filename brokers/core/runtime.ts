@@ -204,6 +204,12 @@ export interface Store {
   saveAcks(checkpoint: AckCheckpoint, gone: readonly string[]): Promise<void>;
   loadAcks(): Promise<AckCheckpoint>;
 
+  // What is said of topics and subscriptions
+  /** Lines that hold all that was said up to a position, in place of those that were kept before. @throws RumormillError DISKFULL or STORE; then those stay */
+  saveCatalog(position: number, lines: readonly string[]): Promise<void>;
+  /** Position 0 where nothing is kept. */
+  loadCatalog(): Promise<{ readonly position: number; readonly lines: readonly string[] }>;
+
   /** The names under which batches are stored, the reserved ones too, in order: the first `limit` of those that come after a name. */
   readTopics(after: string, limit: number): Promise<string[]>;
   /** What is stored under a name and is not dead, in the next `limit` batches after a position. */

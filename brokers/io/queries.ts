@@ -98,6 +98,11 @@ export const SQL = {
     ON CONFLICT (subscription) DO UPDATE SET state = excluded.state`,
   dropAcks: 'DELETE FROM acknowledgements WHERE subscription IN (SELECT value FROM json_each(?))',
   saveAcksPosition: 'UPDATE broker SET acknowledged = ?',
+  trimCatalog: 'DELETE FROM catalog WHERE generation <> (SELECT catalog FROM broker)',
+  addCatalog: 'INSERT INTO catalog (generation, line, text) SELECT (SELECT catalog + 1 FROM broker), ?1 + key, value FROM json_each(?2)',
+  useCatalog: 'UPDATE broker SET catalog = catalog + 1, cataloged = ?',
+  loadCatalog: 'SELECT text FROM catalog WHERE generation = (SELECT catalog FROM broker) ORDER BY line',
+  loadCatalogPosition: 'SELECT cataloged FROM broker',
   loadAcks: 'SELECT subscription, state FROM acknowledgements',
   loadAcksPosition: 'SELECT acknowledged FROM broker',
 } as const;

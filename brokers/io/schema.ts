@@ -5,7 +5,7 @@ import { RumormillError } from '../core/error.ts';
 import type { Origin } from '../core/record.ts';
 import type { Handle } from './sqlite.ts';
 
-export const SCHEMA_VERSION = 6;
+export const SCHEMA_VERSION = 7;
 const APPLICATION_ID = 0x52554d52; // 'RUMR', in the file's header
 
 /** One row a message, without repeats. */
@@ -51,6 +51,14 @@ const TOPIC_INDEX = `CREATE TABLE topic_index (
 /** Of other brokers' stores, the highest life known and the process that claimed it (core/lives.ts). */
 const LIVES = `CREATE TABLE lives (store TEXT PRIMARY KEY, life INTEGER NOT NULL, holder TEXT NOT NULL) WITHOUT ROWID;`;
 
+/** What is said of topics and subscriptions (core/kept-catalog.ts): the lines of the generation that `broker.catalog` names. */
+const CATALOG = `CREATE TABLE catalog (
+    generation INTEGER NOT NULL,
+    line INTEGER NOT NULL,
+    text TEXT NOT NULL,        -- JSON
+    PRIMARY KEY (generation, line)
+  ) WITHOUT ROWID;`;
+
 /** From the version before, to the next. */
 const MIGRATIONS: readonly string[] = [
   `ALTER TABLE batches ADD COLUMN repeats TEXT NOT NULL DEFAULT ''; ${REPEATS_INDEX} DROP VIEW messages; ${VIEW}`, // 1 to 2
@@ -60,6 +68,8 @@ const MIGRATIONS: readonly string[] = [
   `ALTER TABLE broker ADD COLUMN life INTEGER NOT NULL DEFAULT 0; ALTER TABLE broker ADD COLUMN electors TEXT NOT NULL DEFAULT ''; ${LIVES}`, // 4 to 5
   `ALTER TABLE broker ADD COLUMN running TEXT NOT NULL DEFAULT ''; ALTER TABLE batches ADD COLUMN seen INTEGER;
    DROP INDEX batches_with_ids; ${IDS_INDEX}`, // 5 to 6
+  `ALTER TABLE broker ADD COLUMN catalog INTEGER NOT NULL DEFAULT 0;
+   ALTER TABLE broker ADD COLUMN cataloged INTEGER NOT NULL DEFAULT 0; ${CATALOG}`, // 6 to 7
 ];
 
 export const SCHEMA = `
@@ -72,7 +82,9 @@ export const SCHEMA = `
     running TEXT NOT NULL DEFAULT '',  -- '' or JSON: the running time (core/running-time.ts)
     indexed INTEGER NOT NULL DEFAULT 0, -- position up to which the table topic_index holds
     life INTEGER NOT NULL DEFAULT 0, -- of this store under its name (core/incarnation.ts)
-    electors TEXT NOT NULL DEFAULT '' -- '' or JSON: who has that life on disk, where it ended in an orderly way
+    electors TEXT NOT NULL DEFAULT '', -- '' or JSON: who has that life on disk, where it ended in an orderly way
+    catalog INTEGER NOT NULL DEFAULT 0, -- which generation of the table catalog counts; 0 for none
+    cataloged INTEGER NOT NULL DEFAULT 0 -- position up to which it holds
   );
   CREATE TABLE origins (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
   CREATE TABLE batches (
@@ -97,6 +109,7 @@ export const SCHEMA = `
   ${VIEW}
   ${ACKNOWLEDGEMENTS}
   ${LIVES}
+  ${CATALOG}
   PRAGMA application_id = ${APPLICATION_ID};
   PRAGMA user_version = ${SCHEMA_VERSION};
 `;

@@ -30,6 +30,7 @@ import { Upkeep } from './upkeep.ts';
 const [PAGE_ROWS_MIN, PAGE_ROWS_MAX] = [16, 1024];
 const ROW_BYTES = 200; // of a batch, beside its body; queries.ts counts so too
 const ID_ROWS = 8192; // batches with ids, read at a time
+const CATALOG_LINES = 1000; // of the catalog, in one transaction
 const NO_DELETION = -BATCH_MESSAGES_MAX;
 const SCRATCH_BYTES = 1024 * 1024;
 const CHECK_MS = 20; // between looks whether the files are there, while it is written; one takes some 20 us
@@ -232,6 +233,19 @@ export class SqliteStore implements Store {
     const [row] = await this.#all(SQL.loadAcksPosition);
     const states = (await this.#all(SQL.loadAcks)).map((each) => [String(each['subscription']), String(each['state'])] as const);
     return { states, position: Number(row?.['acknowledged']) };
+  }
+
+  /** Several transactions, since statements of another one may run between those of one: the lines count from the one that names them on. */
+  async saveCatalog(position: number, lines: readonly string[]): Promise<void> {
+    await this.#write(SQL.trimCatalog); // what a save that was cut short has left
+    for (let at = 0; at < lines.length; at += CATALOG_LINES) await this.#write(SQL.addCatalog, at, JSON.stringify(lines.slice(at, at + CATALOG_LINES)));
+    await this.#write(SQL.useCatalog, position);
+    await this.#write(SQL.trimCatalog);
+  }
+
+  async loadCatalog(): Promise<{ position: number; lines: string[] }> {
+    const [row] = await this.#all(SQL.loadCatalogPosition);
+    return { position: Number(row?.['cataloged']), lines: (await this.#all(SQL.loadCatalog)).map((each) => String(each['text'])) };
   }
 
   async readTopics(after: string, limit: number): Promise<string[]> {

@@ -606,6 +606,19 @@ t.test('the view `messages` shows one row a message to any SQLite tool, while th
     [{ lamport: 51, payload: Buffer.from('xyz') }], 'as the README has it');
 });
 
+t.test('what is kept of topics and subscriptions, in place of what was kept before', async (t) => {
+  const folder = temporaryFolder(t);
+  let store = await open(t, folder);
+  t.strictSame(await store.loadCatalog(), { position: 0, lines: [] });
+  const lines = Array.from({ length: 2500 }, (_, index) => `["${index}\ufffd"]`);
+  await store.saveCatalog(7, lines);
+  await store.saveCatalog(9, lines.slice(1));
+  await store.close();
+  store = await open(t, folder);
+  t.strictSame(await store.loadCatalog(), { position: 9, lines: lines.slice(1) });
+  t.strictSame(await read(join(folder, 'broker.db'), 'SELECT count(*) AS n FROM catalog'), [{ n: 2499 }]);
+});
+
 t.test('the names under which batches are stored, some at a time', async (t) => {
   const store = await open(t, temporaryFolder(t));
   t.strictSame(await store.readTopics('', 10), []);

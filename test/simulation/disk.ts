@@ -220,6 +220,14 @@ class DiskStore implements Store {
     return this.#read(() => this.#disk.data.loadAcks());
   }
 
+  saveCatalog(position: number, lines: readonly string[]): Promise<void> {
+    return this.#write(() => this.#disk.data.saveCatalog(position, lines));
+  }
+
+  loadCatalog(): Promise<{ position: number; lines: readonly string[] }> {
+    return this.#read(() => this.#disk.data.loadCatalog());
+  }
+
   readTopics(after: string, limit: number): Promise<string[]> {
     return this.#read(() => this.#disk.data.readTopics(after, limit));
   }

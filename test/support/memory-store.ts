@@ -30,6 +30,7 @@ export class MemoryStore implements Store {
   lived: Lived = { life: 0, electors: undefined };
   readonly lives = new Map<Origin, Life>();
   time: SavedTime | undefined;
+  catalog: { position: number; lines: readonly string[] } = { position: 0, lines: [] };
   #gate: Promise<void> | undefined;
   #lamport = 0; // of the newest record
   readonly #vector = new Map<Origin, number>();
@@ -48,6 +49,7 @@ export class MemoryStore implements Store {
     copy.lived = this.lived;
     for (const [store, life] of this.lives) copy.lives.set(store, life);
     copy.time = this.time;
+    copy.catalog = this.catalog;
     return copy;
   }
 
@@ -183,6 +185,14 @@ export class MemoryStore implements Store {
 
   async loadAcks(): Promise<AckCheckpoint> {
     return { states: [...this.acks], position: this.acksPosition };
+  }
+
+  async saveCatalog(position: number, lines: readonly string[]): Promise<void> {
+    this.catalog = { position, lines };
+  }
+
+  async loadCatalog(): Promise<{ position: number; lines: readonly string[] }> {
+    return this.catalog;
   }
 
   async readTopics(after: string, limit: number): Promise<string[]> {

@@ -1,6 +1,7 @@
 /** Specimens of origins and record batches. */
 import { parseAddress } from '../../brokers/core/address.ts';
-import { type Draft, makeOrigin, type Origin, type RecordBatch } from '../../brokers/core/record.ts';
+import { CATALOG_TOPIC, encodeOperation, type Operation } from '../../brokers/core/catalog-operation.ts';
+import { BATCH_MESSAGES_MAX, type Draft, makeOrigin, type Origin, placeBatch, type RecordBatch, type StoredBatch } from '../../brokers/core/record.ts';
 
 /** An origin with a tag that follows from a number below 2^32: `origin('h:1', 0xab)` is `h:1/000000ab0000`. */
 export function origin(address: string, tag = 0): Origin {
@@ -34,4 +35,18 @@ export function draft(payloads: readonly string[], changes: Partial<Draft> = {})
   const body = Buffer.from(payloads.join(''));
   const lengths = JSON.stringify(payloads.map((payload) => Buffer.byteLength(payload)));
   return { topic: 'news', count: payloads.length, time: 1_700_000_000_000, lengths, meta: '', body, ...changes };
+}
+
+/** What `localhost:3000` said of topics and subscriptions, as it is stored. */
+export function catalogBatches(said: readonly Operation[]): StoredBatch[] {
+  const batches: StoredBatch[] = [];
+  for (let at = 0; at < said.length; at += BATCH_MESSAGES_MAX) {
+    const bodies = said.slice(at, at + BATCH_MESSAGES_MAX).map((operation) => Buffer.from(encodeOperation(operation)));
+    const batch = {
+      origin: origin('localhost:3000'), seq: at + 1, count: bodies.length, lamport: at + 1, time: 0, topic: CATALOG_TOPIC, deps: '',
+      lengths: JSON.stringify(bodies.map(({ length }) => length)), meta: '', body: Buffer.concat(bodies),
+    };
+    batches.push(placeBatch(batch, batches.length + 1));
+  }
+  return batches;
 }
