@@ -94,7 +94,6 @@ export class Broker {
       broker = new Broker(config, store, runtime);
       await broker.#repeats.restore();
       await broker.metadata.restore();
-      await broker.metadata.keep(!broker.#sweep.isPending);
       await broker.queues.restore();
       broker.#listener = await runtime.transport.listen(
         config.bind, (channel) => broker.sessions.accept(channel), (reason) => broker.tally.warn('connection not accepted', { reason }));
@@ -153,8 +152,7 @@ export class Broker {
       whenAcknowledged: ({ origin, seq, lamport }, done) => this.#acknowledge(config.acks, origin, seq, lamport, (outcome) => {
         done('error' in outcome ? outcome.error : undefined);
       }),
-      swept: (buried) => this.#sweep.swept(buried),
-      storeFailed: (error) => this.#failed(error),
+      swept: (buried) => this.#sweep.swept(buried), storeFailed: (error) => this.#failed(error),
       changed: (names) => {
         this.readers.namesChanged(names);
         this.#sweep.deleted(names ?? this.metadata.buried().keys());

@@ -52,6 +52,7 @@ export class Metadata implements TopicNames {
   #durable: Catalog;
   #transient: Catalog;
   #keptPosition = 0; // up to which everything is in what is kept
+  #isKeptSwept = false; // as that says
   #takenPosition = 0; // up to which everything is in the catalog
   #sinceKept = 0; // operations
   #remaking: Said[] | undefined; // what is said while the catalog is made anew
@@ -73,6 +74,7 @@ export class Metadata implements TopicNames {
       this.#durable = new Catalog(false, limits.catalogTailMax, kept.content);
       this.#vector.merge(kept.vector);
       this.#keptPosition = position;
+      this.#isKeptSwept = kept.isSwept;
       if (kept.isSwept && position === log.position) this.#runtime.swept(this.#durable.buried()); // of what came since, some may be dead
     }
     const all: Said[] = [];
@@ -85,6 +87,7 @@ export class Metadata implements TopicNames {
     this.#runtime.changed(undefined);
     this.#sinceKept = all.length;
     this.#takenPosition = log.position;
+    await this.keep(false);
   }
 
   /**
@@ -93,13 +96,15 @@ export class Metadata implements TopicNames {
    */
   async keep(isSwept: boolean): Promise<void> {
     const { store, config: { limits }, logger } = this.#runtime;
-    const isNewlySwept = isSwept && this.#durable.buried().size > 0 && this.#takenPosition > this.#keptPosition;
+    const isNews = this.#takenPosition > this.#keptPosition || !this.#isKeptSwept;
+    const isNewlySwept = isSwept && isNews && this.#durable.buried().size > 0;
     if ((this.#sinceKept < limits.catalogTailMax && !isNewlySwept) || this.#remaking !== undefined) return;
     try {
       const lines = encodeKept({ content: this.#durable.content(), vector: this.vector, isSwept });
       await store.saveCatalog(this.#takenPosition, lines);
       this.#sinceKept = 0;
       this.#keptPosition = this.#takenPosition;
+      this.#isKeptSwept = isSwept;
     } catch (error) {
       if (!isDiskFull(error)) throw error;
       logger.warn('disk full, what is known of topics is not kept; the next start reads all that was said of them');

@@ -29,8 +29,7 @@ import { Upkeep } from './upkeep.ts';
 
 const [PAGE_ROWS_MIN, PAGE_ROWS_MAX] = [16, 1024];
 const ROW_BYTES = 200; // of a batch, beside its body; queries.ts counts so too
-const ID_ROWS = 8192; // batches with ids, read at a time
-const CATALOG_LINES = 1000; // of the catalog, in one transaction
+const [ID_ROWS, CATALOG_LINES] = [8192, 1000]; // batches with ids that are read, lines of the catalog that are written, at a time
 const NO_DELETION = -BATCH_MESSAGES_MAX;
 const SCRATCH_BYTES = 1024 * 1024;
 const CHECK_MS = 20; // between looks whether the files are there, while it is written; one takes some 20 us

@@ -426,7 +426,8 @@ async function earlierFolder(t: Test, sql: string): Promise<string> {
   return folder;
 }
 
-const TO_VERSION_5 = `DROP INDEX batches_with_ids; ALTER TABLE broker DROP COLUMN running; ALTER TABLE batches DROP COLUMN seen;
+const TO_VERSION_6 = `DROP TABLE catalog; ALTER TABLE broker DROP COLUMN catalog; ALTER TABLE broker DROP COLUMN cataloged; PRAGMA user_version = 6;`;
+const TO_VERSION_5 = `${TO_VERSION_6} DROP INDEX batches_with_ids; ALTER TABLE broker DROP COLUMN running; ALTER TABLE batches DROP COLUMN seen;
   CREATE INDEX batches_with_ids ON batches (time) WHERE meta LIKE '%"ids":%'; PRAGMA user_version = 5;`;
 const TO_VERSION_4 = `${TO_VERSION_5} DROP TABLE lives; ALTER TABLE broker DROP COLUMN life; ALTER TABLE broker DROP COLUMN electors; PRAGMA user_version = 4;`;
 const TO_VERSION_3 = `${TO_VERSION_4} DROP VIEW topic_batches; DROP VIEW unindexed_batches; DROP TRIGGER index_topics; DROP TABLE topic_index; ALTER TABLE broker DROP COLUMN indexed;
@@ -442,6 +443,13 @@ t.test('a file of the fifth version is taken over: its ids are there, as old as 
   const [first] = SPECIMENS;
   t.match(await readIds(store, 0), [{ seq: 1, ids: ['x', 'y', 'z'], seen: first!.time }]);
   t.strictSame(await store.findIds('news', ['y'], first!.time, first!.time), [{ id: 'y', origin: A, seq: 2, seen: first!.time }]);
+});
+
+t.test('a file of the sixth version is taken over', async (t) => {
+  const folder = await earlierFolder(t, TO_VERSION_6);
+  const store = await open(t, folder);
+  t.strictSame(await store.loadCatalog(), { position: 0, lines: [] }, 'so that all is read from the log');
+  t.strictSame(await read(join(folder, 'broker.db'), 'PRAGMA user_version'), [{ user_version: SCHEMA_VERSION }]);
 });
 
 t.test('a file of the fourth version is taken over', async (t) => {
