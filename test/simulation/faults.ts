@@ -7,12 +7,13 @@
  */
 import type { MemoryStore } from '../support/memory-store.ts';
 import { SeededRandom } from '../support/random.ts';
+import { beGreedy, checkMemory, isSmall } from './greed.ts';
 import type { Machine } from './machine.ts';
 import type { World } from './world.ts';
 
 export const FAULT_KINDS = [
   'delay', 'reset', 'partition', 'one-way', 'pause', 'crash', 'blackout', 'stop', 'wipe', 'restore', 'clock', 'slow-disk', 'full-disk',
-  'narrow', 'part', 'mislead', 'self-connect', 'copy',
+  'narrow', 'part', 'mislead', 'self-connect', 'copy', 'greedy',
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 /** Those that take a broker down, and do nothing else. */
@@ -49,7 +50,8 @@ export class Faults {
     const first = this.#dice.integer(0, world.machines.length - 1);
     const minority = Math.floor((world.machines.length - 1) / 2);
     this.#victims = Array.from({ length: minority }, (_, index) => world.machines[(first + index) % world.machines.length]!);
-    this.#kinds = minority > 0 ? FAULT_KINDS : FAULT_KINDS.filter((kind) => !DISK_LOSSES.includes(kind));
+    const kinds = minority > 0 ? FAULT_KINDS : FAULT_KINDS.filter((kind) => !DISK_LOSSES.includes(kind));
+    this.#kinds = isSmall(world) ? [...kinds, 'greedy', 'greedy'] : kinds.filter((kind) => kind !== 'greedy');
   }
 
   /** Storms and calms for about this long. Everything works again at the end. */
@@ -140,6 +142,8 @@ export class Faults {
         return this.#mislead(machine, lastsMs);
       case 'self-connect':
         return this.#selfConnect(machine, lastsMs);
+      case 'greedy':
+        return this.#greedy(machine, lastsMs);
       case 'slow-disk':
         return this.#slowDisk(machine, lastsMs);
       case 'full-disk':
@@ -151,6 +155,12 @@ export class Faults {
   #wallOffset(): number {
     const most = this.#dice.pick(WALL_OFFSETS_MS);
     return this.#dice.pick([-most, most, this.#dice.integer(-most, most)]);
+  }
+
+  async #greedy(machine: Machine, lastsMs: number): Promise<boolean> {
+    const came = await beGreedy(this.#world, machine, lastsMs);
+    if (machine.isRunning) checkMemory(this.#world, machine);
+    return came;
   }
 
   /** Two different hosts, one of them a broker's. */

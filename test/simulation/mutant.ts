@@ -107,6 +107,8 @@ export const MUTANTS: readonly Mutant[] = [
     patches: [['core/running-time.js', `return this.end + HOLE_MS + Math.floor(this.#monotonic() - this.#startedAt);`, `return this.end + HOLE_MS + Math.floor(this.#wall() % 1e10);`]],
   },
   { name: 'publishers take the clock as far as they like', patches: [['core/lamport.js', `if (ahead > saved)`, `if (false)`]] },
+  { name: 'nobody is closed where memory is short', patches: [['core/budget.js', `account.holder.expel(account.greed);`, `;`]] },
+  { name: 'what a closed connection held counts for ever', patches: [['core/budget.js', `this.charge(-account.own - this.limits.connectionBytes, account.kind);`, `this.charge(-this.limits.connectionBytes, account.kind);`]] },
   // Queues
   { name: 'an ACK is answered before the disk', patches: [['subscription-queue.js', `            acknowledger.gather(this.ledger, change, (error) => {`, `            resolve();\n            acknowledger.gather(this.ledger, change, (error) => {`]] },
   { name: 'a lease is given out while it runs', patches: [['core/leases.js', `this.#dueAt(entry, now + this.policy.visibilityMs);`, `this.#dueAt(entry, now + this.policy.visibilityMs / 2);`]] },

@@ -4,6 +4,7 @@
 import { SeededRandom } from '../support/random.ts';
 import { check, type Verdict } from './checker.ts';
 import { Faults } from './faults.ts';
+import { checkGivenBack, SMALL } from './greed.ts';
 import type { History } from './history.ts';
 import { type Happenings, Queues } from './queues.ts';
 import { Workload } from './workload.ts';
@@ -15,6 +16,7 @@ const SETTLE_MS = 1000; // for what was acknowledged with `none` and is not writ
 const QUEUES_PERCENT = 40; // of the runs
 const SPARSE_PERCENT = 10; // of the runs: each broker has links with some of the others only, and there are queues
 const SPARSE = { brokers: [6, 7, 8], fanout: 2 };
+const SMALL_PERCENT = 20; // of the runs
 const LOOK_MS = 100; // between looks whether all is quiet
 
 export interface RunOptions {
@@ -32,6 +34,7 @@ interface Plan {
   readonly happenings: Happenings;
   readonly isAlone: boolean; // whether each broker is asked alone in the end
   readonly rageMs: number;
+  readonly isSmall: boolean; // whether the brokers have little memory, and there are clients that want all of it
 }
 
 export interface Report extends Verdict {
@@ -59,6 +62,7 @@ function planOf({ seed, brokers, fanout }: RunOptions): Plan {
     happenings: { changes: dice.integer(0, 1) === 0, purges: dice.integer(0, 1) === 0, updates: dice.integer(0, 1) === 0 },
     isAlone: dice.integer(0, 1) === 0,
     rageMs: dice.integer(...RAGE_MS),
+    isSmall: dice.integer(1, 100) <= SMALL_PERCENT,
   };
 }
 
@@ -67,8 +71,8 @@ const LIMITS = { catalogTailMax: 2 };
 
 export async function runSeed(options: RunOptions): Promise<Report> {
   const { seed } = options;
-  const { brokers, fanout, hasQueues, happenings, isAlone, rageMs } = planOf(options);
-  const world = new World(seed, brokers, { ...(fanout === undefined ? {} : { fanout }), limits: LIMITS });
+  const { brokers, fanout, hasQueues, happenings, isAlone, rageMs, isSmall } = planOf(options);
+  const world = new World(seed, brokers, { ...(fanout === undefined ? {} : { fanout }), limits: isSmall ? { ...LIMITS, ...SMALL } : LIMITS });
   const workload = new Workload(world);
   const queues = hasQueues ? new Queues(world, workload.hosts.length, workload.publications, happenings) : undefined;
   const faults = new Faults(world, [...workload.hosts, ...(queues?.hosts ?? [])]);
@@ -86,6 +90,7 @@ export async function runSeed(options: RunOptions): Promise<Report> {
     queues?.end();
     await world.of(working);
     await quiet(world);
+    for (const machine of world.running) checkGivenBack(world, machine);
     await world.of(workload.catchUp());
     if (queues !== undefined) {
       await world.of(queues.drain(), Infinity);
