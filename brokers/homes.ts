@@ -14,7 +14,7 @@ import { countMissing } from './core/version-vector.ts';
 import { homeOf, type View, Views } from './core/view.ts';
 import { Errands, type ErrandsRuntime } from './errands.ts';
 import type { Link } from './link.ts';
-import type { PeerMessage } from './wire/peer-message.ts';
+import type { Leases, PeerMessage, Seen, Travelling } from './wire/peer-message.ts';
 
 /** What the next home of a subscription has to know. */
 export interface Handover {
@@ -33,6 +33,8 @@ export interface HomesRuntime extends ErrandsRuntime {
   takeOver(handover: Handover): void;
 }
 
+const HOPS_MAX = 8; // as many as a command may be passed on
+
 export interface HomesMesh {
   readonly bully: Bully;
   readonly links: ReadonlyMap<Origin, Link>;
@@ -42,6 +44,8 @@ export interface HomesMesh {
   roundTripMs(): number;
   /** The link over which a broker is reached, its own or one that passes on. */
   route(address: Address): Link | undefined;
+  /** Whether a broker is there, as far as a link, or news that came another way, can tell. */
+  isReached(address: Address): boolean;
   /** Whether a link owes a sign of life for too long. */
   isSilent(link: Link): boolean;
 }
@@ -58,6 +62,7 @@ export class Homes {
   #changes: Promise<void> = Promise.resolve(); // one after another
   #tickedAt: number;
   #awayUntil = -Infinity;
+  readonly #toldAfar = new Set<Address>(); // members without a link that know of `#cleared`
   #cleared: View | undefined; // the newest view for which everything was given up that is at home elsewhere in it
 
   constructor(runtime: HomesRuntime, mesh: HomesMesh) {
@@ -85,6 +90,7 @@ export class Homes {
   tick(): void {
     if (!this.#wasAway()) this.#propose();
     this.#follow();
+    this.#tellAfar();
     this.#install();
     this.errands.tick();
   }
@@ -137,10 +143,12 @@ export class Homes {
         this.#pass(message.view, link);
         return this.#follow();
       case 'SEEN':
-        this.#views.learnSeen(link.peer.address, message.view, new Map(message.stored));
+        if (message.to !== this.#runtime.config.address) return this.#passOn(link, message);
+        this.#views.learnSeen(message.from, message.view, new Map(message.stored));
         return this.#install();
       case 'LEASES':
-        if (this.#isNext(message.subscription, link.peer.address)) this.#runtime.takeOver(message);
+        if (message.to !== this.#runtime.config.address) return this.#passOn(link, message);
+        if (this.#isNext(message.subscription, message.from)) this.#runtime.takeOver(message);
         return;
       case 'ASK':
         return this.errands.asked(link, message);
@@ -196,28 +204,60 @@ export class Homes {
     const handovers = await this.#runtime.giveUp((subscription) => homeOf(subscription, view) === this.#runtime.config.address);
     this.#handOver(handovers, this.view);
     this.#cleared = view;
+    this.#toldAfar.clear();
     this.#tell(this.#mesh.links.values());
+    this.#tellAfar();
   }
 
   #handOver(handovers: readonly Handover[], view: View): void {
     for (const handover of handovers) {
       const home = homeOf(handover.subscription, view);
       if (home === this.#runtime.config.address) this.#runtime.takeOver(handover);
-      else if (home !== undefined) this.#mesh.linkTo(home)?.send({ type: 'LEASES', ...handover });
+      else if (home !== undefined) this.#send(home, { type: 'LEASES', ...handover });
     }
+  }
+
+  /** Sends over the link with a broker, or another way. */
+  #send(to: Address, message: Omit<Seen, keyof Travelling> | Omit<Leases, keyof Travelling>): void {
+    const link = this.#mesh.linkTo(to) ?? this.#mesh.route(to);
+    link?.send({ ...message, from: this.#runtime.config.address, to, hops: HOPS_MAX });
+  }
+
+  #passOn(from: Link, message: Seen | Leases): void {
+    const link = message.hops > 0 ? this.#mesh.route(message.to) : undefined;
+    if (link !== undefined && link !== from) link.send({ ...message, hops: message.hops - 1 });
   }
 
   /** Which view is used here, and what is stored. */
   #tell(links: Iterable<Link>): void {
-    if (this.#cleared === undefined) return;
+    const seen = this.#seen();
+    if (seen === undefined) return;
+    for (const link of links) if (link.isOpen) this.#send(link.peer.address, seen);
+  }
+
+  /** The same to members without a link that are reached another way. Where the mesh is larger than the fan-out those are too many. */
+  #tellAfar(): void {
+    const { address, fanout } = this.#runtime.config;
+    if (fanout !== undefined || this.#cleared === undefined || this.#cleared !== this.view) return;
+    const afar = this.view.members.filter((member) => member !== address && !this.#toldAfar.has(member)
+      && this.#mesh.linkTo(member) === undefined && this.#mesh.isReached(member));
+    for (const member of afar) {
+      this.#toldAfar.add(member);
+      this.#send(member, this.#seen()!);
+    }
+  }
+
+  #seen(): Omit<Seen, keyof Travelling> | undefined {
+    if (this.#cleared === undefined) return undefined;
     const { coordinator, term, number } = this.#cleared;
-    const stored = [...this.#runtime.log.vector.snapshot()];
-    for (const link of links) if (link.isOpen) link.send({ type: 'SEEN', view: { coordinator, term, number }, stored });
+    return { type: 'SEEN', view: { coordinator, term, number }, stored: [...this.#runtime.log.vector.snapshot()] };
   }
 
   #install(): void {
     const { log, clock } = this.#runtime;
-    const isReachable = (member: Address): boolean => this.#mesh.linkTo(member) !== undefined;
+    const isFull = this.#runtime.config.fanout === undefined;
+    const isReachable = (member: Address): boolean =>
+      this.#mesh.linkTo(member) !== undefined || (isFull && this.#mesh.isReached(member));
     if (this.#views.install(log.vector.snapshot(), isReachable, clock.now())) this.errands.changed();
   }
 }

@@ -298,9 +298,9 @@ export class Link implements ChannelHandler, Holder {
     this.#advance();
   }
 
-  /** A message of half a window takes half as long as what is urgent may wait. */
+  /** A message of a window takes as long as what is urgent may wait. */
   get #wholeBytes(): number {
-    return this.#path.windowBytes / 2;
+    return this.#path.windowBytes;
   }
 
   /** Sends what waits in the lanes, as far as the path has room. */

@@ -96,6 +96,7 @@ export class Mesh {
       links: this.#links, membership: this.#membership, bully: this.#bully,
       linkTo: (address) => this.#overlay.linkTo(address),
       roundTripMs: () => this.#roundTripMs(),
+      isReached: (address) => this.#overlay.isReached(address),
       isSilent: (link) => this.#overlay.isSilent(link),
       route: (address) => this.#overlay.route(address) ?? (this.coordinator && this.#overlay.linkTo(this.coordinator)),
     });

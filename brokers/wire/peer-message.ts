@@ -20,6 +20,7 @@
  *   VIEW         These brokers share the work on subscriptions, says this coordinator in this term. Passed on once by everybody to whom it is news.
  *   SEEN         I use this view: nothing is served here any more that has another home in it, and this much was on disk here then.
  *   LEASES       What the next home has to know of a subscription that was at home here. Comes before SEEN.
+ *                Both say from whom and to whom, and are passed on over so many more hops where those two have no link.
  *   ASK          Carry out this command of a client, here or on its way to the subscription's home; what I know of the catalog is this.
  *   ANSWER       The reply to what you asked, as the client gets it.
  *   FORGET       Who asked this is gone.
@@ -85,13 +86,32 @@ export interface Ask {
   readonly command: readonly Uint8Array[];
 }
 
+/** Between which brokers a message goes, and over how many more it may be passed on. */
+export interface Travelling {
+  readonly from: Address;
+  readonly to: Address;
+  readonly hops: number;
+}
+
+export interface Seen extends Travelling {
+  readonly type: 'SEEN';
+  readonly view: Omit<View, 'members'>;
+  readonly stored: readonly (readonly [Origin, number])[];
+}
+
+export interface Leases extends Travelling {
+  readonly type: 'LEASES';
+  readonly subscription: string;
+  readonly leases: string;
+}
+
 export type PeerMessage =
   | Hello
   | LinkMessage
   | Ask
   | { readonly type: 'VIEW'; readonly view: View }
-  | { readonly type: 'SEEN'; readonly view: Omit<View, 'members'>; readonly stored: readonly (readonly [Origin, number])[] }
-  | { readonly type: 'LEASES'; readonly subscription: string; readonly leases: string }
+  | Seen
+  | Leases
   | { readonly type: 'ANSWER'; readonly id: number; readonly reply: Uint8Array }
   | { readonly type: 'FORGET'; readonly id: number }
   | { readonly type: 'ELECTION' | 'OK'; readonly term: number; readonly lamport: number }
@@ -145,10 +165,10 @@ export function encodePeerMessage(message: PeerMessage): readonly Uint8Array[] {
     }
     case 'SEEN': {
       const { coordinator, term, number } = message.view;
-      return encodeCommandParts(['SEEN', coordinator, term, number, ...message.stored.flat()]);
+      return encodeCommandParts(['SEEN', ...travel(message), coordinator, term, number, ...message.stored.flat()]);
     }
     case 'LEASES':
-      return encodeCommandParts(['LEASES', message.subscription, message.leases]);
+      return encodeCommandParts(['LEASES', ...travel(message), message.subscription, message.leases]);
     case 'ASK': {
       const { id, home, hops, consumer, waitedMs, version, known, command } = message;
       return encodeCommandParts(['ASK', id, home, hops, consumer, waitedMs, version, known.length, ...known.flat(), ...command]);
@@ -208,10 +228,10 @@ export function decodePeerMessage(args: Args): PeerMessage {
       return { type, view: { ...view, members: args.texts(4).map(address) } };
     }
     case 'SEEN':
-      return { type, view: decodeView(args), stored: originNumbers(args, 4, args.length, 'seq') };
+      return { type, ...decodeTravel(args), view: decodeView(args, 4), stored: originNumbers(args, 7, args.length, 'seq') };
     case 'LEASES':
-      arity(args, 3);
-      return { type, subscription: args.text(1), leases: args.text(2) };
+      arity(args, 6);
+      return { type, ...decodeTravel(args), subscription: args.text(4), leases: args.text(5) };
     case 'ASK':
       return decodeAsk(args);
     case 'ANSWER':
@@ -289,9 +309,21 @@ function decodeBatch(args: Args): RecordBatch {
   return batch;
 }
 
-function decodeView(args: Args): Omit<View, 'members'> {
-  if (args.length < 4) throw new RumormillError('PROTOCOL', `peer message ${args.text(0)} has ${args.length} fields, not 4 or more`);
-  return { coordinator: address(args.text(1)), term: integer(args, 2, 'term'), number: integer(args, 3, 'view') };
+function travel({ from, to, hops }: Travelling): readonly [Address, Address, number] {
+  return [from, to, hops];
+}
+
+function decodeTravel(args: Args): Travelling {
+  if (args.length < 4) throw new RumormillError('PROTOCOL', `peer message ${args.text(0)} goes nowhere`);
+  return { from: address(args.text(1)), to: address(args.text(2)), hops: integer(args, 3, 'hops') };
+}
+
+/** @param at the first of its fields */
+function decodeView(args: Args, at = 1): Omit<View, 'members'> {
+  if (args.length < at + 3) {
+    throw new RumormillError('PROTOCOL', `peer message ${args.text(0)} has ${args.length} fields, not ${at + 3} or more`);
+  }
+  return { coordinator: address(args.text(at)), term: integer(args, at + 1, 'term'), number: integer(args, at + 2, 'view') };
 }
 
 function decodeAsk(args: Args): Ask {

@@ -98,7 +98,7 @@ export const MUTANTS: readonly Mutant[] = [
     patches: [
       ['link.js', `            this.#events.heard(this);\n`, ``],
       ['link.js', `            throw new RumormillError('PROTOCOL', \`\${type} out of turn\`);`, `            throw new RumormillError('PROTOCOL', type);\n        this.#events.heard(this);`],
-      ['link.js', `return this.#path.windowBytes / 2;`, `return Infinity;`],
+      ['link.js', `get #wholeBytes() {\n        return this.#path.windowBytes;`, `get #wholeBytes() {\n        return Infinity;`],
     ],
   },
   { name: 'forgets dedupe ids at a restart', patches: [['host.js', `await broker.#repeats.restore();`, ``]] },

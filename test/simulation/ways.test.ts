@@ -73,6 +73,28 @@ t.test('of five brokers only a chain is left: commands go along it, and back', a
   t.strictSame(world.incidents, []);
 });
 
+t.test('a home that shuts down hands its leases over to the next one, and says what it had stored, though those two have no link', async (t) => {
+  const { world } = await office(3);
+  const [low, middle, high] = world.machines as [Machine, Machine, Machine];
+  const view = (members: readonly Machine[]) => ({ coordinator: high.address, term: 1, number: 1, members: members.map(({ address }) => address) });
+  const isMoving = (name: string): boolean => homeOf(name, view([low, middle, high])) === middle.address && homeOf(name, view([low, high])) === low.address;
+  const name = Array.from({ length: 200 }, (_, index) => `work-${index}`).find(isMoving)!;
+  const client = await world.client(high);
+  await world.of(client.command('TOPIC', 'CREATE', 'jobs'));
+  await world.of(client.command('SUBSCRIPTION', 'CREATE', name));
+  await world.of(client.command('BIND', name, 'jobs'));
+  cut(world, low, middle);
+  await world.until('the link is lost', () => low.broker.status()['links'] === 1, 20_000);
+  await world.run(3000);
+  for (const payload of ['one', 'two']) await world.of(client.command('PUBLISH', 'jobs', payload));
+  await world.converged();
+  const first = await world.of(client.command('PULL', name, 'COUNT', 1)) as [Buffer][];
+  await world.of(middle.stop());
+  const back = await world.of(client.command('PULL', name, 'BLOCK', 5000)) as [Buffer, number, Buffer[]][];
+  t.strictSame(back.map(([, deliveries, message]) => [String(message[5]), deliveries]), [['two', 1]], 'one is leased');
+  t.equal(await world.of(client.command('ACK', name, ...[...first, ...back].map(([token]) => String(token)))), 2);
+});
+
 t.test('in a mesh in which every pair has a link, nobody beats or seeks', async (t) => {
   const { world } = await office(4);
   let beats = 0;

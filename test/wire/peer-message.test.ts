@@ -37,8 +37,8 @@ const MESSAGES: PeerMessage[] = [
   { type: 'OK', term: 0, lamport: 0 },
   { type: 'COORDINATOR', term: 999, address: parseAddress('[::1]:3000'), lamport: 5 },
   { type: 'VIEW', view: { coordinator: parseAddress('h:1'), term: 4, number: 2, members: [parseAddress('a:1'), parseAddress('h:1')] } },
-  { type: 'SEEN', view: { coordinator: parseAddress('h:1'), term: 4, number: 2 }, stored: [[a, 3]] },
-  { type: 'LEASES', subscription: 'défaut', leases: '{}' },
+  { type: 'SEEN', from: parseAddress('h:2'), to: parseAddress('h:3'), hops: 8, view: { coordinator: parseAddress('h:1'), term: 4, number: 2 }, stored: [[a, 3]] },
+  { type: 'LEASES', from: parseAddress('h:2'), to: parseAddress('h:3'), hops: 0, subscription: 'défaut', leases: '{}' },
   {
     type: 'ASK', id: 7, home: parseAddress('h:1'), hops: 3, consumer: 'client-1@h:2', waitedMs: 12, version: 3, known: [[a, 3], [b, 4]],
     command: [Buffer.from('PULL'), Buffer.from([0, 255, 13, 10])],
