@@ -69,6 +69,8 @@ export const DEFAULT_LIMITS = {
   backoffMsMax: 24 * 3600 * 1000, // (e); doubling ends there
   sweepBatchesMax: 1024, // of deleted topics, looked at a tick
   leasesMax: 200_000, // messages of one that were delivered and are not done; PULL brings nothing new until some are
+  consumerLeasesMax: 20_000, // (e) LIMIT; of leasesMax, that one consumer of a subscription holds; so that it takes ten to use that up
+  limitLogMs: 60_000, // between lines about what a limit holds up
   pullShareMax: 100, // messages that one PULL gets while other consumers wait
   delayMsMax: 24 * 3600 * 1000, // (e) of NACK
   consumersMax: 10_000, // names remembered of one; the oldest leave

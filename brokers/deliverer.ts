@@ -8,12 +8,17 @@
  * became ready (core/leases.ts), new messages as they are stored. In an answer redeliveries stand
  * first.
  *
+ * Two limits hold messages back: of what is leased, delayed or on its way to the dead letters, and of
+ * what one consumer holds. Leases of a consumer that has gone away end when they run out, since it may
+ * come back; SUBSCRIPTION FREE ends them sooner.
+ *
  * A message is leased in the same turn in which its PULL is answered: whatever had to be read from
  * the disk was read before, and a PULL that has something does not wait for more.
  */
 import type { Ledger } from './acknowledger.ts';
 import type { Backlog } from './backlog.ts';
 import type { Limits } from './config.ts';
+import { RumormillError } from './core/error.ts';
 import { encodeToken } from './core/lease-token.ts';
 import { type LeaseEntry, type Leases, type Source, tokenOf } from './core/leases.ts';
 import { type Message, messageBytes, type Origin } from './core/record.ts';
@@ -39,7 +44,15 @@ export interface DelivererRuntime {
  * What came of a look at one of the two kinds: something to wait for; `full` where the answer has
  * no room; undefined for nothing.
  */
-type Taken = 'taken' | 'full' | 'pause' | Promise<void> | undefined;
+type Taken = 'taken' | 'full' | 'pause' | Promise<void> | Limited | undefined;
+
+/** Why a PULL gets nothing of what there is. */
+export interface Limited {
+  /** Whether others may get something all the same. */
+  readonly isOwn: boolean;
+  /** For the client. */
+  readonly error: RumormillError;
+}
 
 export class Deliverer {
   readonly #runtime: DelivererRuntime;
@@ -53,7 +66,7 @@ export class Deliverer {
    * Leases to a PULL what there is, `countMax` messages at most, and answers it in the same turn;
    * neither where there is nothing.
    */
-  async fill(pull: Pull, countMax: number): Promise<void> {
+  async fill(pull: Pull, countMax: number): Promise<Limited | undefined> {
     const { clock, limits, leases, failed } = this.#runtime;
     const given = new Deliveries(limits.replyBytesMax);
     let hasWaited = false;
@@ -63,11 +76,13 @@ export class Deliverer {
       if (taken === undefined || taken === 'full') break;
       if (taken === 'taken') continue;
       if (given.count > 0) break;
+      if (typeof taken === 'object' && 'error' in taken) return taken;
       await (taken === 'pause' ? new Promise<void>((resolve) => clock.defer(resolve)) : taken);
-      if (pull.isOver) return;
+      if (pull.isOver) return undefined;
       hasWaited = true;
     }
     if (given.count > 0) pull.answer(given.all());
+    return undefined;
   }
 
   /**
@@ -77,7 +92,9 @@ export class Deliverer {
     if (this.#isAgainNext) return this.#takeAgain(pull, given) ?? this.#takeNew(pull, given);
     const taken = this.#takeNew(pull, given);
     if (taken === undefined) return this.#takeAgain(pull, given);
-    return taken === 'taken' || taken === 'full' || !hasWaited ? taken : (this.#takeAgain(pull, given) ?? taken);
+    if (taken === 'taken' || taken === 'full') return taken;
+    const isLimited = typeof taken === 'object' && 'error' in taken;
+    return isLimited || hasWaited ? (this.#takeAgain(pull, given) ?? taken) : taken;
   }
 
   /** Delivers a message again: the one that has been ready for longest. */
@@ -87,6 +104,7 @@ export class Deliverer {
       const message = backlog.again(entry.source!, entry.seq - entry.source!.seq);
       if (message instanceof Promise) return message;
       if (message !== undefined) {
+        if (this.#isAtItsLimit(pull)) return this.#ownLimit(pull);
         if (!given.hasRoom(message)) return 'full';
         this.#redeliver(entry, message, pull, given);
         return 'taken';
@@ -104,13 +122,26 @@ export class Deliverer {
     if (next === 'pause' || next instanceof Promise) return next;
     const { source, index, message } = next;
     const handed = leases.get(source.origin, source.seq + index); // that has run out
-    if (handed === undefined && leases.size >= limits.leasesMax) return undefined;
+    if (handed === undefined && leases.size >= limits.leasesMax) return this.#limit();
+    if (this.#isAtItsLimit(pull)) return this.#ownLimit(pull);
     if (!given.hasRoom(message)) return 'full';
     backlog.advance();
     if (handed !== undefined) this.#redeliver(handed, message, pull, given);
     else this.#deliverFirst(source, index, message, pull, given);
     this.#isAgainNext = true;
     return 'taken';
+  }
+
+  #isAtItsLimit({ consumer }: Pull): boolean {
+    return this.#runtime.leases.heldBy(consumer) >= this.#runtime.limits.consumerLeasesMax;
+  }
+
+  #ownLimit({ consumer }: Pull): Limited {
+    return { isOwn: true, error: new RumormillError('LIMIT', ownLimitText(this.#runtime.subscription().name, consumer, this.#runtime.limits)) };
+  }
+
+  #limit(): Limited {
+    return { isOwn: false, error: new RumormillError('LIMIT', limitText(this.#runtime.subscription().name, this.#runtime.limits)) };
   }
 
   #redeliver(entry: LeaseEntry, message: Message, { consumer }: Pull, given: Deliveries): void {
@@ -150,6 +181,16 @@ export class Deliverer {
     if (entry.source === undefined) leases.place(entry, source);
     return entry.state !== 'ready';
   }
+}
+
+export function ownLimitText(name: string, consumer: string, { consumerLeasesMax }: Limits): string {
+  return `consumer ${JSON.stringify(consumer)} holds ${consumerLeasesMax} messages of subscription ${JSON.stringify(name)}, `
+    + 'the most that one may: ACK or NACK some, wait until their leases run out, or free them with SUBSCRIPTION FREE';
+}
+
+export function limitText(name: string, { leasesMax }: Limits): string {
+  return `${leasesMax} messages of subscription ${JSON.stringify(name)} are leased, delayed or to become dead letters, the most that may be: `
+    + 'nothing new is delivered until some are settled; SUBSCRIPTION CONSUMERS shows who holds them, and SUBSCRIPTION FREE frees them';
 }
 
 /** What is leased to one PULL. */

@@ -10,6 +10,7 @@
  * is missed.
  */
 import type { Limits } from './config.ts';
+import type { Limited } from './deliverer.ts';
 import type { Cancellation } from './commands/command.ts';
 import { messageOf } from './core/error.ts';
 import type { LongPoll, Waiter } from './core/long-poll.ts';
@@ -47,7 +48,7 @@ export interface PullLineRuntime {
    * Leases to a PULL what there is, `countMax` messages at most, and answers it in the same turn,
    * so that nothing is leased to one that is over; does neither where there is nothing.
    */
-  fill(pull: Pull, countMax: number): Promise<void>;
+  fill(pull: Pull, countMax: number): Promise<Limited | undefined>;
   storeFailed(error: unknown): void;
 }
 
@@ -55,6 +56,9 @@ export class PullLine {
   readonly #runtime: PullLineRuntime;
   readonly #pulls = new Set<Pull>();
   readonly #turns = new Map<string, Set<Pull>>(); // by consumer; whose turn comes next stands first
+  #limited: Limited | undefined; // for all, when somebody was served last
+  #ownLimits = new Map<string, Limited>(); // of consumers, then
+  #wasLimited = false;
   #isServing = false;
   #isWoken = false;
 
@@ -68,6 +72,25 @@ export class PullLine {
 
   consumers(): Iterable<string> {
     return this.#turns.keys();
+  }
+
+  /** What held a consumer up when somebody was served last. */
+  limitOf(consumer: string): Limited | undefined {
+    return this.#limited ?? this.#ownLimits.get(consumer);
+  }
+
+  /** Whether a limit has held somebody up since this was asked last. */
+  takeLimited(): boolean {
+    const wasLimited = this.#wasLimited;
+    this.#wasLimited = false;
+    return wasLimited;
+  }
+
+  /** What held somebody up when somebody was served last. */
+  get limited(): Limited | undefined {
+    if (this.#limited !== undefined) return this.#limited;
+    for (const limited of this.#ownLimits.values()) return limited;
+    return undefined;
   }
 
   /** @param topics under which what it waits for is stored */
@@ -143,10 +166,21 @@ export class PullLine {
    */
   async #serveAll(): Promise<void> {
     const { fill, limits } = this.#runtime;
+    this.#ownLimits = new Map();
+    this.#limited = undefined;
     for (const [consumer, pulls] of this.#turns) {
       const [pull] = pulls;
-      await fill(pull!, this.#turns.size > 1 ? Math.min(pull!.count, limits.pullShareMax) : pull!.count);
-      if (!pull!.isOver) return;
+      const limited = await fill(pull!, this.#turns.size > 1 ? Math.min(pull!.count, limits.pullShareMax) : pull!.count);
+      this.#wasLimited ||= limited !== undefined;
+      if (limited?.isOwn === true) {
+        this.#ownLimits.set(consumer, limited);
+        continue; // there may be something for the others
+      }
+      this.#limited = limited;
+      if (!pull!.isOver) {
+        if (limited === undefined) this.#ownLimits = new Map(); // there is nothing that they miss
+        return;
+      }
       if (pulls.size === 0 || this.#turns.get(consumer) !== pulls) continue;
       this.#turns.delete(consumer);
       this.#turns.set(consumer, pulls); // a Map goes through what is added meanwhile
@@ -162,7 +196,12 @@ export class PullLine {
         await this.#serveAll();
       }
       const now = clock.now();
-      for (const pull of this.#pulls) if (pull.deadline <= now) pull.answer([]);
+      for (const pull of this.#pulls) {
+        const limited = this.limitOf(pull.consumer);
+        if (pull.deadline > now) continue;
+        if (limited === undefined) pull.answer([]);
+        else pull.fail(limited.error);
+      }
     } catch (error) {
       storeFailed(error);
       this.close(error instanceof Error ? error : new Error(messageOf(error)));

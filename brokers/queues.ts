@@ -9,6 +9,7 @@ import { Acknowledger } from './acknowledger.ts';
 import type { Cancellation } from './commands/command.ts';
 import type { Ages } from './core/ages.ts';
 import { notFound } from './core/catalog-error.ts';
+import type { ConsumerStatus } from './consumers.ts';
 import { decodeHandover, encodeHandover } from './core/handover.ts';
 import { messageOf, RumormillError } from './core/error.ts';
 import type { Handover } from './homes.ts';
@@ -44,6 +45,8 @@ export interface QueueStatus {
   readonly deadLettered: number;
   readonly redelivered: number;
   readonly consumers: number;
+  /** Which limit holds messages back, '' for none. */
+  readonly limit: string;
   readonly rivalRecords: number;
 }
 
@@ -69,6 +72,7 @@ export class Queues {
   readonly #handed = new Map<string, Handed[]>(); // to subscriptions that nobody has asked for here
   readonly #transientSince = new Map<string, number>(); // when nobody had asked for them
   readonly #origins = new Map<string, Origin>(); // by tag
+  #limitsToldAt = -Infinity;
   #isClosed = false;
 
   constructor(runtime: QueuesRuntime) {
@@ -124,7 +128,17 @@ export class Queues {
     const queue = this.#queue(name);
     const { counts } = queue.leases;
     const backlog = await queue.backlog();
-    return { subscription: queue.subscription, backlog, inFlight: counts.leased, delayed: counts.delayed + counts.failed, consumers: queue.consumers, ...queue.counts };
+    return { subscription: queue.subscription, backlog, inFlight: counts.leased, delayed: counts.delayed + counts.failed, consumers: queue.consumers, limit: queue.limit, ...queue.counts };
+  }
+
+  /** Who holds leases, waits or has pulled lately: those who hold most, at most `count`. */
+  consumers(name: string, count: number): ConsumerStatus[] {
+    return this.#queue(name).listConsumers().slice(0, count);
+  }
+
+  /** Ends leases and waits, of one consumer or of all. Returns how many; settles when that is on disk. */
+  async free(name: string, consumer: string | undefined): Promise<number> {
+    return this.#queue(name).free(consumer);
   }
 
   /** What is leased or delayed: origin by origin, as it was delivered first. */
@@ -154,6 +168,7 @@ export class Queues {
     for (const pull of this.#waiters.expire(now)) pull.wake();
     for (const queue of this.#queues.values()) queue.tick(now);
     this.#acknowledger.tick(now);
+    this.#tellLimits(now);
     this.#expireTransient(now);
   }
 
@@ -251,6 +266,17 @@ export class Queues {
       if (subscription?.settings.transient !== true) this.#transientSince.delete(name);
       else if ((this.#queues.get(name)?.idleMs(now) ?? now - since) >= subscription.settings.visibilityMs) this.#forget(name);
     }
+  }
+
+  /** Once in a while, one line for all. */
+  #tellLimits(now: number): void {
+    const { limits, logger } = this.#runtime;
+    if (now < this.#limitsToldAt + limits.limitLogMs) return;
+    const [first, ...others] = [...this.#queues.values()].filter((queue) => queue.takeLimited());
+    if (first === undefined) return;
+    this.#limitsToldAt = now;
+    const reason = first.limit === '' ? 'it did, and does not any more' : first.limit;
+    logger.warn('a limit holds up messages of a subscription', { subscription: first.subscription.name, reason, others: others.length });
   }
 
   #originOf(tag: string): Origin | undefined {

@@ -6,8 +6,9 @@
 import type { Acknowledger, Ledger } from './acknowledger.ts';
 import { Backlog, type BacklogRuntime } from './backlog.ts';
 import type { Cancellation } from './commands/command.ts';
+import { Consumers, type ConsumerStatus } from './consumers.ts';
 import { DeadLetters } from './dead-letters.ts';
-import { Deliverer } from './deliverer.ts';
+import { Deliverer, limitText, ownLimitText } from './deliverer.ts';
 import { Acknowledgements } from './core/acknowledgements.ts';
 import type { RumormillError } from './core/error.ts';
 import { decodeToken, lifeOf } from './core/lease-token.ts';
@@ -37,6 +38,8 @@ export interface QueueCounts {
   rivalRecords: number;
 }
 
+const FREED_AT_ONCE = 2000;
+
 export class SubscriptionQueue {
   readonly counts: QueueCounts = { deadLettered: 0, redelivered: 0, rivalRecords: 0 };
   readonly leases: Leases;
@@ -46,7 +49,7 @@ export class SubscriptionQueue {
   readonly #deadLetters: DeadLetters;
   readonly #life: number;
   readonly #line: PullLine;
-  readonly #consumers = new Map<string, number>(); // when each pulled last
+  readonly #consumers: Consumers;
   #subscription: Subscription;
   #routes: Routes;
   #usedAt: number;
@@ -72,6 +75,7 @@ export class SubscriptionQueue {
       failed: (entries) => void this.#failed(entries),
     });
     this.#line = new PullLine({ ...runtime, fill: (pull, countMax) => deliverer.fill(pull, countMax) });
+    this.#consumers = new Consumers({ ...runtime, waiting: () => this.#line.consumers(), held: () => this.leases.held });
     this.#deadLetters = new DeadLetters({
       ...runtime, leases: this.leases, backlog: this.#backlog, counts: this.counts,
       subscription: () => this.#subscription,
@@ -86,10 +90,8 @@ export class SubscriptionQueue {
 
   /** Who waits, or has pulled within the time for which a lease runs. */
   get consumers(): number {
-    const since = this.#runtime.clock.now() - this.#subscription.settings.visibilityMs;
-    for (const [consumer, at] of this.#consumers) if (at < since) this.#consumers.delete(consumer);
-    for (const consumer of this.#line.consumers()) this.#consumers.set(consumer, this.#runtime.clock.now());
-    return this.#consumers.size;
+    const now = this.#runtime.clock.now();
+    return this.#consumers.countSince(now - this.#subscription.settings.visibilityMs, now);
   }
 
   /** How long nobody has pulled, waited or held a lease, ms. */
@@ -99,12 +101,8 @@ export class SubscriptionQueue {
   }
 
   pull(request: PullRequest, cancellation: Cancellation): Promise<Delivery[]> {
-    const { clock, limits } = this.#runtime;
-    const now = clock.now();
-    this.#usedAt = now;
-    this.#consumers.delete(request.consumer); // so that the oldest stand first
-    this.#consumers.set(request.consumer, now);
-    if (this.#consumers.size > limits.consumersMax) this.#consumers.delete(this.#consumers.keys().next().value!);
+    this.#usedAt = this.#runtime.clock.now();
+    this.#consumers.pulled(request.consumer, this.#usedAt);
     return this.#line.add(request, [...this.#routes.topics], cancellation);
   }
 
@@ -189,6 +187,55 @@ export class SubscriptionQueue {
     for (const lease of leases) {
       if (this.leases.size < this.#runtime.limits.leasesMax && this.#mayBeOpen(lease.origin, lease.seq)) this.leases.adopt(lease, at);
     }
+  }
+
+  /**
+   * Ends leases and waits, of one consumer or of all, so that what they hold is delivered again at
+   * once; a lease that is ended is a delivery that failed. In slices, since they may be many.
+   * Returns how many; settles when that is on disk. @throws RumormillError MOVED
+   */
+  async free(consumer: string | undefined): Promise<number> {
+    const { clock } = this.#runtime;
+    const isHeld = (entry: LeaseEntry): boolean => (consumer === undefined || entry.consumer === consumer)
+      && (entry.state === 'delayed' || entry.state === 'leased') && !entry.isSettling;
+    const entries = [...this.leases.all()].filter(isHeld);
+    const noted: Promise<void>[] = [];
+    let count = 0;
+    for (let at = 0; at < entries.length; at += FREED_AT_ONCE) {
+      if (at > 0) await new Promise<void>((resolve) => clock.defer(resolve));
+      if (this.#moved !== undefined) throw this.#moved;
+      const state = new Acknowledgements();
+      for (const entry of entries.slice(at, at + FREED_AT_ONCE).filter(isHeld)) {
+        count += 1;
+        if (entry.state === 'leased') this.leases.fail(entry, clock.now(), 0);
+        else this.leases.free(entry);
+        state.free(entry.origin, entry.seq, entry.deliveries);
+      }
+      if (!state.isEmpty) noted.push(this.#note(state));
+      this.#bury();
+      this.wake();
+    }
+    await Promise.all(noted);
+    return count;
+  }
+
+  listConsumers(): ConsumerStatus[] {
+    return this.#consumers.list(this.#runtime.clock.now());
+  }
+
+  /** Which limit holds messages back now, as text; '' for none. */
+  get limit(): string {
+    const { limits } = this.#runtime;
+    if (this.leases.size >= limits.leasesMax && this.leases.nextReady === undefined) return limitText(this.#subscription.name, limits);
+    for (const [consumer, count] of this.leases.held) {
+      if (count >= limits.consumerLeasesMax) return ownLimitText(this.#subscription.name, consumer, limits);
+    }
+    return '';
+  }
+
+  /** Whether a limit has kept a PULL from what there is since this was asked last. */
+  takeLimited(): boolean {
+    return this.#line.takeLimited();
   }
 
   /**
@@ -312,7 +359,7 @@ export class SubscriptionQueue {
           else this.leases.unsettle(entry);
         }
         this.#acksSinceFloor += entries.length;
-        if (wasFull) this.wake();
+        if (wasFull || this.#line.limited !== undefined) this.wake();
         if (error === undefined) resolve();
         else reject(error);
       });

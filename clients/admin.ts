@@ -8,7 +8,7 @@ import './signals.ts';
 import { Command, Option } from 'commander';
 import { type Client, connect, type SubscriptionOptions, type TopicOptions } from './client.ts';
 import { addBrokerFlags, type BrokerFlags, connectOptions, noteEvent, runMain, wholeNumber } from './command-line.ts';
-import { bindingListing, type Listing, pendingListing, statusListing, subscriptionListing, topicListing } from './listing.ts';
+import { bindingListing, consumerListing, type Listing, pendingListing, statusListing, subscriptionListing, topicListing } from './listing.ts';
 import { LineWriter } from './line-writer.ts';
 
 interface Flags extends BrokerFlags {
@@ -38,6 +38,8 @@ Examples:
   $ admin bind billing orders
   $ admin bind north parcels --key north
   $ admin subscriptions pending billing           what is leased or delayed, and to whom
+  $ admin subscriptions consumers billing         who holds how many messages
+  $ admin subscriptions free billing --consumer c1   its messages are for others again, at once
   $ admin subscriptions purge billing
 `;
 
@@ -73,6 +75,12 @@ subscriptions.command('delete <name>').description('deletes a subscription with 
 subscriptions.command('pending <name>').description('lists what is leased or delayed')
   .option('--count <n>', 'at most n messages', wholeNumber(1), PENDING_COUNT)
   .action((name: string, { count }: { count: number }) => list((client) => pendingListing(client, name, count)));
+subscriptions.command('consumers <name>').description('lists who holds messages, waits or has pulled lately')
+  .option('--count <n>', 'at most n consumers', wholeNumber(1), PENDING_COUNT)
+  .action((name: string, { count }: { count: number }) => list((client) => consumerListing(client, name, count)));
+subscriptions.command('free <name>').description('ends leases and delays, so that their messages are delivered again at once')
+  .option('--consumer <name>', 'those of this consumer only')
+  .action((name: string, options: { consumer?: string }) => act('', async (client) => `${await client.free(name, options)} messages freed`));
 subscriptions.command('purge <name>').description('drops the backlog and all leases')
   .action((name: string) => act('', async (client) => `${await client.purge(name)} messages dropped`));
 

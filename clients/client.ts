@@ -33,7 +33,7 @@ import { type Answer, requestOf, withResolvers } from './request.ts';
 import { Requests } from './requests.ts';
 import { type SubscribeOptions, Subscription } from './subscription.ts';
 import {
-  bindArgs, type BindingInfo, type BindOptions, createSubscriptionArgs, decodeBinding, decodePending, decodeSubscription, type PendingInfo,
+  bindArgs, type BindingInfo, type BindOptions, type ConsumerInfo, createSubscriptionArgs, decodeBinding, decodeConsumer, decodePending, decodeSubscription, type PendingInfo,
   type SubscriptionChanges, type SubscriptionInfo, type SubscriptionOptions, updateSubscriptionArgs,
 } from './subscriptions.ts';
 import { createTopicArgs, decodeTopic, type TopicInfo, type TopicOptions } from './topics.ts';
@@ -47,7 +47,7 @@ export type { Message, PollResult } from './message.ts';
 export type { ClientEvent, ConnectOptions } from './options.ts';
 export type { Published, PublishOptions } from './publish.ts';
 export type { SubscribeOptions, Subscription } from './subscription.ts';
-export type { BindingInfo, BindOptions, PendingInfo, SubscriptionChanges, SubscriptionInfo, SubscriptionOptions } from './subscriptions.ts';
+export type { BindingInfo, BindOptions, ConsumerInfo, PendingInfo, SubscriptionChanges, SubscriptionInfo, SubscriptionOptions } from './subscriptions.ts';
 export type { TopicInfo, TopicOptions, TopicType } from './topics.ts';
 
 export interface PollOptions {
@@ -263,6 +263,16 @@ export class Client implements AsyncDisposable {
   /** With its bindings and its backlog. @throws RumormillError NOTFOUND, but not where a broker was lost and it is gone at the next */
   async deleteSubscription(name: string): Promise<void> {
     await this.#asker.ask(['SUBSCRIPTION', 'DELETE', name], { doneBy: 'NOTFOUND' });
+  }
+
+  /** Who holds messages of a subscription, waits for some or has pulled lately: those first who hold most, at most `count` (default 100). */
+  async consumers(name: string, { count }: { readonly count?: number } = {}): Promise<ConsumerInfo[]> {
+    return (await this.#asker.list(['SUBSCRIPTION', 'CONSUMERS', name, ...(count === undefined ? [] : ['COUNT', count])])).map(decodeConsumer);
+  }
+
+  /** Ends the leases and delays of a consumer, or of all, so that their messages are delivered again at once. Returns how many. */
+  free(name: string, { consumer }: { readonly consumer?: string } = {}): Promise<number> {
+    return this.#asker.count(['SUBSCRIPTION', 'FREE', name, ...(consumer === undefined ? [] : ['CONSUMER', consumer])]);
   }
 
   /** What is leased or delayed. @throws RumormillError NOTFOUND */

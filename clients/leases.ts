@@ -3,7 +3,7 @@ import type { Asker } from './ask.ts';
 import type { BlockingConnections } from './blocking.ts';
 import { type ConsumeOptions, Consumption, type Source } from './consumption.ts';
 import { LeasedMessage } from './leased-message.ts';
-import { decodePull, pull, pullArgs, type Pulled, type PullRequest } from './pull.ts';
+import { decodePull, isLimit, pull, pullArgs, type Pulled, type PullRequest } from './pull.ts';
 import { Settlements } from './settlement.ts';
 import { decodeSubscription } from './subscriptions.ts';
 
@@ -45,7 +45,10 @@ export class Leases {
   async pull(name: string, { consumer, count = COUNT, blockMs = 0, signal }: PullOptions): Promise<LeasedMessage[]> {
     signal?.throwIfAborted();
     const request: PullRequest = { name, consumer, count, blockMs };
-    const now = decodePull(await this.#asker.ask(pullArgs({ ...request, blockMs: 0 })));
+    const now = decodePull(await this.#asker.ask(pullArgs({ ...request, blockMs: 0 })).catch((error: unknown) => {
+      if (blockMs === 0 || !isLimit(error)) throw error;
+      return [];
+    }));
     const pulled = now.length > 0 || blockMs === 0 ? now : await this.#connections.use(signal, (connection, until) => pull(connection, request, until));
     return this.#seen(pulled).map((each) => new LeasedMessage(each, {
       settle: (message, settling) => this.#settlements.add(name, settling, message.token),
@@ -76,7 +79,10 @@ export class Leases {
     return {
       closing: this.#connections.until(undefined),
       visibilityMs: async () => decodeSubscription(await this.#asker.ask(['SUBSCRIPTION', 'GET', name])).visibilityMs,
-      pull: async (count, blockMs) => this.#seen(await pull(connection, { name, consumer, count, blockMs }, until)),
+      pull: async (count, blockMs) => this.#seen(await pull(connection, { name, consumer, count, blockMs }, until).catch((error: unknown) => {
+        if (!isLimit(error)) throw error;
+        return []; // the iteration goes on when there is room: the broker's log and SUBSCRIPTION GET say what is up
+      })),
       settle: (settling, token) => this.#settlements.add(name, settling, token),
       extend: (ms, tokens) => this.extend(name, ms, tokens),
       giveBack: async (tokens) => void (await this.nack(name, tokens, { delayMs: 0 }, GIVE_BACK_MS)),

@@ -1,6 +1,6 @@
 /** What the mesh holds, as `admin` lists it: the rows as objects for `--json`, and as tables for people. */
 import { RumormillError } from '../brokers/core/error.ts';
-import type { BindingInfo, BrokerInfo, Client, PendingInfo, SubscriptionInfo, TopicInfo } from './client.ts';
+import type { BindingInfo, BrokerInfo, Client, ConsumerInfo, PendingInfo, SubscriptionInfo, TopicInfo } from './client.ts';
 import { type Cell, tableLines } from './table.ts';
 
 /** Something to be shown in either form. */
@@ -32,6 +32,11 @@ export async function pendingListing(client: Client, name: string, count: number
   const rows = await client.pending(name, { count });
   const row = ({ id, consumer, deliveries, msLeft, state }: PendingInfo): Cell[] => [id, state, consumer, deliveries, duration(msLeft)];
   return listing(['MESSAGE', 'STATE', 'CONSUMER', 'DELIVERIES', 'TIME LEFT'], rows, row);
+}
+
+export async function consumerListing(client: Client, name: string, count: number): Promise<Listing> {
+  const row = ({ consumer, inFlight, idleMs }: ConsumerInfo): Cell[] => [consumer, inFlight, idleMs === null ? null : duration(idleMs)];
+  return listing(['CONSUMER', 'IN FLIGHT', 'IDLE'], await client.consumers(name, { count }), row);
 }
 
 /** The brokers of the mesh, and what the one that is asked says of itself. */

@@ -24,15 +24,23 @@ export interface Pulled {
   readonly message: Message;
 }
 
-/** Waits up to `blockMs` for the first message. @throws RumormillError of an error reply; TRYAGAIN, UNREACHABLE; the signal's reason */
+/** Waits up to `blockMs` for the first message. @throws RumormillError of an error reply (LIMIT once the time is up); TRYAGAIN, UNREACHABLE; the signal's reason */
 export async function pull(connection: BlockingConnection, wanted: PullRequest, signal: AbortSignal): Promise<Pulled[]> {
   const until = performance.now() + wanted.blockMs;
   for (;;) {
     const restMs = Math.max(0, Math.ceil(until - performance.now()));
     const blockMs = Math.min(restMs, BEAT_MS);
-    const pulled = decodePull(await connection.ask(pullArgs({ ...wanted, blockMs }), blockMs, signal));
+    const pulled = decodePull(await connection.ask(pullArgs({ ...wanted, blockMs }), blockMs, signal).catch((error: unknown) => {
+      if (!isLimit(error) || performance.now() >= until) throw error;
+      return []; // there may be room before the time is up
+    }));
     if (pulled.length > 0 || performance.now() >= until) return pulled;
   }
+}
+
+/** A limit holds messages back: of what one consumer holds, or all together. */
+export function isLimit(error: unknown): boolean {
+  return error instanceof RumormillError && error.code === 'LIMIT';
 }
 
 export function pullArgs({ name, consumer, count, blockMs }: PullRequest): Args {

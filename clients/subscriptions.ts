@@ -62,6 +62,14 @@ export interface PendingInfo {
   readonly state: string; // leased | delayed
 }
 
+export interface ConsumerInfo {
+  readonly consumer: string;
+  /** Messages that it holds. */
+  readonly inFlight: number;
+  /** Since it pulled, ms; 0 while it waits, null where its home does not know. */
+  readonly idleMs: number | null;
+}
+
 export interface BindingInfo {
   readonly subscription: string;
   readonly topic: string;
@@ -122,6 +130,15 @@ export function decodePending(row: Answer): PendingInfo {
   const [id, consumer, deliveries, msLeft, state] = arrayOf(row, 'SUBSCRIPTION PENDING');
   if (typeof deliveries !== 'number' || typeof msLeft !== 'number') throw new RumormillError('PROTOCOL', 'SUBSCRIPTION PENDING answered a row that is none');
   return { id: id === null ? null : text(id), consumer: text(consumer), deliveries, msLeft, state: text(state) };
+}
+
+/** @throws RumormillError PROTOCOL */
+export function decodeConsumer(row: Answer): ConsumerInfo {
+  const [consumer, inFlight, idleMs = null] = arrayOf(row, 'SUBSCRIPTION CONSUMERS');
+  if (typeof inFlight !== 'number' || (typeof idleMs !== 'number' && idleMs !== null)) {
+    throw new RumormillError('PROTOCOL', 'SUBSCRIPTION CONSUMERS answered a row that is none');
+  }
+  return { consumer: text(consumer), inFlight, idleMs };
 }
 
 /** @throws RumormillError PROTOCOL */

@@ -1,4 +1,5 @@
 /** Commands about a subscription's messages, carried out at its home: PULL, ACK, NACK, EXTEND, PURGE, and SUBSCRIPTION GET and PENDING. */
+import type { Limits } from '../config.ts';
 import { Flat, type Value } from '../wire/resp.ts';
 import type { Args } from '../wire/command-parser.ts';
 import { encodeMessage } from '../wire/message.ts';
@@ -64,6 +65,8 @@ export async function describeSubscription(args: Args, { broker }: Caller): Prom
     dead_lettered: status.deadLettered,
     redelivered: status.redelivered,
     consumers: status.consumers,
+    max_in_flight: broker.config.limits.consumerLeasesMax,
+    limit: status.limit,
     home: broker.config.address,
     rival_records: status.rivalRecords,
   };
@@ -72,14 +75,36 @@ export async function describeSubscription(args: Args, { broker }: Caller): Prom
 
 /** SUBSCRIPTION PENDING name [COUNT n] */
 export function pendingLeases(args: Args, { broker }: Caller): Value {
-  const { pollCountDefault, pollCountMax } = broker.config.limits;
+  const pending = broker.queues.pending(args.text(2), readCount(args, broker.config.limits));
+  return pending.map(({ id, consumer, deliveries, remainingMs, state }) => [id ?? null, consumer, deliveries, remainingMs, state]);
+}
+
+/** SUBSCRIPTION CONSUMERS name [COUNT n] */
+export function listConsumers(args: Args, { broker }: Caller): Value {
+  const consumers = broker.queues.consumers(args.text(2), readCount(args, broker.config.limits));
+  return consumers.map(({ consumer, inFlight, idleMs }) => [consumer, inFlight, idleMs ?? null]);
+}
+
+/** SUBSCRIPTION FREE name [CONSUMER consumer] */
+export function freeLeases(args: Args, { broker }: Caller): Promise<Value> {
+  let consumer: string | undefined;
+  const options = new OptionReader(args, 3);
+  for (let option = options.next(); option !== undefined; option = options.next()) {
+    if (option === 'CONSUMER') consumer = options.text();
+    else options.unknown();
+  }
+  return broker.queues.free(args.text(2), consumer);
+}
+
+/** [COUNT n] behind a subscription's name. */
+function readCount(args: Args, { pollCountDefault, pollCountMax }: Limits): number {
   let count = pollCountDefault;
   const options = new OptionReader(args, 3);
   for (let option = options.next(); option !== undefined; option = options.next()) {
     if (option === 'COUNT') count = options.integer(1, pollCountMax);
     else options.unknown();
   }
-  return broker.queues.pending(args.text(2), count).map(({ id, consumer, deliveries, remainingMs, state }) => [id ?? null, consumer, deliveries, remainingMs, state]);
+  return count;
 }
 
 export const queueCommands: Readonly<Record<string, HomeCommand>> = {

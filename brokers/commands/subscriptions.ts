@@ -9,7 +9,7 @@ import type { Broker } from '../host.ts';
 import type { Args } from '../wire/command-parser.ts';
 import { OK, type Value } from '../wire/resp.ts';
 import { type Caller, checkKey, checkName, checkOpenTopic, type HomeCommand, listed, OptionReader, patternArgument, subcommand, type Usage } from './command.ts';
-import { describeSubscription, pendingLeases } from './queue.ts';
+import { describeSubscription, freeLeases, listConsumers, pendingLeases } from './queue.ts';
 
 /** How options and settings are called in commands and in errors. */
 const SETTINGS: Readonly<Record<string, keyof Settings>> = {
@@ -176,6 +176,8 @@ const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
   UPDATE: { min: 4, usage: `UPDATE name ${SETTINGS_USAGE}`, run: update },
   DELETE: { min: 3, max: 3, usage: 'DELETE name', run: remove },
   GET: { min: 3, max: 3, usage: 'GET name', run: describeSubscription },
+  CONSUMERS: { min: 3, max: 5, usage: 'CONSUMERS name [COUNT n]', run: listConsumers },
+  FREE: { min: 3, max: 5, usage: 'FREE name [CONSUMER consumer]', run: freeLeases },
   PENDING: { min: 3, max: 5, usage: 'PENDING name [COUNT n]', run: pendingLeases },
 };
 

@@ -90,6 +90,7 @@ export class Leases {
   readonly #ready = new Heap<Ready>((a, b) => a.since < b.since || (a.since === b.since && isBefore(a.entry, b.entry)));
   readonly #placed = new Heap<Entry>(isBefore);
   readonly #counts: Record<LeaseState, number> = { leased: 0, delayed: 0, ready: 0, failed: 0, gone: 0 };
+  readonly #held = new Map<string, number>(); // consumer -> how many leases are its
   #failed: Entry[] = []; // not taken yet
   #number = 0; // of the newest lease
 
@@ -123,6 +124,16 @@ export class Leases {
   /** How many there are, by state. */
   get counts(): Readonly<Record<LeaseState, number>> {
     return this.#counts;
+  }
+
+  /** How many messages are leased to a consumer. */
+  heldBy(consumer: string): number {
+    return this.#held.get(consumer) ?? 0;
+  }
+
+  /** Consumers that hold leases, and how many. */
+  get held(): ReadonlyMap<string, number> {
+    return this.#held;
   }
 
   get(origin: Origin, seq: number): LeaseEntry | undefined {
@@ -168,11 +179,11 @@ export class Leases {
   /** Delivers one that is ready. */
   again(ready: LeaseEntry, consumer: string, now: number): void {
     const entry = ready as Entry;
+    entry.consumer = consumer;
     this.#set(entry, 'leased');
     entry.deliveries += 1;
     entry.instance = this.#instance;
     entry.lease = this.#number += 1;
-    entry.consumer = consumer;
     this.#dueAt(entry, now + this.policy.visibilityMs);
   }
 
@@ -229,6 +240,11 @@ export class Leases {
     } else this.#retry(entry);
   }
 
+  /** One that is delayed waits no more. */
+  free(delayed: LeaseEntry): void {
+    this.#retry(delayed as Entry);
+  }
+
   /** One that had failed may be delivered again, by the policy that there is now. */
   revive(failed: LeaseEntry): void {
     this.#retry(failed as Entry);
@@ -281,6 +297,7 @@ export class Leases {
     if (entries === undefined) this.#entries.set(entry.origin, new Map([[entry.seq, entry]]));
     else entries.set(entry.seq, entry);
     this.#counts[entry.state] += 1;
+    if (entry.state === 'leased') this.#hold(entry.consumer, 1);
     return entry;
   }
 
@@ -314,7 +331,15 @@ export class Leases {
     this.#tidy();
   }
 
+  #hold(consumer: string, change: 1 | -1): void {
+    const count = this.heldBy(consumer) + change;
+    if (count > 0) this.#held.set(consumer, count);
+    else this.#held.delete(consumer);
+  }
+
   #set(entry: Entry, state: LeaseState): void {
+    if (entry.state === 'leased') this.#hold(entry.consumer, -1);
+    if (state === 'leased') this.#hold(entry.consumer, 1);
     this.#counts[entry.state] -= 1;
     this.#counts[state] += 1;
     entry.state = state;
