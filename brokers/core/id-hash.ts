@@ -13,12 +13,26 @@ export const HASH_WORDS = 4;
 /** @param random uniform in 0..2^32-1 */
 export function makeIdHash(random: () => number): (space: number, text: string, into: Uint32Array) => void {
   const [key0, key1] = [random() | 0, random() | 0];
+  const [begin2, begin3] = [0x6c796765 ^ key0, 0x74656462 ^ key1];
 
-  /** Hashes a number and a text of UTF-16 code units. */
+  /** Hashes a number and a text of UTF-16 code units. All in one loop. */
   return (space, text, into) => {
-    let [v0, v1, v2, v3] = [key0, key1, 0x6c796765 ^ key0, 0x74656462 ^ key1];
-    const rounds = (count: number): void => {
-      for (let round = 0; round < count; round += 1) {
+    const { length } = text;
+    const words = (length >> 1) + 3; // the space, the text by two code units, what is left of it, its length
+    let v0 = key0;
+    let v1 = key1;
+    let v2 = begin2;
+    let v3 = begin3;
+    for (let step = 0; step < words + HASH_WORDS; step += 1) {
+      const at = 2 * (step - 1);
+      let word = 0;
+      if (step === 0) word = space;
+      else if (at + 1 < length) word = text.charCodeAt(at) | (text.charCodeAt(at + 1) << 16);
+      else if (step === words - 2) word = at < length ? text.charCodeAt(at) : 0;
+      else if (step === words - 1) word = length;
+      if (step < words) v3 ^= word;
+      else v2 ^= 0xff - (step - words);
+      for (let rounds = step < words ? 2 : 4; rounds > 0; rounds -= 1) {
         v0 = (v0 + v1) | 0;
         v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
         v0 = (v0 << 16) | (v0 >>> 16);
@@ -30,22 +44,8 @@ export function makeIdHash(random: () => number): (space: number, text: string, 
         v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
         v2 = (v2 << 16) | (v2 >>> 16);
       }
-    };
-    const take = (word: number): void => {
-      v3 ^= word;
-      rounds(2);
-      v0 ^= word;
-    };
-    const { length } = text;
-    take(space);
-    let index = 0;
-    for (; index + 1 < length; index += 2) take(text.charCodeAt(index) | (text.charCodeAt(index + 1) << 16));
-    take(index < length ? text.charCodeAt(index) : 0);
-    take(length);
-    for (let word = 0; word < HASH_WORDS; word += 1) {
-      v2 ^= 0xff - word;
-      rounds(4);
-      into[word] = v1 ^ v3;
+      if (step < words) v0 ^= word;
+      else into[step - words] = v1 ^ v3;
     }
   };
 }

@@ -68,7 +68,9 @@ export class IdTable {
   /** All entries. */
   readonly all: List = emptyList();
   readonly #hash: ReturnType<typeof makeIdHash>;
-  readonly #hashed = new Uint32Array(HASH_WORDS);
+  readonly #hashed = new Uint32Array(HASH_WORDS); // of the last id that was asked for
+  #hashedId: string | undefined;
+  #hashedTopic = NONE;
   #pages: (Page | undefined)[] = [];
   #pageCount = 0;
   #open = 0; // no page before this one has room
@@ -94,7 +96,7 @@ export class IdTable {
   find(topic: string, id: string): Entry {
     const known = this.#topics.get(topic);
     if (known === undefined) return NONE;
-    this.#hash(known.number, id, this.#hashed);
+    this.#hashOf(known.number, id);
     return this.#lookUp();
   }
 
@@ -103,7 +105,7 @@ export class IdTable {
     const known = this.#topics.get(topic) ?? this.#addTopic(topic);
     const entry = this.#allocate();
     const [page, at] = [this.#pages[entry >>> PAGE_BITS]!, entry & (PAGE_ENTRIES - 1)];
-    this.#hash(known.number, id, this.#hashed);
+    this.#hashOf(known.number, id);
     page.hash.set(this.#hashed, HASH_WORDS * at);
     page.topic[at] = known.number;
     page.seq[at] = 0;
@@ -214,9 +216,21 @@ export class IdTable {
 
   // Tables
 
+  /** Into `#hashed`. Most ids are asked for several times in a row. */
+  #hashOf(topic: number, id: string): void {
+    if (id === this.#hashedId && topic === this.#hashedTopic) return;
+    this.#hash(topic, id, this.#hashed);
+    this.#hashedId = id;
+    this.#hashedTopic = topic;
+  }
+
   /** The entry with the hash in `#hashed`. */
   #lookUp(): Entry {
-    const [h0, h1, h2, h3] = this.#hashed as unknown as [number, number, number, number];
+    const hashed = this.#hashed;
+    const h0 = hashed[0]!;
+    const h1 = hashed[1]!;
+    const h2 = hashed[2]!;
+    const h3 = hashed[3]!;
     const table = this.#tables[h3 >>> 24]!;
     const mask = table.length - 1;
     if (mask < 0) return NONE;
