@@ -67,11 +67,12 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a row is fulfilled by whomever its name leads to',
     patches: [['core/rows.js',
-      `return seated.has(to) || (to === this.#self && this.#spoken.has(row)) ? undefined : to;`, `return to;`]],
+      `return isTaken || (this.#wasAnothers(row) && !this.#isProven(lead, now)) ? undefined : lead.to;`,
+      `return lead.to;`]],
   },
   {
     name: 'two rows are one as soon as both lead to one broker',
-    patches: [['core/rows.js', `return now - ownSince >= this.#options.provenAfterMs &&`, `return true ||`]],
+    patches: [['core/rows.js', `return this.#isProven(lead, now) && !this.#wasAnothers(row);`, `return true;`]],
   },
   { name: 'a quorum is one broker too few', patches: [['core/quorum.js', `Math.floor(seqs.length / 2)`, `Math.floor(seqs.length / 2) - 1`]] },
   { name: 'a record counts as held once it is sent', patches: [['gossip.js', `link.told.advance(batch.origin, lastSeq(batch));`, `link.told.advance(batch.origin, lastSeq(batch));\n            link.vector.advance(batch.origin, lastSeq(batch));`]] },
