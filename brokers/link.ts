@@ -352,6 +352,7 @@ export class Link implements ChannelHandler, Holder {
     this.#open = false;
     this.#account?.close();
     this.#lanes.clear();
+    this.#parser.discard(); // half a message may be megabytes, and who it was is remembered for longer
     this.#events.closed(this, this.#reason ?? reason);
   }
 

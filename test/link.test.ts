@@ -13,7 +13,10 @@ t.test('a link that is closed keeps nothing of what the peer goes on sending', (
   const closed: (string | undefined)[] = [];
   const events = { introduced: () => undefined, heard: () => undefined, message: () => t.fail('nothing comes any more'), drained: () => undefined, closed: (_: Link, reason?: string) => void closed.push(reason) };
   const link = new Link(new VirtualChannel('peer'), parser, limits, () => 0, 0, events);
+  link.data(Buffer.from('*2\r\n$5\r\nBATCH\r\n$100000\r\nxxx'));
+  t.ok(parser.heldBytes > 20, 'half a message');
   link.close('refused');
+  t.equal(parser.heldBytes, 0, 'is not kept either');
   for (let chunk = 0; chunk < 10; chunk += 1) link.data(Buffer.alloc(1000, 'x'));
   t.equal(parser.bufferedBytes, 0);
   t.strictSame(closed, ['refused']);
