@@ -197,7 +197,7 @@ export class Acknowledger {
     const { log, logger, merged, ages } = this.#runtime;
     let record: AcknowledgementRecord;
     try {
-      record = parseRecord(text, log.vector.snapshot(), (written) => ages.writtenAt(written, origin));
+      record = parseRecord(text, log.vector, (written) => ages.writtenAt(written, origin));
     } catch (error) {
       logger.warn('acknowledgement record not understood, ignored', { origin, reason: messageOf(error) });
       return;

@@ -93,6 +93,7 @@ export const DEFAULT_LIMITS = {
   pagesMax: 16, // read so and kept, since a POLL took only a part; the oldest leave
   dedupeWindowMs: 120_000, // for how long a dedupe id is remembered
   dedupeIdsMax: 100_000, // a topic, and ten times as many of all together; the oldest leave
+  dedupeOriginsMax: 64, // stores of which it is remembered what they held when they published ids; of others it is read
   repeatsMax: 100_000, // messages stored twice, remembered for readers that come from other brokers; the oldest leave
 
   // Peers

@@ -239,7 +239,7 @@ export class Errands {
       checkArity(command, name, args);
       const subject = command.subject(args);
       const known = new Map<Origin, number>(ask.known);
-      while (subject !== undefined && !(this.#homes.serves(subject) && covers(log.vector.snapshot(), known))) {
+      while (subject !== undefined && !(this.#homes.serves(subject) && covers(log.vector, known))) {
         if (cancellation.cancelled) return MOVED;
         const home = this.#homes.home(subject);
         if (home !== config.address) throw new RumormillError('MOVED', `${config.address} is not the home of it`);

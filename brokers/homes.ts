@@ -258,7 +258,7 @@ export class Homes {
     const isFull = this.#runtime.config.fanout === undefined;
     const isReachable = (member: Address): boolean =>
       this.#mesh.linkTo(member) !== undefined || (isFull && this.#mesh.isReached(member));
-    if (this.#views.install(log.vector.snapshot(), isReachable, clock.now())) this.errands.changed();
+    if (this.#views.install(log.vector, isReachable, clock.now())) this.errands.changed();
   }
 }
 

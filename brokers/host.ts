@@ -19,7 +19,7 @@ import { RunningTime } from './core/running-time.ts';
 import type { Channel, Clock, Listener, Logger, Random, Store, Timer, Transport } from './core/runtime.ts';
 import type { DraftFate } from './core/transaction.ts';
 import { Turns } from './core/turns.ts';
-import type { Vector } from './core/version-vector.ts';
+import { countMissing, EMPTY_VECTOR, type Vector } from './core/version-vector.ts';
 import type { Connection, HomeCommand, Reply } from './commands/command.ts';
 import { tellBeyondSense } from './mend-clock.ts';
 import { type BrokerInfo, Mesh } from './mesh.ts';
@@ -260,7 +260,6 @@ export class Broker {
   }
 
   status(): Record<string, string | number> {
-    const vector = this.vector();
     return {
       broker: this.config.address,
       origin: this.#log.origin,
@@ -269,7 +268,7 @@ export class Broker {
       term: this.#mesh.term,
       members: this.#mesh.homes.view?.members.length ?? 0,
       lamport: this.#lamport.time,
-      messages: [...vector.values()].reduce((sum, seq) => sum + seq, 0),
+      messages: countMissing(this.#log.vector.entries(), EMPTY_VECTOR),
       batches: this.#log.position,
       pending_bytes: this.#log.pendingBytes,
       links: this.#mesh.linkCount,

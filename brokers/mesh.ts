@@ -128,11 +128,10 @@ export class Mesh {
     const { config, clock, log } = this.#runtime;
     const now = clock.now();
     const byAddress = new Map([...this.#links.values()].map((link) => [link.peer.address, link]));
-    const mine = log.vector.snapshot();
     const peers = this.#membership.all().map((address): BrokerInfo => ({
       address,
       state: this.#membership.state(address, now),
-      behind: countMissing(mine, byAddress.get(address)?.vector.snapshot() ?? this.#lastSeen.get(address) ?? EMPTY_VECTOR),
+      behind: countMissing(log.vector.entries(), byAddress.get(address)?.vector ?? this.#lastSeen.get(address) ?? EMPTY_VECTOR),
     }));
     return [...peers, { address: config.address, state: 'self' as const, behind: 0 }].sort((a, b) => compareAddresses(a.address, b.address));
   }
@@ -346,9 +345,11 @@ export class Mesh {
   #hearOwnRecords(link: Link, entries: readonly (readonly [Origin, number])[]): void {
     const { log, config } = this.#runtime;
     const seq = entries.find(([origin]) => origin === log.origin)?.[1] ?? 0;
-    for (const [origin, records] of entries) {
-      if (originAddress(origin) !== config.address || origin === log.origin || log.vector.get(origin) > 0) continue;
-      this.#said.once('info', 'peers know an earlier store of this broker; its records are fetched', { origin, records: String(records) });
+    const earlier = entries.filter(([origin]) => origin !== log.origin && log.vector.get(origin) === 0 && originAddress(origin) === config.address);
+    if (earlier.length > 0) {
+      const [origin, records] = earlier.at(-1)!; // there may be thousands, which are not worth a line each
+      const others = earlier.length > 1 ? { others: String(earlier.length - 1) } : {};
+      this.#said.once('info', 'peers know an earlier store of this broker; its records are fetched', { origin, records: String(records), ...others });
     }
     if (log.isHeld) this.#naming.heard(link.peer.address, seq);
     else if (seq > log.vector.get(log.origin)) {

@@ -216,7 +216,7 @@ export class Acknowledgements {
    * @param writtenAt from when on its waits count, on the monotonic clock, ms
    * @throws RumormillError PROTOCOL for what is not such a state
    */
-  static parse(json: unknown, stored: Vector, writtenAt = 0): Acknowledgements {
+  static parse(json: unknown, stored: Pick<Vector, 'get'>, writtenAt = 0): Acknowledgements {
     const state = new Acknowledgements();
     const { d, f, a, w } = recordOf(json) as { [name in keyof Json]: unknown };
     const limit = (origin: Origin): number => stored.get(origin) ?? 0;
@@ -315,7 +315,7 @@ export function encodeRecord(record: AcknowledgementRecord, now: number, { wall,
  * @throws RumormillError PROTOCOL for what is not one
  */
 export function parseRecord(
-  text: string, stored: Vector, writtenAt: (written: Written) => number,
+  text: string, stored: Pick<Vector, 'get'>, writtenAt: (written: Written) => number,
 ): AcknowledgementRecord {
   let json: unknown;
   try {

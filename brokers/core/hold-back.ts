@@ -16,6 +16,7 @@ import { batchBytes, lastSeq, type Origin, parseDeps, type RecordBatch } from '.
 interface Held {
   readonly batch: RecordBatch;
   readonly deps: readonly (readonly [Origin, number])[];
+  met: number; // the first so many deps are accepted, and stay so
 }
 
 /** What is held of one origin, without holes. */
@@ -55,7 +56,7 @@ export class HoldBack {
   offer(batch: RecordBatch): 'accepted' | 'held' | 'duplicate' | 'dropped' {
     const { origin } = batch;
     if (batch.seq < this.#nextSeq(origin)) return 'duplicate';
-    const held = { batch, deps: parseDeps(batch) };
+    const held = { batch, deps: parseDeps(batch), met: 0 };
     const line = this.#lines.get(origin);
     const waitsFor = line === undefined ? this.#missing(held) : line.waitsFor;
     if (waitsFor === undefined) {
@@ -130,8 +131,13 @@ export class HoldBack {
   }
 
   /** An origin of which a batch needs more than is accepted; undefined where it is ready. */
-  #missing({ batch, deps }: Held): Origin | undefined {
+  #missing(held: Held): Origin | undefined {
+    const { batch, deps } = held;
     if (batch.seq !== this.#nextSeq(batch.origin)) return batch.origin;
-    return deps.find(([origin, seq]) => this.#nextSeq(origin) <= seq)?.[0];
+    for (; held.met < deps.length; held.met += 1) {
+      const [origin, seq] = deps[held.met]!;
+      if (this.#nextSeq(origin) <= seq) return origin;
+    }
+    return undefined;
   }
 }

@@ -12,13 +12,14 @@
  *      (hold-back), and local batches carry as deps what entered since the last one.
  *   4. What waits is bounded by the caller, who stops reading from publishers while `full`.
  */
+import { Causes, Declaring } from './causes.ts';
 import { assert, RumormillError } from './error.ts';
 import { atItsEnd, type LamportClock } from './lamport.ts';
 import { type Draft, lastSeq, type Origin, type RecordBatch, type StoredBatch } from './record.ts';
 import type { Clock, Page, Store, Timer } from './runtime.ts';
 import { Tail } from './tail.ts';
 import {
-  type Causes, type DraftFate, type DraftName, type Entry, entryBytes, entryCount, joinEntries, nameEntries,
+  type DraftFate, type DraftName, type Entry, entryBytes, entryCount, joinEntries, nameEntries,
 } from './transaction.ts';
 import { VersionVector } from './version-vector.ts';
 
@@ -65,7 +66,7 @@ export class Log {
   #nameless: Entry[] | undefined; // local batches that came while the origin was not settled
   #position: number;
   #accepted: VersionVector; // what is on disk or waits to be written
-  #causes: Causes;
+  readonly #causes: Causes;
   #queue: Entry[] = [];
   #pendingBytes = 0;
   #pendingMessages = 0;
@@ -82,8 +83,7 @@ export class Log {
     this.#origin = origin;
     this.vector = new VersionVector(vector);
     this.#accepted = new VersionVector(vector);
-    this.#causes = { undeclared: new Map(vector), sinceAll: 0 };
-    this.#causes.undeclared.delete(origin);
+    this.#causes = new Causes(vector, origin);
     this.#position = position;
     this.#store = store;
     this.#clock = clock;
@@ -232,7 +232,7 @@ export class Log {
     const entries = this.#refuseAtEnd(this.#takeTransaction());
     if (entries.length === 0) return;
     this.#hadCompany = entries.length > 1;
-    const causes = { ...this.#causes, undeclared: new Map(this.#causes.undeclared) };
+    const causes = new Declaring(this.#causes);
     const names: DraftName[] = [];
     const joined = joinEntries(entries, this.#options.batchBytesMax);
     const from = { origin: this.#origin, position: this.#position, vector: this.vector };
@@ -249,7 +249,7 @@ export class Log {
     } finally {
       this.#committingSince = undefined;
     }
-    this.#causes = causes;
+    this.#causes.committed(causes);
     this.#position += batches.length;
     for (const batch of batches) {
       this.vector.advance(batch.origin, lastSeq(batch));

@@ -83,7 +83,7 @@ export interface Message {
   readonly dedupe: { readonly id: string; readonly time: number } | null; // what the publisher gave as ID, and the batch's wall-clock time
 }
 
-const ORIGINS_MAX = 4096;
+const ORIGINS_MAX = 20_000;
 const origins = new Set<string>(); // found to be right before: each message of a peer names some
 
 /** @throws RumormillError PROTOCOL for what is not an origin */

@@ -18,12 +18,12 @@
  * because it comes from a broker that was away or from the other side of a partition, is looked up
  * on disk.
  */
+import { DECLARE_EVERY } from './causes.ts';
 import { Dedupe, type Fate } from './dedupe.ts';
 import { isDiskFull, type RumormillError } from './error.ts';
 import { type Draft, lastSeq, type Origin, parseDeps, parseMeta, parseRepeats, placeBatch, type StoredBatch, type StoredColumns } from './record.ts';
 import type { RunningTime } from './running-time.ts';
 import type { Random, Store } from './runtime.ts';
-import { DECLARE_EVERY } from './transaction.ts';
 import { covers, VersionVector } from './version-vector.ts';
 
 const SAVE_MS = 60_000; // between saves of the running time, while ids are remembered
@@ -31,6 +31,8 @@ const SAVE_MS = 60_000; // between saves of the running time, while ids are reme
 export interface RepeatsOptions {
   readonly dedupeWindowMs: number;
   readonly dedupeIdsMax: number;
+  /** Origins of which it is remembered what they had stored; of others it is read from the disk. */
+  readonly dedupeOriginsMax: number;
   /** Copies remembered for readers that come from other brokers; the oldest leave. */
   readonly repeatsMax: number;
 }
@@ -84,11 +86,6 @@ export class Repeats {
     });
     await this.#restoreIds(this.#time.before(this.#time.end, dedupeWindowMs));
     this.#index(await this.#store.readRepeats(repeatsMax));
-    for (const [origin, seq] of this.#store.state.vector) {
-      const known = new VersionVector([[origin, seq]]);
-      for (const deps of await this.#store.lastDeps(origin, DECLARE_EVERY)) for (const dep of deps) known.advance(...dep);
-      this.#known.set(origin, known);
-    }
   }
 
   /**
@@ -154,6 +151,38 @@ export class Repeats {
    * @throws RumormillError STORE
    */
   mark(batches: readonly StoredBatch[]): readonly StoredBatch[] | Promise<readonly StoredBatch[]> {
+    const unknown = this.#takeNew(batches);
+    if (unknown.length === 0) return this.#mark(batches);
+    return Promise.all(unknown.map((batch) => this.#load(batch))).then(() => this.#mark(batches));
+  }
+
+  /**
+   * Of each origin that has ids among these batches and is not remembered, the first batch, unless
+   * it is the first of all: then nothing has to be read to know what its origin had stored.
+   */
+  #takeNew(batches: readonly StoredBatch[]): StoredBatch[] {
+    const firsts = new Map<Origin, StoredBatch>();
+    const unknown: StoredBatch[] = [];
+    for (const batch of batches) {
+      const { origin } = batch;
+      if (this.#known.has(origin)) continue;
+      if (!firsts.has(origin)) firsts.set(origin, batch);
+      if (idsOf(batch).length === 0) continue;
+      const first = firsts.get(origin)!;
+      this.#known.set(origin, new VersionVector());
+      if (first.seq > 1) unknown.push(first);
+    }
+    return unknown;
+  }
+
+  /** Reads what an origin had stored when it named what came before a batch. */
+  async #load({ origin, seq }: StoredBatch): Promise<void> {
+    const known = new VersionVector([[origin, seq - 1]]);
+    for (const deps of await this.#store.lastDeps(origin, DECLARE_EVERY)) for (const dep of deps) known.advance(...dep);
+    this.#known.set(origin, known);
+  }
+
+  #mark(batches: readonly StoredBatch[]): readonly StoredBatch[] | Promise<readonly StoredBatch[]> {
     const marks: Marks = new Map();
     const late: Late[] = [];
     const isMixed = batches.some(({ origin }) => origin !== batches[0]!.origin);
@@ -162,7 +191,7 @@ export class Repeats {
     for (const batch of dated) {
       const learned = this.#learn(batch);
       const ids = idsOf(batch);
-      if (ids.length === 0) continue;
+      if (ids.length === 0 || learned === undefined) continue;
       for (const [index, id] of ids.entries()) {
         if (id === null) continue;
         const name = here && `${batch.topic}\n${id}`;
@@ -172,6 +201,7 @@ export class Repeats {
       }
       if (batch.origin !== this.#own() && !covers(learned, this.#dedupe.forgotten)) late.push({ batch, known: new VersionVector(learned.entries()) });
     }
+    this.#forgetKnown();
     const isUnsaved = !this.#isSaved && dated.some((batch, index) => batch !== batches[index]);
     if (late.length === 0 && !isUnsaved) return marked(dated, marks);
     return this.#lookUp(late, marks).then(() => (isUnsaved ? this.#saveTime() : undefined)).then(() => marked(dated, marks));
@@ -223,13 +253,22 @@ export class Repeats {
     return this.#later.size === 0 ? [] : (this.#later.get(`${origin} ${seq}`) ?? []);
   }
 
-  /** What the batch's origin had stored when it named it. */
-  #learn(batch: StoredBatch): VersionVector {
-    let known = this.#known.get(batch.origin);
-    if (known === undefined) this.#known.set(batch.origin, (known = new VersionVector()));
+  /** What the batch's origin had stored when it named it; undefined for one without ids. */
+  #learn(batch: StoredBatch): VersionVector | undefined {
+    const known = this.#known.get(batch.origin);
+    if (known === undefined) return undefined;
+    this.#known.delete(batch.origin); // so that the oldest stand first
+    this.#known.set(batch.origin, known);
     for (const [origin, seq] of parseDeps(batch)) known.advance(origin, seq);
     known.advance(batch.origin, lastSeq(batch));
     return known;
+  }
+
+  #forgetKnown(): void {
+    for (const origin of this.#known.keys()) {
+      if (this.#known.size <= this.#options.dedupeOriginsMax) break;
+      this.#known.delete(origin);
+    }
   }
 
   #isCopy(copy: Copy, batch: StoredBatch, known: VersionVector): boolean {

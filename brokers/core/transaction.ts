@@ -2,13 +2,11 @@
  * How what waits becomes a transaction of the log: drafts are joined to batches, and every batch gets
  * its position; local ones get their names and say what they depend on.
  */
+import type { Declaring } from './causes.ts';
 import type { RumormillError } from './error.ts';
 import type { LamportClock } from './lamport.ts';
 import { BATCH_MESSAGES_MAX, batchBytes, type Draft, joinDrafts, lastSeq, type Origin, placeBatch, type RecordBatch, type StoredBatch } from './record.ts';
 import type { VersionVector } from './version-vector.ts';
-
-/** Each batch of so many declares in its deps all that is stored, not only what is new: so the deps of an origin's last ones add up to all of it. */
-export const DECLARE_EVERY = 256;
 
 /** The name of a draft's first message; the others follow on. */
 export type DraftName = Pick<RecordBatch, 'origin' | 'seq' | 'lamport'>;
@@ -20,12 +18,6 @@ export interface DraftFate {
   /** It is on disk. */
   stored(name: DraftName): void;
   failed(error: RumormillError): void;
-}
-
-/** What the next local batch has to declare in its deps. */
-export interface Causes {
-  readonly undeclared: Map<Origin, number>; // what entered since the last local batch
-  sinceAll: number; // local batches since one declared everything
 }
 
 export interface LocalEntry {
@@ -80,7 +72,7 @@ export function joinEntries(entries: readonly Entry[], batchBytesMax: number): (
 
 /** Gives every entry its position, and local ones their names, which are added to `names`. Changes `causes` as the transaction will. */
 export function nameEntries(
-  entries: readonly (RemoteEntry | Joined)[], from: LogEnd, causes: Causes, clock: LamportClock, names: DraftName[],
+  entries: readonly (RemoteEntry | Joined)[], from: LogEnd, causes: Declaring, clock: LamportClock, names: DraftName[],
 ): StoredBatch[] {
   const { origin, vector } = from;
   let seq = vector.get(origin) + 1;
@@ -88,11 +80,11 @@ export function nameEntries(
   return entries.map((entry) => {
     position += 1;
     if (entry.kind === 'remote') {
-      causes.undeclared.set(entry.batch.origin, lastSeq(entry.batch));
+      causes.enter(entry.batch.origin, lastSeq(entry.batch));
       return placeBatch(entry.batch, position);
     }
     const { locals, count } = entry;
-    const deps = declare(causes, seq === 1, from);
+    const deps = causes.declare(seq === 1, origin, vector);
     const lamport = clock.increment(count);
     const { topic, time, lengths, meta, body } = joinDrafts(locals.map(({ draft }) => draft));
     const batch = placeBatch({ origin, seq, count, lamport, time, topic, deps, lengths, meta, body }, position);
@@ -104,18 +96,6 @@ export function nameEntries(
     }
     return batch;
   });
-}
-
-/** The deps of the next local batch; the first one of an origin declares everything, that of an earlier origin of this store too. */
-function declare(causes: Causes, isFirst: boolean, { origin: own, vector }: LogEnd): string {
-  const { undeclared } = causes;
-  if (isFirst || causes.sinceAll >= DECLARE_EVERY - 1) {
-    for (const [origin, seq] of vector.entries()) if (origin !== own && !undeclared.has(origin)) undeclared.set(origin, seq);
-    causes.sinceAll = 0;
-  } else causes.sinceAll += 1;
-  const deps = undeclared.size === 0 ? '' : JSON.stringify(Object.fromEntries(undeclared));
-  undeclared.clear();
-  return deps;
 }
 
 export function entryBytes(entry: Entry): number {

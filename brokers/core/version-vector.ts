@@ -1,9 +1,9 @@
 /**
- * Version vector: origin -> highest seq held without a hole. It says exactly what a broker has, what a reader has read,
- * and what an acknowledgement covers.
+ * Version vector: origin -> highest seq held without a hole. It says exactly what a broker has,
+ * what a reader has read, and what an acknowledgement covers.
  *
- * D. S. Parker et al., "Detection of Mutual Inconsistency in Distributed Systems", IEEE TSE 9(3), 1983. An origin that is
- * not in the vector stands at 0. Entries only ever grow.
+ * D. S. Parker et al., "Detection of Mutual Inconsistency in Distributed Systems", IEEE TSE 9(3),
+ * 1983. An origin that is not in the vector stands at 0. Entries only ever grow.
  */
 import type { Origin } from './record.ts';
 
@@ -38,7 +38,10 @@ export class VersionVector {
     for (const [origin, seq] of other) this.advance(origin, seq);
   }
 
-  /** The vector as it stands now, unchanging; the same object until something grows, so that waiters can share it. */
+  /**
+   * The vector as it stands now, unchanging; the same object until something grows, so that waiters
+   * can share it.
+   */
   snapshot(): Vector {
     return (this.#snapshot ??= new Map(this.#seqs));
   }
@@ -59,7 +62,10 @@ export function covers(vector: Pick<Vector | VersionVector, 'get'>, other: Vecto
   return true;
 }
 
-/** The origins of which `vector` holds more than `other`, with the seqs up to which `other` holds them. */
+/**
+ * The origins of which `vector` holds more than `other`, with the seqs up to which `other` holds
+ * them.
+ */
 export function lacking(vector: Pick<VersionVector, 'entries'>, other: Pick<Vector, 'get'>): [Origin, number][] {
   const found: [Origin, number][] = [];
   for (const [origin, seq] of vector.entries()) {
@@ -69,9 +75,15 @@ export function lacking(vector: Pick<VersionVector, 'entries'>, other: Pick<Vect
   return found;
 }
 
-/** How many records `vector` holds that `other` does not. */
-export function countMissing(vector: Vector, other: Vector): number {
+/**
+ * How many records a vector with these entries holds that `other` does not; counts no further than
+ * beyond `max`.
+ */
+export function countMissing(entries: Iterable<readonly [Origin, number]>, other: Pick<Vector, 'get'>, max = Infinity): number {
   let missing = 0;
-  for (const [origin, seq] of vector) missing += Math.max(0, seq - (other.get(origin) ?? 0));
+  for (const [origin, seq] of entries) {
+    missing += Math.max(0, seq - (other.get(origin) ?? 0));
+    if (missing > max) break;
+  }
   return missing;
 }

@@ -12,7 +12,8 @@
 import { type Address, compareAddresses } from './address.ts';
 import { checkCounter } from './counter.ts';
 import { hashText, mix } from './hash.ts';
-import { covers, type Vector } from './version-vector.ts';
+import type { Origin } from './record.ts';
+import type { Vector } from './version-vector.ts';
 
 export interface View {
   readonly coordinator: Address;
@@ -44,7 +45,7 @@ export class Views {
   readonly #self: Address;
   readonly #installMs: number;
   readonly #offered = new Map<Address, View>(); // coordinator -> its newest
-  readonly #seen = new Map<Address, { readonly view: Omit<View, 'members'>; readonly stored: Vector }>(); // member -> the view that it uses, and what it had stored
+  readonly #seen = new Map<Address, { readonly view: Omit<View, 'members'>; readonly missing: Map<Origin, number> }>(); // member -> the view that it uses, and what it had stored then and was not stored here when it was looked at last
   #current: View | undefined;
   #installed: View | undefined;
   #sinceInstalled: View[] = []; // the current one last
@@ -86,7 +87,7 @@ export class Views {
 
   /** A member uses a view, and had stored this much when it began to. */
   learnSeen(member: Address, view: Omit<View, 'members'>, stored: Vector): void {
-    this.#seen.set(member, { view, stored });
+    this.#seen.set(member, { view, missing: new Map(stored) });
   }
 
   /**
@@ -111,7 +112,7 @@ export class Views {
    * Installs the current view if everybody who can be asked uses it and nothing is missing that they had stored, or if that takes too long. Says whether it did.
    * @param isReachable whether there is a link with a member
    */
-  install(stored: Vector, isReachable: (member: Address) => boolean, now: number): boolean {
+  install(stored: Pick<Vector, 'get'>, isReachable: (member: Address) => boolean, now: number): boolean {
     const view = this.#current;
     if (view === undefined || this.#installed === view) return false;
     const isReady = view.members.every((member) => member === this.#self || !isReachable(member) || this.#hasSeen(member, view, stored));
@@ -133,9 +134,13 @@ export class Views {
     return this.#installed !== undefined && isHome(this.#installed) && this.#sinceInstalled.every(isHome);
   }
 
-  #hasSeen(member: Address, view: View, stored: Vector): boolean {
+  #hasSeen(member: Address, view: View, stored: Pick<Vector, 'get'>): boolean {
     const seen = this.#seen.get(member);
     if (seen === undefined || seen.view.coordinator !== view.coordinator || isLater(view, seen.view)) return false;
-    return covers(stored, seen.stored);
+    for (const [origin, seq] of seen.missing) {
+      if ((stored.get(origin) ?? 0) < seq) return false;
+      seen.missing.delete(origin);
+    }
+    return true;
   }
 }

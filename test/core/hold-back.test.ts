@@ -134,3 +134,20 @@ t.test(`random histories in random orders (seed ${SEED})`, async (t) => {
   }
   t.ok(held > 1000, `${held} were held`);
 });
+
+t.test('what waits for thousands of origins looks at each of them once', async (t) => {
+  const many = Array.from({ length: 2000 }, (_, index) => origin('d:1', index + 1));
+  const seqs = new Map<Origin, number>();
+  let [asked, accepted] = [0, 0];
+  const holdBack = new HoldBack((from) => {
+    asked += 1;
+    return (seqs.get(from) ?? 0) + 1;
+  }, ({ origin: from, seq }) => {
+    accepted += 1;
+    seqs.set(from, seq);
+  }, 1e9);
+  holdBack.offer(batch(a, 1, Object.fromEntries(many.map((each) => [each, 1]))));
+  for (const each of many) holdBack.offer(batch(each, 1));
+  t.equal(accepted, many.length + 1);
+  t.ok(asked < 10 * many.length, `${asked} looks`);
+});

@@ -34,7 +34,7 @@ interface Shelf extends ReadSource {
 function shelf(name: Origin, tailBytesMax = 1e6): Shelf {
   const store = new MemoryStore(name);
   const clock = new ManualClock();
-  const repeats = new Repeats(store, () => name, { dedupeWindowMs: 1000, dedupeIdsMax: 1000, repeatsMax: 1000 },
+  const repeats = new Repeats(store, () => name, { dedupeWindowMs: 1000, dedupeIdsMax: 1000, dedupeOriginsMax: 10, repeatsMax: 1000 },
     new RunningTime(undefined, () => clock.now(), () => clock.wallTime()), new SeededRandom().word);
   const events: LogEvents = { mark: (batches) => repeats.mark(batches), committed: (batches) => repeats.stored(batches), failed: () => undefined, drained: () => undefined };
   const log = new Log(store, clock, new LamportClock(), { instance: Buffer.from(name).toString('hex').slice(0, 12), tailBytesMax, transactionBytesMax: 1e6, pendingBytesMax: 1e9, batchBytesMax: 1, transactionMessagesMax: 1e6, pendingMessagesMax: 1e6, batchWaitMs: 0 }, events);

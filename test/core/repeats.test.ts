@@ -18,7 +18,7 @@ import { draft, origin } from '../support/record.ts';
 const [a, b, c] = [origin('a:1'), origin('b:1'), origin('c:1')];
 const NEWS: ReadonlySet<string> = new Set(['news']);
 const WINDOW_MS = 1000;
-const OPTIONS: RepeatsOptions = { dedupeWindowMs: WINDOW_MS, dedupeIdsMax: 100, repeatsMax: 100 };
+const OPTIONS: RepeatsOptions = { dedupeWindowMs: WINDOW_MS, dedupeIdsMax: 100, dedupeOriginsMax: 10, repeatsMax: 100 };
 const LIMITS = { count: 1000, bytes: 1e9, readBytes: 1e9 };
 const LOG = { instance: 'aaaaaaaaaaaa', tailBytesMax: 1e6, transactionBytesMax: 1e6, pendingBytesMax: 1e9, batchBytesMax: 1, transactionMessagesMax: 1e6, pendingMessagesMax: 1e6, batchWaitMs: 0 };
 
@@ -281,6 +281,34 @@ t.test('the disk is not searched for what the origin knew of', async (t) => {
   await right.publish(['one more']);
   await again.fetch(right);
   t.equal(searches, 0, 'nor after a restart, since deps are declared anew now and then');
+});
+
+t.test('what stores knew is remembered of the latest that published ids, and read again for others', async (t) => {
+  const shelf = await Shelf.open(c, { dedupeIdsMax: 2, dedupeOriginsMax: 2 });
+  let [reads, searches] = [0, 0];
+  const { lastDeps, findIds } = shelf.store;
+  shelf.store.lastDeps = (...query) => {
+    reads += 1;
+    return lastDeps.apply(shelf.store, query);
+  };
+  shelf.store.findIds = (...query) => {
+    searches += 1;
+    return findIds.apply(shelf.store, query);
+  };
+  const others = await Promise.all([1, 2, 3, 4, 5].map((tag) => Shelf.open(origin('d:1', tag))));
+  for (const [index, other] of others.entries()) { // one after another, as the names that a broker's stores have had
+    await other.fetch(shelf);
+    for (const round of ['first', 'second', 'third']) await other.publish([`${round} ${index}`]);
+    await shelf.fetch(other);
+  }
+  t.equal(reads, 0, 'of a new store nothing has to be read');
+  t.equal(searches, 0);
+  await others[0]!.publish(['one more']);
+  await shelf.fetch(others[0]!);
+  t.equal(reads, 1);
+  await others[0]!.publish(['and another']);
+  await shelf.fetch(others[0]!);
+  t.equal(reads, 1, 'once');
 });
 
 t.test('marks outlive a restart', async (t) => {

@@ -33,8 +33,8 @@ export const MUTANTS: readonly Mutant[] = [
       ['core/log.js', `            this.#tail.push(batch);\n        }\n        this.#release(entries);\n        this.#events.committed(batches);`, `        }\n        this.#release(entries);`],
     ],
   },
-  { name: 'stores a batch before its causes', patches: [['core/hold-back.js', `return deps.find(([origin, seq]) => this.#nextSeq(origin) <= seq)?.[0];`, `return undefined;`]] },
-  { name: 'a batch does not say what its causes are', patches: [['core/transaction.js', `const deps = undeclared.size === 0 ? ''`, `const deps = true ? ''`]] },
+  { name: 'stores a batch before its causes', patches: [['core/hold-back.js', `if (this.#nextSeq(origin) <= seq)\n                return origin;`, ``]] },
+  { name: 'a batch does not say what its causes are', patches: [['core/causes.js', `return deps.size === 0 ? ''`, `return true ? ''`]] },
   {
     name: 'accepts a batch with a hole before it',
     patches: [
