@@ -73,8 +73,17 @@ export class VirtualDisk {
 
   /** Puts an earlier copy in the place of the disk. */
   restore(backup: MemoryStore): void {
-    this.#data = backup.copy();
-    this.#note('replaced', this.#data.batches);
+    this.#replace(backup.copy());
+  }
+
+  /** Its newest batches are lost, as with a WAL that is deleted; the store knows it when it is opened. Only while the broker is down. */
+  lose(count: number): void {
+    this.#replace(this.#data.withoutNewest(count));
+  }
+
+  #replace(data: MemoryStore): void {
+    this.#data = data;
+    this.#note('replaced', data.batches);
   }
 
   /** Writes, unless the disk is full. What is written is on disk when the promise resolves, or the process has died. */

@@ -13,16 +13,17 @@ import type { World } from './world.ts';
 
 export const FAULT_KINDS = [
   'delay', 'reset', 'partition', 'one-way', 'pause', 'crash', 'blackout', 'stop', 'wipe', 'restore', 'clock', 'slow-disk', 'full-disk',
-  'narrow', 'part', 'mislead', 'self-connect', 'copy', 'greedy',
+  'narrow', 'part', 'mislead', 'self-connect', 'copy', 'greedy', 'lost-wal',
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 /** Those that take a broker down, and do nothing else. */
-const DOWN: readonly FaultKind[] = ['crash', 'blackout', 'stop', 'wipe', 'restore', 'copy'];
-const DISK_LOSSES: readonly FaultKind[] = ['wipe', 'restore', 'copy'];
+const DOWN: readonly FaultKind[] = ['crash', 'blackout', 'stop', 'wipe', 'restore', 'copy', 'lost-wal'];
+const DISK_LOSSES: readonly FaultKind[] = ['wipe', 'restore', 'copy', 'lost-wal'];
 
 const STORM_MS = [2000, 14_000] as const;
 const FAULT_MIN_MS = 50;
 const COPY_MIN_MS = 4000; // so that something is published before and after
+const LOST_BATCHES_MAX = 300; // with a WAL
 const WRITE_WITHIN_MS = 500; // or it crashes while nothing is written
 const LONE_PART_PERCENT = 20; // of the storms: nothing else happens in them
 const NARROW_BYTES_PER_SECOND = [2000, 2000, 30_000]; // the first takes longer for a large message than silence is borne
@@ -128,6 +129,10 @@ export class Faults {
         const backup = fresh ? victim.disk.data.copy() : old;
         await this.#world.time.sleep(this.#dice.integer(0, Math.floor(lastsMs / 2)));
         return this.#takeDown(victim, lastsMs / 2, () => this.#crashSoon(victim), () => victim.restore(backup));
+      }
+      case 'lost-wal': {
+        const victim = this.#dice.pick(this.#victims);
+        return this.#takeDown(victim, lastsMs, () => this.#crashSoon(victim), () => victim.lose(this.#dice.integer(1, LOST_BATCHES_MAX)));
       }
       case 'copy': {
         const victim = this.#dice.pick(this.#victims);

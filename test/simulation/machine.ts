@@ -75,6 +75,7 @@ export class Machine {
     this.#world.note(this.address, 'start');
     const life = new Life(time);
     this.#life = life;
+    const lost = this.disk.data.loss === undefined ? undefined : this.disk.data.origin;
     const broker = await Broker.start({ ...options, ...splitAddress(this.address) }, this.rows ?? machines.map(({ address }) => address), {
       clock: {
         now: () => time.now,
@@ -86,6 +87,7 @@ export class Machine {
       openStore: () => Promise.resolve(this.disk.open(life)),
     });
     if (life.isOver) return;
+    if (lost !== undefined && broker.status()['origin'] === lost) this.#world.incident(this.address, 'goes on under the name of records that it has lost');
     this.#broker = broker;
     this.#up?.();
     this.#world.started(this.address, Number(broker.status()['term']), Buffer.from(broker.readers.latestCursor().instance, 'hex').toString('base64url'));
@@ -143,6 +145,13 @@ export class Machine {
   restore(backup: MemoryStore): void {
     this.#world.note(this.address, `disk restored from a copy with ${backup.batches.length} batches`);
     this.disk.restore(backup);
+    this.#world.diskReplaced(this.address);
+  }
+
+  /** Only while it is down. */
+  lose(count: number): void {
+    this.#world.note(this.address, `its newest ${count} batches are lost`);
+    this.disk.lose(count);
     this.#world.diskReplaced(this.address);
   }
 

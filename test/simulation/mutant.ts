@@ -49,6 +49,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'a store that was stopped in an orderly way goes on without asking anybody',
     patches: [['core/incarnation.js', `verdict(configured, held, urgent) {`, `verdict(configured, held, urgent) {\n        if (this.#lived.electors !== undefined) return { keep: true };`]],
   },
+  { name: 'a store that has lost records goes on under its name', patches: [['naming.js', ` && loss === undefined)`, `)`]] },
   { name: 'the Lamport clock begins anew at a restart', patches: [['host.js', `new LamportClock(store.state.lamport, `, `new LamportClock(0, `]] },
   { name: 'ignores the term of an announcement', patches: [['core/bully.js', `const stale = term < this.#term || (`, `const stale = (`]] },
   { name: 'announces itself in the term that it knows', patches: [['core/bully.js', `this.#choose(this.#self, this.#term + 1, undefined)`, `this.#choose(this.#self, this.#term, undefined)`]] },

@@ -108,7 +108,7 @@ export class World {
     if (event === 'view') this.views.push({ broker, at: this.time.now, members: String(fields['members']).split(' ') as Address[] });
     if (event === 'election started') this.terms.push({ kind: 'electing', broker, at: this.time.now, term: Number(fields['term']) });
     if (event === 'peer lost' && String(fields['reason']).startsWith('silent')) this.#checkSilence(broker, String(fields['reason']));
-    if (level === 'error' && !event.startsWith('disk full')) this.incident(broker, `${event} ${JSON.stringify(fields)}`);
+    if (level === 'error' && !event.startsWith('disk full') && !event.startsWith('store has lost records')) this.incident(broker, `${event} ${JSON.stringify(fields)}`);
   }
 
   /** A broker gave up a link because nothing came over it for long: then nothing may have come, not even a part of a message. */

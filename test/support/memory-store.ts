@@ -22,6 +22,8 @@ export class MemoryStore implements Store {
   readonly clocks: (readonly [lamport: number, term: number])[] = [];
   /** What the next appends fail with, one after another. */
   readonly failures: RumormillError[] = [];
+  /** Why it is known to have lost records, until it takes a new name. */
+  loss: string | undefined;
   reads = 0;
   /** Searches for a position. */
   lookUps = 0;
@@ -53,6 +55,16 @@ export class MemoryStore implements Store {
     return copy;
   }
 
+  /** The same without its newest batches, as when a WAL is lost; it knows what it had. */
+  withoutNewest(count: number): MemoryStore {
+    const rest = this.copy();
+    const cut = new MemoryStore(this.origin);
+    cut.#insert(rest.batches.slice(0, Math.max(0, rest.batches.length - count)));
+    cut.clocks.push(...rest.clocks);
+    if (cut.batches.length < rest.batches.length) cut.loss = `it held ${rest.batches.length} batches when it last ran, and holds ${cut.batches.length} now`;
+    return cut;
+  }
+
   get state(): StoreState {
     const [lamport, term] = this.clocks.at(-1) ?? [0, 0];
     return {
@@ -63,6 +75,7 @@ export class MemoryStore implements Store {
       time: this.time && goOn(this.time, this.batches.reduce((newest, { seen = 0 }) => Math.max(newest, seen), 0)),
       term,
       position: this.batches.length,
+      ...(this.loss !== undefined && { loss: this.loss }),
       ...this.lived,
       lives: new Map(this.lives),
     };
@@ -70,6 +83,7 @@ export class MemoryStore implements Store {
 
   async renew(origin: Origin): Promise<void> {
     this.origin = origin;
+    this.loss = undefined;
     this.lived = { life: 1, electors: undefined };
   }
 
