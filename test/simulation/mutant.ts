@@ -52,7 +52,7 @@ export const MUTANTS: readonly Mutant[] = [
   { name: 'a store that has lost records goes on under its name', patches: [['naming.js', ` && loss === undefined)`, `)`]] },
   { name: 'the Lamport clock begins anew at a restart', patches: [['host.js', `new LamportClock(store.state.lamport, `, `new LamportClock(0, `]] },
   { name: 'ignores the term of an announcement', patches: [['core/bully.js', `const stale = term < this.#term || (`, `const stale = (`]] },
-  { name: 'announces itself in the term that it knows', patches: [['core/bully.js', `this.#choose(this.#self, this.#term + 1, undefined)`, `this.#choose(this.#self, this.#term, undefined)`]] },
+  { name: 'announces itself in the term that it knows', patches: [['core/bully.js', `Math.min(this.#term + 1, COUNTER_MAX)`, `this.#term`]] },
   {
     name: 'the term is not saved',
     patches: [
@@ -121,7 +121,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   { name: 'every token of a message is good', patches: [['core/leases.js', `entry.lease === token.lease && entry.instance === token.instance && `, ``]] },
   { name: 'a token is good for any subscription', patches: [['core/lease-token.js', `scratch.readUInt32LE(end) !== sum(life, scratch, end) || `, ``]] },
-  { name: 'failed deliveries are not written', patches: [['subscription-queue.js', `failures.fail(origin, seq, deliveries);`, `;`]] },
+  { name: 'failed deliveries are not written', patches: [['subscription-queue.js', `failures.fail(origin, seq, deliveries, state === 'delayed' ? dueAt : undefined);`, `;`]] },
   { name: 'the next home does not count the failed deliveries', patches: [['deliverer.js', `ledger.done.attempts(source.origin, source.seq + index)`, `0`]] },
   { name: 'one delivery too few before a dead letter', patches: [['core/leases.js', `deliveries >= this.policy.maxDeliveries`, `deliveries >= this.policy.maxDeliveries - 1`]] },
   { name: 'what was delivered too often is dropped', patches: [['dead-letters.js', `await this.#publish(dead, deadLetter);`, `;`]] },
