@@ -57,6 +57,15 @@ t.test('each method makes the command of its name', async (t) => {
   t.strictSame(await Promise.all([client.ack('s', ['a', 'b']), client.purge('s'), client.ack('s', [])]), [2, 2, 0]);
 });
 
+t.test('a PULL that a limit holds up is asked for again until its time is up; then the reason is told', async (t) => {
+  let limits = 2;
+  const broker = await FakeBroker.start(t, ([name]) => (name === 'PULL' && limits-- > 0 ? new RumormillError('LIMIT', 'consumer "c" holds too many') : []));
+  const client = await open(t, [broker]);
+  t.strictSame(await client.pull('s', { blockMs: 300 }).then((messages) => messages.length, String), 0);
+  limits = 1;
+  t.match(await failure(client.pull('s')), { code: 'LIMIT', message: /holds too many/ });
+});
+
 t.test('what they answer', async (t) => {
   const rows: Record<string, Value> = {
     'TOPIC GET': ['topic', 'news', 'type', 'direct', 'messages', 3, 'bytes', '120', 'bindings', 2, 'lamport', 99, 'of a later version', 'x'],
