@@ -176,10 +176,9 @@ export class Homes {
     const { config, clock, log } = this.#runtime;
     const { homeSilenceMs, homeBehindMax } = config.limits;
     const members = new Set(this.view?.members);
-    const stored = log.vector.snapshot();
     const isNear = (address: Address): boolean => {
       const link = this.#mesh.linkTo(address);
-      return members.has(address) || link === undefined || countMissing(stored, link.vector.snapshot()) <= homeBehindMax;
+      return members.has(address) || link === undefined || countMissing(log.vector.entries(), link.vector, homeBehindMax) <= homeBehindMax;
     };
     const { membership } = this.#mesh;
     return [config.address, ...membership.all().filter((address) => membership.isPresent(address, clock.now(), homeSilenceMs) && isNear(address))];
