@@ -64,7 +64,10 @@ function parseFormat(text: string): 'messages' | 'batches' {
   throw new RumormillError('ERR', `FORMAT ${shown(text)} is not messages or batches`);
 }
 
+const CURSOR_CHARACTERS_PER_US = 20; // reading it, and making the next one
+
 function parseCursor(broker: Broker, text: string): Cursor {
+  broker.turns.isOver(text.length / CURSOR_CHARACTERS_PER_US);
   const word = text.toLowerCase();
   if (word === 'latest') return broker.readers.latestCursor();
   return word === 'earliest' ? broker.readers.earliestCursor() : broker.readers.parseCursor(text);

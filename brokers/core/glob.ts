@@ -18,6 +18,7 @@ const ANY = Symbol('any');
 const [STAR, QUESTION, BACKSLASH, OPEN, CLOSE, CARET, DASH] = [42, 63, 92, 91, 93, 94, 45];
 const WORD_BITS = 32;
 const ASCII = 128;
+const MATCH_WORK = 5; // of one that is ready, about, µs
 
 /** A text as its code points. */
 export type Codes = readonly number[];
@@ -32,7 +33,10 @@ export function codesOf(text: string): Codes {
   return codes;
 }
 
-/** A pattern, made ready when it is first asked. Then it takes some 5 KiB where it is 255 characters long. */
+/** Patterns with more parts between stars are made ready each time, or thousands of them would take much memory. */
+const PARTS_KEPT_MAX = 4;
+
+/** A pattern, made ready when it is asked; it takes some KiB at most. */
 export class Glob {
   /** What every text that it matches begins with. */
   readonly prefix: string;
@@ -44,10 +48,17 @@ export class Glob {
     this.prefix = literalPrefix(pattern);
   }
 
+  /** About how long it takes to be tried, µs. */
+  get work(): number {
+    return this.#parts === undefined ? MATCH_WORK + this.#pattern.length / 2 : MATCH_WORK;
+  }
+
   /** Whether it matches all of a text. */
   matches(text: string | Codes): boolean {
     const codes = typeof text === 'string' ? codesOf(text) : text;
-    const { first, between, last } = (this.#parts ??= makeParts(this.#pattern));
+    const parts = this.#parts ?? makeParts(this.#pattern);
+    if (parts.between.length <= PARTS_KEPT_MAX) this.#parts = parts;
+    const { first, between, last } = parts;
     if (last === undefined) return codes.length === first.length && matchesAt(first, codes, 0);
     const end = codes.length - last.length;
     if (end < first.length || !matchesAt(first, codes, 0) || !matchesAt(last, codes, end)) return false;

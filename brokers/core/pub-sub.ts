@@ -15,8 +15,6 @@ const MATCHED_CHANNELS_MAX = 1000;
 const MATCHED_MAX = 100_000;
 /** Patterns that came or went, after which all is forgotten: so what has gone is not kept for long. */
 const CHANGES_MAX = 1000;
-/** A pattern tried, in µs. */
-const MATCH_WORK = 5;
 
 /** The position of the log at which each subscribed. */
 type Subscribers<S> = Map<S, number>;
@@ -100,7 +98,7 @@ export class PubSub<S> {
     yield patterns.size / 10;
     for (const pattern of tried) {
       if (this.#isThere(pattern) && pattern.glob.matches(codes)) patterns.add(pattern);
-      yield MATCH_WORK;
+      yield pattern.glob.work;
     }
     if (added === this.#added) this.#remember(channel, { patterns: [...patterns], tried: triedTo });
     return [...patterns];
