@@ -50,7 +50,7 @@ t.test('no batch goes beyond the limit', async (t) => {
 t.test('a limit of nothing ends at once, and leaves no poll whose failure nobody awaits', async (t) => {
   const broker = await FakeBroker.start(t, logOf(['a']));
   const client = await open(t, [broker]);
-  for (const limit of [0, -1]) for await (const { text } of client.subscribe('news', { from: 'earliest', limit })) t.fail(text);
+  for await (const { text } of client.subscribe('news', { from: 'earliest', limit: 0 })) t.fail(text);
   await client.poll('news', { cursor: 'earliest' });
   t.equal(broker.asked('POLL').length, 1, 'the one just made');
 });
