@@ -323,24 +323,26 @@ export class Session implements ChannelHandler, Connection, Holder, Publisher {
 
   #await(reply: Promise<Value | undefined>): void {
     this.#busy = true;
-    void reply.then((value) => this.#answer(value), (error: unknown) => this.#finish(this.broker.errorReply(error)));
+    void reply.then((value) => this.#encode(value))
+      .catch((error: unknown) => [encodeReply(this.broker.errorReply(error), this.version)])
+      .then((chunks) => this.#finish(chunks));
   }
 
-  /** A long answer is written in turns, and sent when all of it is there, so that nothing gets between. */
-  #answer(value: Value | undefined): void {
-    if (value === undefined || this.#ended || !isLong(value)) return this.#finish(value);
-    const { turns } = this.broker;
-    void turns.run(encodeSteps(value, this.version)).then((chunks) => {
-      if (!this.#ended) for (const chunk of chunks) this.out.write(chunk);
-      this.#finish(undefined);
-    }, (error: unknown) => this.#finish(this.broker.errorReply(error)));
+  /**
+   * What was read is decoded as it is written, so a damaged batch is found out here. A long answer is
+   * made in turns, and sent when all of it is there: nothing gets between, and an error in its place.
+   */
+  #encode(value: Value | undefined): readonly Uint8Array[] | Promise<readonly Uint8Array[]> {
+    if (value === undefined || this.#ended) return [];
+    if (!isLong(value)) return [encodeReply(value, this.version)];
+    return this.broker.turns.run(encodeSteps(value, this.version));
   }
 
-  #finish(value: Value | undefined): void {
+  #finish(chunks: readonly Uint8Array[]): void {
     this.#busy = false;
     this.#commandBytes = 0;
     if (this.#ended) return;
-    if (value !== undefined) this.send(value);
+    if (chunks.length > 0 && !this.#isSlow()) for (const chunk of chunks) this.out.write(chunk);
     this.work();
   }
 
