@@ -12,6 +12,7 @@ import { Command, Option } from 'commander';
 import { wholeNumber } from '../../clients/command-line.ts';
 import { Ours } from './brokers.ts';
 import { growth } from './growth.ts';
+import { ids } from './ids.ts';
 import { nats } from './nats.ts';
 import { makePlan, type Plan } from './plan.ts';
 import { publishLarge, publishLocal, publishQuorum } from './publishing.ts';
@@ -32,6 +33,7 @@ const SCENARIOS: Readonly<Record<string, (plan: Plan) => Promise<void>>> = {
   'catch-up': catchUp,
   waiters: idleWaiters,
   growth,
+  ids,
   queue,
 };
 const SLOW: readonly string[] = ['publish-1k', 'publish-64k']; // left out of a quick run, unless they are asked for

@@ -117,7 +117,7 @@ async function polls(broker: BrokerProcess, topic: string, cursor: string): Prom
 }
 
 /** From the start of the process to its first answer, ms. */
-async function start(broker: BrokerProcess): Promise<number> {
+export async function start(broker: BrokerProcess): Promise<number> {
   const startedAt = performance.now();
   broker.spawn();
   for (;;) {
