@@ -134,6 +134,7 @@ export const DEFAULT_LIMITS = {
   homeBehindMax: 100_000, // records that a broker may lack when it becomes a member
   viewInstallMs: 2000, // for which members that say nothing about a new view are waited for
   homeTimeoutMs: 5000, // (e) TRYAGAIN
+  attemptsMax: 10_000, // (e) commands that went another way, of which older copies are dropped
 
   turnMs: 8, // for which clients' commands hold the event loop in one go (core/turns.ts); two of them a round
 

@@ -6,13 +6,15 @@
  * moved, the command goes to the next home, and one that waits moves with it; where the link is lost
  * or falls silent, it goes another way. While no home can be reached it tries for `homeTimeoutMs`,
  * then answers TRYAGAIN. A command may have been carried out by a home that was lost before it could
- * say so; so each of them may be carried out twice.
+ * say so; so each of them may be carried out twice, but never by a copy that comes after the answer
+ * to a later one (core/attempts.ts).
  */
 import type { Caller, HomeCommand, Reply } from './commands/command.ts';
 import { checkArity } from './commands/command.ts';
 import { commands } from './commands/table.ts';
 import type { Config } from './config.ts';
 import type { Address } from './core/address.ts';
+import { Attempts } from './core/attempts.ts';
 import { RumormillError } from './core/error.ts';
 import type { Log } from './core/log.ts';
 import type { Origin } from './core/record.ts';
@@ -64,14 +66,17 @@ export class Errands {
   readonly #asked = new Map<Link, Map<number, Errand>>();
   readonly #services = new Map<Link, Map<number, Service>>();
   readonly #moving = new Set<() => void>(); // asks that wait for an answer: to look again where their subscription is at home
+  readonly #attempts: Attempts;
   #waiting: (() => void)[] = [];
   #ids = 0;
+  #errands = 0;
   #isClosed = false;
 
   constructor(runtime: ErrandsRuntime, homes: Homes, ways: ErrandsWays) {
     this.#runtime = runtime;
     this.#homes = homes;
     this.#ways = ways;
+    this.#attempts = new Attempts(runtime.config.limits.attemptsMax);
   }
 
   /** Carries out a client's command where its subscription is at home. @throws RumormillError TRYAGAIN, and those of the command */
@@ -82,6 +87,8 @@ export class Errands {
     const { broker, consumer } = caller;
     const cancellation = command.waits === true ? caller.cancellation : { cancelled: false, onCancel: undefined };
     const begun = clock.now();
+    const errand = `${this.#runtime.log.instance}/${(this.#errands += 1)}`;
+    let attempt = 0;
     let reachableAt = begun;
     while (!cancellation.cancelled) {
       const home = this.#homes.home(subject);
@@ -93,7 +100,9 @@ export class Errands {
       const link = home === undefined || home === config.address ? undefined : this.#ways.route(home);
       if (link !== undefined) {
         const since = clock.now();
-        const reply = await this.#ask(link, home!, command, subject, args, version, { broker, cancellation, consumer, waitedMs: clock.now() - begun });
+        const asker = { broker, cancellation, consumer, waitedMs: clock.now() - begun };
+        const name = { errand, attempt: (attempt += 1) };
+        const reply = await this.#ask(link, home!, command, subject, args, version, asker, name);
         if (reply !== undefined && !reply.subarray(0, MOVED.length).equals(MOVED)) return new Raw(reply);
         reachableAt = reply === undefined ? clock.now() : reachableAt + clock.now() - since; // while it waited there, there was a home
       }
@@ -179,6 +188,7 @@ export class Errands {
 
   #ask(
     link: Link, home: Address, { isAboutMessages }: HomeCommand, subject: string, args: Args, version: RespVersion, { cancellation, consumer, waitedMs }: Caller,
+    name: Pick<Ask, 'errand' | 'attempt'>,
   ): Promise<Buffer | undefined> {
     const command = Array.from({ length: args.length }, (_, index) => args.bytes(index));
     const { log, catalogVector } = this.#runtime;
@@ -189,7 +199,8 @@ export class Errands {
         cancellation.onCancel = undefined;
         resolve(reply === undefined ? undefined : Buffer.from(reply.buffer, reply.byteOffset, reply.byteLength));
       };
-      const giveUp = this.#send(link, { type: 'ASK', id: 0, home, hops: HOPS_MAX, consumer, waitedMs: Math.round(waitedMs), version, known, command }, done);
+      const ask = { type: 'ASK', id: 0, home, hops: HOPS_MAX, consumer, waitedMs: Math.round(waitedMs), version, ...name, known, command } as const;
+      const giveUp = this.#send(link, ask, done);
       const look = (): void => {
         const now = this.#homes.home(subject);
         if (now !== undefined && now !== home) giveUp();
@@ -225,6 +236,7 @@ export class Errands {
   /** Carries out a peer's command, once as much is known here as there. */
   async #serve(link: Link, ask: Ask, cancellation: Service): Promise<Buffer> {
     const { clock, log, config, broker } = this.#runtime;
+    this.#attempts.note(ask.errand, ask.attempt);
     while (link.isClogged) {
       if (cancellation.cancelled) return MOVED;
       await this.#change();
@@ -246,6 +258,7 @@ export class Errands {
         if (clock.now() - begun >= config.limits.homeTimeoutMs) throw this.#unreachable(subject, home);
         await this.#change();
       }
+      if (this.#attempts.isOvertaken(ask.errand, ask.attempt)) return MOVED; // nobody waits for this one
       const waitedMs = ask.waitedMs + clock.now() - begun;
       const reply = await command.run(args, { broker, cancellation, consumer: ask.consumer, waitedMs });
       return Buffer.concat(await broker.turns.run(encodeSteps(reply ?? null, ask.version)));

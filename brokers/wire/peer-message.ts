@@ -81,6 +81,10 @@ export interface Ask {
   readonly consumer: string;
   readonly waitedMs: number;
   readonly version: RespVersion; // of the reply
+  /** Names the command among all of the mesh, whichever way it goes. */
+  readonly errand: string;
+  /** How often it has been sent, with this time: 1, 2, 3, ... */
+  readonly attempt: number;
   /** The newest catalog record of each origin that the asker has: whoever answers has to have as much. */
   readonly known: readonly (readonly [Origin, number])[];
   readonly command: readonly Uint8Array[];
@@ -170,8 +174,9 @@ export function encodePeerMessage(message: PeerMessage): readonly Uint8Array[] {
     case 'LEASES':
       return encodeCommandParts(['LEASES', ...travel(message), message.subscription, message.leases]);
     case 'ASK': {
-      const { id, home, hops, consumer, waitedMs, version, known, command } = message;
-      return encodeCommandParts(['ASK', id, home, hops, consumer, waitedMs, version, known.length, ...known.flat(), ...command]);
+      const { id, home, hops, consumer, waitedMs, version, errand, attempt, known, command } = message;
+      const head = [id, home, hops, consumer, waitedMs, version, errand, attempt];
+      return encodeCommandParts(['ASK', ...head, known.length, ...known.flat(), ...command]);
     }
     case 'ANSWER':
       return encodeCommandParts(['ANSWER', message.id, message.reply]);
@@ -327,13 +332,14 @@ function decodeView(args: Args, at = 1): Omit<View, 'members'> {
 }
 
 function decodeAsk(args: Args): Ask {
-  const known = 8 + 2 * (args.length > 7 ? integer(args, 7, 'count') : 0);
+  const known = 10 + 2 * (args.length > 9 ? integer(args, 9, 'count') : 0);
   if (args.length <= known) throw new RumormillError('PROTOCOL', `peer message ASK has ${args.length} fields and no command`);
   const version = integer(args, 6, 'version');
   if (version !== 2 && version !== 3) throw new RumormillError('PROTOCOL', `peer message ASK wants a reply in RESP${version}`);
   return {
     type: 'ASK', id: integer(args, 1, 'id'), home: address(args.text(2)), hops: integer(args, 3, 'hops'), consumer: args.text(4),
-    waitedMs: integer(args, 5, 'time'), version, known: originNumbers(args, 8, known, 'seq'),
+    waitedMs: integer(args, 5, 'time'), version, errand: args.text(7), attempt: integer(args, 8, 'attempt'),
+    known: originNumbers(args, 10, known, 'seq'),
     command: Array.from({ length: args.length - known }, (_, index) => args.bytes(known + index)),
   };
 }

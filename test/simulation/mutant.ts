@@ -143,6 +143,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   { name: 'a record that puts off counts from the beginning of time', patches: [['acknowledger.js', `ages.writtenAt(written, origin)`, `0`]] },
   { name: 'a NACK is answered before the disk', patches: [['subscription-queue.js', `await noted;`, `;`]] },
+  { name: 'a copy of a command that was held up is carried out after the answer', patches: [['errands.js', `if (this.#attempts.isOvertaken(ask.errand, ask.attempt))`, `if (false)`]] },
   { name: 'a DELAY is not kept', patches: [['core/leases.js', `const wait = delayMs ?? this.#backoffMs(entry.deliveries);`, `const wait = this.#backoffMs(entry.deliveries);`]] },
   { name: 'a BACKOFF is not kept', patches: [['core/leases.js', `const wait = delayMs ?? this.#backoffMs(entry.deliveries);`, `const wait = delayMs ?? 0;`]] },
   { name: 'a PURGE does not wait for what is stored where it was asked for', patches: [['commands/queue.js', `subject, isAboutMessages: true, run: purge`, `subject, run: purge`]] },

@@ -40,10 +40,10 @@ const MESSAGES: PeerMessage[] = [
   { type: 'SEEN', from: parseAddress('h:2'), to: parseAddress('h:3'), hops: 8, view: { coordinator: parseAddress('h:1'), term: 4, number: 2 }, stored: [[a, 3]] },
   { type: 'LEASES', from: parseAddress('h:2'), to: parseAddress('h:3'), hops: 0, subscription: 'défaut', leases: '{}' },
   {
-    type: 'ASK', id: 7, home: parseAddress('h:1'), hops: 3, consumer: 'client-1@h:2', waitedMs: 12, version: 3, known: [[a, 3], [b, 4]],
+    type: 'ASK', id: 7, home: parseAddress('h:1'), hops: 3, consumer: 'client-1@h:2', waitedMs: 12, version: 3, errand: 'x/1', attempt: 2, known: [[a, 3], [b, 4]],
     command: [Buffer.from('PULL'), Buffer.from([0, 255, 13, 10])],
   },
-  { type: 'ASK', id: 0, home: parseAddress('h:1'), hops: 0, consumer: '', waitedMs: 0, version: 2, known: [], command: [Buffer.from('ACK')] },
+  { type: 'ASK', id: 0, home: parseAddress('h:1'), hops: 0, consumer: '', waitedMs: 0, version: 2, errand: '', attempt: 1, known: [], command: [Buffer.from('ACK')] },
   { type: 'ANSWER', id: 7, reply: Buffer.from(':1\r\n') },
   { type: 'FORGET', id: 7 },
   { type: 'BYE' },

@@ -1,0 +1,32 @@
+/**
+ * Which of several copies of a command may be carried out: a command that goes another way, since
+ * its first one fell silent, may arrive twice, and the copy that was held up long after the client
+ * has its answer. A late PURGE would then drop what was published since.
+ *
+ * Each attempt of a command has a number, 1, 2, 3, ... The home notes the newest that it has seen
+ * and carries out none before it. First attempts are not noted, so this costs nothing while all is
+ * well. A copy cannot be later than its links live; so the newest `max` commands that were attempted
+ * again are enough.
+ */
+export class Attempts {
+  readonly #max: number;
+  readonly #newest = new Map<string, number>(); // command -> attempt; those noted last stand last
+
+  /** @param max how many commands are remembered; beyond it the one that was noted first is forgotten */
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  /** An attempt of a command has come. @param attempt from 1 */
+  note(command: string, attempt: number): void {
+    if (attempt === 1 || this.isOvertaken(command, attempt)) return;
+    this.#newest.delete(command);
+    this.#newest.set(command, attempt);
+    if (this.#newest.size > this.#max) this.#newest.delete(this.#newest.keys().next().value!);
+  }
+
+  /** Whether a later attempt of the command has come. */
+  isOvertaken(command: string, attempt: number): boolean {
+    return (this.#newest.get(command) ?? 0) > attempt;
+  }
+}
