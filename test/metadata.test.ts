@@ -1,9 +1,18 @@
 import t from 'tap';
-import { CATALOG_TOPIC, type Operation } from '../brokers/core/catalog-operation.ts';
+import { makeConfig } from '../brokers/config.ts';
+import { Catalog, type Said } from '../brokers/core/catalog.ts';
+import { CATALOG_TOPIC, encodeOperation, type Operation } from '../brokers/core/catalog-operation.ts';
 import { RumormillError } from '../brokers/core/error.ts';
-import type { StoredBatch } from '../brokers/core/record.ts';
+import { LamportClock } from '../brokers/core/lamport.ts';
+import { Log } from '../brokers/core/log.ts';
+import { compareRecords, type RecordBatch, type StoredBatch } from '../brokers/core/record.ts';
 import type { Page } from '../brokers/core/runtime.ts';
+import { Turns } from '../brokers/core/turns.ts';
+import { Metadata } from '../brokers/metadata.ts';
+import { everything, randomOperation } from './support/catalog.ts';
+import { ManualClock } from './support/manual-clock.ts';
 import { MemoryStore } from './support/memory-store.ts';
+import { SEED, SeededRandom } from './support/random.ts';
 import { catalogBatches, draft, origin } from './support/record.ts';
 import { VirtualBroker } from './support/virtual-broker.ts';
 
@@ -121,4 +130,102 @@ t.test('what is kept and damaged is made anew from the log', async (t) => {
     const { broker } = await VirtualBroker.start({ limits }, store);
     t.equal(broker.metadata.subscriptionCount, 2);
   }
+});
+
+/** A store whose reads take up to three rounds of I/O, so that more may be written meanwhile. */
+class SlowStore extends MemoryStore {
+  readonly clock = new ManualClock();
+  readonly #random: SeededRandom;
+  /** How often the catalog's records were read from the first one on. */
+  remakes = 0;
+
+  constructor(random: SeededRandom) {
+    super(HERE);
+    this.#random = random;
+  }
+
+  override async readAfter(position: number, topics: readonly string[] | undefined, bytesMax: number): Promise<Page> {
+    if (position === 0 && this.catalog.position > 0) this.remakes += 1;
+    const page = await super.readAfter(position, topics, bytesMax);
+    for (let rounds = this.#random.integer(0, 3); rounds > 0; rounds -= 1) await new Promise<void>((resolve) => this.clock.defer(resolve));
+    return page;
+  }
+}
+
+/** Log and metadata on a store, as a broker has them; a turn is over as soon as it may be. */
+async function life(store: SlowStore, catalogTailMax: number): Promise<{ log: Log; metadata: Metadata }> {
+  const { clock } = store;
+  const fail = (error: unknown): never => {
+    throw error;
+  };
+  const config = makeConfig({ limits: { catalogTailMax, readBytesMax: 500 } });
+  const lamport = new LamportClock(store.state.lamport);
+  const log: Log = new Log(store, clock, lamport, { instance: 'aaaaaaaaaaaa', ...config.limits }, {
+    mark: (batches) => batches, committed: (batches) => metadata.committed(batches), failed: fail, drained: () => undefined,
+  });
+  const nothing = (): void => undefined;
+  const metadata = new Metadata({
+    config, clock, store, log, lamport, turns: new Turns(clock, 0), logger: { debug: nothing, info: nothing, warn: nothing, error: nothing },
+    publish: nothing, swept: nothing, storeFailed: fail, whenAcknowledged: nothing, changed: nothing,
+  });
+  const restored = metadata.restore();
+  await clock.settle();
+  await restored;
+  return { log, metadata };
+}
+
+interface Arrival {
+  readonly said: Said;
+  readonly batch: RecordBatch;
+}
+
+/** What three brokers say, each in the order of its own clock, as it may arrive at a fourth. */
+function randomArrivals(random: SeededRandom): Arrival[] {
+  const lines = [origin('a:1'), origin('a:1', 5), PEER].map((from) => {
+    let lamport = 0;
+    return Array.from({ length: random.integer(0, 60) }, (_, index): Arrival => {
+      const operation = randomOperation(random);
+      lamport += random.integer(1, 3);
+      const batch = { ...draft([encodeOperation(operation)], { topic: CATALOG_TOPIC }), origin: from, seq: index + 1, lamport, deps: '' };
+      return { said: { stamp: { lamport, origin: from }, operation }, batch };
+    });
+  });
+  const arrivals: Arrival[] = [];
+  while (lines.some((line) => line.length > 0)) arrivals.push(...random.pick(lines).splice(0, random.integer(1, 8)));
+  return arrivals;
+}
+
+t.test(`whatever the order of arrival, and however often it starts, a broker knows what follows from the order of the stamps (SEED=${SEED})`, async (t) => {
+  const random = new SeededRandom();
+  const counts = { remakes: 0, kept: 0 };
+  for (let round = 0; round < 100; round += 1) {
+    const arriving = randomArrivals(random);
+    const arrived: Said[] = [];
+    const store = new SlowStore(random);
+    const tailMax = random.pick([1, 2, 5, 100]);
+    let { log, metadata } = await life(store, tailMax);
+    const compare = async (): Promise<void> => {
+      await store.clock.settle();
+      const expected = new Catalog();
+      for (const each of arrived.sort((x, y) => compareRecords(x.stamp, y.stamp))) expected.apply([each]);
+      t.strictSame(everything(metadata), everything(expected), `round ${round}`) || t.bailout(`round ${round}`);
+    };
+    while (arriving.length > 0) {
+      for (const { batch, said } of arriving.splice(0, random.integer(1, 6))) {
+        log.receive(batch);
+        arrived.push(said);
+      }
+      for (let rounds = random.integer(0, 3); rounds > 0; rounds -= 1) await store.clock.round();
+      if (random.integer(0, 7) > 0) continue;
+      await compare();
+      if (random.integer(0, 1) === 0) await metadata.keep(random.integer(0, 1) === 0); // else it is as after a crash
+      if (store.catalog.position > 0) counts.kept += 1;
+      ({ log, metadata } = await life(store, tailMax));
+      await compare();
+    }
+    await compare();
+    t.strictSame(metadata.vector, new Map(log.vector.snapshot()));
+    counts.remakes += store.remakes;
+  }
+  t.ok(counts.remakes > 50 && counts.kept > 50, JSON.stringify(counts));
 });

@@ -2,43 +2,22 @@ import t from 'tap';
 import { Catalog, firstLive, type Said } from '../../brokers/core/catalog.ts';
 import { encodeOperation, type Operation, parseOperation, type Settings } from '../../brokers/core/catalog-operation.ts';
 import type { Origin } from '../../brokers/core/record.ts';
-import type { Stamp, Subscription } from '../../brokers/core/subscription.ts';
+import type { Stamp } from '../../brokers/core/subscription.ts';
+import { bind, create, drop, everything, randomOperation, remove, rename, SETTINGS, topic, unbind, update } from '../support/catalog.ts';
 import { SEED, SeededRandom } from '../support/random.ts';
 import { origin } from '../support/record.ts';
 
 const [A, B] = [origin('a:1'), origin('b:1')];
-const SETTINGS: Settings = { visibilityMs: 30_000, maxDeliveries: null, deadLetter: null, backoffMs: null, from: 'latest' };
 
 function said(lamport: number, operation: Operation, from: Origin = A): Said {
   return { stamp: { lamport, origin: from }, operation };
 }
-
-const create = (name: string, settings: Partial<Settings> = {}): Operation => ({ op: 'subscription.create', name, settings: { ...SETTINGS, ...settings } });
-const update = (name: string, settings: Partial<Settings>): Operation => ({ op: 'subscription.update', name, settings });
-const remove = (name: string): Operation => ({ op: 'subscription.delete', name });
-const bind = (name: string, topic: string, key: string | null = null, start: ReadonlyMap<Origin, number> = new Map()): Operation =>
-  ({ op: 'bind', name, topic, key, start });
-const unbind = (name: string, topic: string, key: string | null = null): Operation => ({ op: 'unbind', name, topic, key });
-const topic = (name: string, type: 'fanout' | 'direct' = 'fanout'): Operation => ({ op: 'topic.create', topic: name, type });
-const rename = (name: string, to: string): Operation => ({ op: 'topic.rename', topic: name, to });
-const drop = (...topics: string[]): Operation => ({ op: 'topic.delete', topics });
 
 /** A catalog of what these said one after another, from Lamport timestamp 1 on. */
 function catalogOf(...operations: readonly Operation[]): Catalog {
   const catalog = new Catalog();
   catalog.apply(operations.map((operation, index) => said(index + 1, operation)));
   return catalog;
-}
-
-/** Everything that a catalog says, in an order that does not hang on how it came about. */
-function everything(catalog: Catalog): unknown {
-  const text = (value: Subscription): string => JSON.stringify(value, (_, each: unknown) => (each instanceof Map ? [...each] : each));
-  return {
-    isPlain: catalog.isPlain,
-    topics: [...catalog.topics()].map(({ name, names, type, bindingCount }) => JSON.stringify([name, names, type, bindingCount])).sort(),
-    dead: [...catalog.buried()].map(([name, stamp]) => JSON.stringify([name, stamp])).sort(),
-    subscriptions: [...catalog.subscriptions()].map(text).sort(),
-  };
 }
 
 /** Topics that a subscription is bound to, with key and the number of starts where it is not one. */
@@ -248,25 +227,10 @@ t.test(`a catalog that is made of what one was goes on as it does (seed ${SEED})
 
 /** Operations of some brokers, many about the same things. */
 function randomSaid(random: SeededRandom, count: number): Said[] {
-  const name = (): string => random.pick(['s', 't', 'u']);
-  const topicName = (): string => random.pick(['a', 'b', 'c', 'd']);
-  const key = (): string | null => random.pick([null, 'k', 'l']);
-  const settings = (): Partial<Settings> => random.pick([{ visibilityMs: random.integer(1, 9) }, { deadLetter: topicName(), maxDeliveries: 2 }, { deadLetter: null }, { maxDeliveries: null }]);
-  const kinds: readonly (() => Operation)[] = [
-    () => topic(topicName(), random.pick(['fanout', 'direct'])),
-    () => rename(topicName(), topicName()),
-    () => (random.integer(0, 2) === 0 ? drop(topicName(), topicName()) : topic(topicName())),
-    () => create(name(), settings()),
-    () => update(name(), settings()),
-    () => (random.integer(0, 2) === 0 ? remove(name()) : create(name())),
-    () => bind(name(), topicName(), key(), new Map([[A, random.integer(0, 99)]])),
-    () => bind(name(), topicName(), key()),
-    () => unbind(name(), topicName(), key()),
-  ];
   const stamps = new Set<string>();
   const all: Said[] = [];
   while (all.length < count) {
-    const each = said(random.integer(1, count), random.pick(kinds)(), random.pick([A, B, origin('a:1', 5)]));
+    const each = said(random.integer(1, count), randomOperation(random), random.pick([A, B, origin('a:1', 5)]));
     const stamp = `${each.stamp.lamport}@${each.stamp.origin}`;
     if (!stamps.has(stamp)) all.push(each);
     stamps.add(stamp);

@@ -6,7 +6,7 @@
  */
 import type { Address } from '../../brokers/core/address.ts';
 import { RumormillError } from '../../brokers/core/error.ts';
-import type { Channel, ChannelHandler, Listener, Transport } from '../../brokers/core/runtime.ts';
+import type { Channel, ChannelHandler, Listener, Timer, Transport } from '../../brokers/core/runtime.ts';
 import type { SeededRandom } from '../support/random.ts';
 import type { Life, VirtualTime } from './time.ts';
 
@@ -65,6 +65,7 @@ export class VirtualNetwork {
     this.#misleading.clear();
     this.#selfConnecting.clear();
     this.#rates.clear();
+    for (const end of this.#ends) end.hasten();
     this.#pumpAll();
   }
 
@@ -99,10 +100,14 @@ export class VirtualNetwork {
     else this.#selfConnecting.delete(host);
   }
 
-  /** What goes from one host to the other shares so many bytes a second from now on, and arrives little by little; Infinity for as many as there are. */
+  /**
+   * What goes from one host to the other shares so many bytes a second from now on, and arrives little by little; Infinity for as many as there are,
+   * and what is on the way does not wait any longer.
+   */
   narrow(from: string, to: string, bytesPerSecond: number): void {
-    if (bytesPerSecond === Infinity) this.#rates.delete(way(from, to));
-    else this.#rates.set(way(from, to), { bytesPerMs: bytesPerSecond / 1000, freeAt: this.#time.now });
+    if (bytesPerSecond !== Infinity) return void this.#rates.set(way(from, to), { bytesPerMs: bytesPerSecond / 1000, freeAt: this.#time.now });
+    this.#rates.delete(way(from, to));
+    for (const end of this.#ends) if (end.party.host === from && end.other.party.host === to) end.hasten();
   }
 
   /** How many bytes arrive together. */
@@ -230,9 +235,9 @@ class End implements Channel {
   readonly receivedBytes = 0; // all of it waits at the other side
   readonly #network: VirtualNetwork;
   readonly #time: VirtualTime;
-  readonly #way: Item[] = [];
+  #way: Item[] = [];
   #written: Uint8Array[] = []; // in this turn
-  #pumping = false;
+  #arriving: Timer | undefined; // the first on the way
   #heardAt = -Infinity; // when the process got something over it
   #handler: ChannelHandler | undefined;
   #paused = false;
@@ -325,17 +330,26 @@ class End implements Channel {
   /** Sees to it that what is on the way arrives, if it can. */
   pump(): void {
     const item = this.#way[0];
-    if (item === undefined || this.#pumping || !this.other.#takes(item)) return;
+    if (item === undefined || this.#arriving !== undefined || !this.other.#takes(item)) return;
     if (this.#isCut()) {
       this.#network.counts.held += 1;
       return;
     }
-    this.#pumping = true;
-    this.#time.after(item.at - this.#time.now, () => {
-      this.#pumping = false;
+    this.#arriving = this.#time.after(item.at - this.#time.now, () => {
+      this.#arriving = undefined;
       if (!this.#isCut() && this.#way[0] === item && this.other.#takes(item)) this.#arrive(item);
       this.pump();
     });
+  }
+
+  /** The way is better than it was: what was to arrive later arrives as if it was sent now. */
+  hasten(): void {
+    const soon = this.#time.now + this.#network.delayMs(this.party.host, this.other.party.host);
+    if ((this.#way.at(-1)?.at ?? 0) <= soon) return;
+    this.#way = this.#way.map((item) => ({ ...item, at: Math.min(item.at, soon) }));
+    this.#arriving?.cancel();
+    this.#arriving = undefined;
+    this.pump();
   }
 
   #isCut(): boolean {

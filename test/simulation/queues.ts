@@ -153,23 +153,34 @@ export class Queues {
     }
   }
 
-  /** Asks every broker what it knows. For when all are the same. */
+  /**
+   * Asks every broker what it knows. For when all are the same. Again where something was stored meanwhile: a command that nobody waits for any
+   * more may still be on its way, and what brokers say before it and after it is not to be compared.
+   */
   async inspect(): Promise<void> {
     const { machines, options } = this.#world;
     if (options.fanout !== undefined) await this.#world.run(AGREED_SPARSE_MS); // until then homes may move
-    for (const machine of machines) {
-      const ask = (...args: string[]): Promise<Reply[]> => this.#ask(machine, ...args);
-      const lists = async (...args: string[]): Promise<string[]> => (await ask(...args)).map((reply) => JSON.stringify(reply, plain)).sort();
-      const messages: [string, string[]][] = [];
-      for (const topic of this.#happenings.changes ? ['doomed', 'old', RENAMED] : []) {
-        const [, polled] = await ask('POLL', topic, 'CURSOR', 'earliest', 'COUNT', '10000');
-        for (const found of [await ask('RANGE', topic, 'COUNT', '10000'), polled as Reply[]]) messages.push([topic, found.map(lineOf)]);
-      }
-      this.#catalogs.push({
-        broker: machine.address, messages, settings: await this.#settingsAt(machine),
-        topics: await lists('TOPIC', 'LIST'), subscriptions: await lists('SUBSCRIPTION', 'LIST'), bindings: await lists('BINDINGS'),
-      });
+    const stored = (): string => machines.map((machine) => machine.vector()).join();
+    for (let tries = 1, before = ''; tries <= TRIES_MAX && before !== stored(); tries += 1) {
+      if (tries > 1) await this.#world.converged();
+      before = stored();
+      this.#catalogs.length = 0;
+      for (const machine of machines) this.#catalogs.push(await this.#catalogAt(machine));
     }
+  }
+
+  async #catalogAt(machine: Machine): Promise<Catalog> {
+    const ask = (...args: string[]): Promise<Reply[]> => this.#ask(machine, ...args);
+    const lists = async (...args: string[]): Promise<string[]> => (await ask(...args)).map((reply) => JSON.stringify(reply, plain)).sort();
+    const messages: [string, string[]][] = [];
+    for (const topic of this.#happenings.changes ? ['doomed', 'old', RENAMED] : []) {
+      const [, polled] = await ask('POLL', topic, 'CURSOR', 'earliest', 'COUNT', '10000');
+      for (const found of [await ask('RANGE', topic, 'COUNT', '10000'), polled as Reply[]]) messages.push([topic, found.map(lineOf)]);
+    }
+    return {
+      broker: machine.address, messages, settings: await this.#settingsAt(machine),
+      topics: await lists('TOPIC', 'LIST'), subscriptions: await lists('SUBSCRIPTION', 'LIST'), bindings: await lists('BINDINGS'),
+    };
   }
 
   /** Cuts every broker off from all others; each is the home of everything then, and should have nothing that is not done. */

@@ -92,6 +92,23 @@ t.test('a cut holds back one way only; a reset breaks the stream for both; delay
   t.strictSame(seen, { left: 'through closed: connection reset', right: 'held abcdclosed: connection reset' });
 });
 
+t.test('what waits on a narrow way arrives as soon as the way is as wide as before', async (t) => {
+  for (const end of ['narrow', 'healAll'] as const) {
+    const { time, network, left, right, seen } = await connected();
+    network.narrow('left', 'right:1', 1000);
+    left.write(Buffer.alloc(60_000, 'x'));
+    right.write(Buffer.from('back'));
+    await time.run(1000);
+    t.equal(seen.left, 'back');
+    t.ok(seen.right.length > 500 && seen.right.length < 1500, `${seen.right.length} of 60,000 bytes have come in a second`);
+    if (end === 'narrow') network.narrow('left', 'right:1', Infinity);
+    else network.healAll();
+    left.write(Buffer.from('!'));
+    await time.run(10);
+    t.equal(seen.right, `${'x'.repeat(60_000)}!`, `in order, after ${end}`);
+  }
+});
+
 t.test('a way that two faults cut is whole when both are over', async (t) => {
   const { time, network, left, seen } = await connected();
   for (let fault = 0; fault < 2; fault += 1) network.cut('left', 'right:1');
