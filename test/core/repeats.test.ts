@@ -223,6 +223,19 @@ t.test('a publish that is tried again while its broker is down for long is one m
   for (const shelf of [back, up]) t.equal((await shelf.read())[0].length, 1);
 });
 
+t.test('a store that has lost its newest records, as with a WAL, still knows and says how old the others are', async (t) => {
+  let [cut, other] = [await Shelf.open(a), await Shelf.open(b)];
+  for (let life = 0; life < 2; life += 1) cut = await cut.restart(0);
+  for (const id of ['x', 'lost']) await cut.publish([id]);
+  cut = await Shelf.open(a, {}, cut.store.withoutNewest(1));
+  real += 10;
+  await cut.publish(['y']);
+  for (const id of ['x', 'y']) await other.publish([id]);
+  cut = await cut.restart(0);
+  await Promise.all([other.fetch(cut), cut.fetch(other)]);
+  for (const shelf of [cut, other]) t.equal((await shelf.read())[0].length, 2);
+});
+
 t.test('an old record that comes by catching up does not make an id known that is used anew', async (t) => {
   const [here, away] = [await Shelf.open(a), await Shelf.open(b)];
   await here.publish(['report']);

@@ -31,7 +31,8 @@ export class MemoryStore implements Store {
   acksPosition = 0;
   lived: Lived = { life: 0, electors: undefined };
   readonly lives = new Map<Origin, Life>();
-  time: SavedTime | undefined;
+  /** The running time whenever it was saved, and how many batches there were. */
+  readonly times: (readonly [position: number, time: SavedTime])[] = [];
   catalog: { position: number; lines: readonly string[] } = { position: 0, lines: [] };
   #gate: Promise<void> | undefined;
   #lamport = 0; // of the newest record
@@ -50,29 +51,34 @@ export class MemoryStore implements Store {
     copy.acksPosition = this.acksPosition;
     copy.lived = this.lived;
     for (const [store, life] of this.lives) copy.lives.set(store, life);
-    copy.time = this.time;
+    copy.times.push(...this.times);
     copy.catalog = this.catalog;
     return copy;
   }
 
-  /** The same without its newest batches, as when a WAL is lost; it knows what it had. */
+  /**
+   * The same without its newest batches, as when a WAL is lost; it knows what it had. The running time
+   * is that of the moment to which it is cut, as in a file: no batch is dated before a time is saved.
+   */
   withoutNewest(count: number): MemoryStore {
     const rest = this.copy();
     const cut = new MemoryStore(this.origin);
     cut.#insert(rest.batches.slice(0, Math.max(0, rest.batches.length - count)));
     cut.clocks.push(...rest.clocks);
+    cut.times.push(...rest.times.filter(([position]) => position <= cut.batches.length));
     if (cut.batches.length < rest.batches.length) cut.loss = `it held ${rest.batches.length} batches when it last ran, and holds ${cut.batches.length} now`;
     return cut;
   }
 
   get state(): StoreState {
     const [lamport, term] = this.clocks.at(-1) ?? [0, 0];
+    const time = this.times.at(-1)?.[1];
     return {
       origin: this.origin,
       vector: new Map(this.#vector),
       lamport: Math.max(lamport, this.#lamport),
       newest: this.#lamport,
-      time: this.time && goOn(this.time, this.batches.reduce((newest, { seen = 0 }) => Math.max(newest, seen), 0)),
+      time: time && goOn(time, this.batches.reduce((newest, { seen = 0 }) => Math.max(newest, seen), 0)),
       term,
       position: this.batches.length,
       ...(this.loss !== undefined && { loss: this.loss }),
@@ -123,7 +129,7 @@ export class MemoryStore implements Store {
   }
 
   async saveTime(time: SavedTime): Promise<void> {
-    this.time = time;
+    this.times.push([this.batches.length, time]);
   }
 
   async saveClock(lamport: number, term: number): Promise<void> {
