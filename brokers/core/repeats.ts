@@ -26,7 +26,7 @@ import type { RunningTime } from './running-time.ts';
 import type { Random, Store } from './runtime.ts';
 import { covers, VersionVector } from './version-vector.ts';
 
-const SAVE_MS = 60_000; // between saves of the running time, while ids are remembered
+const SAVE_MS = 60_000; // between saves of the running time, at most
 
 export interface RepeatsOptions {
   readonly dedupeWindowMs: number;
@@ -139,10 +139,16 @@ export class Repeats {
     for (const id of idsOf(draft)) if (id !== null) this.#dedupe.failed(draft.topic, id, error);
   }
 
-  /** To be called now and then. @throws RumormillError DISKFULL or STORE */
+  /**
+   * To be called now and then. What a broker ran after the last save is not counted once it is killed,
+   * and the ages that others tell then do not fit the times of its own records, however old these are.
+   * So the time is saved often enough for copies to be found, whether ids are remembered or not.
+   * @throws RumormillError DISKFULL or STORE
+   */
   async expire(): Promise<void> {
     this.#dedupe.expire();
-    if (this.#dedupe.size > 0 && this.#time.now() - this.#savedAt >= SAVE_MS) await this.#saveTime();
+    const everyMs = Math.min(SAVE_MS, this.#options.dedupeWindowMs / 2);
+    if (this.#time.now() - this.#savedAt >= everyMs) await this.#saveTime();
   }
 
   /**

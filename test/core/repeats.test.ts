@@ -236,6 +236,20 @@ t.test('a store that has lost its newest records, as with a WAL, still knows and
   for (const shelf of [cut, other]) t.equal((await shelf.read())[0].length, 2);
 });
 
+t.test('how long a broker ran is known after it was killed, though it had published no ids for long', async (t) => {
+  let [killed, other] = [await Shelf.open(a), await Shelf.open(b)];
+  await killed.publish(['x']);
+  await other.publish(['x']);
+  for (let minute = 0; minute < 30; minute += 1) {
+    real += 60_000;
+    await killed.repeats.expire();
+  }
+  real += WINDOW_MS / 4;
+  killed = await killed.restart(0);
+  await Promise.all([other.fetch(killed), killed.fetch(other)]);
+  for (const shelf of [killed, other]) t.equal((await shelf.read())[0].length, 1);
+});
+
 t.test('an old record that comes by catching up does not make an id known that is used anew', async (t) => {
   const [here, away] = [await Shelf.open(a), await Shelf.open(b)];
   await here.publish(['report']);
