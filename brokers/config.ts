@@ -133,6 +133,7 @@ export const DEFAULT_LIMITS = {
   homeSilenceMs: 2500, // after which a broker is no member of the coordinator's view
   homeBehindMax: 100_000, // records that a broker may lack when it becomes a member
   viewInstallMs: 2000, // for which members that say nothing about a new view are waited for
+  viewCatchUpMs: 2000, // for which, beyond that, records that members had stored are waited for
   homeTimeoutMs: 5000, // (e) TRYAGAIN
   attemptsMax: 10_000, // (e) commands that went another way, of which older copies are dropped
 
@@ -238,6 +239,7 @@ function checkLimits(limits: Limits): void {
     ['rowLookMs', 'rowProvenMs'], // or a single look would be a proof
     ['beatMs', 'stallMs'], // what one beat tells must be able to arrive before it counts as stalled
     ['electionOkTimeoutMs', 'electionCoordinatorTimeoutMs'],
+    ['viewCatchUpMs', 'homeTimeoutMs'], // or commands would be refused while nothing is amiss but a slow disk
     ['beatMs', 'homeSilenceMs'], // or the homes of a healthy silent peer would move
     ['tickMs', 'floorMs'],
     ['joinTimeoutMs', 'takeoverAfterMs'], // or who starts could take over from a coordinator before it has met it

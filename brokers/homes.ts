@@ -69,7 +69,8 @@ export class Homes {
     this.#runtime = runtime;
     this.#mesh = mesh;
     this.#tickedAt = runtime.clock.now();
-    this.#views = new Views(runtime.config.address, runtime.config.limits.viewInstallMs);
+    const { address, limits } = runtime.config;
+    this.#views = new Views(address, limits.viewInstallMs, limits.viewCatchUpMs);
     this.errands = new Errands(runtime, this, mesh);
   }
 

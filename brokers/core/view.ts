@@ -7,7 +7,8 @@
  *
  * A view is installed here once every member has said that it uses it too, and how much it had stored then: by that time the former homes have stopped,
  * and what they acknowledged is known here (compare K. Birman, T. Joseph, "Exploiting Virtual Synchrony in Distributed Systems", SOSP 1987). Until then a broker
- * serves only what was at home here all the time. After a while it serves without those who say nothing: better twice than not at all.
+ * serves only what was at home here all the time. After a while it serves without those who say nothing: better twice than not at all. Where all have spoken, and
+ * only records that they had stored are missing here, these are on their way, and a slow disk may hold them up: they are waited for longer.
  */
 import { type Address, compareAddresses } from './address.ts';
 import { checkCounter } from './counter.ts';
@@ -44,17 +45,22 @@ const UNINSTALLED_MAX = 16;
 export class Views {
   readonly #self: Address;
   readonly #installMs: number;
+  readonly #catchUpMs: number;
   readonly #offered = new Map<Address, View>(); // coordinator -> its newest
   readonly #seen = new Map<Address, { readonly view: Omit<View, 'members'>; readonly missing: Map<Origin, number> }>(); // member -> the view that it uses, and what it had stored then and was not stored here when it was looked at last
   #current: View | undefined;
   #installed: View | undefined;
   #sinceInstalled: View[] = []; // the current one last
-  #installBy = Infinity;
+  #installBy = Infinity; // without those who say nothing
 
-  /** @param installMs how long members that say nothing are waited for */
-  constructor(self: Address, installMs: number) {
+  /**
+   * @param installMs how long members that say nothing are waited for
+   * @param catchUpMs for how much longer records are waited for, where nobody says nothing
+   */
+  constructor(self: Address, installMs: number, catchUpMs = 0) {
     this.#self = self;
     this.#installMs = installMs;
+    this.#catchUpMs = catchUpMs;
   }
 
   get current(): View | undefined {
@@ -115,8 +121,10 @@ export class Views {
   install(stored: Pick<Vector, 'get'>, isReachable: (member: Address) => boolean, now: number): boolean {
     const view = this.#current;
     if (view === undefined || this.#installed === view) return false;
-    const isReady = view.members.every((member) => member === this.#self || !isReachable(member) || this.#hasSeen(member, view, stored));
-    if (!isReady && now < this.#installBy) return false;
+    const asked = view.members.filter((member) => member !== this.#self && isReachable(member));
+    const haveSpoken = asked.every((member) => this.#missing(member, view) !== undefined);
+    const isReady = haveSpoken && asked.every((member) => this.#hasAll(this.#missing(member, view)!, stored));
+    if (!isReady && now < this.#installBy + (haveSpoken ? this.#catchUpMs : 0)) return false;
     this.#installed = view;
     this.#sinceInstalled = [];
     return true;
@@ -134,12 +142,16 @@ export class Views {
     return this.#installed !== undefined && isHome(this.#installed) && this.#sinceInstalled.every(isHome);
   }
 
-  #hasSeen(member: Address, view: View, stored: Pick<Vector, 'get'>): boolean {
+  /** What a member that uses the view had stored, as far as it is not known to be here; undefined where it has not said so. */
+  #missing(member: Address, view: View): Map<Origin, number> | undefined {
     const seen = this.#seen.get(member);
-    if (seen === undefined || seen.view.coordinator !== view.coordinator || isLater(view, seen.view)) return false;
-    for (const [origin, seq] of seen.missing) {
+    return seen === undefined || seen.view.coordinator !== view.coordinator || isLater(view, seen.view) ? undefined : seen.missing;
+  }
+
+  #hasAll(missing: Map<Origin, number>, stored: Pick<Vector, 'get'>): boolean {
+    for (const [origin, seq] of missing) {
       if ((stored.get(origin) ?? 0) < seq) return false;
-      seen.missing.delete(origin);
+      missing.delete(origin);
     }
     return true;
   }

@@ -92,6 +92,20 @@ t.test('members without a link are not waited for, and silent ones for a while o
   }
 });
 
+t.test('records that members had stored are waited for longer than members that say nothing', async (t) => {
+  const [first, second] = [view(1, [b, c]), view(2, [a, b, c])];
+  for (const [speaking, now, expected] of [[[b, c], 2999, false], [[b, c], 3000, true], [[b], 2000, true]] as const) {
+    const views = new Views(a, INSTALL_MS, 1000);
+    views.learn(first);
+    views.follow(c, 0);
+    views.install(EMPTY_VECTOR, () => false, 0);
+    views.learn(second);
+    views.follow(c, 0);
+    for (const member of speaking) views.learnSeen(member, view(2, []), new Map([[origin('b:1', 1), 7]]));
+    t.equal(views.install(EMPTY_VECTOR, () => true, now), expected, `${speaking} ${now}`);
+  }
+});
+
 t.test('a subscription that was elsewhere in between is not served before the view is installed', async (t) => {
   const [first, between, last] = [view(1, [a, b]), view(2, [b, c]), view(3, [a, b])];
   const name = nameAt([first, a], [last, a]);
