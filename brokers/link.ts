@@ -161,6 +161,11 @@ export class Link implements ChannelHandler, Holder {
     return since === undefined ? 0 : Math.max(0, now - Math.max(since, this.#heardAt));
   }
 
+  /** How long a byte takes to the peer and the report of it back, ms. */
+  get latenessMs(): number {
+    return this.#path.latenessMs(this.#now());
+  }
+
   introduce(hello: Hello): void {
     this.#hello = hello;
     this.#path = new Path(this.#limits, this.#now()); // both sides count from here

@@ -79,9 +79,14 @@ export class Overlay {
     return (direct !== undefined && !this.isSilent(direct)) || this.#via(address) !== undefined;
   }
 
-  /** Whether a link owes a sign of life for so long that one goes around it. */
+  /**
+   * Whether a link owes a sign of life for so long that one goes around it, or what is said over it
+   * arrives only behind so much else: a path that has become slow carries bytes all the time.
+   */
   isSilent(link: Link): boolean {
-    return link.silentMs(this.#runtime.clock.now()) >= this.#runtime.config.limits.routeSilentMs + 2 * link.roundTripMs;
+    const { routeSilentMs, pathQueueMs } = this.#runtime.config.limits;
+    const patienceMs = routeSilentMs + 2 * link.roundTripMs;
+    return link.silentMs(this.#runtime.clock.now()) >= patienceMs || link.latenessMs >= patienceMs + pathQueueMs;
   }
 
   /** Asks for a way to a broker. */

@@ -54,6 +54,8 @@ export class Path {
   #wanted = 0; // up to which byte a report is to be expected
   #wantedSince: number | undefined;
   #restedAt: number; // when the window was full for the last time, or was halved
+  #timed: Pick<Mark, 'total' | 'at'> | undefined; // the byte that is timed now
+  #tookMs = 0; // the last one that was timed
 
   constructor(options: PathOptions, now: number) {
     this.#options = options;
@@ -81,6 +83,15 @@ export class Path {
     return this.#wantedSince;
   }
 
+  /**
+   * How long a byte takes to the neighbour and the report of it back, ms: what the last one took
+   * that was timed, or has taken so far that is timed now. Bytes that come show that a neighbour
+   * lives; this shows for how long what is said now would wait behind others, in either direction.
+   */
+  latenessMs(now: number): number {
+    return Math.max(this.#tookMs, this.#timed === undefined ? 0 : now - this.#timed.at);
+  }
+
   /** A message and its answer took so long. */
   measured(roundTripMs: number): void {
     this.#roundTripMs = Math.min(roundTripMs, this.#roundTripMs ?? Infinity);
@@ -92,6 +103,7 @@ export class Path {
     if (isReported) {
       this.#wanted = this.#sent;
       this.#wantedSince ??= now;
+      this.#timed ??= { total: this.#sent, at: now };
     }
     const isFull = !this.isOpen;
     if (isFull) this.#restedAt = now;
@@ -110,6 +122,10 @@ export class Path {
     if (total < this.#confirmed || total > this.#sent) return false;
     this.#confirmed = total;
     this.#wantedSince = total >= this.#wanted ? undefined : now;
+    if (this.#timed !== undefined && this.#timed.total <= total) {
+      this.#tookMs = Math.max(0, now - this.#timed.at - heldMs);
+      this.#timed = this.#wantedSince === undefined ? undefined : { total: this.#wanted, at: now };
+    }
     let newest: Mark | undefined;
     while ((this.#marks.first?.total ?? Infinity) <= total) newest = this.#marks.shift();
     if (newest !== undefined) this.#follow(newest, Math.max(ELAPSED_MS_MIN, now - newest.at - heldMs));

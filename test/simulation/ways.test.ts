@@ -73,6 +73,28 @@ t.test('of five brokers only a chain is left: commands go along it, and back', a
   t.strictSame(world.incidents, []);
 });
 
+t.test('a path that becomes slow behind much that is under way is gone around, in both directions, and is used again when it carries', async (t) => {
+  const { world, names } = await office(3);
+  const [, a, b] = world.machines as [Machine, Machine, Machine];
+  const [publisher, ...clients] = [await world.client(b), await world.client(a), await world.client(b)];
+  await world.of(publisher.command('TOPIC', 'CREATE', 'jobs'));
+  const publish = (count: number): Promise<unknown> =>
+    world.of(Promise.all(Array.from({ length: count }, () => publisher.command('PUBLISH', 'jobs', 'x'.repeat(20_000)))));
+  for (let round = 0; round < 5; round += 1) await publish(40); // so that much is sent ahead
+  for (const [from, to] of [[a, b], [b, a]] as const) world.network.narrow(from.address, to.address, 2000);
+  await publish(20);
+  await world.run(3000);
+  let longest = 0;
+  for (const end = world.time.now + 20_000; world.time.now < end; await world.run(150)) {
+    for (const client of clients) for (const name of names) longest = Math.max(longest, await timeOf(world, client, name));
+  }
+  t.ok(longest < 1000, `${Math.round(longest)} ms`);
+  world.heal();
+  await world.run(300_000);
+  for (const client of clients) for (const name of names) t.ok(await timeOf(world, client, name) < 100);
+  t.strictSame(world.incidents, []);
+});
+
 t.test('a home that shuts down hands its leases over to the next one, and says what it had stored, though those two have no link', async (t) => {
   const { world } = await office(3);
   const [low, middle, high] = world.machines as [Machine, Machine, Machine];
