@@ -132,7 +132,7 @@ t.test('without a link of its own to the home a broker asks through the coordina
 });
 
 t.test('while no home can be reached the answer is TRYAGAIN after the stated time, and PULL is given up with its client', async (t) => {
-  const world = new World(SEED, 2, { limits: { homeTimeoutMs: 20 } });
+  const world = new World(SEED, 2, { limits: { homeTimeoutMs: 20, viewCatchUpMs: 20 } });
   const [low, high] = world.machines as [Machine, Machine];
   await world.of(low.start());
   const client = await world.client(low);
