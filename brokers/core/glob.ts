@@ -4,7 +4,7 @@
  *
  * Nothing is ever tried twice. What stands before the first * must be the text's beginning, what stands
  * behind the last one its end, and each part between two of them is looked for from where the one before
- * it ended: the first place found is as good as any, since a * takes whatever is left over. The search
+ * it ended: the first place found will do, since a * takes whatever is left over. The search
  * keeps, in a bit for each place of the part, whether the text read so far ends with all up to there, so
  * that each character of the text is read once (Shift-And: R. Baeza-Yates, G. Gonnet, "A New Approach to
  * Text Searching", CACM 35(10), 1992). So the time is the length of the text times a 32nd of the
