@@ -32,7 +32,7 @@ const ROW_BYTES = 200; // of a batch, beside its body; queries.ts counts so too
 const [ID_ROWS, CATALOG_LINES] = [8192, 1000]; // batches with ids that are read, lines of the catalog that are written, at a time
 const NO_DELETION = -BATCH_MESSAGES_MAX;
 const SCRATCH_BYTES = 1024 * 1024;
-const CHECK_MS = 20; // between looks whether the files are there, while it is written; one takes some 20 us
+const CHECK_MS = 20; // between looks whether the files are there, while it is written; one takes some 60 us
 const COMMIT_BYTES = 2 * 4096; // about what a commit takes in the WAL beside its parameters: a page of the table and one of its index
 const COVER_BYTES_MAX = 8 * 1024 * 1024; // of bodies, in one transaction: publishers wait for it
 
