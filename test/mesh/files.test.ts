@@ -11,15 +11,6 @@ const KIB = 'x'.repeat(1000);
 const LOSS = 'store has lost records and goes on under a new name';
 const OTHERS = 'this store is new and empty, and beside it are stores of other addresses on which no broker runs';
 
-async function prepare(t: Test): Promise<[Broker, Cluster]> {
-  const cluster = new Cluster(t);
-  const [port] = await freePorts(1) as [number];
-  cluster.list([`127.0.0.1,${port}`]);
-  const broker = cluster.add(port);
-  await broker.start();
-  return [broker, cluster];
-}
-
 async function publish(client: RespClient, count: number, bytes = 100): Promise<void> {
   for (let number = 0; number < count; number += 1) await client.publish('news', `${number} ${'x'.repeat(bytes)}`);
 }
@@ -51,7 +42,7 @@ const REMOVALS: readonly (readonly [what: string, act: (broker: Broker) => void,
 
 for (const [what, act, isKept] of REMOVALS) {
   t.test(`${what} while a broker is published on: it stops with a clear line, exit status 1`, async (t) => {
-    const [broker] = await prepare(t);
+    const [broker] = await Cluster.single(t);
     await publish(await broker.connect(), 50);
     const publishing = publishUntilClosed(broker);
     act(broker);
@@ -69,14 +60,14 @@ for (const [what, act, isKept] of REMOVALS) {
 }
 
 t.test('the data folder is removed under a broker that nobody publishes on: it stops by itself', async (t) => {
-  const [broker] = await prepare(t);
+  const [broker] = await Cluster.single(t);
   rmSync(dirname(broker.file), { recursive: true });
   t.equal(await broker.exit(), 1);
   t.match(broker.log.at(-2), { level: 'error', event: 'store failed, broker stops', reason: /removed, moved or replaced/ });
 });
 
 t.test('the data folder is removed and the broker stopped before it could look: exit status 1', async (t) => {
-  const [broker] = await prepare(t);
+  const [broker] = await Cluster.single(t);
   await publish(await broker.connect(), 5);
   broker.signal('SIGSTOP'); // so that all comes at once
   rmSync(dirname(broker.file), { recursive: true });
@@ -87,7 +78,7 @@ t.test('the data folder is removed and the broker stopped before it could look: 
 });
 
 t.test('the WAL is deleted while a broker is down: it says so, and names nothing twice', async (t) => {
-  const [broker] = await prepare(t);
+  const [broker] = await Cluster.single(t);
   const client = await broker.connect();
   await publish(client, 300, 1000);
   const last = Number(await client.command('PUBLISH', 'news', 'the last one'));
@@ -120,7 +111,7 @@ t.test('the WAL of one of three brokers is deleted while it is down: everything 
 });
 
 t.test('kills, stops and files of the version before are no loss', async (t) => {
-  const [broker] = await prepare(t);
+  const [broker] = await Cluster.single(t);
   await publish(await broker.connect(), 100, 1000);
   await broker.kill();
   await broker.start();
@@ -208,7 +199,7 @@ t.test('a disk that takes no more files is a full one', { skip: !canMount && 'no
 });
 
 t.test('folders and files are for their user alone, those of earlier versions too', async (t) => {
-  const [broker, cluster] = await prepare(t);
+  const [broker, cluster] = await Cluster.single(t);
   const check = (): void => {
     const folder = dirname(broker.file);
     t.equal(statSync(folder).mode & 0o777, 0o700);
@@ -227,7 +218,7 @@ t.test('folders and files are for their user alone, those of earlier versions to
 });
 
 t.test('a new store beside the one of a former address: it is said which, and what to do', async (t) => {
-  const [former, cluster] = await prepare(t);
+  const [former, cluster] = await Cluster.single(t);
   await publish(await former.connect(), 5);
   const [port] = await freePorts(1) as [number];
   const beside = cluster.add(port);

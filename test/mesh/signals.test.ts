@@ -2,24 +2,15 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import t, { type Test } from 'tap';
-import { type BrokerProcess as Broker, Cluster } from '../support/cluster.ts';
+import t from 'tap';
+import { Cluster } from '../support/cluster.ts';
 import { freePorts } from '../support/port.ts';
 import { waitFor, within } from '../support/wait.ts';
 
 const DIST = process.env['DIST'] ?? fileURLToPath(new URL('../../dist', import.meta.url));
 
-async function prepare(t: Test): Promise<[Broker, Cluster]> {
-  const cluster = new Cluster(t);
-  const [port] = await freePorts(1) as [number];
-  cluster.list([`127.0.0.1,${port}`]);
-  const broker = cluster.add(port);
-  await broker.start();
-  return [broker, cluster];
-}
-
 t.test('SIGHUP reads globalState.csv again, whether it has changed or not; what cannot be read changes nothing', async (t) => {
-  const [broker, cluster] = await prepare(t);
+  const [broker, cluster] = await Cluster.single(t);
   broker.signal('SIGHUP');
   await waitFor('it is read', () => broker.logged('globalState.csv read again').length === 1);
   t.match(broker.logged('globalState.csv read again'), [{ brokers: 1 }]);
@@ -32,7 +23,7 @@ t.test('SIGHUP reads globalState.csv again, whether it has changed or not; what 
 });
 
 t.test('SIGUSR1 and SIGUSR2 do nothing, and open no port', async (t) => {
-  const [broker] = await prepare(t);
+  const [broker] = await Cluster.single(t);
   for (const signal of ['SIGUSR1', 'SIGUSR2', 'SIGUSR1'] as const) broker.signal(signal);
   broker.signal('SIGHUP'); // comes after them
   await waitFor('they have come', () => broker.logged('globalState.csv read again').length === 1);
@@ -42,7 +33,7 @@ t.test('SIGUSR1 and SIGUSR2 do nothing, and open no port', async (t) => {
 });
 
 t.test('SIGQUIT ends a broker in an orderly way', async (t) => {
-  const [broker] = await prepare(t);
+  const [broker] = await Cluster.single(t);
   broker.signal('SIGQUIT');
   t.equal(await broker.exit(), 0);
 });

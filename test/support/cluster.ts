@@ -183,6 +183,16 @@ export class Cluster {
     return cluster;
   }
 
+  /** One broker that runs, alone in its mesh. */
+  static async single(t: Test): Promise<[BrokerProcess, Cluster]> {
+    const cluster = new Cluster(t);
+    const [port] = await freePorts(1) as [number];
+    cluster.list([`${HOST},${port}`]);
+    const broker = cluster.add(port);
+    await broker.start();
+    return [broker, cluster];
+  }
+
   /** Writes globalState.csv. */
   list(rows: readonly string[]): void {
     writeFileSync(this.csv, ['ip-address,port', ...rows, ''].join('\n'));
