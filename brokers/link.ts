@@ -45,7 +45,7 @@ const [RECORDS, ANSWERS] = [LANES.RECORDS!, LANES.ANSWER!];
 
 const PART_BYTES_MIN = 2048;
 const REPORT_BYTES = [4096, 256 * 1024] as const; // least and most
-const REPORTS_A_TICK = 16; // about, while bytes flow evenly
+const REPORTS_A_TICK = 4; // about, while bytes flow evenly
 
 export interface LinkEvents {
   /** The peer has introduced itself; only then do other messages come. @throws RumormillError REFUSED */

@@ -13,7 +13,7 @@
  * after it. A store without a mark, as of an earlier version, proves nothing.
  */
 import { existsSync, readFileSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileError, isOutOfSpace } from './sqlite.ts';
 
@@ -28,16 +28,33 @@ export interface Progress {
 }
 
 export class Mark {
-  readonly #file: string;
-  readonly #failed: (error: unknown) => void;
+  readonly #path: string;
+  readonly #file: FileHandle;
+  #fault: unknown;
   #wanted: Progress | undefined;
   #isWriting = false;
   #written: Promise<void> = Promise.resolve();
 
-  /** @param failed told where it cannot be written for another reason than a full disk */
-  constructor(file: string, failed: (error: unknown) => void) {
+  /**
+   * @param path an existing file. Whether it stays there is for the caller to watch (place.ts)
+   * @throws RumormillError STORE
+   */
+  static async open(path: string): Promise<Mark> {
+    try {
+      return new Mark(path, await open(path, 'r+'));
+    } catch (error) {
+      throw fileError(error, `${path} cannot be opened`);
+    }
+  }
+
+  private constructor(path: string, file: FileHandle) {
+    this.#path = path;
     this.#file = file;
-    this.#failed = failed;
+  }
+
+  /** Why it cannot be written, unless the disk is full; undefined while it can. */
+  get fault(): unknown {
+    return this.#fault;
   }
 
   /** Soon writes what is noted last. The first note after a quiet time is written at once. */
@@ -48,9 +65,10 @@ export class Mark {
     this.#written = this.#write();
   }
 
-  /** Resolves when all that was noted is written. */
-  settled(): Promise<void> {
-    return this.#written;
+  /** Writes what was noted, and closes the file. */
+  async close(): Promise<void> {
+    await this.#written;
+    await this.#file.close();
   }
 
   async #write(): Promise<void> {
@@ -58,16 +76,11 @@ export class Mark {
       while (this.#wanted !== undefined) {
         const text = `${JSON.stringify(this.#wanted).padEnd(BYTES - 1)}\n`;
         this.#wanted = undefined;
-        const file = await open(this.#file, 'r+');
-        try {
-          await file.write(text, 0);
-        } finally {
-          await file.close();
-        }
+        await this.#file.write(text, 0);
         await wait(BEAT_MS);
       }
     } catch (error) {
-      if (!isOutOfSpace(error)) this.#failed(fileError(error, `${this.#file} cannot be written`));
+      if (!isOutOfSpace(error)) this.#fault = fileError(error, `${this.#path} cannot be written`);
     } finally {
       this.#isWriting = false; // in the turn in which the loop found nothing more
     }

@@ -6,6 +6,7 @@ import type { Address } from '../core/address.ts';
 import { makeOrigin, type Origin } from '../core/record.ts';
 import type { Logger, Random, Store } from '../core/runtime.ts';
 import { idleStoresBeside, lockFolder, makeFile, prepareFolder, type StorePaths, storePaths } from './folder.ts';
+import { Mark } from './mark.ts';
 import { Reserve } from './reserve.ts';
 import { prepareSchema } from './schema.ts';
 import { Handle, READ_ONLY, READ_WRITE, storeError } from './sqlite.ts';
@@ -31,7 +32,6 @@ export async function openStore(
     const reserve = new Reserve(paths.reserve);
     const open = (): Promise<Store> => openFiles(paths, lock, reserve, makeOrigin(address, random));
     const store = await reserve.orWithoutIt(open);
-    for (const file of [paths.mark, paths.reserve]) makeFile(file); // not beside a file that is none of ours
     await reserve.fill();
     if (store.state.position === 0) await warnOfOthers(paths, logger);
     return store;
@@ -44,21 +44,24 @@ export async function openStore(
 async function openFiles(
   paths: StorePaths, lock: Handle, reserve: Reserve, origin: Origin,
 ): Promise<Store> {
+  let mark: Mark | undefined;
   let writer: Handle | undefined;
   let checkpointer: Handle | undefined;
   let reader: Handle | undefined;
   try {
     writer = await Handle.open(paths.db, READ_WRITE);
     await prepareSchema(writer, paths.db, origin);
+    for (const file of [paths.mark, paths.reserve]) makeFile(file); // not beside a file that is none of ours
+    mark = await Mark.open(paths.mark);
     checkpointer = await Handle.open(paths.db, READ_WRITE);
     await Upkeep.configure(writer, checkpointer);
     reader = await Handle.open(paths.db, READ_ONLY);
-    const store = await SqliteStore.load({ lock, writer, checkpointer, reader }, paths, reserve);
+    const store = await SqliteStore.load({ lock, mark, writer, checkpointer, reader }, paths, reserve);
     await writer.exec('BEGIN IMMEDIATE; ROLLBACK'); // one hears at once that a tool holds the lock
     writer.waitForLocks(LOCKED_MS);
     return store;
   } catch (cause) {
-    for (const handle of [reader, checkpointer, writer]) await handle?.close();
+    for (const handle of [reader, checkpointer, writer, mark]) await handle?.close();
     throw storeError(cause, paths.db);
   }
 }

@@ -19,7 +19,7 @@ import { goOn, type SavedTime } from '../core/running-time.ts';
 import { isBefore, type Stamp } from '../core/subscription.ts';
 import type { Vector } from '../core/version-vector.ts';
 import type { StorePaths } from './folder.ts';
-import { compareMark, Mark } from './mark.ts';
+import { compareMark, type Mark } from './mark.ts';
 import { Place } from './place.ts';
 import { NEWEST, SQL, TOPIC_SQL } from './queries.ts';
 import type { Reserve } from './reserve.ts';
@@ -38,6 +38,7 @@ const COVER_BYTES_MAX = 8 * 1024 * 1024; // of bodies, in one transaction: publi
 
 /** The connections of an open store. */
 export interface Handles {
+  readonly mark: Mark;
   readonly lock: Handle;
   readonly writer: Handle;
   readonly checkpointer: Handle;
@@ -54,9 +55,7 @@ export class SqliteStore implements Store {
   readonly #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES); // for the bodies of a transaction, which the package copies at once
   readonly #upkeep: Upkeep;
   readonly #place: Place;
-  readonly #mark: Mark;
   readonly #reserve: Reserve;
-  #markFault: unknown;
   #checkedAt = 0;
 
   static async load(handles: Handles, paths: StorePaths, reserve: Reserve): Promise<SqliteStore> {
@@ -92,8 +91,7 @@ export class SqliteStore implements Store {
     this.#handles = handles;
     this.#originIds = originIds;
     this.#upkeep = new Upkeep(handles.writer, handles.checkpointer, SQL.index);
-    this.#place = new Place([paths.wal, paths.db, paths.shm, paths.lock]);
-    this.#mark = new Mark(paths.mark, (error) => (this.#markFault = error));
+    this.#place = new Place([paths.wal, paths.db, paths.shm, paths.lock, paths.mark]);
     this.#reserve = reserve;
   }
 
@@ -128,7 +126,7 @@ export class SqliteStore implements Store {
     await this.#write(SQL.append, JSON.stringify(rows), this.#join(batches, offset));
     this.#checkPlace();
     this.#head += batches.length;
-    this.#mark.note({ position: this.#head, lamport: lastLamport(batches.at(-1)!) });
+    this.#handles.mark.note({ position: this.#head, lamport: lastLamport(batches.at(-1)!) });
     this.#storedIds.add(batches);
   }
 
@@ -293,9 +291,9 @@ export class SqliteStore implements Store {
 
   async close(): Promise<void> {
     await this.#upkeep.idle();
-    await this.#mark.settled();
-    const { lock, writer, checkpointer, reader } = this.#handles;
+    const { lock, mark, writer, checkpointer, reader } = this.#handles;
     try {
+      await mark.close();
       this.#place.check();
     } finally { // the last connection moves what is in the WAL, also where that has no name any more
       for (const handle of [reader, checkpointer, writer, lock]) await handle.close();
@@ -340,8 +338,7 @@ export class SqliteStore implements Store {
 
   /** What failed beside the writes fails the next one. */
   #throwFault(): void {
-    if (this.#markFault !== undefined) this.#place.check(); // which says more, if it is not the mark alone
-    const fault = this.#upkeep.fault ?? this.#markFault;
+    const fault = this.#upkeep.fault ?? this.#handles.mark.fault;
     if (fault !== undefined) throw storeError(fault, 'broker.db');
   }
 

@@ -92,12 +92,19 @@ t.test('what is no loss: a kill, an orderly end, a tool that looked, a version w
 t.test('the mark has what was noted last, and each note ends up in it', async (t) => {
   const file = join(temporaryFolder(t), 'mark');
   writeFileSync(file, '');
-  const mark = new Mark(file, (error) => t.fail(String(error)));
+  const mark = await Mark.open(file);
   for (let position = 1; position <= 1000; position += 1) mark.note({ position, lamport: 2 * position });
-  await mark.settled();
+  const written = (): Promise<unknown> => waitFor('what was noted last is written', () => readFileSync(file, 'utf8').includes(`"position":${last}`));
+  let last = 1000;
+  await written();
   t.strictSame(compareMark(file, 1000), { lamport: 0, loss: undefined });
   t.match(compareMark(file, 999).loss, /held 1000 batches .* holds 999/);
   mark.note({ position: 7, lamport: 9 });
-  await mark.settled();
+  last = 7;
+  await written();
   t.match(JSON.parse(readFileSync(file, 'utf8')), { position: 7, lamport: 9 }, 'a shorter one leaves nothing of the longer');
+  mark.note({ position: 8, lamport: 10 });
+  await mark.close();
+  t.match(JSON.parse(readFileSync(file, 'utf8')), { position: 8, lamport: 10 }, 'what is noted before it is closed is written');
+  t.equal(mark.fault, undefined);
 });
