@@ -106,18 +106,23 @@ export class Queues {
     return this.#isClosed ? [] : queue.pull(request, cancellation);
   }
 
-  /** How many tokens were good; settles when that is on disk. */
+  // How many tokens were good. Many take turns, and what one turn has settled stays so. @throws RumormillError MOVED
+
+  /** Settles when it is on disk. */
   async acknowledge(name: string, tokens: readonly string[]): Promise<number> {
-    return this.#queue(name).acknowledge(tokens);
+    const queue = this.#queue(name);
+    return queue.inSlices(tokens, (slice) => queue.acknowledge(slice));
   }
 
-  /** How many tokens were good; settles when that, and until when they are put off, is on disk. */
+  /** Settles when that, and until when they are put off, is on disk. */
   async negativeAcknowledge(name: string, tokens: readonly string[], delayMs: number | undefined): Promise<number> {
-    return this.#queue(name).negativeAcknowledge(tokens, delayMs);
+    const queue = this.#queue(name);
+    return queue.inSlices(tokens, (slice) => queue.negativeAcknowledge(slice, delayMs));
   }
 
-  extend(name: string, tokens: readonly string[], ms: number): number {
-    return this.#queue(name).extend(tokens, ms);
+  async extend(name: string, tokens: readonly string[], ms: number): Promise<number> {
+    const queue = this.#queue(name);
+    return queue.inSlices(tokens, (slice) => queue.extend(slice, ms));
   }
 
   async purge(name: string): Promise<number> {

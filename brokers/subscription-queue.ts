@@ -18,12 +18,14 @@ import type { Origin } from './core/record.ts';
 import { Routes } from './core/routes.ts';
 import type { Clock, Logger } from './core/runtime.ts';
 import type { Binding, Subscription } from './core/subscription.ts';
+import type { Turns } from './core/turns.ts';
 import { type Delivery, type Pull, PullLine, type PullRequest } from './pull-line.ts';
 
 export interface QueueRuntime extends BacklogRuntime {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly acknowledger: Acknowledger;
+  readonly turns: Turns;
   readonly waiters: LongPoll<Pull>;
   /** The origin that has a tag, if a record of it is stored here. */
   originOf(tag: string): Origin | undefined;
@@ -37,8 +39,6 @@ export interface QueueCounts {
   /** Acknowledgement records of another home. */
   rivalRecords: number;
 }
-
-const FREED_AT_ONCE = 2000;
 
 export class SubscriptionQueue {
   readonly counts: QueueCounts = { deadLettered: 0, redelivered: 0, rivalRecords: 0 };
@@ -191,22 +191,17 @@ export class SubscriptionQueue {
 
   /**
    * Ends leases and waits, of one consumer or of all, so that what they hold is delivered again at
-   * once; a lease that is ended is a delivery that failed. In slices, since they may be many.
-   * Returns how many; settles when that is on disk. @throws RumormillError MOVED
+   * once; a lease that is ended is a delivery that failed. Returns how many; settles when that is on disk.
    */
   async free(consumer: string | undefined): Promise<number> {
     const { clock } = this.#runtime;
     const isHeld = (entry: LeaseEntry): boolean => (consumer === undefined || entry.consumer === consumer)
       && (entry.state === 'delayed' || entry.state === 'leased') && !entry.isSettling;
-    const entries = [...this.leases.all()].filter(isHeld);
     const noted: Promise<void>[] = [];
-    let count = 0;
-    for (let at = 0; at < entries.length; at += FREED_AT_ONCE) {
-      if (at > 0) await new Promise<void>((resolve) => clock.defer(resolve));
-      if (this.#moved !== undefined) throw this.#moved;
+    const count = await this.inSlices([...this.leases.all()].filter(isHeld), (slice) => {
+      const entries = slice.filter(isHeld); // some may be settled meanwhile
       const state = new Acknowledgements();
-      for (const entry of entries.slice(at, at + FREED_AT_ONCE).filter(isHeld)) {
-        count += 1;
+      for (const entry of entries) {
         if (entry.state === 'leased') this.leases.fail(entry, clock.now(), 0);
         else this.leases.free(entry);
         state.free(entry.origin, entry.seq, entry.deliveries);
@@ -214,9 +209,18 @@ export class SubscriptionQueue {
       if (!state.isEmpty) noted.push(this.#note(state));
       this.#bury();
       this.wake();
-    }
+      return entries.length;
+    });
     await Promise.all(noted);
     return count;
+  }
+
+  /** Goes through many tokens or leases in turns, the first ones at once. @throws RumormillError MOVED; what was done is done */
+  inSlices<T>(things: readonly T[], act: (slice: readonly T[]) => number | Promise<number>): Promise<number> {
+    return this.#runtime.turns.inSlices(things, (slice) => {
+      if (this.#moved !== undefined) throw this.#moved;
+      return act(slice);
+    });
   }
 
   listConsumers(): ConsumerStatus[] {

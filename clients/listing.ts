@@ -20,7 +20,7 @@ export async function topicListing(client: Client, pattern: string | undefined):
 export async function subscriptionListing(client: Client, pattern: string | undefined): Promise<Listing> {
   const rows = await described(await client.subscriptions(pattern), (name) => client.subscription(name));
   const counts = ['BACKLOG', 'IN FLIGHT', 'DELAYED', 'REDELIVERED', 'DEAD-LETTERED', 'CONSUMERS'];
-  return listing(['SUBSCRIPTION', 'KIND', ...counts, 'BINDINGS', 'VISIBILITY', 'MAX DELIVERIES', 'DEAD LETTER', 'BACKOFF', 'HOME'], rows, subscriptionRow);
+  return listing(['SUBSCRIPTION', 'KIND', ...counts, 'BINDINGS', 'VISIBILITY', 'MAX DELIVERIES', 'DEAD LETTER', 'BACKOFF', 'HOME', 'HELD BACK BY'], rows, subscriptionRow);
 }
 
 export async function bindingListing(client: Client, subscription: string | undefined): Promise<Listing> {
@@ -63,7 +63,7 @@ function subscriptionRow(info: SubscriptionInfo): Cell[] {
   const { name, backlog, inFlight, delayed, redelivered, deadLettered, consumers, bindings, visibilityMs, maxDeliveries, deadLetter, backoffMs, home } = info;
   const counts = [backlog, inFlight, delayed, redelivered, deadLettered, consumers];
   const kind = info.transient ? 'transient' : 'durable';
-  return [name, kind, ...counts, bindings, duration(visibilityMs), maxDeliveries, deadLetter, backoffMs === null ? null : duration(backoffMs), home];
+  return [name, kind, ...counts, bindings, duration(visibilityMs), maxDeliveries, deadLetter, backoffMs === null ? null : duration(backoffMs), home, info.limit];
 }
 
 /** What is known of each; those that were deleted meanwhile are left out. */

@@ -45,6 +45,8 @@ export interface SubscriptionInfo {
   readonly deadLettered: number;
   readonly redelivered: number;
   readonly consumers: number;
+  /** Which limit holds messages back now, for people; null where none does. */
+  readonly limit: string | null;
   /** The broker that does the subscription's work. */
   readonly home: string;
   /** Acknowledgement records of another home that came while this broker was the home: more than 0 after a partition. */
@@ -120,6 +122,7 @@ export function decodeSubscription(reply: Answer): SubscriptionInfo {
     deadLettered: fields.number('dead_lettered'),
     redelivered: fields.number('redelivered'),
     consumers: fields.number('consumers'),
+    limit: fields.text('limit') || null,
     home: fields.text('home'),
     rivalRecords: fields.number('rival_records'),
   };

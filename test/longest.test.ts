@@ -172,7 +172,61 @@ t.test('lists of all there may be are made in turns', async (t) => {
   }
   const subscriber = virtual.connect();
   subscriber.sendBytes(encodeCommand(['SUBSCRIBE', ...names('c', 10_000)]));
+  await subscriber.replies();
   const { rounds, replies } = await ask(['PUBSUB', 'CHANNELS', 'c*']);
   t.strictSame(replies, [names('c', 10_000).sort()]);
   inTurns(t, rounds, 10_000 * 3, 'CHANNELS');
+});
+
+t.test('as many names as a connection may have are subscribed to, and left, in turns; what is pushed meanwhile comes behind its own confirmation', async (t) => {
+  const { virtual, clock, client, ask } = await bench();
+  const names = (prefix: string): string[] => Array.from({ length: 5000 }, (_, index) => `${prefix}${index}`);
+  for (const [joins, leaves] of [['SUBSCRIBE', 'UNSUBSCRIBE'], ['PSUBSCRIBE', 'PUNSUBSCRIBE']] as const) {
+    for (const [command, count] of [[[joins, ...names('n')], (index: number) => index + 1], [[leaves], (index: number) => 4999 - index]] as const) {
+      const { rounds, replies } = await ask(command);
+      t.strictSame(replies, names('n').map((name, index) => [command[0]!.toLowerCase(), name, count(index)]));
+      inTurns(t, rounds, 5000, command[0]!);
+    }
+  }
+  const publisher = virtual.connect();
+  client.sendBytes(encodeCommand(['SUBSCRIBE', ...names('m')]));
+  while (client.channel.onTheWay.length === 0) await clock.round();
+  publisher.sendBytes(Buffer.concat(['m4999', 'm0'].map((name) => encodeCommand(['PUBLISH', name, 'x']))));
+  await publisher.replies();
+  const seen = (await client.replies()).map((reply) => (reply as string[]).slice(0, 2).join(' '));
+  t.ok(seen.includes('message m0') && seen.indexOf('subscribe m0') < seen.indexOf('message m0'));
+  t.ok(!seen.includes('message m4999') || seen.indexOf('subscribe m4999') < seen.indexOf('message m4999'));
+  const leaver = virtual.connect();
+  leaver.sendBytes(encodeCommand(['SUBSCRIBE', ...names('l')]));
+  while (leaver.channel.onTheWay.length === 0) await clock.round();
+  leaver.channel.handler.closed(undefined);
+  await clock.settle();
+  publisher.sendBytes(encodeCommand(['PUBSUB', 'CHANNELS', 'l*']));
+  t.strictSame(await publisher.replies(), [[]], 'who hangs up meanwhile is subscribed to nothing');
+});
+
+t.test('SUBSCRIBE with one bad name among thousands subscribes to none', async (t) => {
+  const { ask } = await bench();
+  const { replies } = await ask(['SUBSCRIBE', ...Array.from({ length: 3000 }, (_, index) => `n${index}`), 'x'.repeat(5000)], ['PUBSUB', 'CHANNELS']);
+  t.match(String(replies[0]), /TOOBIG/);
+  t.strictSame(replies.slice(1), [[]]);
+});
+
+t.test('as many tokens as fit into a command are looked at in turns, and those that are good counted once', async (t) => {
+  const { client, ask } = await bench({ consumerLeasesMax: 50_000 });
+  await ask(['TOPIC', 'CREATE', 'a'], ['SUBSCRIPTION', 'CREATE', 's', 'VISIBILITY', '3600000'], ['BIND', 's', 'a']);
+  await ask(...repeat(20_000, (index) => ['PUBLISH', 'a', `${index}`]));
+  const { replies } = await ask(...repeat(2, () => ['PULL', 's', 'COUNT', '10000']));
+  const tokens = replies.flatMap((reply) => (reply as string[][]).map(([token]) => token!));
+  t.equal(tokens.length, 20_000);
+  for (const [command, count] of [
+    [['EXTEND', 's', '1000000', ...tokens], 20_000],
+    [['NACK', 's', ...tokens.slice(0, 10_000), ...tokens.slice(0, 10_000), 'DELAY', '60000'], 10_000],
+    [['ACK', 's', ...tokens], 10_000],
+    [['ACK', 's', ...tokens.slice(10_000), ...tokens.slice(10_000)], 0],
+  ] as const) {
+    const { rounds, replies: [reply] } = await ask(command);
+    t.equal((reply as number) + client.before, count, command[0]);
+    inTurns(t, rounds, 20_000, command[0]!);
+  }
 });

@@ -32,6 +32,8 @@ export interface Connection extends Caller {
   readonly channels: Set<string>;
   readonly patterns: Set<string>;
   readonly subscriptions: number;
+  /** It has said all that it will. */
+  readonly isOver: boolean;
   /** Sends a reply, or something unasked. */
   send(value: Value): void;
   /** Sends several of them together. */

@@ -9,26 +9,44 @@ import { checkOpenTopic, checkPattern, type Command, type Connection, listed, pa
 
 const SUBSCRIPTION_BYTES = 250; // about what one takes beside its name
 
-function subscribe(args: Args, connection: Connection): undefined {
-  const { topicBytesMax } = connection.broker.config.limits;
-  const channels = named(args, connection).map((channel) => checkOpenTopic(channel, topicBytesMax));
-  checkRoom(connection, connection.channels, channels);
-  connection.sendAll(channels.map((channel) => {
-    keep(connection, connection.channels, channel);
-    connection.broker.readers.pubSub.subscribe(channel, connection);
+function subscribe(args: Args, connection: Connection): Promise<undefined> {
+  const { broker: { readers: { pubSub } }, channels } = connection;
+  return join(args, connection, channels, checkOpenTopic, (channel) => {
+    keep(connection, channels, channel);
+    pubSub.subscribe(channel, connection);
     return confirmation(connection, 'subscribe', channel);
-  }));
+  });
 }
 
-function psubscribe(args: Args, connection: Connection): undefined {
-  const { topicBytesMax } = connection.broker.config.limits;
-  const patterns = named(args, connection).map((pattern) => checkPattern(pattern, topicBytesMax));
-  checkRoom(connection, connection.patterns, patterns);
-  connection.sendAll(patterns.map((pattern) => {
-    keep(connection, connection.patterns, pattern);
-    connection.broker.readers.pubSub.psubscribe(pattern, connection);
+function psubscribe(args: Args, connection: Connection): Promise<undefined> {
+  const { broker: { readers: { pubSub } }, patterns } = connection;
+  return join(args, connection, patterns, checkPattern, (pattern) => {
+    keep(connection, patterns, pattern);
+    pubSub.psubscribe(pattern, connection);
     return confirmation(connection, 'psubscribe', pattern);
-  }));
+  });
+}
+
+/** All names are good, or none of them is subscribed to. */
+async function join(
+  args: Args, connection: Connection, known: ReadonlySet<string>, check: (name: string, bytesMax: number) => string, act: (name: string) => Push,
+): Promise<undefined> {
+  const { turns, config: { limits } } = connection.broker;
+  const names = named(args, connection);
+  await turns.inSlices(names, (slice) => {
+    for (const name of slice) check(name, limits.topicBytesMax);
+    return 0;
+  });
+  checkRoom(connection, known, names);
+  await confirm(names, connection, act);
+}
+
+/** In turns; what is pushed meanwhile comes after the confirmation of its own name. Ends with the connection. */
+async function confirm(names: readonly string[], connection: Connection, act: (name: string) => Push): Promise<void> {
+  await connection.broker.turns.inSlices(names, (slice) => {
+    if (!connection.isOver) connection.sendAll(slice.map(act));
+    return 0;
+  });
 }
 
 /** @throws RumormillError ERR where a connection would have too many channels and patterns; then it has those that it had */
@@ -37,23 +55,23 @@ function checkRoom({ subscriptions, broker: { config: { limits } } }: Connection
   if (count > limits.channelsMax) throw new RumormillError('ERR', `${count} channels and patterns of one connection are more than ${limits.channelsMax}`);
 }
 
-function unsubscribe(args: Args, connection: Connection): undefined {
+async function unsubscribe(args: Args, connection: Connection): Promise<undefined> {
   const channels = args.length > 1 ? named(args, connection) : [...connection.channels];
-  connection.sendAll(channels.map((channel) => {
+  await confirm(channels, connection, (channel) => {
     if (connection.channels.delete(channel)) connection.keep(-SUBSCRIPTION_BYTES - channel.length);
     connection.broker.readers.pubSub.unsubscribe(channel, connection);
     return confirmation(connection, 'unsubscribe', channel);
-  }));
+  });
   if (channels.length === 0) connection.send(confirmation(connection, 'unsubscribe', null));
 }
 
-function punsubscribe(args: Args, connection: Connection): undefined {
+async function punsubscribe(args: Args, connection: Connection): Promise<undefined> {
   const patterns = args.length > 1 ? named(args, connection) : [...connection.patterns];
-  connection.sendAll(patterns.map((pattern) => {
+  await confirm(patterns, connection, (pattern) => {
     if (connection.patterns.delete(pattern)) connection.keep(-SUBSCRIPTION_BYTES - pattern.length);
     connection.broker.readers.pubSub.punsubscribe(pattern, connection);
     return confirmation(connection, 'punsubscribe', pattern);
-  }));
+  });
   if (patterns.length === 0) connection.send(confirmation(connection, 'punsubscribe', null));
 }
 

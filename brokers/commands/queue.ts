@@ -37,7 +37,7 @@ function nack(args: Args, { broker }: Caller): Promise<Value> {
   return broker.queues.negativeAcknowledge(args.text(1), tokens, delayMs);
 }
 
-function extend(args: Args, { broker }: Caller): Value {
+function extend(args: Args, { broker }: Caller): Promise<Value> {
   const ms = integerArgument(args, 2, 'EXTEND', 1, broker.config.limits.visibilityMsMax);
   return broker.queues.extend(args.text(1), args.texts(3), ms);
 }

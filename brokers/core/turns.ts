@@ -19,6 +19,7 @@ import type { Clock } from './runtime.ts';
 
 /** Between looks at the clock, µs; a step should not be much longer. */
 export const LOOK_WORK = 100;
+const SLICE = LOOK_WORK;
 
 export class Turns {
   readonly #clock: Pick<Clock, 'now' | 'defer'>;
@@ -81,6 +82,26 @@ export class Turns {
       if (this.#isOver) this.later(goOn);
       else goOn();
     });
+  }
+
+  /**
+   * Goes through many things a slice at a time, as many turns as it takes; the first slice within the
+   * call. Returns the sum of what the slices come to, once all have.
+   * @param act carries out a slice, of `SLICE` things at most that take about a µs each
+   * @throws what a slice throws, and then there are no more; or the first that a slice comes to later
+   */
+  async inSlices<T>(things: readonly T[], act: (slice: readonly T[]) => number | Promise<number>): Promise<number> {
+    const parts: Promise<PromiseSettledResult<number>[]>[] = [];
+    for (let at = 0; at < things.length; at += SLICE) {
+      if (at > 0 && this.isOver(SLICE)) await this.pause();
+      parts.push(Promise.allSettled([act(things.slice(at, at + SLICE))]));
+    }
+    let sum = 0;
+    for (const outcome of (await Promise.all(parts)).flat()) {
+      if (outcome.status === 'rejected') throw outcome.reason;
+      sum += outcome.value;
+    }
+    return sum;
   }
 
   #schedule(): void {

@@ -80,7 +80,7 @@ t.test('what they answer', async (t) => {
   t.strictSame(await client.topics(), ['news', 'sport']);
   t.strictSame(await client.subscription('billing'), {
     name: 'billing', transient: false, visibilityMs: 30_000, maxDeliveries: null, deadLetter: null, backoffMs: null, from: 'latest', bindings: 1,
-    backlog: 1, inFlight: 0, delayed: 0, deadLettered: 0, redelivered: 2, consumers: 1, home: 'a:1', rivalRecords: 0,
+    backlog: 1, inFlight: 0, delayed: 0, deadLettered: 0, redelivered: 2, consumers: 1, limit: null, home: 'a:1', rivalRecords: 0,
   });
   t.strictSame(await client.subscriptions(), []);
   t.strictSame(await client.pending('billing'), [
