@@ -18,6 +18,9 @@ import { MemoryStore } from '../support/memory-store.ts';
 import type { SeededRandom } from '../support/random.ts';
 import type { Life, VirtualTime } from './time.ts';
 
+/** Why a broker stops whose files were removed. */
+export const GONE = 'broker.db is gone';
+
 const [SYNC_MIN_US, SYNC_MAX_US] = [300, 5000];
 const [READ_MIN_US, READ_MAX_US] = [20, 500];
 
@@ -37,6 +40,8 @@ export class VirtualDisk {
   isFull = false;
   /** Not even the clock can be. */
   isFullForClock = false;
+  /** The process whose files were removed while it ran: whatever it asks fails from then on, as it does once it looks at where its files are. */
+  removedFrom: Life | undefined;
   /** ms that each write, or read, takes longer, at most. */
   slowWritesMs = 0;
   slowReadsMs = 0;
@@ -95,6 +100,7 @@ export class VirtualDisk {
       this.#time.after(this.#ms(SYNC_MIN_US, SYNC_MAX_US, this.slowWritesMs), () => {
         if (life.isOver) return;
         this.#writing = undefined;
+        if (this.removedFrom === life) return life.run(() => reject(gone()));
         if (isFull()) {
           this.counts.refused += 1;
           return life.run(() => reject(new RumormillError('DISKFULL', 'the disk is full; nothing was stored')));
@@ -113,6 +119,7 @@ export class VirtualDisk {
   read<T>(life: Life, read: () => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       this.#time.after(this.#ms(READ_MIN_US, READ_MAX_US, this.slowReadsMs), () => {
+        if (this.removedFrom === life) return life.run(() => reject(gone()));
         if (!life.isOver) read().then((value) => life.run(() => resolve(value)), (error: unknown) => life.run(() => reject(error)));
       });
     });
@@ -138,6 +145,10 @@ export class VirtualDisk {
   #note(kind: DiskEvent['kind'], batches: readonly StoredBatch[]): void {
     this.#log.push({ kind, disk: this.#address, store: this.#data.origin, at: this.#time.now, batches: [...batches] });
   }
+}
+
+function gone(): RumormillError {
+  return new RumormillError('STORE', GONE);
 }
 
 class DiskStore implements Store {
@@ -251,7 +262,9 @@ class DiskStore implements Store {
     return next;
   }
 
-  async look(): Promise<void> {}
+  async look(): Promise<void> {
+    if (this.#disk.removedFrom === this.#life) throw gone();
+  }
 
   /** Waits for what is being written. */
   async close(): Promise<void> {

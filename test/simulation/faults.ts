@@ -13,12 +13,12 @@ import type { World } from './world.ts';
 
 export const FAULT_KINDS = [
   'delay', 'reset', 'partition', 'one-way', 'pause', 'crash', 'blackout', 'stop', 'wipe', 'restore', 'clock', 'slow-disk', 'full-disk',
-  'narrow', 'part', 'mislead', 'self-connect', 'copy', 'greedy', 'lost-wal',
+  'narrow', 'part', 'mislead', 'self-connect', 'copy', 'greedy', 'lost-wal', 'removed',
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 /** Those that take a broker down, and do nothing else. */
-const DOWN: readonly FaultKind[] = ['crash', 'blackout', 'stop', 'wipe', 'restore', 'copy', 'lost-wal'];
-const DISK_LOSSES: readonly FaultKind[] = ['wipe', 'restore', 'copy', 'lost-wal'];
+const DOWN: readonly FaultKind[] = ['crash', 'blackout', 'stop', 'wipe', 'restore', 'copy', 'lost-wal', 'removed'];
+const DISK_LOSSES: readonly FaultKind[] = ['wipe', 'restore', 'copy', 'lost-wal', 'removed'];
 
 const STORM_MS = [2000, 14_000] as const;
 const FAULT_MIN_MS = 50;
@@ -133,6 +133,10 @@ export class Faults {
       case 'lost-wal': {
         const victim = this.#dice.pick(this.#victims);
         return this.#takeDown(victim, lastsMs, () => this.#crashSoon(victim), () => victim.lose(this.#dice.integer(1, LOST_BATCHES_MAX)));
+      }
+      case 'removed': {
+        const victim = this.#dice.pick(this.#victims);
+        return this.#takeDown(victim, lastsMs, () => victim.remove(), () => undefined);
       }
       case 'copy': {
         const victim = this.#dice.pick(this.#victims);

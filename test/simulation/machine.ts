@@ -12,6 +12,7 @@ import type { World } from './world.ts';
 
 const BEGINNING = 1_700_000_000_000; // wall clock, ms since 1970
 const RESTART_MS = 500;
+const NOTICE_MS = 10_000; // far beyond what it takes to see that the files are gone, and to stop
 
 export class Machine {
   readonly address: Address;
@@ -93,7 +94,7 @@ export class Machine {
     this.#world.started(this.address, Number(broker.status()['term']), Buffer.from(broker.readers.latestCursor().instance, 'hex').toString('base64url'));
     broker.stopped.catch((error: unknown) => {
       const full = error instanceof RumormillError && error.code === 'DISKFULL'; // it could not save its clock when it was told to stop
-      if (!full && this.#life === life) this.#world.incident(this.address, `stopped: ${String(error)}`);
+      if (!full && this.#life === life && this.disk.removedFrom !== life) this.#world.incident(this.address, `stopped: ${String(error)}`);
     });
   }
 
@@ -139,6 +140,23 @@ export class Machine {
     this.#world.note(this.address, 'disk wiped');
     this.disk.wipe();
     this.#world.diskReplaced(this.address);
+  }
+
+  /** Its files are removed while it runs. It has to see that, and to stop; then its disk is empty. */
+  async remove(): Promise<void> {
+    this.#world.note(this.address, 'files removed');
+    const life = this.#life!;
+    const { broker } = this;
+    this.disk.removedFrom = life;
+    await new Promise<void>((resolve) => {
+      broker.stopped.then(resolve, () => resolve()); // why is known
+      life.schedule(NOTICE_MS, () => {
+        this.#world.incident(this.address, 'goes on without its files');
+        resolve();
+      });
+    });
+    this.#end();
+    this.wipe();
   }
 
   /** Only while it is down. */

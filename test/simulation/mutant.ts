@@ -129,6 +129,7 @@ export const MUTANTS: readonly Mutant[] = [
   { name: 'what a deleted topic held comes back', patches: [['core/catalog.js', `return Math.max(0, Math.min(count, first - lamport));`, `return 0;`]] },
   { name: 'operations count in the order in which they arrive', patches: [['core/catalog.js', `fresh.length === 0 ? [] : this.#takeBack(this.#place(fresh[0].stamp))`, `[]`]] },
   { name: 'an operation that comes too late is left out', patches: [['metadata.js', `if (isTooLate)\n            void this.#remake();`, `if (false)\n            void this.#remake();`]] },
+  { name: 'a broker without its files goes on', patches: [['host.js', `if (!isDiskFull(error))\n            return this.#fatal(error);`, ``]] },
   { name: 'a start takes what is kept of topics for all that was said of them', patches: [['metadata.js', `this.#readLog(position, `, `this.#readLog(kept === undefined ? 0 : log.position, `]] },
   { name: 'a renamed topic loses what is published under its former name', patches: [['core/catalog-state.js', `topic.names = [...names, to];`, `topic.names = [to];`]] },
   {

@@ -9,7 +9,7 @@ import { type Address, parseAddress } from '../../brokers/core/address.ts';
 import type { LogFields, LogLevel } from '../../brokers/core/runtime.ts';
 import { SeededRandom } from '../support/random.ts';
 import { VirtualClient } from './client.ts';
-import type { DiskEvent } from './disk.ts';
+import { type DiskEvent, GONE } from './disk.ts';
 import { Machine } from './machine.ts';
 import { VirtualNetwork } from './network.ts';
 import type { Process } from './queue-history.ts';
@@ -108,7 +108,8 @@ export class World {
     if (event === 'view') this.views.push({ broker, at: this.time.now, members: String(fields['members']).split(' ') as Address[] });
     if (event === 'election started') this.terms.push({ kind: 'electing', broker, at: this.time.now, term: Number(fields['term']) });
     if (event === 'peer lost' && String(fields['reason']).startsWith('silent')) this.#checkSilence(broker, String(fields['reason']));
-    if (level === 'error' && !event.startsWith('disk full') && !event.startsWith('store has lost records')) this.incident(broker, `${event} ${JSON.stringify(fields)}`);
+    const isExpected = event.startsWith('disk full') || event.startsWith('store has lost records') || fields['reason'] === GONE;
+    if (level === 'error' && !isExpected) this.incident(broker, `${event} ${JSON.stringify(fields)}`);
   }
 
   /** A broker gave up a link because nothing came over it for long: then nothing may have come, not even a part of a message. */
