@@ -6,6 +6,7 @@ import { deadAddress, FakeBroker, type Handler } from './fake-broker.ts';
 import { FakeQueue } from './fake-queue.ts';
 
 const queue = new FakeQueue(['a', 'b']);
+queue.limit = '4 of 4 leases';
 
 const handler: Handler = (args, socket) => {
   const [name, what, of] = args;
@@ -53,8 +54,8 @@ t.test('--json, before or behind the command, is one document', async (t) => {
 
 t.test('subscriptions, bindings, pending, status', async (t) => {
   const [head, row] = lines((await admin(t, 'subscriptions')).stdout);
-  t.match(head, /^SUBSCRIPTION +KIND +BACKLOG +IN FLIGHT .* HOME$/);
-  t.match(row, /^billing +durable +2 +0 +0 +2 +0 +1 +1 +30 s +- +- +- +a:1$/);
+  t.match(head, /^SUBSCRIPTION +KIND +BACKLOG +IN FLIGHT .* HOME +HELD BACK BY$/);
+  t.match(row, /^billing +durable +2 +0 +0 +2 +0 +1 +1 +30 s +- +- +- +a:1 +4 of 4 leases$/);
   t.strictSame(lines((await admin(t, 'bindings')).stdout), ['SUBSCRIPTION  TOPIC  KEY', 'b             z      -', 's             a      k', 's             z      -']);
   t.match(lines((await admin(t, 'subscriptions', 'pending', 'billing')).stdout)[1], /^7@a:1 +leased +c1 +2 +1.5 s$/);
   const { stdout, broker } = await admin(t, 'status');

@@ -16,6 +16,8 @@ interface Entry {
 
 export class FakeQueue {
   visibilityMs = 30_000;
+  /** Which limit holds messages back, as SUBSCRIPTION GET says it. */
+  limit = '';
   /** Payloads in the order in which they were acknowledged. */
   readonly acked: string[] = [];
   /** Payloads that were given back, with the delay that was asked for. */
@@ -114,7 +116,7 @@ export class FakeQueue {
   #describe(name: string): Value {
     return [
       'name', name, 'transient', 0, 'visibility_ms', this.visibilityMs, 'max_deliveries', null, 'dead_letter', null, 'backoff_ms', null, 'from', 'latest', 'bindings', 1,
-      'backlog', this.#entries.size, 'in_flight', this.leased.length, 'delayed', 0, 'dead_lettered', 0, 'redelivered', 2, 'consumers', 1, 'limit', '', 'home', 'a:1', 'rival_records', 0,
+      'backlog', this.#entries.size, 'in_flight', this.leased.length, 'delayed', 0, 'dead_lettered', 0, 'redelivered', 2, 'consumers', 1, 'limit', this.limit, 'home', 'a:1', 'rival_records', 0,
     ];
   }
 
