@@ -17,7 +17,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileError, isOutOfSpace } from './sqlite.ts';
 
-const BEAT_MS = 100;
+const BEAT_MS = 20;
 /** Messages that may be stored after the last mark: their timestamps, which are in their ids, are not given again. */
 const UNMARKED_MAX = 100_000;
 const BYTES = 96; // of the file, always: nothing is ever cut off
