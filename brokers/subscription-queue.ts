@@ -190,8 +190,8 @@ export class SubscriptionQueue {
   }
 
   /**
-   * Ends leases and waits, of one consumer or of all, so that what they hold is delivered again at
-   * once; a lease that is ended is a delivery that failed. Returns how many; settles when that is on disk.
+   * Ends leases and waits, of one consumer or of all, so that what they hold is delivered again at once; a lease that is ended is a delivery
+   * that failed. Returns how many; settles when that is on disk. @throws RumormillError MOVED
    */
   async free(consumer: string | undefined): Promise<number> {
     const { clock } = this.#runtime;
@@ -215,7 +215,7 @@ export class SubscriptionQueue {
     return count;
   }
 
-  /** Goes through many tokens or leases in turns, the first ones at once. @throws RumormillError MOVED; what was done is done */
+  /** Goes through many tokens or leases in turns. @throws RumormillError MOVED; what was done is done */
   inSlices<T>(things: readonly T[], act: (slice: readonly T[]) => number | Promise<number>): Promise<number> {
     return this.#runtime.turns.inSlices(things, (slice) => {
       if (this.#moved !== undefined) throw this.#moved;

@@ -3,6 +3,7 @@
  * the subscribers of every broker, from when they subscribed on; a client too slow for it is disconnected.
  */
 import { RumormillError } from '../core/error.ts';
+import { slicesOf } from '../core/turns.ts';
 import type { Args } from '../wire/command-parser.ts';
 import { Push, type Value } from '../wire/resp.ts';
 import { checkOpenTopic, checkPattern, type Command, type Connection, listed, patternArgument, shown } from './command.ts';
@@ -28,24 +29,22 @@ function psubscribe(args: Args, connection: Connection): Promise<undefined> {
 }
 
 /** All names are good, or none of them is subscribed to. */
-async function join(
+function join(
   args: Args, connection: Connection, known: ReadonlySet<string>, check: (name: string, bytesMax: number) => string, act: (name: string) => Push,
 ): Promise<undefined> {
   const { turns, config: { limits } } = connection.broker;
   const names = named(args, connection);
-  await turns.inSlices(names, (slice) => {
-    for (const name of slice) check(name, limits.topicBytesMax);
-    return 0;
-  });
-  checkRoom(connection, known, names);
-  await confirm(names, connection, act);
+  return turns.run((function* (): Generator<number, undefined> {
+    yield* slicesOf(names, (slice) => slice.forEach((name) => check(name, limits.topicBytesMax)));
+    checkRoom(connection, known, names);
+    yield* confirmSteps(names, connection, act);
+  })());
 }
 
-/** In turns; what is pushed meanwhile comes after the confirmation of its own name. Ends with the connection. */
-async function confirm(names: readonly string[], connection: Connection, act: (name: string) => Push): Promise<void> {
-  await connection.broker.turns.inSlices(names, (slice) => {
+/** What is pushed meanwhile comes after the confirmation of its own name. Ends with the connection. */
+function confirmSteps(names: readonly string[], connection: Connection, act: (name: string) => Push): Generator<number, void> {
+  return slicesOf(names, (slice) => {
     if (!connection.isOver) connection.sendAll(slice.map(act));
-    return 0;
   });
 }
 
@@ -57,21 +56,21 @@ function checkRoom({ subscriptions, broker: { config: { limits } } }: Connection
 
 async function unsubscribe(args: Args, connection: Connection): Promise<undefined> {
   const channels = args.length > 1 ? named(args, connection) : [...connection.channels];
-  await confirm(channels, connection, (channel) => {
+  await connection.broker.turns.run(confirmSteps(channels, connection, (channel) => {
     if (connection.channels.delete(channel)) connection.keep(-SUBSCRIPTION_BYTES - channel.length);
     connection.broker.readers.pubSub.unsubscribe(channel, connection);
     return confirmation(connection, 'unsubscribe', channel);
-  });
+  }));
   if (channels.length === 0) connection.send(confirmation(connection, 'unsubscribe', null));
 }
 
 async function punsubscribe(args: Args, connection: Connection): Promise<undefined> {
   const patterns = args.length > 1 ? named(args, connection) : [...connection.patterns];
-  await confirm(patterns, connection, (pattern) => {
+  await connection.broker.turns.run(confirmSteps(patterns, connection, (pattern) => {
     if (connection.patterns.delete(pattern)) connection.keep(-SUBSCRIPTION_BYTES - pattern.length);
     connection.broker.readers.pubSub.punsubscribe(pattern, connection);
     return confirmation(connection, 'punsubscribe', pattern);
-  });
+  }));
   if (patterns.length === 0) connection.send(confirmation(connection, 'punsubscribe', null));
 }
 

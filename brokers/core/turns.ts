@@ -21,6 +21,15 @@ import type { Clock } from './runtime.ts';
 export const LOOK_WORK = 100;
 const SLICE = LOOK_WORK;
 
+/** Steps for `Turns.run`: many things, `SLICE` of them at a time, that take about a µs each. */
+export function* slicesOf<T>(things: readonly T[], act: (slice: readonly T[]) => void): Generator<number, void> {
+  for (let at = 0; at < things.length; at += SLICE) {
+    const slice = things.slice(at, at + SLICE);
+    act(slice);
+    yield slice.length;
+  }
+}
+
 export class Turns {
   readonly #clock: Pick<Clock, 'now' | 'defer'>;
   readonly #turnMs: number;
@@ -85,17 +94,14 @@ export class Turns {
   }
 
   /**
-   * Goes through many things a slice at a time, as many turns as it takes; the first slice within the
-   * call. Returns the sum of what the slices come to, once all have.
+   * Goes through many things a slice at a time, as `run` does. Returns the sum of what the slices
+   * come to, once all have.
    * @param act carries out a slice, of `SLICE` things at most that take about a µs each
    * @throws what a slice throws, and then there are no more; or the first that a slice comes to later
    */
   async inSlices<T>(things: readonly T[], act: (slice: readonly T[]) => number | Promise<number>): Promise<number> {
     const parts: Promise<PromiseSettledResult<number>[]>[] = [];
-    for (let at = 0; at < things.length; at += SLICE) {
-      if (at > 0 && this.isOver(SLICE)) await this.pause();
-      parts.push(Promise.allSettled([act(things.slice(at, at + SLICE))]));
-    }
+    await this.run(slicesOf(things, (slice) => void parts.push(Promise.allSettled([act(slice)]))));
     let sum = 0;
     for (const outcome of (await Promise.all(parts)).flat()) {
       if (outcome.status === 'rejected') throw outcome.reason;
