@@ -107,6 +107,10 @@ export class Session implements ChannelHandler, Connection, Holder, Publisher {
     this.work();
   }
 
+  grow(): void {
+    this.work();
+  }
+
   /** The client sends no more. What it published is still answered; a POLL that waits is given up, since it cannot be told from a client that is gone. */
   ended(): void {
     this.#inputEnded = true;
@@ -375,7 +379,7 @@ export class Session implements ChannelHandler, Connection, Holder, Publisher {
     if (this.#ended) return;
     const { budget, config: { limits } } = this.broker;
     const { bufferedBytes } = this.#in;
-    const hold = this.#held !== undefined || !budget.mayGrow(bufferedBytes) || (!this.#mayExecute() && bufferedBytes > limits.inputBytesMax);
+    const hold = this.#held !== undefined || !budget.mayGrow(this.#account, bufferedBytes) || (!this.#mayExecute() && bufferedBytes > limits.inputBytesMax);
     if (hold) this.broker.sessions.paused(this); // each time, since the broker calls each session once
     this.#in.settle(isHalf, hold);
   }

@@ -7,13 +7,13 @@
  * that is asked at each look.
  *
  * From three quarters of the limit on, until it is back at five eighths, the budget is tight: caches
- * give way, whoever holds much input is not read from (`mayGrow`), replies are cut short (`replyBytes`),
- * and of the connections that stand still the greediest are closed. Beyond the limit, where
+ * give way, those that hold much input are read from one at a time (`mayGrow`), replies are cut short
+ * (`replyBytes`), and of the connections that stand still the greediest are closed. Beyond the limit, where
  * nobody stands still, the greediest of those that move is closed, too; if there is nobody left to be
  * closed it is full, and publishers wait.
  *
  * A connection stands still if in `stillMs` less than a sixty-fourth of what it holds has moved: who
- * sends a byte a second to keep fifteen mebibytes alive does.
+ * sends a byte a second to keep fifteen mebibytes alive does, and so does who moves only because it is its turn to grow.
  *
  * Invariants: `bytes` is the sum of all accounts, shared bytes and gauges. A link with a peer is never
  * closed for what clients hold: only while links hold more than half of the limit.
@@ -42,6 +42,8 @@ export interface BudgetLimits {
 export interface Holder {
   /** Gives back all that it holds and closes. `held` is how many bytes that was. */
   expel(held: number): void;
+  /** It may be sent more, after `mayGrow` said no. */
+  grow?(): void;
 }
 
 export interface BudgetEvents {
@@ -64,6 +66,7 @@ export class Budget {
   readonly #events: BudgetEvents;
   readonly #accounts = new Set<Account>();
   readonly #gauges = new Map<string, Gauge>();
+  readonly #growers = new Set<Account>(); // with much input, while it is tight; the first of them is read from
   #charged = 0; // accounts and shared bytes
   #links = 0;
   #gauged = 0;
@@ -100,9 +103,32 @@ export class Budget {
     return this.bytes > this.limits.memoryBytes;
   }
 
-  /** Whether a connection that holds so many bytes of input may be sent more. */
-  mayGrow(inputBytes: number): boolean {
-    return !this.#tight || inputBytes <= LONG_INPUT_BYTES;
+  /**
+   * Whether a connection that holds so many bytes of input may be sent more. While it is tight those that
+   * hold much take turns, so that a long command comes to its end in what is still free: one of them at
+   * a time until the next look, in the order in which they asked.
+   */
+  mayGrow(account: Account, inputBytes: number): boolean {
+    if (!this.#tight || inputBytes <= LONG_INPUT_BYTES) {
+      this.#leave(account);
+      return true;
+    }
+    this.#growers.add(account);
+    return this.#grower === account;
+  }
+
+  isGrower(account: Account): boolean {
+    return this.#growers.has(account);
+  }
+
+  get #grower(): Account | undefined {
+    return this.#growers.values().next().value;
+  }
+
+  #leave(account: Account): void {
+    const hadTurn = this.#growers.size > 0 && this.#grower === account;
+    this.#growers.delete(account);
+    if (hadTurn) this.#clock.defer(() => this.#grower?.holder.grow?.());
   }
 
   /** How long a reply may be that could be up to `max` bytes. */
@@ -145,6 +171,7 @@ export class Budget {
     const [wasTight, wasFull] = [this.#tight, this.#full];
     if (wasTight) this.#relieve();
     this.#full = this.#isOver;
+    this.#nextGrower();
     if ((wasTight && !this.#tight) || (wasFull && !this.#full)) this.#events.eased();
   }
 
@@ -152,7 +179,16 @@ export class Budget {
     const now = this.#clock.now();
     this.#expel(EASED, ({ since }) => now - since >= this.limits.stillMs);
     if (this.#isOver) this.#expel(1, () => true);
-    if (this.bytes <= this.#limit(EASED)) this.#tight = false;
+    if (this.bytes > this.#limit(EASED)) return;
+    this.#tight = false;
+    this.#growers.clear();
+  }
+
+  #nextGrower(): void {
+    const first = this.#grower;
+    if (first === undefined || this.#growers.size === 1) return;
+    this.#leave(first);
+    this.#growers.add(first);
   }
 
   now(): number {
@@ -169,6 +205,7 @@ export class Budget {
 
   closed(account: Account): void {
     if (!this.#accounts.delete(account)) return;
+    this.#leave(account);
     this.charge(-account.own - this.limits.connectionBytes, account.kind);
   }
 
@@ -230,6 +267,7 @@ export class Account {
 
   /** So many bytes came or went, of those that keep it from giving back what it holds. */
   moved(bytes: number): void {
+    if (this.#budget.isGrower(this)) return;
     this.#moved += bytes;
     if (this.#moved < Math.max(MOVES_BYTES_MIN, this.greed * MOVES)) return;
     this.#moved = 0;

@@ -14,6 +14,7 @@ function bench(limits = LIMITS) {
         log.push(`${name} ${held}`);
         account.close();
       },
+      grow: () => void log.push(`${name} grows`),
     });
     return account;
   };
@@ -103,12 +104,11 @@ t.test('while it is tight whoever holds much input waits, replies are cut short,
   account.set(4_000_000);
   budget.look();
   t.strictSame([budget.isTight, cache], [false, 3_000_000]);
-  t.equal(budget.mayGrow(8_000_000), true);
+  t.equal(budget.mayGrow(account, 8_000_000), true);
   account.set(6_500_000);
   budget.look();
   t.equal(cache, 100_000);
   t.equal(budget.isTight, true);
-  t.strictSame([budget.mayGrow(65_536), budget.mayGrow(65_537)], [true, false]);
   t.equal(budget.replyBytes(8_000_000), Math.floor((10_000_000 - budget.bytes) / 8));
   account.set(9_800_000);
   t.equal(budget.replyBytes(8_000_000), 65_536, 'some is always read');
@@ -116,6 +116,42 @@ t.test('while it is tight whoever holds much input waits, replies are cut short,
   budget.look();
   t.strictSame(log(), ['eased']);
   t.equal(budget.replyBytes(500_000), 500_000);
+});
+
+t.test('while it is tight those with much input take turns to be read from, and do not move by that', async (t) => {
+  const { clock, budget, open, log } = bench();
+  const ballast = open('ballast');
+  ballast.set(760_000);
+  const [a, b, c] = [open('a'), open('b'), open('c')];
+  const ask = (bytes = 65_537) => [a, b, c].map((account) => budget.mayGrow(account, bytes));
+  t.strictSame(ask(), [true, true, true], 'nobody has looked');
+  budget.look();
+  t.strictSame(ask(65_536), [true, true, true], 'little is always taken');
+  t.strictSame(ask(), [true, false, false], 'the first that asked');
+  t.strictSame(ask(), [true, false, false]);
+  budget.look();
+  await clock.settle();
+  t.strictSame(log(), ['b grows']);
+  t.strictSame(ask(), [false, true, false]);
+  t.equal(budget.mayGrow(b, 100), true, 'its command has come to its end');
+  await clock.settle();
+  t.strictSame(log(), ['c grows']);
+  t.strictSame(ask(), [false, false, true]);
+  c.close();
+  await clock.settle();
+  t.strictSame(log(), ['a grows']);
+  t.strictSame(ask(), [true, false, false]);
+  a.set(5000);
+  for (let second = 0; second < 10; second += 1) {
+    a.moved(65_536);
+    await clock.advance(1000);
+    if (second < 5) ballast.moved(100_000);
+  }
+  budget.look();
+  ballast.close();
+  t.strictSame(log().filter((line) => line.startsWith('a ')), ['a 5000'], 'it stands still');
+  budget.look();
+  t.strictSame([log().includes('eased'), ...ask()], [true, true, true, true]);
 });
 
 t.test('no link is closed for what clients hold, nor a client that holds next to nothing', async (t) => {

@@ -40,9 +40,7 @@ t.test('greedy clients of every kind at once: the broker keeps within its memory
   for (let number = 0; number < HONEST; number += 1) {
     await publisher.publish('honest', String(number));
     t.equal(text(((await subscriber.next()) as Buffer[])[2]!), String(number)) || t.bailout();
-    if (number % 10 > 0) continue;
-    publisher.send('PUBLISH', FLOOD, Buffer.alloc(MEBIBYTE / 2)); // is not read from until those that stand still are closed
-    t.type(await publisher.next('a large PUBLISH', WAIT_MS), 'number');
+    if (number % 10 === 0) await publisher.publish(FLOOD, Buffer.alloc(MEBIBYTE / 2));
   }
   t.equal((await publisher.readAll('honest')).length, HONEST, 'and all of it is stored');
   await waitFor('the half commands are closed, but for those that fit', () => greedy.filter(({ kind, isClosed }) => kind === 'half' && isClosed).length > EACH / 2, WAIT_MS);
