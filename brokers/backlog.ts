@@ -11,6 +11,7 @@ import type { Limits } from './config.ts';
 import { firstLive, type TopicNames } from './core/catalog.ts';
 import type { LeaseEntry, Source } from './core/leases.ts';
 import type { Log } from './core/log.ts';
+import { pageBytes } from './core/pages.ts';
 import { positionAfter } from './core/reader.ts';
 import { type Message, messagesOf, type Origin, parseRepeats, type StoredBatch } from './core/record.ts';
 import type { Repeats } from './core/repeats.ts';
@@ -47,6 +48,7 @@ export type Pause = 'end' | 'pause' | Promise<void>;
 interface Stretch {
   readonly page: Page;
   at: number; // index of the batch that comes next
+  readonly bytes: number; // read from the disk for it alone
 }
 
 export class Backlog {
@@ -59,6 +61,7 @@ export class Backlog {
   #stretch: Stretch | undefined;
   #open: OpenBatch | undefined;
   #stretchBefore: readonly StoredBatch[] = []; // of messages that are delivered again
+  #bytesBefore = 0; // of them, read from the disk
   #openBefore: OpenBatch | undefined;
   #reading: Promise<void> | undefined;
   #generation = 0; // grows when the position moves back, so that what is being read is not for it any more
@@ -74,6 +77,11 @@ export class Backlog {
   /** Everything that is the subscription's up to this position has been passed. */
   get position(): number {
     return this.#position;
+  }
+
+  /** Bytes of what was read from the disk. */
+  get heldBytes(): number {
+    return (this.#stretch?.bytes ?? 0) + this.#bytesBefore;
   }
 
   /** The bindings have changed: what was not looked for so far is, from where it may begin. */
@@ -122,8 +130,8 @@ export class Backlog {
     }
     const { log, limits } = this.#runtime;
     const reading = log.readAfter(source.position - 1, this.#routes.topics, limits.queueReadBytes);
-    if (reading instanceof Promise) return reading.then((page) => this.#keepBefore(page, source));
-    this.#keepBefore(reading, source);
+    if (reading instanceof Promise) return reading.then((page) => this.#keepBefore(page, source, pageBytes(page)));
+    this.#keepBefore(reading, source, 0);
     return this.again(source, index);
   }
 
@@ -139,6 +147,7 @@ export class Backlog {
     if (!this.#isUsed && this.#reading === undefined) {
       this.#stretch = this.#open = this.#openBefore = undefined;
       this.#stretchBefore = [];
+      this.#bytesBefore = 0;
     }
     this.#isUsed = false;
   }
@@ -206,20 +215,21 @@ export class Backlog {
     this.#partial = this.#open = undefined;
   }
 
-  #keepBefore(page: Page, source: Source): void {
+  #keepBefore(page: Page, source: Source, bytes: number): void {
     this.#stretchBefore = page.batches;
+    this.#bytesBefore = bytes;
     if (page.batches[0]?.position !== source.position) this.#openBefore = { source, messages: [], firstLive: 0, repeats: new Map() }; // it is gone
   }
 
   #read(): void {
     const { log, limits } = this.#runtime;
     const generation = this.#generation;
-    const take = (page: Page): void => {
-      if (generation === this.#generation) this.#stretch = { page, at: 0 };
+    const take = (page: Page, bytes: number): void => {
+      if (generation === this.#generation) this.#stretch = { page, at: 0, bytes };
     };
     const reading = log.readAfter(this.#position, this.#routes.topics, limits.queueReadBytes);
-    if (reading instanceof Promise) this.#wait(reading.then(take));
-    else take(reading);
+    if (reading instanceof Promise) this.#wait(reading.then((page) => take(page, pageBytes(page))));
+    else take(reading, 0);
   }
 
   /** Moves back to where something may be left to do. */
@@ -228,6 +238,7 @@ export class Backlog {
     const generation = (this.#generation += 1);
     this.#stretch = this.#openBefore = undefined;
     this.#stretchBefore = [];
+    this.#bytesBefore = 0;
     this.#pass(0);
     const place = (position: number): void => {
       if (generation === this.#generation) this.#pass(this.#routes.starts.length === 0 ? log.position : position);

@@ -69,6 +69,7 @@ export const DEFAULT_LIMITS = {
   backoffMsMax: 24 * 3600 * 1000, // (e); doubling ends there
   sweepBatchesMax: 1024, // of deleted topics, looked at a tick
   leasesMax: 200_000, // messages of one that were delivered and are not done; PULL brings nothing new until some are
+  leasesBytesMax: 256 * 1024 * 1024, // of all subscriptions at home here; beyond it each may have an even share and no more
   consumerLeasesMax: 20_000, // (e) LIMIT; of leasesMax, that one consumer of a subscription holds; so that it takes ten to use that up
   limitLogMs: 60_000, // between lines about what a limit holds up
   pullShareMax: 100, // messages that one PULL gets while other consumers wait
@@ -190,7 +191,7 @@ export function makeConfig(options: ConfigOptions = {}): Config {
  */
 const SHARES = {
   tailBytesMax: 1 / 8, pendingBytesMax: 1 / 8, holdBackBytesMax: 1 / 8, pushBytesMax: 1 / 8,
-  outputBytesMax: 1 / 16, replyBytesMax: 1 / 16,
+  leasesBytesMax: 1 / 8, outputBytesMax: 1 / 16, replyBytesMax: 1 / 16,
 } as const satisfies Partial<Record<keyof Limits, number>>;
 
 function fitted(limits: Limits): Limits {

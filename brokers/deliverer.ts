@@ -8,8 +8,8 @@
  * became ready (core/leases.ts), new messages as they are stored. In an answer redeliveries stand
  * first.
  *
- * Two limits hold messages back: of what is leased, delayed or on its way to the dead letters, and of
- * what one consumer holds. Leases of a consumer that has gone away end when they run out, since it may
+ * Two limits hold messages back: of what is leased, delayed or on its way to the dead letters (less
+ * while those of all subscriptions are too many), and of what one consumer holds. Leases of a consumer that has gone away end when they run out, since it may
  * come back; SUBSCRIPTION FREE ends them sooner.
  *
  * A message is leased in the same turn in which its PULL is answered: whatever had to be read from
@@ -35,6 +35,10 @@ export interface DelivererRuntime {
   readonly backlog: Backlog;
   readonly ledger: Ledger;
   readonly counts: { redelivered: number };
+  /** How many messages of it may be delivered and not done, now. */
+  leasesMax(): number;
+  /** How long an answer may be that could be up to `max` bytes. */
+  replyBytes(max: number): number;
   subscription(): Subscription;
   /** The deliveries of these have failed. */
   failed(entries: readonly LeaseEntry[]): void;
@@ -67,8 +71,8 @@ export class Deliverer {
    * neither where there is nothing.
    */
   async fill(pull: Pull, countMax: number): Promise<Limited | undefined> {
-    const { clock, limits, leases, failed } = this.#runtime;
-    const given = new Deliveries(limits.replyBytesMax);
+    const { clock, limits, leases, failed, replyBytes } = this.#runtime;
+    const given = new Deliveries(replyBytes(limits.replyBytesMax));
     let hasWaited = false;
     failed(leases.expire(clock.now()));
     while (given.count < countMax) {
@@ -116,13 +120,13 @@ export class Deliverer {
 
   /** Delivers the next message of the log: for the first time, unless it was handed over by a former home. */
   #takeNew(pull: Pull, given: Deliveries): Taken {
-    const { leases, backlog, limits } = this.#runtime;
+    const { leases, backlog, leasesMax } = this.#runtime;
     const next = backlog.next((origin, seq, source) => this.#isTaken(origin, seq, source));
     if (next === 'end') return undefined;
     if (next === 'pause' || next instanceof Promise) return next;
     const { source, index, message } = next;
     const handed = leases.get(source.origin, source.seq + index); // that has run out
-    if (handed === undefined && leases.size >= limits.leasesMax) return this.#limit();
+    if (handed === undefined && leases.size >= leasesMax()) return this.#limit();
     if (this.#isAtItsLimit(pull)) return this.#ownLimit(pull);
     if (!given.hasRoom(message)) return 'full';
     backlog.advance();
@@ -141,7 +145,7 @@ export class Deliverer {
   }
 
   #limit(): Limited {
-    return { isOwn: false, error: new RumormillError('LIMIT', limitText(this.#runtime.subscription().name, this.#runtime.limits)) };
+    return { isOwn: false, error: new RumormillError('LIMIT', limitText(this.#runtime.subscription().name, this.#runtime.leasesMax())) };
   }
 
   #redeliver(entry: LeaseEntry, message: Message, { consumer }: Pull, given: Deliveries): void {
@@ -169,12 +173,12 @@ export class Deliverer {
    * off by another home, gets its place.
    */
   #isTaken(origin: Origin, seq: number, source: Source): boolean {
-    const { leases, ledger, clock, limits } = this.#runtime;
+    const { leases, ledger, clock, leasesMax } = this.#runtime;
     let entry = leases.get(origin, seq);
     if (entry === undefined) {
       const until = ledger.done.waitsUntil(origin, seq);
       if (until <= clock.now()) return false;
-      if (leases.size >= limits.leasesMax) return false; // the limit holds it up
+      if (leases.size >= leasesMax()) return false; // the limit holds it up
       leases.putOff({ origin, seq, attempts: ledger.done.attempts(origin, seq), until });
       entry = leases.get(origin, seq)!;
     }
@@ -188,7 +192,7 @@ export function ownLimitText(name: string, consumer: string, { consumerLeasesMax
     + 'the most that one may: ACK or NACK some, wait until their leases run out, or free them with SUBSCRIPTION FREE';
 }
 
-export function limitText(name: string, { leasesMax }: Limits): string {
+export function limitText(name: string, leasesMax: number): string {
   return `${leasesMax} messages of subscription ${JSON.stringify(name)} are leased, delayed or to become dead letters, the most that may be: `
     + 'nothing new is delivered until some are settled; SUBSCRIPTION CONSUMERS shows who holds them, and SUBSCRIPTION FREE frees them';
 }

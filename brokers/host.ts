@@ -166,7 +166,7 @@ export class Broker {
       caughtUp: () => this.sessions.drained(), storeFailed,
     });
     this.queues = new Queues({
-      clock, ages, limits, logger, turns: this.turns, log: this.#log, store, repeats: this.#repeats, catalog: this.metadata, storeFailed,
+      clock, ages, limits, logger, turns: this.turns, budget: this.budget, log: this.#log, store, repeats: this.#repeats, catalog: this.metadata, storeFailed,
     });
     this.budget.gauge('log', () => this.#log.heldBytes, () => this.#log.shrink());
     this.budget.gauge('ids', () => this.#repeats.bytes);

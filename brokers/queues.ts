@@ -8,13 +8,14 @@
 import { Acknowledger } from './acknowledger.ts';
 import type { Cancellation } from './commands/command.ts';
 import type { Ages } from './core/ages.ts';
+import type { Budget } from './core/budget.ts';
 import { notFound } from './core/catalog-error.ts';
 import type { ConsumerStatus } from './consumers.ts';
 import { decodeHandover, encodeHandover } from './core/handover.ts';
 import { messageOf, RumormillError } from './core/error.ts';
 import type { Handover } from './homes.ts';
 import { originTag } from './core/lease-token.ts';
-import type { HandedLease, LeaseEntry } from './core/leases.ts';
+import { type HandedLease, LEASE_BYTES, type LeaseEntry } from './core/leases.ts';
 import { LongPoll } from './core/long-poll.ts';
 import type { TopicNames } from './core/catalog.ts';
 import { isBefore, type Subscription } from './core/subscription.ts';
@@ -31,7 +32,8 @@ export interface Subscriptions extends TopicNames {
   forget(name: string): void;
 }
 
-export interface QueuesRuntime extends Omit<QueueRuntime, 'acknowledger' | 'waiters' | 'originOf' | 'catalog'> {
+export interface QueuesRuntime extends Omit<QueueRuntime, 'acknowledger' | 'waiters' | 'originOf' | 'catalog' | 'leasesMax' | 'replyBytes'> {
+  readonly budget: Budget;
   readonly ages: Ages;
   readonly catalog: Subscriptions;
 }
@@ -73,6 +75,7 @@ export class Queues {
   readonly #transientSince = new Map<string, number>(); // when nobody had asked for them
   readonly #origins = new Map<string, Origin>(); // by tag
   #limitsToldAt = -Infinity;
+  #leasesMax = Infinity; // of each, while all together are too many
   #isClosed = false;
 
   constructor(runtime: QueuesRuntime) {
@@ -87,6 +90,7 @@ export class Queues {
         queue.putOff(state);
       },
     });
+    runtime.budget.gauge('queues', () => this.#heldBytes);
   }
 
   /** Takes up what earlier lives of this broker knew. To be called when the catalog is known, before anything else. */
@@ -171,10 +175,27 @@ export class Queues {
 
   tick(now: number): void {
     for (const pull of this.#waiters.expire(now)) pull.wake();
+    this.#shareLeases();
     for (const queue of this.#queues.values()) queue.tick(now);
     this.#acknowledger.tick(now);
     this.#tellLimits(now);
     this.#expireTransient(now);
+  }
+
+  get #heldBytes(): number {
+    let bytes = 0;
+    for (const queue of this.#queues.values()) bytes += queue.heldBytes;
+    return bytes;
+  }
+
+  /** While all subscriptions together have too many messages out, each may have an even share. */
+  #shareLeases(): void {
+    let leases = 0;
+    for (const queue of this.#queues.values()) leases += queue.leases.size;
+    const most = Math.floor(this.#runtime.limits.leasesBytesMax / LEASE_BYTES);
+    const before = this.#leasesMax;
+    this.#leasesMax = leases < most ? Infinity : Math.max(1, Math.floor(most / this.#queues.size));
+    if (this.#leasesMax > before) for (const queue of this.#queues.values()) queue.wake();
   }
 
   /** Something of the catalog is not as it was. */
@@ -246,7 +267,13 @@ export class Queues {
     if (known !== undefined) return known;
     const subscription = this.#runtime.catalog.subscription(name);
     if (subscription === undefined) throw notFound(name);
-    const queue = new SubscriptionQueue({ ...this.#runtime, acknowledger: this.#acknowledger, waiters: this.#waiters, originOf: (tag) => this.#originOf(tag) }, subscription);
+    const { budget, limits } = this.#runtime;
+    const queue = new SubscriptionQueue({
+      ...this.#runtime, acknowledger: this.#acknowledger, waiters: this.#waiters,
+      originOf: (tag) => this.#originOf(tag),
+      leasesMax: () => Math.min(limits.leasesMax, this.#leasesMax),
+      replyBytes: (max) => budget.replyBytes(max),
+    }, subscription);
     this.#queues.set(name, queue);
     for (const { leases, at } of this.#handed.get(name) ?? []) queue.adopt(leases, at);
     this.#handed.delete(name);

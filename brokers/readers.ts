@@ -91,7 +91,7 @@ export class Readers {
     const { request, deadline, cancellation } = poll;
     try {
       for (;;) {
-        const result = await this.#reading(readTopics(this.#source, new Set(request.topics), poll.cursor, this.#limits(request.count)));
+        const result = await this.#reading(request.count, (limits) => readTopics(this.#source, new Set(request.topics), poll.cursor, limits));
         if (result.slices.length > 0 || this.#runtime.clock.now() >= deadline || cancellation.cancelled || this.#closing) return poll.answer(result);
         poll.cursor = result.cursor;
         if (result.cursor.position >= this.#source.log.position) return this.#wait(poll);
@@ -116,7 +116,7 @@ export class Readers {
   }
 
   range(query: RangeQuery, count: number): Promise<Message[]> {
-    return this.#reading(readRange(this.#source, query, this.#limits(count)));
+    return this.#reading(count, (limits) => readRange(this.#source, query, limits));
   }
 
   /** Batches are on disk: who waits for one of their topics reads on; who subscribed gets the messages pushed. */
@@ -142,18 +142,18 @@ export class Readers {
     for (const waiter of [...this.#waiters.all()]) this.#wake(waiter);
   }
 
-  #limits(count: number): ReadLimits {
-    const { limits: { replyBytesMax, readBytesMax }, budget } = this.#runtime;
-    return { count, bytes: budget.replyBytes(replyBytesMax), readBytes: readBytesMax };
-  }
-
-  /** A store that cannot be read cannot be trusted either. */
-  async #reading<T>(result: Promise<T>): Promise<T> {
+  /** Reads as much as the memory has room for. A store that cannot be read cannot be trusted either. */
+  async #reading<T>(count: number, read: (limits: ReadLimits) => Promise<T>): Promise<T> {
+    const { limits: { replyBytesMax, readBytesMax }, budget, storeFailed } = this.#runtime;
+    const bytes = budget.replyBytes(replyBytesMax);
+    budget.promise(bytes);
     try {
-      return await result;
+      return await read({ count, bytes, readBytes: Math.min(bytes, readBytesMax) });
     } catch (error) {
-      this.#runtime.storeFailed(error);
+      storeFailed(error);
       throw error;
+    } finally {
+      budget.promise(-bytes);
     }
   }
 }

@@ -339,7 +339,11 @@ export class Session implements ChannelHandler, Connection, Holder, Publisher {
   #encode(value: Value | undefined): readonly Uint8Array[] | Promise<readonly Uint8Array[]> {
     if (value === undefined || this.#ended) return [];
     if (!isLong(value)) return [encodeReply(value, this.version)];
-    return this.broker.turns.run(encodeSteps(value, this.version));
+    const grown = (bytes: number): void => {
+      this.#commandBytes += bytes;
+      this.#charge();
+    };
+    return this.broker.turns.run(encodeSteps(value, this.version, grown));
   }
 
   #finish(chunks: readonly Uint8Array[]): void {

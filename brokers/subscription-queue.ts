@@ -9,10 +9,11 @@ import type { Cancellation } from './commands/command.ts';
 import { Consumers, type ConsumerStatus } from './consumers.ts';
 import { DeadLetters } from './dead-letters.ts';
 import { Deliverer, limitText, ownLimitText } from './deliverer.ts';
+import { Floors } from './floors.ts';
 import { Acknowledgements } from './core/acknowledgements.ts';
 import type { RumormillError } from './core/error.ts';
 import { decodeToken, lifeOf } from './core/lease-token.ts';
-import { type HandedLease, type LeaseEntry, Leases, type LeasePolicy } from './core/leases.ts';
+import { type HandedLease, LEASE_BYTES, type LeaseEntry, Leases, type LeasePolicy } from './core/leases.ts';
 import type { LongPoll } from './core/long-poll.ts';
 import type { Origin } from './core/record.ts';
 import { Routes } from './core/routes.ts';
@@ -27,6 +28,10 @@ export interface QueueRuntime extends BacklogRuntime {
   readonly acknowledger: Acknowledger;
   readonly turns: Turns;
   readonly waiters: LongPoll<Pull>;
+  /** How many messages of one subscription may be delivered and not done, now. */
+  leasesMax(): number;
+  /** How long an answer may be that could be up to `max` bytes. */
+  replyBytes(max: number): number;
   /** The origin that has a tag, if a record of it is stored here. */
   originOf(tag: string): Origin | undefined;
   storeFailed(error: unknown): void;
@@ -47,15 +52,13 @@ export class SubscriptionQueue {
   readonly #runtime: QueueRuntime;
   readonly #backlog: Backlog;
   readonly #deadLetters: DeadLetters;
+  readonly #floors: Floors;
   readonly #life: number;
   readonly #line: PullLine;
   readonly #consumers: Consumers;
   #subscription: Subscription;
   #routes: Routes;
   #usedAt: number;
-  #floorAt = 0; // when the next may be
-  #flooredPosition = 0;
-  #acksSinceFloor = 0;
   #unwritten = new Acknowledgements(); // deliveries that failed while the disk was full
   #moved: RumormillError | undefined; // it is not served here any more
   #othersSettling = 0; // of an earlier home's leases, on their way to the disk: the reader may have passed them
@@ -69,6 +72,7 @@ export class SubscriptionQueue {
     this.ledger = runtime.acknowledger.ledger(subscription);
     this.leases = new Leases(runtime.log.instance, this.#policy());
     this.#backlog = new Backlog(runtime, this.ledger, this.#routes);
+    this.#floors = new Floors({ ...runtime, ledger: this.ledger });
     const deliverer = new Deliverer({
       ...runtime, life: this.#life, leases: this.leases, backlog: this.#backlog, ledger: this.ledger, counts: this.counts,
       subscription: () => this.#subscription,
@@ -92,6 +96,11 @@ export class SubscriptionQueue {
   get consumers(): number {
     const now = this.#runtime.clock.now();
     return this.#consumers.countSince(now - this.#subscription.settings.visibilityMs, now);
+  }
+
+  /** What it keeps in memory, about. */
+  get heldBytes(): number {
+    return this.leases.size * LEASE_BYTES + this.#backlog.heldBytes;
   }
 
   /** How long nobody has pulled, waited or held a lease, ms. */
@@ -185,7 +194,7 @@ export class SubscriptionQueue {
   /** What a former home had leased. @param at when it was told */
   adopt(leases: readonly HandedLease[], at: number): void {
     for (const lease of leases) {
-      if (this.leases.size < this.#runtime.limits.leasesMax && this.#mayBeOpen(lease.origin, lease.seq)) this.leases.adopt(lease, at);
+      if (this.leases.size < this.#runtime.leasesMax() && this.#mayBeOpen(lease.origin, lease.seq)) this.leases.adopt(lease, at);
     }
   }
 
@@ -229,8 +238,8 @@ export class SubscriptionQueue {
 
   /** Which limit holds messages back now, as text; '' for none. */
   get limit(): string {
-    const { limits } = this.#runtime;
-    if (this.leases.size >= limits.leasesMax && this.leases.nextReady === undefined) return limitText(this.#subscription.name, limits);
+    const { limits, leasesMax } = this.#runtime;
+    if (this.leases.size >= leasesMax() && this.leases.nextReady === undefined) return limitText(this.#subscription.name, leasesMax());
     for (const [consumer, count] of this.leases.held) {
       if (count >= limits.consumerLeasesMax) return ownLimitText(this.#subscription.name, consumer, limits);
     }
@@ -249,7 +258,7 @@ export class SubscriptionQueue {
   putOff(state: Acknowledgements): void {
     const now = this.#runtime.clock.now();
     for (const wait of state.waits(now)) {
-      if (this.leases.size >= this.#runtime.limits.leasesMax) return; // the deliverer looks again when it comes to one
+      if (this.leases.size >= this.#runtime.leasesMax()) return; // the deliverer looks again when it comes to one
       if (this.#mayBeOpen(wait.origin, wait.seq)) this.leases.putOff(wait);
     }
   }
@@ -262,7 +271,7 @@ export class SubscriptionQueue {
     this.leases.policy = this.#policy();
     if (shapeOf(subscription.bindings) === before) return;
     this.#routes = new Routes(subscription.bindings);
-    this.#flooredPosition = 0;
+    this.#floors.reset();
     for (const entry of [...this.leases.all()]) if (entry.source !== undefined && !this.#routes.topics.has(entry.source.topic)) this.leases.remove(entry);
     this.#backlog.configure(this.#routes);
     this.#line.retarget([...this.#routes.topics]);
@@ -281,8 +290,8 @@ export class SubscriptionQueue {
     }
     this.#bury();
     this.#backlog.tick();
-    const isDue = now >= this.#floorAt || this.#acksSinceFloor >= this.#runtime.limits.floorAcks;
-    if (isDue && this.ledger.done.size > 0) void this.#raiseFloor(now);
+    if (this.#othersSettling > 0 || !this.#floors.isDue(now)) return;
+    void this.#floors.raise(Math.min(this.#backlog.position, (this.leases.lowest ?? Infinity) - 1), this.#routes.starts, now);
   }
 
   /** Nobody is served any more: whoever waits gets the error, or nothing. */
@@ -345,7 +354,7 @@ export class SubscriptionQueue {
 
   /** Messages are done. Settles when that is on disk. */
   #settle(entries: readonly LeaseEntry[], others: readonly (readonly [Origin, number])[]): Promise<void> {
-    const { acknowledger, repeats, limits } = this.#runtime;
+    const { acknowledger, repeats, leasesMax } = this.#runtime;
     this.#othersSettling += others.length;
     return new Promise((resolve, reject) => {
       const change = (state: Ledger['done']): void => {
@@ -355,42 +364,19 @@ export class SubscriptionQueue {
         }
       };
       acknowledger.gather(this.ledger, change, (error) => {
-        const wasFull = this.leases.size >= limits.leasesMax;
+        const wasFull = this.leases.size >= leasesMax();
         this.#othersSettling -= others.length;
         if (error !== undefined && others.length > 0) this.#backlog.configure(this.#routes); // they are due again
         for (const entry of entries) {
           if (error === undefined) this.leases.remove(entry);
           else this.leases.unsettle(entry);
         }
-        this.#acksSinceFloor += entries.length;
+        this.#floors.acknowledged(entries.length);
         if (wasFull || this.#line.limited !== undefined) this.wake();
         if (error === undefined) resolve();
         else reject(error);
       });
     });
-  }
-
-  /**
-   * Everything stored before the first message that is not done is done: says so, and the
-   * exceptions below need not be kept.
-   */
-  async #raiseFloor(now: number): Promise<void> {
-    const { log, store, limits, acknowledger, storeFailed } = this.#runtime;
-    this.#floorAt = now + limits.floorMs;
-    this.#acksSinceFloor = 0;
-    const position = Math.min(this.#backlog.position, (this.leases.lowest ?? Infinity) - 1);
-    if (position <= this.#flooredPosition || this.#othersSettling > 0) return;
-    this.#flooredPosition = position;
-    const starts = this.#routes.starts;
-    try {
-      const vector = position >= log.position ? log.vector.snapshot() : await store.vectorAt(position);
-      const risen = new Map([...vector].filter(([origin, seq]) => starts.some(({ id }) => this.ledger.done.floor(id, origin) < seq)));
-      acknowledger.gather(this.ledger, (state) => state.raise(starts.map(({ id }) => id), risen), (error) => {
-        if (error !== undefined) this.#flooredPosition = 0;
-      });
-    } catch (error) {
-      storeFailed(error);
-    }
   }
 }
 

@@ -1,5 +1,6 @@
 /** Limits of what is leased: who is told, what is shown, how it ends. */
 import t from 'tap';
+import { LEASE_BYTES } from '../brokers/core/leases.ts';
 import { BOUND, count, describe, given, payloads, pull, start, tokens } from './support/virtual-queue.ts';
 import { VirtualBroker } from './support/virtual-broker.ts';
 
@@ -68,4 +69,24 @@ t.test('leases of a consumer whose connection has gone end when they run out, an
   t.match(await client.ask('PULL s CONSUMER c'), [/^-LIMIT/], 'it may be back');
   await clock.advance(1100);
   t.equal((await pull(client, 's CONSUMER c')).length, 2);
+});
+
+t.test('while all subscriptions together have too many messages out, each may have an even share; afterwards as many as before', async (t) => {
+  const others = ['r', 'q'].flatMap((name) => [`SUBSCRIPTION CREATE ${name} VISIBILITY 86400000`, `BIND ${name} a`]);
+  const { virtual, client, clock } = await start({ limits: { leasesBytesMax: 12 * LEASE_BYTES } }, ...LONG, ...others, ...publish(20));
+  const held = await pull(client, 's CONSUMER hog COUNT 100');
+  t.equal(held.length, 20, 'nobody has looked');
+  t.equal((await pull(client, 'r COUNT 1')).length, 1);
+  await clock.advance(1000);
+  t.match(await client.ask('PULL s CONSUMER other'), [[]], 'there is nothing more');
+  t.equal((await pull(client, 'r COUNT 100')).length, 5, 'six of twelve');
+  t.match(await client.ask('PULL r'), [/^-LIMIT 6 messages of subscription "r"/]);
+  t.equal((await pull(client, 'q COUNT 3')).length, 3);
+  await clock.advance(1000);
+  t.equal((await pull(client, 'q COUNT 100')).length, 1, 'four of twelve: there are three now');
+  const waiting = virtual.connect();
+  await waiting.ask('PULL q COUNT 100 BLOCK 60000');
+  t.equal(await count(client, `ACK s ${tokens(held)}`), 20);
+  await clock.advance(1000);
+  t.equal((await waiting.replies()).flatMap(given).length, 16, 'who waits is served');
 });

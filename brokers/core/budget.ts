@@ -70,6 +70,7 @@ export class Budget {
   #charged = 0; // accounts and shared bytes
   #links = 0;
   #gauged = 0;
+  #promised = 0; // to replies that are being read
   #tight = false;
   #full = false;
   #looking = false;
@@ -133,8 +134,13 @@ export class Budget {
 
   /** How long a reply may be that could be up to `max` bytes. */
   replyBytes(max: number): number {
-    const free = Math.max(0, this.limits.memoryBytes - this.bytes);
+    const free = Math.max(0, this.limits.memoryBytes - this.bytes - this.#promised);
     return Math.min(max, Math.max(REPLY_BYTES_MIN, Math.floor(free * REPLY)));
+  }
+
+  /** So many bytes more are being read for replies; fewer, where it is negative. */
+  promise(bytes: number): void {
+    this.#promised += bytes;
   }
 
   open(kind: 'client' | 'link', holder: Holder): Account {

@@ -76,6 +76,9 @@ interface Ready {
   readonly entry: Entry;
 }
 
+/** About what one takes in memory. */
+export const LEASE_BYTES = 256;
+
 /** In the place of a process where no lease is known: of what another home has put off. */
 const NOBODY = '000000000000';
 

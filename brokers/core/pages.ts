@@ -30,7 +30,7 @@ export class Pages {
 
   get bytes(): number {
     let bytes = 0;
-    for (const { page } of this.#kept) for (const batch of page.batches) bytes += batchBytes(batch);
+    for (const { page } of this.#kept) bytes += pageBytes(page);
     return bytes;
   }
 
@@ -49,6 +49,11 @@ export class Pages {
     const first = batches.findIndex((batch) => batch.position > position);
     return { batches: first < 0 ? [] : batches.slice(first), through };
   }
+}
+
+/** What the batches of a page take in memory. */
+export function pageBytes({ batches }: Page): number {
+  return batches.reduce((bytes, batch) => bytes + batchBytes(batch), 0);
 }
 
 function isSame(one: ReadonlySet<string>, other: ReadonlySet<string>): boolean {

@@ -82,12 +82,18 @@ export function isLong(value: Value): boolean {
   return Array.isArray(value) && value.some((item: Value) => lengthOf(item) >= LONG_ITEMS_MIN);
 }
 
-/** A reply in chunks, step by step: yields after each item how many values that were, at about a µs each. */
-export function* encodeSteps(value: Value, version: RespVersion = 2): Generator<number, readonly Uint8Array[]> {
+/**
+ * A reply in chunks, step by step: yields after each item how many values that were, at about a µs each.
+ * @param grown is told of so many bytes more
+ */
+export function* encodeSteps(value: Value, version: RespVersion = 2, grown?: (bytes: number) => void): Generator<number, readonly Uint8Array[]> {
   const writer = new Writer();
   const chunks: Uint8Array[] = [];
   for (const step of writeSteps(writer, value, version)) {
-    if (writer.length >= CHUNK_BYTES) chunks.push(writer.take());
+    if (writer.length >= CHUNK_BYTES) {
+      grown?.(writer.length);
+      chunks.push(writer.take());
+    }
     yield step;
   }
   chunks.push(writer.take());

@@ -1,10 +1,12 @@
 /**
  * Deliberate bugs, each a textual patch of the compiled brokers that must match exactly once. A checker that does not find one of them proves
- * nothing where it finds none.
+ * nothing where it finds none. What no storm brings about is told by a test: of the compiled brokers, too.
  */
 export interface Mutant {
   readonly name: string;
   readonly patches: readonly (readonly [file: string, from: string, to: string])[];
+  /** The test that must fail, without its ending; the simulation must where there is none. */
+  readonly test?: string;
 }
 
 export const MUTANTS: readonly Mutant[] = [
@@ -154,4 +156,16 @@ export const MUTANTS: readonly Mutant[] = [
   { name: 'new settings do not reach the leases', patches: [['subscription-queue.js', `        this.leases.policy = this.#policy();`, `        ;`]] },
   { name: 'an UPDATE takes the other settings away', patches: [['core/catalog-state.js', `set(entry, { ...entry.settings, ...operation.settings })`, `set(entry, { visibilityMs: 30_000, maxDeliveries: null, deadLetter: null, backoffMs: null, from: 'latest', ...operation.settings })`]] },
   { name: 'a limit that falls does not hold for what waits to be delivered again', patches: [['core/leases.js', `if (!isStricter)`, `if (true)`]] },
+  // What a test tells
+  {
+    name: 'a long way to the others counts as their silence',
+    test: 'simulation/path',
+    patches: [['mesh.js', `longest = Math.max(longest, link.roundTripMs);`, `longest = 0;`]],
+  },
+  { name: 'commands wait behind what a path carries slowly', test: 'simulation/ways', patches: [['overlay.js', ` || link.latenessMs >= patienceMs + pathQueueMs`, ``]] },
+  { name: 'a new home does not wait for a slow disk', test: 'core/view', patches: [['core/view.js', `(haveSpoken ? this.#catchUpMs : 0)`, `0`]] },
+  { name: 'what is given back at once goes first', test: 'deliverer', patches: [['deliverer.js', `        this.#isAgainNext = false;`, `        ;`]] },
+  { name: 'a consumer may hold everything', test: 'limits', patches: [['deliverer.js', `this.#runtime.leases.heldBy(consumer) >= this.#runtime.limits.consumerLeasesMax`, `false`]] },
+  { name: 'many subscriptions may have as much out as they like', test: 'limits', patches: [['queues.js', `leases < most ? Infinity`, `true ? Infinity`]] },
+  { name: 'where memory is short nobody has a turn to grow', test: 'core/budget', patches: [['core/budget.js', `return this.#grower === account;`, `return false;`]] },
 ];

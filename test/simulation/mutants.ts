@@ -1,6 +1,6 @@
 /**
  * Command line of the mutation check: `npm run mutants`. Runs the simulation on copies of the compiled brokers with one deliberate bug each, seed after
- * seed until a checker finds it. Exit status 1 if a mutant survives, or if the brokers fail without one.
+ * seed until a checker finds it, or the test that is named. Exit status 1 if a mutant survives, or if the brokers fail without one.
  */
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -34,9 +34,25 @@ function makeCopy({ name: mutant, patches }: Mutant): string {
   return folder;
 }
 
-/** What found the mutant: seed and violations; undefined if nothing did. */
-function hunt(mutant: Mutant): { readonly seed: string; readonly what: string } | undefined {
-  const args = [join(makeCopy(mutant), 'test/simulation/sim.js'), '--runs', String(RUNS), '--until-failure'];
+interface Find {
+  readonly seed: string;
+  readonly what: string;
+}
+
+/** What found the mutant: seed and violations, or what the test said; undefined if nothing did. */
+function hunt(mutant: Mutant): Find | undefined {
+  const folder = makeCopy(mutant);
+  return mutant.test === undefined ? storm(folder) : test(folder, mutant.test);
+}
+
+function test(folder: string, name: string): Find | undefined {
+  const { stdout, status } = spawnSync(process.execPath, [join(folder, 'test', `${name}.test.js`)], { encoding: 'utf8', timeout: MUTANT_MS_MAX });
+  const [, what] = /^ *not ok \d+ - (.*)$/m.exec(stdout) ?? [];
+  return status === 0 ? undefined : { seed: 'test', what: what ?? 'ended without a word' };
+}
+
+function storm(folder: string): Find | undefined {
+  const args = [join(folder, 'test/simulation/sim.js'), '--runs', String(RUNS), '--until-failure'];
   const { stdout, stderr, status, error } = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: MUTANT_MS_MAX });
   const [, seed, what] = /^FAILED npm run sim -- --seed (\d+) --runs 1: (.*)$/m.exec(stdout) ?? [];
   if (seed !== undefined && what !== undefined) return { seed, what };
@@ -50,12 +66,16 @@ for (const mutant of mutants) makeCopy(mutant); // a patch that does not match i
 let survivors = 0;
 const sound = only === undefined ? hunt({ name: 'none', patches: [] }) : undefined;
 if (sound !== undefined) throw new Error(`without any mutant, seed ${sound.seed} fails: ${sound.what}`);
+for (const name of new Set(mutants.flatMap((mutant) => mutant.test ?? []))) {
+  const failed = test(makeCopy({ name: 'none', patches: [] }), name);
+  if (failed !== undefined) throw new Error(`without any mutant, ${name} fails: ${failed.what}`);
+}
 const width = Math.max(...mutants.map(({ name }) => name.length));
 console.log(`${'mutant'.padEnd(width)}  seed  violated`);
 for (const mutant of mutants) {
   const found = hunt(mutant);
   if (found === undefined) survivors += 1;
-  console.log(`${mutant.name.padEnd(width)}  ${(found?.seed ?? '-').padStart(4)}  ${(found?.what ?? `SURVIVED ${RUNS} seeds`).slice(0, 160)}`);
+  console.log(`${mutant.name.padEnd(width)}  ${(found?.seed ?? '-').padStart(4)}  ${(found?.what ?? `SURVIVED ${mutant.test ?? `${RUNS} seeds`}`).slice(0, 160)}`);
 }
 rmSync(join(BUILD, 'mutant'), { recursive: true, force: true });
 console.log(`${mutants.length - survivors} of ${mutants.length} found`);
