@@ -2,7 +2,7 @@
 /**
  * Command line of one broker: flags and signals. Exit status 0 after SIGINT or SIGTERM, 1 with one line where it cannot run.
  */
-import { onHangUp, STOP_SIGNALS } from './signals.ts'; // before what takes long to load
+import { onHangUp, STOP_SIGNALS } from './io/signals.ts'; // before what takes long to load
 import { setFlagsFromString } from 'node:v8';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { ACK_LEVELS, type AckLevel } from './config.ts';

@@ -3,7 +3,7 @@
  * `npm start`: runs every local row of globalState.csv as a process of its own in one terminal. Each line of output is prefixed with its broker;
  * Ctrl-C stops them all, SIGHUP makes them read the file again. A broker that ends by itself is named, and the others go on.
  */
-import { onHangUp, STOP_SIGNALS } from './signals.ts'; // before what takes long to load
+import { onHangUp, STOP_SIGNALS } from './io/signals.ts'; // before what takes long to load
 import { type ChildProcess, spawn } from 'node:child_process';
 import { lookup } from 'node:dns/promises';
 import { networkInterfaces } from 'node:os';

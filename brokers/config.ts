@@ -22,7 +22,7 @@ export const DEFAULT_LIMITS = {
   idBytesMax: 128, // (e) TOOBIG
   batchBytesMax: 1024 * 1024, // of payloads, beyond which the next message begins a new batch
 
-  // Clocks (core/lamport.ts, core/counter.ts): far above what a mesh counts, far below what would use timestamps up
+  // Clocks (core/log/lamport.ts, core/counter.ts): far above what a mesh counts, far below what would use timestamps up
   lamportPerSecondMax: 2 ** 20, // (e) by which publishers may take a broker's Lamport clock each second; a century for 2^53
   lamportSavedMax: 2 ** 36, // (e) how much of that is saved while it is not used: 18 hours of it
   lamportSavedFirst: 2 ** 24, // (e) how much of it there is at the start, for what a client has read elsewhere

@@ -15,7 +15,7 @@ import { makeLogger } from './io/logger.ts';
 import { machineLimits } from './io/machine.ts';
 import { openStore } from './io/open-store.ts';
 import { tcpTransport } from './io/transport.ts';
-import { mendClock } from './mend-clock.ts';
+import { mendClock } from './log/mend-clock.ts';
 
 export type { ConfigOptions, Limits } from './config.ts';
 export { RumormillError } from './core/error.ts';
@@ -76,7 +76,7 @@ function parseList(brokers: unknown): Address[] {
 }
 
 /**
- * Sets back the Lamport clock and the term of a broker that does not run (mend-clock.ts). Returns what was done, in a line for people.
+ * Sets back the Lamport clock and the term of a broker that does not run (log/mend-clock.ts). Returns what was done, in a line for people.
  * @throws RumormillError CONFIG or STORE, in one line for a person
  */
 export async function mendStoredClock(options: EmbedOptions = {}): Promise<string> {

@@ -4,12 +4,12 @@
  *
  * Listings are tables, or with `--json` one JSON document. Exit status 0 where it was done, else 1 and one line that says why.
  */
-import './signals.ts';
+import './command-line/signals.ts';
 import { Command, Option } from 'commander';
 import { type Client, connect, type SubscriptionOptions, type TopicOptions } from './client.ts';
-import { addBrokerFlags, type BrokerFlags, connectOptions, noteEvent, runMain, wholeNumber } from './command-line.ts';
-import { bindingListing, consumerListing, type Listing, pendingListing, statusListing, subscriptionListing, topicListing } from './listing.ts';
-import { LineWriter } from './line-writer.ts';
+import { addBrokerFlags, type BrokerFlags, connectOptions, noteEvent, runMain, wholeNumber } from './command-line/command-line.ts';
+import { bindingListing, consumerListing, type Listing, pendingListing, statusListing, subscriptionListing, topicListing } from './command-line/listing.ts';
+import { LineWriter } from './command-line/line-writer.ts';
 
 interface Flags extends BrokerFlags {
   readonly json?: true;

@@ -15,40 +15,40 @@ import { setMaxListeners } from 'node:events';
 import { performance } from 'node:perf_hooks';
 import type { Address } from '../brokers/core/address.ts';
 import { RumormillError } from '../brokers/core/error.ts';
-import { LamportClock } from '../brokers/core/lamport.ts';
+import { LamportClock } from '../brokers/core/log/lamport.ts';
 import { decodeMessage, text } from '../brokers/wire/message.ts';
-import { Asker } from './ask.ts';
-import { type BlockingConnection, BlockingConnections } from './blocking.ts';
-import { checkOptions, checkPayload, checkTokens, faultOf } from './check.ts';
-import type { ConsumeOptions, Consumption } from './consumption.ts';
-import { type BrokerInfo, decodeBrokers, Dialer } from './dialer.ts';
-import { Fields } from './fields.ts';
-import type { LeasedMessage } from './leased-message.ts';
-import { Leases, type NackOptions, type PullOptions } from './leases.ts';
-import { type Message, type PollResult, toMessage } from './message.ts';
-import { type ConnectOptions, type Settings, settingsOf } from './options.ts';
-import { decodePoll, poll, pollArgs, type PollRequest } from './poll.ts';
-import { DedupeIds, publishCall, type Published, type PublishOptions } from './publish.ts';
-import { type Answer, requestOf, withResolvers } from './request.ts';
-import { Requests } from './requests.ts';
-import { type SubscribeOptions, Subscription } from './subscription.ts';
+import { Asker } from './library/ask.ts';
+import { type BlockingConnection, BlockingConnections } from './library/blocking.ts';
+import { checkOptions, checkPayload, checkTokens, faultOf } from './library/check.ts';
+import type { ConsumeOptions, Consumption } from './library/consumption.ts';
+import { type BrokerInfo, decodeBrokers, Dialer } from './library/dialer.ts';
+import { Fields } from './library/fields.ts';
+import type { LeasedMessage } from './library/leased-message.ts';
+import { Leases, type NackOptions, type PullOptions } from './library/leases.ts';
+import { type Message, type PollResult, toMessage } from './library/message.ts';
+import { type ConnectOptions, type Settings, settingsOf } from './library/options.ts';
+import { decodePoll, poll, pollArgs, type PollRequest } from './library/poll.ts';
+import { DedupeIds, publishCall, type Published, type PublishOptions } from './library/publish.ts';
+import { type Answer, requestOf, withResolvers } from './library/request.ts';
+import { Requests } from './library/requests.ts';
+import { type SubscribeOptions, Subscription } from './library/subscription.ts';
 import {
   bindArgs, type BindingInfo, type BindOptions, type ConsumerInfo, createSubscriptionArgs, decodeBinding, decodeConsumer, decodePending, decodeSubscription, type PendingInfo,
   type SubscriptionChanges, type SubscriptionInfo, type SubscriptionOptions, updateSubscriptionArgs,
-} from './subscriptions.ts';
-import { createTopicArgs, decodeTopic, type TopicInfo, type TopicOptions } from './topics.ts';
+} from './library/subscriptions.ts';
+import { createTopicArgs, decodeTopic, type TopicInfo, type TopicOptions } from './library/topics.ts';
 
 export { RumormillError } from '../brokers/core/error.ts';
-export type { ConsumeOptions, Consumption } from './consumption.ts';
-export type { BrokerInfo } from './dialer.ts';
-export type { LeasedMessage } from './leased-message.ts';
-export type { NackOptions, PullOptions } from './leases.ts';
-export type { Message, PollResult } from './message.ts';
-export type { ClientEvent, ConnectOptions } from './options.ts';
-export type { Published, PublishOptions } from './publish.ts';
-export type { SubscribeOptions, Subscription } from './subscription.ts';
-export type { BindingInfo, BindOptions, ConsumerInfo, PendingInfo, SubscriptionChanges, SubscriptionInfo, SubscriptionOptions } from './subscriptions.ts';
-export type { TopicInfo, TopicOptions, TopicType } from './topics.ts';
+export type { ConsumeOptions, Consumption } from './library/consumption.ts';
+export type { BrokerInfo } from './library/dialer.ts';
+export type { LeasedMessage } from './library/leased-message.ts';
+export type { NackOptions, PullOptions } from './library/leases.ts';
+export type { Message, PollResult } from './library/message.ts';
+export type { ClientEvent, ConnectOptions } from './library/options.ts';
+export type { Published, PublishOptions } from './library/publish.ts';
+export type { SubscribeOptions, Subscription } from './library/subscription.ts';
+export type { BindingInfo, BindOptions, ConsumerInfo, PendingInfo, SubscriptionChanges, SubscriptionInfo, SubscriptionOptions } from './library/subscriptions.ts';
+export type { TopicInfo, TopicOptions, TopicType } from './library/topics.ts';
 
 export interface PollOptions {
   /** `latest` (the default), `earliest`, or a cursor. */
@@ -212,7 +212,7 @@ export class Client implements AsyncDisposable {
     return new Fields(await this.#read(['MESH', 'STATUS']), 'MESH STATUS').all();
   }
 
-  // Topics, subscriptions, bindings. All of what follows is made again until it is answered or `timeoutMs` is over: see ask.ts for what that means, and which errors
+  // Topics, subscriptions, bindings. All of what follows is made again until it is answered or `timeoutMs` is over: see clients/library/ask.ts for what that means, and which errors
   // may come then: TRYAGAIN (the subscription's home cannot be reached), UNREACHABLE, DISCONNECTED. It may have been carried out all the same.
 
   /** The same again changes nothing. @throws RumormillError EXISTS where it is of another type */

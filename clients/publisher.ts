@@ -7,15 +7,15 @@
  * message was acknowledged, else 1 with an account of what was not. The first Ctrl-C takes no more messages and waits for the answers
  * that are due; the second ends the process.
  */
-import { onStop } from './signals.ts';
+import { onStop } from './command-line/signals.ts';
 import { createInterface, type Interface } from 'node:readline';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { type Client, connect, type PublishOptions } from './client.ts';
-import { addBrokerFlags, type BrokerFlags, connectOptions, note, noteEvent, number, runMain, wholeNumber } from './command-line.ts';
-import { readLines } from './line-reader.ts';
-import { LineWriter } from './line-writer.ts';
-import { grouped, Progress } from './progress.ts';
-import { PublishRun } from './publish-run.ts';
+import { addBrokerFlags, type BrokerFlags, connectOptions, note, noteEvent, number, runMain, wholeNumber } from './command-line/command-line.ts';
+import { readLines } from './command-line/line-reader.ts';
+import { LineWriter } from './command-line/line-writer.ts';
+import { grouped, Progress } from './command-line/progress.ts';
+import { PublishRun } from './command-line/publish-run.ts';
 
 const LINE_BYTES_MAX = 16 * 1024 * 1024; // of standard input; brokers take 1 MiB unless told otherwise
 const IDS_BYTES_MAX = 90; // an id has 128, and numbers stand behind

@@ -7,17 +7,17 @@
  * standard error. The cursor file is written after the messages it covers were handed to the
  * system, so a run that is killed repeats a batch at most and loses nothing. Ctrl-C and SIGTERM end
  * it with exit status 0, and so does a reader of its output that goes away. With `--group-id` it
- * shares the messages with others: group.ts.
+ * shares the messages with others: clients/command-line/group.ts.
  */
-import { onStop } from './signals.ts';
+import { onStop } from './command-line/signals.ts';
 import { hostname } from 'node:os';
 import { Argument, Command, Option } from 'commander';
 import { type Client, connect, type Message } from './client.ts';
-import { addBrokerFlags, type BrokerFlags, connectOptions, noteEvent, notEmpty, runMain, wholeNumber } from './command-line.ts';
-import { CursorFile } from './cursor-file.ts';
-import { printGroup } from './group.ts';
-import { LineWriter } from './line-writer.ts';
-import { type LineFormat, messageLine } from './message-line.ts';
+import { addBrokerFlags, type BrokerFlags, connectOptions, noteEvent, notEmpty, runMain, wholeNumber } from './command-line/command-line.ts';
+import { CursorFile } from './command-line/cursor-file.ts';
+import { printGroup } from './command-line/group.ts';
+import { LineWriter } from './command-line/line-writer.ts';
+import { type LineFormat, messageLine } from './command-line/message-line.ts';
 
 interface Flags extends BrokerFlags {
   readonly from: string;

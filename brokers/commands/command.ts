@@ -4,9 +4,9 @@
  * A command takes its arguments and returns its reply, or a promise of it, and then the connection waits; the next command is not begun before
  * (but for PUBLISH, whose replies alone may be outstanding together). `undefined` where it has sent its replies itself.
  */
-import { isReserved, RESERVED_PREFIX } from '../core/catalog-operation.ts';
+import { isReserved, RESERVED_PREFIX } from '../core/catalog/catalog-operation.ts';
 import { RumormillError } from '../core/error.ts';
-import { Glob } from '../core/glob.ts';
+import { Glob } from '../core/read/glob.ts';
 import { sortSteps } from '../core/sorting.ts';
 import type { Broker } from '../host.ts';
 import type { Pushed } from '../wire/pushed.ts';

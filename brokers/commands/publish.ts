@@ -6,8 +6,8 @@
  */
 import { ACK_LEVELS, type AckLevel, type Limits } from '../config.ts';
 import { RumormillError } from '../core/error.ts';
-import { LAMPORT_MAX } from '../core/lamport.ts';
-import { BATCH_MESSAGES_MAX, type BatchMeta, type Draft, type HeaderList } from '../core/record.ts';
+import { LAMPORT_MAX } from '../core/log/lamport.ts';
+import { BATCH_MESSAGES_MAX, type BatchMeta, type Draft, type HeaderList } from '../core/log/record.ts';
 import type { Args } from '../wire/command-parser.ts';
 import { checkOpenTopic, OptionReader, shown } from './command.ts';
 

@@ -1,9 +1,9 @@
 /** Reading commands: POLL, LATEST, RANGE. */
-import type { Cursor } from '../core/cursor.ts';
-import { encodeCursor } from '../core/cursor.ts';
+import type { Cursor } from '../core/read/cursor.ts';
+import { encodeCursor } from '../core/read/cursor.ts';
 import { RumormillError } from '../core/error.ts';
-import { LAMPORT_MAX } from '../core/lamport.ts';
-import { messagesOfSlice, type ReadResult, type Slice } from '../core/reader.ts';
+import { LAMPORT_MAX } from '../core/log/lamport.ts';
+import { messagesOfSlice, type ReadResult, type Slice } from '../core/read/reader.ts';
 import type { Broker } from '../host.ts';
 import type { Args } from '../wire/command-parser.ts';
 import { encodeMessage, encodeSlice } from '../wire/message.ts';

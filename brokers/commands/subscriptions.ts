@@ -1,9 +1,9 @@
 /** SUBSCRIPTION CREATE, LIST, UPDATE, DELETE, and BIND, UNBIND, BINDINGS: what a subscription is, and which topics it is bound to. */
-import type { Settings } from '../core/catalog-operation.ts';
-import { notFound, topicNotFound } from '../core/catalog-error.ts';
+import type { Settings } from '../core/catalog/catalog-operation.ts';
+import { notFound, topicNotFound } from '../core/catalog/catalog-error.ts';
 import { RumormillError } from '../core/error.ts';
-import type { Subscription } from '../core/subscription.ts';
-import { EMPTY_VECTOR, type Vector } from '../core/version-vector.ts';
+import type { Subscription } from '../core/catalog/subscription.ts';
+import { EMPTY_VECTOR, type Vector } from '../core/log/version-vector.ts';
 import type { Limits } from '../config.ts';
 import type { Broker } from '../host.ts';
 import type { Args } from '../wire/command-parser.ts';

@@ -1,7 +1,7 @@
 /** TOPIC CREATE, GET, LIST, RENAME, DELETE: whichever broker is asked answers, from its own catalog and store. */
-import { topicExists, topicNotFound } from '../core/catalog-error.ts';
+import { topicExists, topicNotFound } from '../core/catalog/catalog-error.ts';
 import { RumormillError } from '../core/error.ts';
-import { TOPIC_TYPES, type TopicType } from '../core/subscription.ts';
+import { TOPIC_TYPES, type TopicType } from '../core/catalog/subscription.ts';
 import type { Args } from '../wire/command-parser.ts';
 import { Flat, OK, type Value } from '../wire/resp.ts';
 import { type Caller, checkOpenTopic, checkTopic, listed, type LocalCommand, OptionReader, patternArgument, shown, subcommand, type Usage } from './command.ts';

@@ -5,12 +5,12 @@
  * is in `core/`, `commands/` and `host.ts` reaches the world through these and nothing else.
  */
 import type { Address } from './address.ts';
-import type { Lived } from './incarnation.ts';
-import type { Life } from './lives.ts';
-import type { Origin, StoredBatch, StoredColumns } from './record.ts';
-import type { SavedTime } from './running-time.ts';
-import type { Stamp } from './subscription.ts';
-import type { Vector } from './version-vector.ts';
+import type { Lived } from './mesh/incarnation.ts';
+import type { Life } from './mesh/lives.ts';
+import type { Origin, StoredBatch, StoredColumns } from './log/record.ts';
+import type { SavedTime } from './log/running-time.ts';
+import type { Stamp } from './catalog/subscription.ts';
+import type { Vector } from './log/version-vector.ts';
 
 export interface Timer {
   cancel(): void;
@@ -71,7 +71,7 @@ export interface Transport {
   listen(address: Address, accept: (channel: Channel) => void, failed: (reason: string) => void): Promise<Listener>;
   /**
    * A connection with another process, or with this one where it listens there: never one with
-   * itself (core/local-port.ts).
+   * itself (core/mesh/local-port.ts).
    * @param taken ports on which brokers are known to listen: the connection goes out from another
    * @throws RumormillError UNREACHABLE
    */

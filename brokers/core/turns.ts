@@ -14,7 +14,7 @@
  * Invariants: what waits runs in the order in which it came, something of it in each round; a task
  * never runs within the call that handed it in.
  */
-import { Queue } from './queue.ts';
+import { Queue } from './fifo.ts';
 import type { Clock } from './runtime.ts';
 
 /** Between looks at the clock, µs; a step should not be much longer. */

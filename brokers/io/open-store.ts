@@ -3,7 +3,7 @@
  */
 import { resolve } from 'node:path';
 import type { Address } from '../core/address.ts';
-import { makeOrigin, type Origin } from '../core/record.ts';
+import { makeOrigin, type Origin } from '../core/log/record.ts';
 import type { Logger, Random, Store } from '../core/runtime.ts';
 import { idleStoresBeside, lockFolder, makeFile, prepareFolder, type StorePaths, storePaths } from './folder.ts';
 import { Mark } from './mark.ts';

@@ -2,7 +2,7 @@
  * The tables of broker.db, and how a file of an earlier version becomes one of this version.
  */
 import { RumormillError } from '../core/error.ts';
-import type { Origin } from '../core/record.ts';
+import type { Origin } from '../core/log/record.ts';
 import type { Handle } from './sqlite.ts';
 
 export const SCHEMA_VERSION = 7;
@@ -23,7 +23,7 @@ const IDS_INDEX = `CREATE INDEX batches_with_ids ON batches (coalesce(seen, time
 
 const REPEATS_INDEX = `CREATE INDEX batches_with_repeats ON batches (position) WHERE repeats <> '';`;
 
-/** What of each subscription's messages is done (core/acknowledgements.ts). */
+/** What of each subscription's messages is done (core/queue/acknowledgements.ts). */
 const ACKNOWLEDGEMENTS = `CREATE TABLE acknowledgements (
     subscription TEXT PRIMARY KEY,
     state TEXT NOT NULL        -- JSON
@@ -48,10 +48,10 @@ const TOPIC_INDEX = `CREATE TABLE topic_index (
   CREATE VIEW unindexed_batches AS SELECT topic, position, lamport, count FROM batches WHERE position > (SELECT indexed FROM broker);
   CREATE VIEW topic_batches AS SELECT topic, position, lamport, count FROM topic_index UNION ALL SELECT topic, position, lamport, count FROM unindexed_batches;`;
 
-/** Of other brokers' stores, the highest life known and the process that claimed it (core/lives.ts). */
+/** Of other brokers' stores, the highest life known and the process that claimed it (core/mesh/lives.ts). */
 const LIVES = `CREATE TABLE lives (store TEXT PRIMARY KEY, life INTEGER NOT NULL, holder TEXT NOT NULL) WITHOUT ROWID;`;
 
-/** What is said of topics and subscriptions (core/kept-catalog.ts): the lines of the generation that `broker.catalog` names. */
+/** What is said of topics and subscriptions (core/catalog/kept-catalog.ts): the lines of the generation that `broker.catalog` names. */
 const CATALOG = `CREATE TABLE catalog (
     generation INTEGER NOT NULL,
     line INTEGER NOT NULL,
@@ -79,9 +79,9 @@ export const SCHEMA = `
     lamport INTEGER NOT NULL,  -- the Lamport clock, saved at each beat where it moved
     term INTEGER NOT NULL,     -- of the newest election known
     acknowledged INTEGER NOT NULL DEFAULT 0, -- position up to which the table acknowledgements holds
-    running TEXT NOT NULL DEFAULT '',  -- '' or JSON: the running time (core/running-time.ts)
+    running TEXT NOT NULL DEFAULT '',  -- '' or JSON: the running time (core/log/running-time.ts)
     indexed INTEGER NOT NULL DEFAULT 0, -- position up to which the table topic_index holds
-    life INTEGER NOT NULL DEFAULT 0, -- of this store under its name (core/incarnation.ts)
+    life INTEGER NOT NULL DEFAULT 0, -- of this store under its name (core/mesh/incarnation.ts)
     electors TEXT NOT NULL DEFAULT '', -- '' or JSON: who has that life on disk, where it ended in an orderly way
     catalog INTEGER NOT NULL DEFAULT 0, -- which generation of the table catalog counts; 0 for none
     cataloged INTEGER NOT NULL DEFAULT 0 -- position up to which it holds

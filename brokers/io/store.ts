@@ -11,13 +11,13 @@
  */
 import { COUNTER_MAX } from '../core/counter.ts';
 import { RumormillError } from '../core/error.ts';
-import type { Electors, Lived } from '../core/incarnation.ts';
-import type { Life } from '../core/lives.ts';
-import { BATCH_MESSAGES_MAX, lastLamport, type Origin, parseDeps, type StoredBatch, type StoredColumns } from '../core/record.ts';
+import type { Electors, Lived } from '../core/mesh/incarnation.ts';
+import type { Life } from '../core/mesh/lives.ts';
+import { BATCH_MESSAGES_MAX, lastLamport, type Origin, parseDeps, type StoredBatch, type StoredColumns } from '../core/log/record.ts';
 import type { AckCheckpoint, CountQuery, FoundId, IdColumns, LamportPlace, LiveCount, Page, RangeQuery, Store, StoreState } from '../core/runtime.ts';
-import { goOn, type SavedTime } from '../core/running-time.ts';
-import { isBefore, type Stamp } from '../core/subscription.ts';
-import type { Vector } from '../core/version-vector.ts';
+import { goOn, type SavedTime } from '../core/log/running-time.ts';
+import { isBefore, type Stamp } from '../core/catalog/subscription.ts';
+import type { Vector } from '../core/log/version-vector.ts';
 import type { StorePaths } from './folder.ts';
 import { compareMark, type Mark } from './mark.ts';
 import { Place } from './place.ts';

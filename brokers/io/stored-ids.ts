@@ -1,6 +1,6 @@
 /**
  * Which batches may hold a dedupe id: in memory, for the times that were asked about lately, of
- * running time (core/running-time.ts).
+ * running time (core/log/running-time.ts).
  *
  * Looking for ids among those of some minutes means reading all of these. A broker that catches up
  * with the other side of a long partition does so in each transaction, about nearly the same
@@ -8,7 +8,7 @@
  * and id, and the position of the batch: 30 to 50 bytes an id. A hash may be that of another id, so
  * whoever asks looks at the batches.
  */
-import { parseMeta, type StoredColumns } from '../core/record.ts';
+import { parseMeta, type StoredColumns } from '../core/log/record.ts';
 
 const SLICE_MS = 10_000; // of time, forgotten together
 const IDS_MAX = 3_000_000; // kept; for longer or busier times ids are looked for on disk

@@ -11,8 +11,8 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { type Address, splitAddress } from '../core/address.ts';
 import { messageOf, RumormillError } from '../core/error.ts';
-import { isPortRefused, isSelfConnected, LocalPorts, PORT_TRIES } from '../core/local-port.ts';
-import { Queue } from '../core/queue.ts';
+import { isPortRefused, isSelfConnected, LocalPorts, PORT_TRIES } from '../core/mesh/local-port.ts';
+import { Queue } from '../core/fifo.ts';
 import type { Channel, ChannelHandler, Listener, Transport } from '../core/runtime.ts';
 
 const KEEP_ALIVE_MS = 60_000; // of silence, before the system asks

@@ -3,11 +3,11 @@
  * dedupe id and the wall-clock time (ms since 1970) as seventh and eighth; for brokers that send them and clients that read them.
  *
  * Batches on the wire, for clients that take them as they are stored (POLL ... FORMAT batches): `[origin, topic, first Lamport timestamp, wall-clock time,
- * lengths, meta, body, indices of messages to leave out]`; the fields are those of core/record.ts.
+ * lengths, meta, body, indices of messages to leave out]`; the fields are those of core/log/record.ts.
  */
 import { messageOf, RumormillError } from '../core/error.ts';
-import { messagesOfSlice, type Slice } from '../core/reader.ts';
-import { cutBatch, type Message, parseLengths, parseOrigin } from '../core/record.ts';
+import { messagesOfSlice, type Slice } from '../core/read/reader.ts';
+import { cutBatch, type Message, parseLengths, parseOrigin } from '../core/log/record.ts';
 import type { Reply } from './reply-parser.ts';
 import type { Value } from './resp.ts';
 

@@ -33,13 +33,13 @@
  */
 import { type Address, parseAddress } from '../core/address.ts';
 import { RumormillError } from '../core/error.ts';
-import type { View } from '../core/view.ts';
-import type { Beat } from '../core/hearsay.ts';
-import type { HeldOf } from '../core/held.ts';
-import { LAMPORT_MAX } from '../core/lamport.ts';
-import type { Life } from '../core/lives.ts';
-import type { Wanted } from '../core/plumtree.ts';
-import { type Origin, parseOrigin, type RecordBatch, validateBatch } from '../core/record.ts';
+import type { View } from '../core/home/view.ts';
+import type { Beat } from '../core/mesh/hearsay.ts';
+import type { HeldOf } from '../core/mesh/held.ts';
+import { LAMPORT_MAX } from '../core/log/lamport.ts';
+import type { Life } from '../core/mesh/lives.ts';
+import type { Wanted } from '../core/mesh/plumtree.ts';
+import { type Origin, parseOrigin, type RecordBatch, validateBatch } from '../core/log/record.ts';
 import type { Args } from './command-parser.ts';
 import { encodeCommandParts, type RespVersion } from './resp.ts';
 
@@ -59,13 +59,13 @@ export interface Hello {
   readonly wants: 'link' | 'look';
   /** By which name this connection was dialled; from both sides. */
   readonly dialled: Address;
-  /** Of its process, ms since 1970 (core/ages.ts). */
+  /** Of its process, ms since 1970 (core/log/ages.ts). */
   readonly time: number;
   /** Other names that lead to this broker, as it has found by looking. */
   readonly names: readonly Address[];
 }
 
-/** What the two ends of a link tell each other about the link itself (core/path.ts, core/lanes.ts). */
+/** What the two ends of a link tell each other about the link itself (core/mesh/path.ts, core/mesh/lanes.ts). */
 export type LinkMessage =
   | { readonly type: 'GOT'; readonly bytes: number; readonly heldMs: number }
   | { readonly type: 'PART'; readonly lane: number; readonly left: number; readonly bytes: Uint8Array };

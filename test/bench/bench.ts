@@ -9,7 +9,7 @@
 import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { Command, Option } from 'commander';
-import { wholeNumber } from '../../clients/command-line.ts';
+import { wholeNumber } from '../../clients/command-line/command-line.ts';
 import { Ours } from './brokers.ts';
 import { growth } from './growth.ts';
 import { ids } from './ids.ts';

@@ -3,7 +3,7 @@
  */
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import type { Test } from 'tap';
-import type { Message } from '../../brokers/core/record.ts';
+import type { Message } from '../../brokers/core/log/record.ts';
 import { encodeMessage } from '../../brokers/wire/message.ts';
 import { type Reply, ReplyParser } from '../../brokers/wire/reply-parser.ts';
 import { encodeReply, type Value } from '../../brokers/wire/resp.ts';

@@ -2,7 +2,7 @@ import t from 'tap';
 import { PublishBatcher, type SealedBatch } from '../../brokers/commands/publish.ts';
 import { DEFAULT_LIMITS, type Limits } from '../../brokers/config.ts';
 import { RumormillError } from '../../brokers/core/error.ts';
-import { BATCH_MESSAGES_MAX, messagesOf, parseMeta, validateBatch } from '../../brokers/core/record.ts';
+import { BATCH_MESSAGES_MAX, messagesOf, parseMeta, validateBatch } from '../../brokers/core/log/record.ts';
 import { CommandParser } from '../../brokers/wire/command-parser.ts';
 import { encodeCommand } from '../../brokers/wire/resp.ts';
 import { countCopiedBytes } from '../support/copied.ts';

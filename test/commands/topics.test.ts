@@ -1,5 +1,5 @@
 import t from 'tap';
-import { isCovered } from '../../brokers/core/record.ts';
+import { isCovered } from '../../brokers/core/log/record.ts';
 import { VirtualBroker } from '../support/virtual-broker.ts';
 
 /** A message's topic and payload, of a reply that has messages in it. */

@@ -1,9 +1,9 @@
 import t from 'tap';
 import { parseAddress } from '../../brokers/core/address.ts';
-import { Bully } from '../../brokers/core/bully.ts';
+import { Bully } from '../../brokers/core/mesh/bully.ts';
 import { checkCounter, checkGrowth, COUNTER_MAX, COUNTER_SENSE_MAX, Growth } from '../../brokers/core/counter.ts';
-import { Hearsay } from '../../brokers/core/hearsay.ts';
-import { Views } from '../../brokers/core/view.ts';
+import { Hearsay } from '../../brokers/core/mesh/hearsay.ts';
+import { Views } from '../../brokers/core/home/view.ts';
 import { origin } from '../support/record.ts';
 
 const [a, b] = [parseAddress('a:1'), parseAddress('b:1')];

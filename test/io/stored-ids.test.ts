@@ -1,5 +1,5 @@
 import t from 'tap';
-import { parseMeta } from '../../brokers/core/record.ts';
+import { parseMeta } from '../../brokers/core/log/record.ts';
 import { type IdRow, StoredIds } from '../../brokers/io/stored-ids.ts';
 import { SEED, SeededRandom } from '../support/random.ts';
 

@@ -2,7 +2,7 @@
  * Floors of acknowledgement records: "all of a binding is done up to here". The first floor that covers a message is written when its home knows that the message
  * is done, or by a PURGE; any other would lose it, though nobody may notice before the next home reads on from there.
  */
-import { originAddress } from '../../brokers/core/record.ts';
+import { originAddress } from '../../brokers/core/log/record.ts';
 import { type Entry, nameOf } from './ledger.ts';
 import type { QueueFacts } from './queue-facts.ts';
 import type { Queue } from './queue-history.ts';

@@ -4,7 +4,7 @@
  */
 import type { AckLevel } from '../../brokers/config.ts';
 import type { Address } from '../../brokers/core/address.ts';
-import type { Vector } from '../../brokers/core/version-vector.ts';
+import type { Vector } from '../../brokers/core/log/version-vector.ts';
 import type { DiskEvent } from './disk.ts';
 import type { QueueHistory } from './queue-history.ts';
 import type { Incident, TermEvent, ViewEvent } from './world.ts';

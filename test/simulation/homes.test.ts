@@ -1,5 +1,5 @@
 import t from 'tap';
-import { homeOf } from '../../brokers/core/view.ts';
+import { homeOf } from '../../brokers/core/home/view.ts';
 import { RumormillError } from '../../brokers/core/error.ts';
 import type { Reply } from '../../brokers/wire/reply-parser.ts';
 import { SEED } from '../support/random.ts';

@@ -6,8 +6,8 @@
  * before it (4), and a record's Lamport timestamp is above those of its causes.
  */
 import type { Address } from '../../brokers/core/address.ts';
-import { type HeaderList, isCovered, messagesOf, type Origin, originAddress, parseRepeats, type StoredBatch } from '../../brokers/core/record.ts';
-import { covers, type Vector } from '../../brokers/core/version-vector.ts';
+import { type HeaderList, isCovered, messagesOf, type Origin, originAddress, parseRepeats, type StoredBatch } from '../../brokers/core/log/record.ts';
+import { covers, type Vector } from '../../brokers/core/log/version-vector.ts';
 import type { DiskEvent } from './disk.ts';
 import { HOLDS } from './limits.ts';
 

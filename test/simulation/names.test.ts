@@ -1,5 +1,5 @@
 import t from 'tap';
-import { originAddress } from '../../brokers/core/record.ts';
+import { originAddress } from '../../brokers/core/log/record.ts';
 import { SEED } from '../support/random.ts';
 import type { Machine } from './machine.ts';
 import { World } from './world.ts';

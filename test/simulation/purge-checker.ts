@@ -3,7 +3,7 @@
  * by nobody who has the record of it, and is no dead letter of that home any more.
  */
 import type { Address } from '../../brokers/core/address.ts';
-import { originAddress } from '../../brokers/core/record.ts';
+import { originAddress } from '../../brokers/core/log/record.ts';
 import type { Entry } from './ledger.ts';
 import type { QueueFacts } from './queue-facts.ts';
 import type { Purge, Queue } from './queue-history.ts';

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { type Address, parseAddress } from '../../brokers/core/address.ts';
-import type { StoredBatch } from '../../brokers/core/record.ts';
-import { homeOf } from '../../brokers/core/view.ts';
+import type { StoredBatch } from '../../brokers/core/log/record.ts';
+import { homeOf } from '../../brokers/core/home/view.ts';
 import { draft, origin } from '../support/record.ts';
 import { check } from './checker.ts';
 import type { DiskEvent } from './disk.ts';

@@ -10,7 +10,7 @@
  *   - Whichever home it is: what was acknowledged is not delivered again by a broker that had the acknowledgement's record on its disk, which was not replaced since.
  */
 import type { Address } from '../../brokers/core/address.ts';
-import { originAddress } from '../../brokers/core/record.ts';
+import { originAddress } from '../../brokers/core/log/record.ts';
 import { checkCatalogs } from './catalog-checker.ts';
 import type { Violation } from './checker.ts';
 import { checkFloors } from './floor-checker.ts';
@@ -237,7 +237,7 @@ class QueueChecker {
     }
   }
 
-  /** The way to the home was lost before it could answer, and at the second attempt the token was used up: "carried out twice" (brokers/errands.ts). */
+  /** The way to the home was lost before it could answer, and at the second attempt the token was used up: "carried out twice" (brokers/home/errands.ts). */
   #mayBeRepeated({ pull, id, payload }: Lease, ack: Settlement): boolean {
     if (this.#facts.inCalm(ack.sentAt, ack.endedAt)) return false;
     return (this.#facts.records.get(pull.queue) ?? []).some((record) => {

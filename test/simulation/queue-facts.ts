@@ -2,8 +2,8 @@
  * What is known of the queues of a run beside what their consumers wrote down: records of the log, who was a home when, which settings a broker went by.
  */
 import type { Address } from '../../brokers/core/address.ts';
-import { compareRecords, originAddress } from '../../brokers/core/record.ts';
-import { homeOf } from '../../brokers/core/view.ts';
+import { compareRecords, originAddress } from '../../brokers/core/log/record.ts';
+import { homeOf } from '../../brokers/core/home/view.ts';
 import type { History } from './history.ts';
 import type { Entry, Ledger } from './ledger.ts';
 import type { Lease, Purge, Queue, QueueHistory, Settings, Settlement } from './queue-history.ts';

@@ -1,5 +1,5 @@
-/** What records of acknowledgement say, read without the brokers' own code (core/acknowledgements.ts tells the format). */
-import { originAddress, parseOrigin } from '../../brokers/core/record.ts';
+/** What records of acknowledgement say, read without the brokers' own code (core/queue/acknowledgements.ts tells the format). */
+import { originAddress, parseOrigin } from '../../brokers/core/log/record.ts';
 import { type Entry, nameOf } from './ledger.ts';
 
 type Name = Pick<Entry, 'origin' | 'seq'>;

@@ -1,6 +1,6 @@
 /** Ways round: some pairs of brokers cannot reach each other, and others reach both. */
 import t from 'tap';
-import { homeOf } from '../../brokers/core/view.ts';
+import { homeOf } from '../../brokers/core/home/view.ts';
 import { RumormillError } from '../../brokers/core/error.ts';
 import { SEED } from '../support/random.ts';
 import type { VirtualClient } from './client.ts';

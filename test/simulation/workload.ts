@@ -4,8 +4,8 @@
  * A subscriber long-polls and goes from broker to broker with its cursor, at random and when its broker is gone. Some subscribers answer what they
  * read, on another broker too, so that there is an order of cause and effect to check.
  */
-import { decodeCursor } from '../../brokers/core/cursor.ts';
-import { LAMPORT_MAX } from '../../brokers/core/lamport.ts';
+import { decodeCursor } from '../../brokers/core/read/cursor.ts';
+import { LAMPORT_MAX } from '../../brokers/core/log/lamport.ts';
 import { RumormillError } from '../../brokers/core/error.ts';
 import { decodeMessage, text } from '../../brokers/wire/message.ts';
 import type { Reply } from '../../brokers/wire/reply-parser.ts';

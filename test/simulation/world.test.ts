@@ -1,6 +1,6 @@
 import t from 'tap';
 import { parseAddress } from '../../brokers/core/address.ts';
-import type { Origin, StoredBatch } from '../../brokers/core/record.ts';
+import type { Origin, StoredBatch } from '../../brokers/core/log/record.ts';
 import type { Channel, ChannelHandler, Store } from '../../brokers/core/runtime.ts';
 import { SEED, SeededRandom } from '../support/random.ts';
 import { draft } from '../support/record.ts';

@@ -1,8 +1,8 @@
 /** Operations on topics and subscriptions, as tests say them, and all that a catalog makes of them. */
-import type { Catalog } from '../../brokers/core/catalog.ts';
-import type { Operation, Settings } from '../../brokers/core/catalog-operation.ts';
-import type { Origin } from '../../brokers/core/record.ts';
-import type { Subscription } from '../../brokers/core/subscription.ts';
+import type { Catalog } from '../../brokers/core/catalog/catalog.ts';
+import type { Operation, Settings } from '../../brokers/core/catalog/catalog-operation.ts';
+import type { Origin } from '../../brokers/core/log/record.ts';
+import type { Subscription } from '../../brokers/core/catalog/subscription.ts';
 import type { SeededRandom } from './random.ts';
 import { origin } from './record.ts';
 

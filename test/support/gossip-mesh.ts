@@ -3,12 +3,12 @@
  * arrives when. Links are up or cut as the test says; there is no election and nobody dials.
  */
 import { makeConfig, type Limits } from '../../brokers/config.ts';
-import { LamportClock } from '../../brokers/core/lamport.ts';
-import { Log } from '../../brokers/core/log.ts';
-import { RunningTime } from '../../brokers/core/running-time.ts';
-import type { Origin, RecordBatch } from '../../brokers/core/record.ts';
-import { Gossip } from '../../brokers/gossip.ts';
-import { Link } from '../../brokers/link.ts';
+import { LamportClock } from '../../brokers/core/log/lamport.ts';
+import { Log } from '../../brokers/core/log/log.ts';
+import { RunningTime } from '../../brokers/core/log/running-time.ts';
+import type { Origin, RecordBatch } from '../../brokers/core/log/record.ts';
+import { Gossip } from '../../brokers/mesh/gossip.ts';
+import { Link } from '../../brokers/mesh/link.ts';
 import { PEER_PROTOCOL_VERSION, type PeerMessage } from '../../brokers/wire/peer-message.ts';
 import { ManualClock } from './manual-clock.ts';
 import { MemoryStore } from './memory-store.ts';

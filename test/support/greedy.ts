@@ -5,7 +5,7 @@
 import { connect, type Socket } from 'node:net';
 import { encodePeerMessage, PEER_PROTOCOL_VERSION } from '../../brokers/wire/peer-message.ts';
 import type { Address } from '../../brokers/core/address.ts';
-import type { Origin } from '../../brokers/core/record.ts';
+import type { Origin } from '../../brokers/core/log/record.ts';
 import { encodeCommand } from '../../brokers/wire/resp.ts';
 
 /** What is published for those who do not read it. */

@@ -1,7 +1,7 @@
 /** Specimens of origins and record batches. */
 import { parseAddress } from '../../brokers/core/address.ts';
-import { CATALOG_TOPIC, encodeOperation, type Operation } from '../../brokers/core/catalog-operation.ts';
-import { BATCH_MESSAGES_MAX, type Draft, makeOrigin, type Origin, placeBatch, type RecordBatch, type StoredBatch } from '../../brokers/core/record.ts';
+import { CATALOG_TOPIC, encodeOperation, type Operation } from '../../brokers/core/catalog/catalog-operation.ts';
+import { BATCH_MESSAGES_MAX, type Draft, makeOrigin, type Origin, placeBatch, type RecordBatch, type StoredBatch } from '../../brokers/core/log/record.ts';
 
 /** An origin with a tag that follows from a number below 2^32: `origin('h:1', 0xab)` is `h:1/000000ab0000`. */
 export function origin(address: string, tag = 0): Origin {

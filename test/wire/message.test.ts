@@ -1,6 +1,6 @@
 import t from 'tap';
 import { RumormillError } from '../../brokers/core/error.ts';
-import { type Message, messagesOf } from '../../brokers/core/record.ts';
+import { type Message, messagesOf } from '../../brokers/core/log/record.ts';
 import { decodeMessage, decodeSlice, encodeMessage, encodeSlice, text } from '../../brokers/wire/message.ts';
 import { type Reply, ReplyParser } from '../../brokers/wire/reply-parser.ts';
 import { encodeReply } from '../../brokers/wire/resp.ts';

@@ -1,0 +1,69 @@
+/**
+ * Subscriptions and bindings as values: what metadata records (catalog.ts) add up to, and what a subscription's home works with.
+ */
+import { type Message, type Origin, compareRecords } from '../log/record.ts';
+import type { Vector } from '../log/version-vector.ts';
+
+/** When something was said: the name of the record that says it. The order of `compareRecords` decides which of two sayings holds. */
+export interface Stamp {
+  readonly lamport: number;
+  readonly origin: Origin;
+}
+
+export function isBefore(a: Stamp, b: Stamp): boolean {
+  return compareRecords(a, b) < 0;
+}
+
+/** `<lamport>@<origin>` */
+export function stampText({ lamport, origin }: Stamp): string {
+  return `${lamport}@${origin}`;
+}
+
+/** What `stampText` made. */
+export function parseStamp(text: string): Stamp {
+  const at = text.indexOf('@');
+  return { lamport: Number(text.slice(0, at)), origin: text.slice(at + 1) as Origin };
+}
+
+/** `fanout`: to every bound subscription. `direct`: to bindings whose key is the message's key. */
+export type TopicType = 'fanout' | 'direct';
+export const TOPIC_TYPES: readonly TopicType[] = ['fanout', 'direct'];
+
+export interface SubscriptionSettings {
+  /** In the memory of its home, gone with its last consumer. */
+  readonly transient: boolean;
+  readonly visibilityMs: number;
+  /** After so many deliveries without an acknowledgement a message goes to `deadLetter`; null for no limit. */
+  readonly maxDeliveries: number | null;
+  readonly deadLetter: string | null;
+  /** Before the second delivery of a message that was not acknowledged; doubles with each; null for at once. */
+  readonly backoffMs: number | null;
+  /** Where a binding begins: `latest` (what is published once it is there), `earliest`, or a cursor. */
+  readonly from: string;
+}
+
+/** One BIND: under which record's name, and what was stored before its begin. Brokers that bind the same before they hear of each other each have one. */
+export interface BindingStart {
+  readonly id: string; // stampText
+  readonly start: Vector; // what it covers is not for this binding
+}
+
+export interface Binding {
+  readonly topic: string; // its name now
+  readonly storedTopics: readonly string[]; // the names under which its messages are stored: its name now, and those that it had
+  readonly key: string | null; // null on a fanout topic
+  readonly starts: readonly BindingStart[]; // at least one; a message is for the binding if one of them does not cover it
+}
+
+export interface Subscription {
+  readonly name: string;
+  /** The record that began this life of the name; what was said of an earlier life is void. */
+  readonly since: Stamp;
+  readonly settings: SubscriptionSettings;
+  readonly bindings: readonly Binding[];
+}
+
+/** Whether a message stored under this topic has the key that the binding wants. */
+export function matches(binding: Binding, storedTopic: string, message: Pick<Message, 'key'>): boolean {
+  return binding.storedTopics.includes(storedTopic) && (binding.key === null || binding.key === message.key);
+}

@@ -1,0 +1,154 @@
+/**
+ * Lamport's logical clock: time, increment, witness, and how far others may take it.
+ *
+ * L. Lamport, "Time, Clocks, and the Ordering of Events in a Distributed System", CACM 21(7), 1978,
+ * implementation rules IR1 (increment between events) and IR2 (on receipt advance beyond the
+ * timestamp received).
+ *
+ * Timestamps are integers that stay exact in a double. A mesh counts on for decades, whoever asks:
+ * publishers may take a broker's clock `lamportPerSecondMax` further with each second that passes,
+ * and what they do not use is saved for later, for those who come from a busier side of a
+ * partition. Peers may take it by what all brokers' publishers together can (`Growth`), and before
+ * that a broker without links follows what most rows say (`core/mesh/clock-claims.ts`).
+ *
+ * Invariants: the time never falls and never passes LAMPORT_MAX; two increments never share a
+ * timestamp.
+ */
+import { checkGrowth, COUNTER_MAX, Growth } from '../counter.ts';
+import { RumormillError } from '../error.ts';
+
+/** The greatest timestamp ever accepted, 2^53 - 1. */
+export const LAMPORT_MAX = COUNTER_MAX;
+
+export interface LamportLimits {
+  /** By how much publishers may take the clock each second. */
+  readonly lamportPerSecondMax: number;
+  /** How much of that is saved at most. */
+  readonly lamportSavedMax: number;
+  /** How much of it there is when a broker starts. */
+  readonly lamportSavedFirst: number;
+  /** By how much peers may take the clock each second. */
+  readonly lamportPeersPerSecondMax: number;
+  /** How far ahead a peer may be at the first contact. */
+  readonly lamportPeersAheadMax: number;
+}
+
+const UNLIMITED: LamportLimits = {
+  lamportPerSecondMax: LAMPORT_MAX, lamportSavedMax: LAMPORT_MAX, lamportSavedFirst: LAMPORT_MAX,
+  lamportPeersPerSecondMax: LAMPORT_MAX, lamportPeersAheadMax: LAMPORT_MAX,
+};
+
+export class LamportClock {
+  readonly #limits: LamportLimits;
+  readonly #now: () => number;
+  readonly #growth: Growth;
+  #time: number;
+  #saved: number;
+  #savedAt: number;
+
+  /**
+   * @param time where it goes on from
+   * @param limits on what others may do with it; none for a client's
+   * @param now monotonic, ms
+   */
+  constructor(time = 0, limits: LamportLimits = UNLIMITED, now: () => number = () => 0) {
+    const { lamportPeersAheadMax: atOnce, lamportPeersPerSecondMax: perSecond } = limits;
+    this.#time = Math.min(time, LAMPORT_MAX);
+    this.#limits = limits;
+    this.#now = now;
+    this.#growth = new Growth({ atOnce, perSecond }, this.#time, now());
+    this.#saved = limits.lamportSavedFirst;
+    this.#savedAt = now();
+  }
+
+  /** The timestamp of the newest event known here; 0 before the first. */
+  get time(): number {
+    return this.#time;
+  }
+
+  /** How many events may still happen. */
+  get room(): number {
+    return LAMPORT_MAX - this.#time;
+  }
+
+  /**
+   * IR1: `count` events happen here. Returns the timestamp of the first; the last has `first + count - 1`.
+   * @throws RumormillError ERR where so many timestamps are not left; then nothing has changed
+   */
+  increment(count = 1): number {
+    if (count > this.room) throw atItsEnd();
+    const first = this.#time + 1;
+    this.#time += count;
+    return first;
+  }
+
+  /** IR1 for an event of which no record is made: at the end of all timestamps it shares the last one. */
+  tick(): number {
+    if (this.#time < LAMPORT_MAX) this.#time += 1;
+    return this.#time;
+  }
+
+  /**
+   * IR2: an event with this timestamp is known here, so whatever happens next is later.
+   * @throws RumormillError ERR for what is not an integer in 0..LAMPORT_MAX
+   */
+  witness(time: number): void {
+    if (!Number.isInteger(time) || time < 0 || time > LAMPORT_MAX) {
+      throw new RumormillError('ERR', `Lamport timestamp ${time} is not an integer from 0 to ${LAMPORT_MAX}`);
+    }
+    if (time > this.#time) this.#time = time;
+  }
+
+  /**
+   * IR2 for an event that a peer tells of.
+   * @throws RumormillError PROTOCOL for a time that no mesh can have counted to
+   */
+  witnessPeer(time: number): void {
+    if (time <= this.#time) return;
+    checkGrowth('Lamport timestamp', time, this.#time, this.#growth, this.#now());
+    this.witness(time);
+  }
+
+  /** Whether a peer's time would be believed. */
+  mayWitness(time: number): boolean {
+    return time <= this.#time || time <= this.#growth.max(this.#now());
+  }
+
+  /** The mesh has counted so far, as most say: what peers tell is measured from there from now on. */
+  follow(time: number): void {
+    this.witness(time);
+    this.#growth.restart(this.#time, this.#now());
+  }
+
+  /**
+   * IR2 for the clock that a publisher says it has.
+   * @throws RumormillError ERR where it is further ahead than publishers may take this one by now
+   */
+  witnessPublisher(time: number): void {
+    if (time <= this.#time) return;
+    const ahead = time - this.#time;
+    const saved = this.#save();
+    if (ahead > saved) {
+      const { lamportPerSecondMax } = this.#limits;
+      throw new RumormillError('ERR', `LAMPORT ${time} is ${ahead} ahead of this broker's ${this.#time}, which follows`
+        + ` publishers by ${lamportPerSecondMax} a second, ${saved} now; nothing was stored`);
+    }
+    this.witness(time);
+    this.#saved -= ahead;
+  }
+
+  /** Adds what the time since the last call has brought. */
+  #save(): number {
+    const { lamportPerSecondMax, lamportSavedMax } = this.#limits;
+    const now = this.#now();
+    const brought = (lamportPerSecondMax * (now - this.#savedAt)) / 1000;
+    this.#savedAt = now;
+    this.#saved = Math.min(this.#saved + brought, lamportSavedMax);
+    return Math.floor(this.#saved);
+  }
+}
+
+/** Why nothing can be published any more. */
+export function atItsEnd(): RumormillError {
+  return new RumormillError('ERR', `the Lamport clock has come to its end, ${LAMPORT_MAX}; nothing was stored: see broker --mend-clock`);
+}

@@ -1,0 +1,329 @@
+/**
+ * Record batches: the unit of everything. Messages of one topic that arrived together on one connection, with consecutive seqs and
+ * consecutive Lamport timestamps. A batch is encoded once, at its origin; the same fields are written to SQLite, sent to peers,
+ * kept in memory and read back. At a low rate a batch holds one message, under load hundreds.
+ *
+ *   body     the payloads one after another, never touched
+ *   lengths  JSON array: how many bytes each payload has
+ *   meta     '' or a JSON object of columns, each an array with one element a message:
+ *              keys     string or null
+ *              headers  flat array of names and values, or null
+ *              ids      the publisher's dedupe id, or null
+ *   deps     '' or a JSON object, origin -> seq: what the origin had stored when it named this batch and had not yet said in an
+ *            earlier batch of its own; now and then (log.ts) all that it had stored. With contiguity this adds up to
+ *            everything the origin had stored (invariant 4)
+ *
+ * A covered batch has `lengths` '[]', no body and no meta: its messages are not here any more, or were never to be, but its seqs and its deps stand, so that what
+ * comes after it may be stored. It is gossiped, stored and passed by readers like any other, and has nothing to deliver.
+ *
+ * Invariants: (origin, seq) names one record for ever; the seqs of an origin are 1, 2, 3, ... without holes, and its batches
+ * partition them, with the same borders on every broker.
+ */
+import { type Address, compareAddresses, parseAddress } from '../address.ts';
+import { joinBytes } from './arena.ts';
+import { RumormillError } from '../error.ts';
+import { LAMPORT_MAX } from './lamport.ts';
+
+declare const brand: unique symbol;
+
+/** One incarnation of one broker's store: `host:port/` and twelve hexadecimal digits drawn when the store was created. */
+export type Origin = string & { readonly [brand]: 'Origin' };
+
+/** Most messages in one batch. It bounds how far the Lamport ranges of two batches can overlap, on which RANGE relies. */
+export const BATCH_MESSAGES_MAX = 1000;
+
+/** What one connection publishes together, before it has a name: a batch without origin, seq and Lamport timestamps. */
+export interface Draft {
+  readonly topic: string;
+  readonly count: number; // 1..BATCH_MESSAGES_MAX
+  readonly time: number; // wall clock at the origin, ms since 1970; for people and retention, never for order
+  readonly lengths: string;
+  readonly meta: string;
+  readonly body: Uint8Array;
+}
+
+/** A batch of the log. Message i (0-based) has seq + i and lamport + i. */
+export interface RecordBatch extends Draft {
+  readonly origin: Origin;
+  readonly seq: number;
+  readonly lamport: number;
+  readonly deps: string;
+  /** The running time here (running-time.ts) at which it was published, 0 or undefined where it has no ids or is being named; never sent. */
+  readonly seen?: number;
+}
+
+/** A batch with its place in one broker's own file: the local arrival order, 1, 2, 3, ... */
+export interface StoredBatch extends RecordBatch {
+  readonly position: number;
+  /** '' or a JSON object, index -> [origin, seq]: messages of it that repeat one stored here before (repeats.ts). */
+  readonly repeats: string;
+}
+
+/** All that is stored of a batch but its payloads. */
+export type StoredColumns = Omit<StoredBatch, 'body'>;
+
+/** Flat array of names and values. A name may occur more than once. */
+export type HeaderList = readonly string[];
+
+/** The columns of `RecordBatch.meta`. */
+export interface BatchMeta {
+  readonly keys?: readonly (string | null)[];
+  readonly headers?: readonly (HeaderList | null)[];
+  readonly ids?: readonly (string | null)[];
+}
+
+/** One message, as a reader gets it. */
+export interface Message {
+  readonly id: string; // <lamport>@<host:port of the origin>
+  readonly topic: string;
+  readonly lamport: number;
+  readonly key: string | null;
+  readonly headers: HeaderList;
+  readonly payload: Uint8Array;
+  readonly dedupe: { readonly id: string; readonly time: number } | null; // what the publisher gave as ID, and the batch's wall-clock time
+}
+
+const ORIGINS_MAX = 20_000;
+const origins = new Set<string>(); // found to be right before: each message of a peer names some
+
+/** @throws RumormillError PROTOCOL for what is not an origin */
+export function parseOrigin(text: string): Origin {
+  if (origins.has(text)) return text as Origin;
+  const address = /^([^/\s]{3,270})\/[0-9a-f]{12}$/.exec(text)?.[1];
+  if (address === undefined || !isCanonical(address)) {
+    throw new RumormillError('PROTOCOL', `${JSON.stringify(text.slice(0, 80))} is not an origin`);
+  }
+  if (origins.size >= ORIGINS_MAX) origins.clear();
+  origins.add(text);
+  return text as Origin;
+}
+
+/** Whether a text is an address, in its one form: the order of brokers relies on it. */
+function isCanonical(address: string): boolean {
+  try {
+    return parseAddress(address) === address;
+  } catch {
+    return false; // why it is no address does not matter to whoever asked for an origin
+  }
+}
+
+export function makeOrigin(address: Address, random: () => number): Origin {
+  return `${address}/${makeTag(random)}` as Origin;
+}
+
+/** Twelve hexadecimal digits. */
+export function makeTag(random: () => number): string {
+  return [random(), random()].map((word) => word.toString(16).padStart(8, '0')).join('').slice(0, 12);
+}
+
+/** The address of the broker that an origin is an incarnation of. */
+export function originAddress(origin: Origin): Address {
+  return origin.slice(0, origin.lastIndexOf('/')) as Address;
+}
+
+/** Drafts of one topic, one after another, as one. */
+export function joinDrafts(drafts: readonly Draft[]): Draft {
+  const [first] = drafts;
+  if (drafts.length === 1) return first!;
+  const count = drafts.reduce((sum, draft) => sum + draft.count, 0);
+  return {
+    topic: first!.topic, count, time: first!.time,
+    lengths: `[${drafts.map(({ lengths }) => lengths.slice(1, -1)).join(',')}]`,
+    meta: drafts.every(({ meta }) => meta === '') ? '' : joinMeta(drafts),
+    body: joinBytes(drafts.map(({ body }) => body)),
+  };
+}
+
+/** A batch in its place. Field by field, since objects made by spreading another have hidden classes of their own, which slows down all that reads them. */
+export function placeBatch(batch: RecordBatch, position: number, repeats = '', seen = batch.seen ?? 0): StoredBatch {
+  const { origin, seq, count, lamport, time, topic, deps, lengths, meta, body } = batch;
+  return { origin, seq, count, lamport, time, topic, deps, lengths, meta, body, position, repeats, seen };
+}
+
+/** A batch that came from a peer, with the running time at which it was published. */
+export function dateBatch(batch: RecordBatch, seen: number): RecordBatch {
+  const { origin, seq, count, lamport, time, topic, deps, lengths, meta, body } = batch;
+  return { origin, seq, count, lamport, time, topic, deps, lengths, meta, body, seen };
+}
+
+/** Whether messages of a batch have dedupe ids. */
+export function hasIds({ meta }: Pick<Draft, 'meta'>): boolean {
+  return meta !== '' && meta.includes('"ids":');
+}
+
+/** The messages of a batch from index `from` to `to` (exclusive), as a batch. */
+export function cutBatch(batch: RecordBatch, from: number, to: number): RecordBatch {
+  if (from === 0 && to === batch.count) return batch;
+  const lengths = parseLengths(batch);
+  const start = lengths.slice(0, from).reduce((sum, length) => sum + length, 0);
+  const kept = lengths.slice(from, to);
+  const end = kept.reduce((sum, length) => sum + length, start);
+  const { keys, headers, ids } = parseMeta(batch);
+  const meta = { keys: keys?.slice(from, to), headers: headers?.slice(from, to), ids: ids?.slice(from, to) };
+  return {
+    ...batch, seq: batch.seq + from, lamport: batch.lamport + from, count: to - from, lengths: JSON.stringify(kept),
+    meta: batch.meta === '' ? '' : JSON.stringify(meta satisfies { [name in keyof BatchMeta]: unknown }), body: batch.body.subarray(start, end),
+  };
+}
+
+function joinMeta(drafts: readonly Draft[]): string {
+  const metas = drafts.map(parseMeta);
+  const column = (name: keyof BatchMeta): unknown[] | undefined =>
+    metas.some((meta) => meta[name] !== undefined)
+      ? metas.flatMap((meta, index): readonly unknown[] => meta[name] ?? new Array<null>(drafts[index]!.count).fill(null)) : undefined;
+  return JSON.stringify({ keys: column('keys'), headers: column('headers'), ids: column('ids') } satisfies { [name in keyof BatchMeta]: unknown });
+}
+
+export function lastSeq(batch: RecordBatch): number {
+  return batch.seq + batch.count - 1;
+}
+
+export function lastLamport(batch: RecordBatch): number {
+  return batch.lamport + batch.count - 1;
+}
+
+/** The order of messages everywhere: Lamport timestamp, then broker order, then incarnation. */
+export function compareRecords(a: { lamport: number; origin: Origin }, b: { lamport: number; origin: Origin }): number {
+  if (a.lamport !== b.lamport) return a.lamport - b.lamport;
+  if (a.origin === b.origin) return 0;
+  return compareAddresses(originAddress(a.origin), originAddress(b.origin)) || (a.origin < b.origin ? -1 : 1);
+}
+
+const HEADER_FRAME_BYTES = 10; // many short headers are long on the wire
+
+/** About how many bytes a batch takes in memory and on the wire. */
+export function batchBytes(batch: Draft): number {
+  return batch.body.length + batch.lengths.length + batch.meta.length + 200;
+}
+
+/** About how many bytes a message takes in a reply, but for its names: the payload and what its publisher put beside it. */
+export function messageBytes({ key, headers, payload, dedupe }: Pick<Message, 'key' | 'headers' | 'payload' | 'dedupe'>): number {
+  let bytes = payload.length;
+  for (const text of headers) bytes += Buffer.byteLength(text) + HEADER_FRAME_BYTES;
+  return bytes + Buffer.byteLength(key ?? '') + Buffer.byteLength(dedupe?.id ?? '');
+}
+
+/** What a column of a batch says that was checked when it came. @throws RumormillError STORE where it is damaged since */
+function parseStored(json: string, column: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch (cause) {
+    throw new RumormillError('STORE', `a stored batch is damaged: its ${column} are not JSON`, { cause });
+  }
+}
+
+/** @throws RumormillError STORE, as all that read columns */
+export function parseLengths(batch: Draft): number[] {
+  return parseStored(batch.lengths, 'lengths') as number[];
+}
+
+export function parseMeta(batch: Pick<Draft, 'meta'>): BatchMeta {
+  return batch.meta === '' ? {} : (parseStored(batch.meta, 'meta') as BatchMeta);
+}
+
+/** Whether a batch's messages are not here, though its seqs count as held. */
+export function isCovered(batch: Draft): boolean {
+  return batch.lengths === '[]';
+}
+
+/** The messages of a batch that repeat another: index -> the record that has the first copy here. */
+export function parseRepeats(batch: Pick<StoredBatch, 'repeats'>): Map<number, readonly [Origin, number]> {
+  if (batch.repeats === '') return new Map();
+  return new Map(Object.entries(parseStored(batch.repeats, 'repeats') as Record<string, [Origin, number]>).map(([index, copy]) => [Number(index), copy]));
+}
+
+export function parseDeps(batch: Pick<RecordBatch, 'deps'>): [Origin, number][] {
+  return batch.deps === '' ? [] : (Object.entries(parseStored(batch.deps, 'deps') as object) as [Origin, number][]);
+}
+
+/** The messages of a batch from index `from` (inclusive) to `to` (exclusive). Payloads are views into the batch's body. */
+export function messagesOf(batch: RecordBatch, from = 0, to: number = batch.count): Message[] {
+  const lengths = parseLengths(batch);
+  const meta = parseMeta(batch);
+  const address = originAddress(batch.origin);
+  const messages: Message[] = [];
+  let offset = 0;
+  for (let index = 0; index < Math.min(to, lengths.length); index += 1) {
+    const end = offset + lengths[index]!;
+    if (index >= from) {
+      const lamport = batch.lamport + index;
+      const id = meta.ids?.[index] ?? null;
+      messages.push({
+        id: `${lamport}@${address}`,
+        topic: batch.topic,
+        lamport,
+        key: meta.keys?.[index] ?? null,
+        headers: meta.headers?.[index] ?? [],
+        payload: batch.body.subarray(offset, end),
+        dedupe: id === null ? null : { id, time: batch.time },
+      });
+    }
+    offset = end;
+  }
+  return messages;
+}
+
+/**
+ * Checks a batch that came from a peer field by field, so that nothing a peer sends can make a file that cannot be read back.
+ * @throws RumormillError PROTOCOL that names the field
+ */
+export function validateBatch(batch: RecordBatch): void {
+  const fail = (what: string): never => {
+    throw new RumormillError('PROTOCOL', `record batch ${batch.origin} ${batch.seq}: ${what}`);
+  };
+  parseOrigin(batch.origin);
+  if (!(batch.count >= 1 && batch.count <= BATCH_MESSAGES_MAX)) fail(`count ${batch.count} is not from 1 to ${BATCH_MESSAGES_MAX}`);
+  if (!isCount(batch.time)) fail(`time ${batch.time} is not a time`);
+  if (!isCount(batch.seq) || batch.seq < 1) fail(`seq ${batch.seq} is not a number from 1`);
+  if (!isCount(batch.lamport) || batch.lamport < 1 || batch.lamport > LAMPORT_MAX - batch.count + 1) fail(`Lamport timestamp ${batch.lamport} is out of range`);
+  const lengths = parseColumn(batch.lengths, 'lengths', fail);
+  if (!(isCovered(batch) && batch.meta === '') && !isColumn(lengths, batch.count, isCount)) fail('lengths is not an array of one length a message');
+  if ((lengths as number[]).reduce((sum, length) => sum + length, 0) !== batch.body.length) fail('lengths do not add up to the body');
+  if (batch.meta !== '') {
+    const meta = parseObject(batch.meta, 'meta', fail) as Record<string, unknown>;
+    const { keys, headers, ids, ...others } = meta;
+    const [other] = Object.keys(others);
+    if (other !== undefined) fail(`meta has a column ${JSON.stringify(other.slice(0, 40))}, which is none`);
+    if (keys !== undefined && !isColumn(keys, batch.count, isTextOrNull)) fail('keys is not one key a message');
+    if (ids !== undefined && !isColumn(ids, batch.count, isTextOrNull)) fail('ids is not one id a message');
+    if (headers !== undefined && !isColumn(headers, batch.count, isHeadersOrNull)) fail('headers is not one list a message');
+    if (JSON.stringify(meta) !== batch.meta) fail('meta is not written as JSON.stringify does'); // so that SQLite reads in it what we do, where a name comes twice too
+  }
+  if (batch.deps !== '') {
+    for (const [origin, seq] of Object.entries(parseObject(batch.deps, 'deps', fail))) {
+      parseOrigin(origin);
+      if (!isCount(seq)) fail(`deps of ${origin} is not a seq`);
+    }
+  }
+}
+
+type Fail = (what: string) => never;
+
+function parseColumn(json: string, name: string, fail: Fail): unknown {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return fail(`${name} is not JSON`); // the parser's own words add nothing for a peer's administrator
+  }
+}
+
+function parseObject(json: string, name: string, fail: Fail): object {
+  const value = parseColumn(json, name, fail);
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : fail(`${name} is not a JSON object`);
+}
+
+function isColumn(value: unknown, count: number, check: (element: unknown) => boolean): boolean {
+  return Array.isArray(value) && value.length === count && value.every(check);
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function isTextOrNull(value: unknown): boolean {
+  return value === null || typeof value === 'string';
+}
+
+function isHeadersOrNull(value: unknown): boolean {
+  return value === null || (Array.isArray(value) && value.length % 2 === 0 && value.every((text) => typeof text === 'string'));
+}

@@ -1,0 +1,109 @@
+/**
+ * Held: how far brokers without a link to an origin hold its records, told back along that origin's
+ * tree. It is what acknowledgements are counted of where the mesh is partial; a neighbour of the
+ * origin tells it by its version vector.
+ *
+ * A claim is (origin, holder, seq): the store `holder` has the origin's records up to `seq` on
+ * disk. A broker learns claims from the vectors of neighbours that have grafted the origin here,
+ * and from what those were told in turn; it tells its own parent in that tree what is news to it.
+ * Whoever has no parent there tells every neighbour, for one of them has.
+ *
+ * Why a claim can never be false (invariant 5): it is made by the holder's own vector, which shows
+ * what is on disk; it is only ever passed on; and it names a store, not an address. A wiped broker
+ * is another store, for which nobody has claimed anything. The origin counts of each address only
+ * the store that it runs now (hearsay.ts); until it hears of the new one, what it counts is
+ * what was on that disk when it was claimed, as with any answer that is on its way while a disk is
+ * lost. Which way a claim took, and how late it comes, does not matter: seqs only grow.
+ */
+import type { Neighbour } from './plumtree.ts';
+import type { Origin } from '../log/record.ts';
+
+/** A store, and how far it holds the records of the origin in question. */
+export type Claim = readonly [holder: Origin, seq: number];
+
+/** Claims of one origin. */
+export type HeldOf = readonly [origin: Origin, claims: readonly Claim[]];
+
+type Seqs = Map<Origin, number>; // of holders
+
+export class Held {
+  readonly #holdersMax: number;
+  readonly #claims = new Map<Origin, Seqs>();
+  readonly #told = new Map<Neighbour, Map<Origin, Seqs>>();
+  readonly #untold = new Set<Origin>();
+
+  /** @param holdersMax most stores that claims of one origin are kept of; others are ignored */
+  constructor(holdersMax: number) {
+    this.#holdersMax = holdersMax;
+  }
+
+  /** How far a store holds an origin's records, as far as is claimed here; 0 for nothing. */
+  get(origin: Origin, holder: Origin): number {
+    return this.#claims.get(origin)?.get(holder) ?? 0;
+  }
+
+  /** Says whether the claim is more than was known. */
+  learn(origin: Origin, holder: Origin, seq: number): boolean {
+    const seqs = entry(this.#claims, origin);
+    const grew = (seqs.has(holder) || seqs.size < this.#holdersMax) && advance(seqs, holder, seq);
+    if (grew) this.#untold.add(origin);
+    return grew;
+  }
+
+  linkUp(neighbour: Neighbour): void {
+    this.#told.set(neighbour, new Map());
+  }
+
+  linkDown(neighbour: Neighbour): void {
+    this.#told.delete(neighbour);
+  }
+
+  /**
+   * An origin's records come from another neighbour now, or from none: whatever is claimed may have
+   * to be told anew.
+   */
+  rerouted(origin: Origin): void {
+    this.#untold.add(origin);
+  }
+
+  /**
+   * Whether there may be something to tell, but for claims of one's own records: those end here.
+   */
+  hasUntold(own: Origin): boolean {
+    return this.#untold.size > (this.#untold.has(own) ? 1 : 0);
+  }
+
+  /** The origins of which there may be something to tell. */
+  takeUntold(): Origin[] {
+    const untold = [...this.#untold];
+    this.#untold.clear();
+    return untold;
+  }
+
+  /** The claims that a neighbour did not make and has not been told. Count as told. */
+  news(to: Neighbour, origin: Origin): Claim[] {
+    const told = this.#told.get(to);
+    const claims = this.#claims.get(origin);
+    if (told === undefined || claims === undefined) return [];
+    const seqs = entry(told, origin);
+    return [...claims].filter(([holder, seq]) => holder !== to && advance(seqs, holder, seq));
+  }
+
+  /** A neighbour made or passed on a claim, so it need not be told. */
+  knows(neighbour: Neighbour, origin: Origin, [holder, seq]: Claim): void {
+    const told = this.#told.get(neighbour);
+    if (told !== undefined) advance(entry(told, origin), holder, seq);
+  }
+}
+
+function entry(map: Map<Origin, Seqs>, origin: Origin): Seqs {
+  const known = map.get(origin) ?? new Map<Origin, number>();
+  map.set(origin, known);
+  return known;
+}
+
+function advance(seqs: Seqs, holder: Origin, seq: number): boolean {
+  if (seq <= (seqs.get(holder) ?? 0)) return false;
+  seqs.set(holder, seq);
+  return true;
+}

@@ -1,0 +1,34 @@
+/**
+ * `broker --mend-clock`: sets back a Lamport clock or a term that is beyond sense, as a damaged file
+ * or a broken broker may leave them. To be run on every broker of the mesh while all are stopped: a
+ * broker left out would be refused by the others.
+ *
+ * The clock goes back to the newest record stored, so that each origin's timestamps still grow and no
+ * message id is given twice; the term goes back to 0, of which all brokers begin anew. Nothing else
+ * changes: names, seqs and records stay.
+ *
+ * What it cannot mend is a record that has such a timestamp itself, since records are the same on all
+ * brokers for ever: then the clock goes on from there, and what is left of all timestamps is told.
+ */
+import { COUNTER_SENSE_MAX } from '../core/counter.ts';
+import { LAMPORT_MAX } from '../core/log/lamport.ts';
+import type { Logger, Store, StoreState } from '../core/runtime.ts';
+
+/** Tells whoever starts a broker on this store, where its clock or term is beyond sense. */
+export function tellBeyondSense({ lamport, term }: Pick<StoreState, 'lamport' | 'term'>, logger: Logger): void {
+  if (lamport <= COUNTER_SENSE_MAX && term <= COUNTER_SENSE_MAX) return;
+  logger.error('the stored Lamport clock or term is beyond sense: stop all brokers, run each once with --mend-clock, and start them again',
+    { lamport, term });
+}
+
+/**
+ * Mends the store of a broker that does not run. Returns what was done, in a line for people.
+ * @throws RumormillError DISKFULL or STORE
+ */
+export async function mendClock(store: Store): Promise<string> {
+  const { lamport, newest, term } = store.state;
+  await store.saveClock(newest, 0);
+  const done = `Lamport clock ${lamport} set to ${newest}, that of the newest record; term ${term} set to 0`;
+  if (newest <= COUNTER_SENSE_MAX) return done;
+  return `${done}. Records with timestamps beyond sense are stored, and those cannot be mended: ${LAMPORT_MAX - newest} timestamps are left`;
+}

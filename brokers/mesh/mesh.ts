@@ -1,0 +1,361 @@
+/**
+ * The broker's side towards its peers: links, membership, election; gossip goes over the links. It runs those cores and performs their effects.
+ */
+import { type Address, compareAddresses } from '../core/address.ts';
+import type { Budget } from '../core/budget.ts';
+import type { Ages } from '../core/log/ages.ts';
+import type { Bully } from '../core/mesh/bully.ts';
+import { RumormillError } from '../core/error.ts';
+import type { Membership, MemberState } from '../core/mesh/membership.ts';
+import { type Origin, originAddress, type StoredBatch } from '../core/log/record.ts';
+import type { Channel, Transport } from '../core/runtime.ts';
+import { countMissing, EMPTY_VECTOR, type Vector } from '../core/log/version-vector.ts';
+import { Election } from './election.ts';
+import { Gossip, type GossipRuntime } from './gossip.ts';
+import { Homes, type HomesRuntime } from '../home/homes.ts';
+import { Introductions } from './introductions.ts';
+import type { Link } from './link.ts';
+import { Naming, type NamingRuntime } from './naming.ts';
+import { Overlay } from './overlay.ts';
+import { Recurring } from '../logging/recurring.ts';
+import { Said } from '../logging/said.ts';
+import type { Args, CommandParser } from '../wire/command-parser.ts';
+import type { LinkMessage, PeerMessage } from '../wire/peer-message.ts';
+
+export interface MeshRuntime extends GossipRuntime, NamingRuntime, HomesRuntime {
+  readonly ages: Ages;
+  readonly transport: Transport;
+  readonly budget: Budget;
+  /** How far each configured broker holds an origin's records may have changed. */
+  acknowledged(): void;
+  /** A peer has missed this broker for so long. */
+  missed(ms: number): void;
+}
+
+export interface BrokerInfo {
+  readonly address: Address;
+  readonly state: MemberState | 'self';
+  /** Records held here that the peer does not have yet, as far as it told. */
+  readonly behind: number;
+}
+
+export class Mesh {
+  /** Who does the work of which subscription. */
+  readonly homes: Homes;
+  readonly #runtime: MeshRuntime;
+  readonly #links = new Map<Origin, Link>();
+  readonly #introductions: Introductions;
+  readonly #overlay: Overlay;
+  readonly #membership: Membership;
+  readonly #gossip: Gossip;
+  readonly #election: Election;
+  readonly #bully: Bully;
+  readonly #naming: Naming;
+  readonly #lastSeen = new Map<Address, Vector>(); // what peers had when their links were lost
+  readonly #said: Said;
+  readonly #recurring: Recurring;
+  #joinBy: number | undefined; // the first election is held by then
+  #joined = false;
+  #beatAt = 0;
+  #savedLamport = 0;
+  #isSaving = false;
+  #closing = false;
+
+  constructor(runtime: MeshRuntime) {
+    this.#runtime = runtime;
+    this.#overlay = new Overlay(runtime, this.#links);
+    this.#membership = this.#overlay.membership;
+    this.#gossip = new Gossip(runtime);
+    runtime.budget.gauge('held back', () => this.#gossip.heldBackBytes);
+    this.#naming = new Naming(runtime, {
+      configured: () => this.#membership.configured(),
+      linkTo: (address) => this.#overlay.linkTo(address),
+      renamed: () => {
+        for (const link of [...this.#links.values()]) link.close('this broker has a new name');
+      },
+    });
+    this.#said = new Said(runtime.logger, runtime.clock);
+    this.#introductions = new Introductions(runtime, {
+      membership: this.#membership, naming: this.#naming, said: this.#said,
+      linkWith: ({ origin, address }) => this.#links.get(origin) ?? this.#overlay.linkTo(address),
+      linked: (link, other) => this.#linked(link, other),
+      heard: (link) => this.#membership.heard(link.peer.address, runtime.clock.now()),
+      message: (link, message) => this.#receive(link, message),
+      drained: (link) => {
+        void this.#gossip.pump(link);
+        this.homes.errands.committed();
+      },
+      lost: (link, reason) => this.#lost(link, reason),
+    });
+    this.#recurring = new Recurring(runtime.logger, runtime.clock);
+    this.#election = new Election(runtime, {
+      linkTo: (address) => this.#overlay.linkTo(address), roundTripMs: () => this.#roundTripMs(), recurring: this.#recurring,
+    });
+    this.#bully = this.#election.bully;
+    this.homes = new Homes(runtime, {
+      links: this.#links, membership: this.#membership, bully: this.#bully,
+      linkTo: (address) => this.#overlay.linkTo(address),
+      roundTripMs: () => this.#roundTripMs(),
+      isReached: (address) => this.#overlay.isReached(address),
+      isSilent: (link) => this.#overlay.isSilent(link),
+      route: (address) => this.#overlay.route(address) ?? (this.coordinator && this.#overlay.linkTo(this.coordinator)),
+    });
+  }
+
+  get coordinator(): Address | undefined {
+    return this.#bully.coordinator;
+  }
+
+  get term(): number {
+    return this.#bully.term;
+  }
+
+  /** How many brokers it knows. */
+  get peerCount(): number {
+    return this.#membership.size;
+  }
+
+  get linkCount(): number {
+    return this.#links.size;
+  }
+
+  /** Records received from peers, and how many of them were here already. */
+  get received(): Readonly<Gossip['received']> {
+    return this.#gossip.received;
+  }
+
+  brokers(): BrokerInfo[] {
+    const { config, clock, log } = this.#runtime;
+    const now = clock.now();
+    const byAddress = new Map([...this.#links.values()].map((link) => [link.peer.address, link]));
+    const peers = this.#membership.all().map((address): BrokerInfo => ({
+      address,
+      state: this.#membership.state(address, now),
+      behind: countMissing(log.vector.entries(), byAddress.get(address)?.vector ?? this.#lastSeen.get(address) ?? EMPTY_VECTOR),
+    }));
+    return [...peers, { address: config.address, state: 'self' as const, behind: 0 }].sort((a, b) => compareAddresses(a.address, b.address));
+  }
+
+  /** How far this broker, and the one that fulfils each other row, holds an origin's records; 0 for a missing one. */
+  seqs(origin: Origin): number[] {
+    const { log } = this.#runtime;
+    const held = (address: Address): number => {
+      const link = this.#overlay.linkTo(address);
+      const store = link?.peer.origin ?? this.#overlay.storeOf(address);
+      return Math.max(link?.vector.get(origin) ?? 0, store === undefined ? 0 : this.#gossip.heldBy(origin, store));
+    };
+    const { seats } = this.#membership;
+    return [log.vector.get(origin), ...seats.map(({ broker }) => (broker === undefined ? 0 : held(broker)))];
+  }
+
+  /** Takes over the rows of globalState.csv: new ones are dialled, those taken out are hung up. */
+  configure(rows: readonly Address[]): void {
+    const removed = new Set(this.#membership.configure(rows, this.#runtime.clock.now()));
+    for (const link of [...this.#links.values()]) if (removed.has(link.peer.address)) link.close('not in globalState.csv any more');
+    this.#runtime.acknowledged();
+  }
+
+  /** A connection turned out to be a peer's, with this as its first message. */
+  accept(channel: Channel, parser: CommandParser, args: Args): void {
+    this.#introductions.accept(channel, parser, args);
+  }
+
+  /** Everything that time brings: dials, beats, stalled gossip, elections. To be called every `tickMs`. */
+  tick(): void {
+    const { clock, config, store, lamport } = this.#runtime;
+    const now = clock.now();
+    for (const address of this.#membership.takeDials(now)) void this.#introductions.dial(address);
+    const name = this.#membership.takeLook(now);
+    if (name !== undefined) void this.#introductions.look(name);
+    if (this.#membership.takeRecounted()) this.#runtime.acknowledged();
+    for (const address of this.#membership.silent(now)) this.#overlay.linkTo(address)?.destroy(`silent for ${config.limits.deadAfterMs} ms`);
+    this.#overlay.tick(now);
+    this.#gossip.tick();
+    this.#recurring.tick();
+    this.#naming.tick();
+    this.#joinBy ??= now + config.limits.joinTimeoutMs; // from the first tick, since what was stored may take long to read
+    if (!this.#joined && (this.#membership.settled(now) || now >= this.#joinBy)) {
+      this.#joined = true;
+      this.#election.perform(this.#bully.start(now));
+    } else if (this.#joined) this.#election.perform(this.#bully.tick(now));
+    this.homes.tick();
+    if (now < this.#beatAt) return;
+    this.#beatAt = now + config.limits.beatMs;
+    this.#gossip.announce(true);
+    if (lamport.time > this.#savedLamport && !this.#isSaving) {
+      this.#savedLamport = lamport.time;
+      this.#isSaving = true; // one at a time, however long the disk takes
+      store.saveClock(lamport.time, this.term)
+        .catch((error: unknown) => this.#runtime.storeFailed(error))
+        .finally(() => (this.#isSaving = false));
+    }
+  }
+
+  /** Records are on disk: those of them that were grafted go out, and who waits for it learns that they are here. */
+  committed(batches: readonly StoredBatch[]): void {
+    this.#gossip.committed(batches);
+    this.homes.committed();
+  }
+
+  /** Records of peers could not be stored. */
+  rolledBack(): void {
+    this.#gossip.rolledBack();
+  }
+
+  /** Local batches that still wait for this store's name get one. */
+  hurry(): Promise<void> {
+    return this.#naming.hurry();
+  }
+
+  /** Takes leave of every peer. */
+  close(): void {
+    this.#closing = true;
+    this.#naming.leave();
+    this.#election.close();
+    for (const link of [...this.#links.values()]) {
+      link.send({ type: 'BYE' });
+      link.close(undefined);
+    }
+    this.#introductions.close();
+  }
+
+  /** Nothing more is named in this life of the store. @throws RumormillError DISKFULL or STORE */
+  seal(): Promise<void> {
+    return this.#naming.seal();
+  }
+
+  // Links
+
+  /** To the farthest peer and back, at least. */
+  #roundTripMs(): number {
+    let longest = 0;
+    for (const link of this.#links.values()) longest = Math.max(longest, link.roundTripMs);
+    return longest;
+  }
+
+  /** A link with a peer that has introduced itself; it replaces another one, if there is one. */
+  #linked(link: Link, other: Link | undefined): void {
+    const { clock, lamport, logger } = this.#runtime;
+    const { address, origin } = link.peer;
+    if (other !== undefined) {
+      other.replaced = true;
+      other.close('a newer link with this peer replaces it');
+    }
+    this.#links.set(origin, link);
+    const missedMs = this.#membership.missedMs(address, clock.now());
+    if (missedMs !== undefined) link.send({ type: 'MISSED', ms: missedMs });
+    this.#membership.linkUp(address, clock.now());
+    this.#lastSeen.delete(address);
+    const fields = { lamport: lamport.time, peer: address };
+    if (other === undefined) this.#recurring.say(`peer ${address}`, 'peer connected', fields);
+    else logger.debug('peer connected', fields);
+    this.#overlay.linkUp(link);
+    this.#naming.linkUp(link);
+    this.#gossip.linkUp(link);
+    this.homes.linkUp(link);
+    this.#election.perform(this.#bully.linkUp(address));
+    if (this.#membership.takeRecounted()) this.#runtime.acknowledged();
+  }
+
+  #lost(link: Link, reason: string | undefined): void {
+    const { clock, logger, lamport } = this.#runtime;
+    const now = clock.now();
+    const { address, origin } = link.peer;
+    if (this.#links.get(origin) !== link) return;
+    this.#links.delete(origin);
+    this.#membership.linkDown(address, link.leaving, now, link.refusedBy !== undefined);
+    if (this.#lastSeen.size < this.#runtime.config.limits.membersMax) this.#lastSeen.set(address, link.vector.snapshot());
+    this.#naming.linkDown(link);
+    if (this.#closing) return;
+    if (link.refusedBy === 'peer') {
+      this.#said.nowAndThen('warn', 'refused by a peer', { peer: address, reason: String(reason) });
+    }
+    const fields = { lamport: lamport.time, peer: address, reason };
+    if (link.replaced) logger.debug('link replaced', fields);
+    else this.#recurring.say(`peer ${address}`, link.leaving ? 'peer left' : 'peer lost', fields);
+    this.#overlay.linkDown(link);
+    this.#gossip.linkDown(link);
+    this.#election.perform(this.#bully.linkDown(address, link.leaving, now));
+    this.homes.linkDown(link);
+    this.#runtime.acknowledged();
+  }
+
+  #receive(link: Link, message: Exclude<PeerMessage, LinkMessage>): void {
+    const { clock, lamport } = this.#runtime;
+    const now = clock.now();
+    switch (message.type) {
+      case 'VECTOR':
+        lamport.witnessPeer(message.lamport);
+        this.#hearOwnRecords(link, message.entries);
+        if (this.#gossip.learnVector(link, message.entries)) this.#runtime.acknowledged();
+        break;
+      case 'LIFE':
+        this.#naming.told(link, message);
+        break;
+      case 'CLAIM':
+        this.#naming.claimed(link, message.life);
+        break;
+      case 'RECORDS':
+        this.#gossip.takeIn(link, message.batch, message.ageMs);
+        break;
+      case 'MISSED':
+        this.#runtime.missed(message.ms);
+        break;
+      case 'GRAFT':
+        void this.#gossip.graft(link, message.wanted);
+        break;
+      case 'PRUNE':
+        this.#gossip.prune(link, message.origins);
+        break;
+      case 'HELD':
+        if (this.#gossip.learnHeld(link, message.held)) this.#runtime.acknowledged();
+        break;
+      case 'MEMBERS':
+        this.#overlay.heardOf(link, message.beats);
+        this.homes.errands.committed(); // there may be a way now
+        this.#runtime.acknowledged(); // a store of which there are claims may be a broker's current one only now
+        break;
+      case 'SEEK':
+        this.#overlay.sought(link, message.address, message.hops);
+        break;
+      case 'SURPLUS':
+        this.#overlay.surplus(link);
+        break;
+      case 'ELECTION':
+      case 'OK':
+      case 'COORDINATOR':
+        lamport.witnessPeer(message.lamport);
+        this.#election.perform(this.#bully.receive(link.peer.address, message, now));
+        break;
+      case 'BYE':
+        link.leaving = true;
+        break;
+      case 'PEER':
+        throw new RumormillError('PROTOCOL', 'PEER out of turn');
+      default:
+        this.homes.receive(link, message);
+    }
+  }
+
+  /**
+   * Before this store's name is settled, this is what it depends on. Afterwards nobody can have more of our records than we do, since nothing
+   * leaves before it is on disk: whoever says so lies, or had none of it when it was asked, and there is no link with it.
+   * @throws RumormillError REFUSED
+   */
+  #hearOwnRecords(link: Link, entries: readonly (readonly [Origin, number])[]): void {
+    const { log, config } = this.#runtime;
+    const seq = entries.find(([origin]) => origin === log.origin)?.[1] ?? 0;
+    const earlier = entries.filter(([origin]) => origin !== log.origin && log.vector.get(origin) === 0 && originAddress(origin) === config.address);
+    if (earlier.length > 0) {
+      const [origin, records] = earlier.at(-1)!; // there may be thousands, which are not worth a line each
+      const others = earlier.length > 1 ? { others: String(earlier.length - 1) } : {};
+      this.#said.once('info', 'peers know an earlier store of this broker; its records are fetched', { origin, records: String(records), ...others });
+    }
+    if (log.isHeld) this.#naming.heard(link.peer.address, seq);
+    else if (seq > log.vector.get(log.origin)) {
+      const reason = 'it claims to hold more records of this store than the store itself';
+      this.#said.nowAndThen('error', 'peer refused', { peer: link.peer.address, reason });
+      throw new RumormillError('REFUSED', reason);
+    }
+  }
+}

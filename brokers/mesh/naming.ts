@@ -1,0 +1,213 @@
+/**
+ * Under which origin this process names its records, and in which life of its store: asks its
+ * peers, draws a new name where that is due, and makes the log wait for the answer; and answers
+ * when peers ask about their stores. The reasons stand in core/mesh/incarnation.ts.
+ */
+import type { Config } from '../config.ts';
+import type { Address } from '../core/address.ts';
+import { RumormillError } from '../core/error.ts';
+import { chooseElectors, type Electors, Incarnation } from '../core/mesh/incarnation.ts';
+import { type Life, Lives } from '../core/mesh/lives.ts';
+import type { Log } from '../core/log/log.ts';
+import { makeOrigin, originAddress } from '../core/log/record.ts';
+import type { Clock, Logger, Random, Store } from '../core/runtime.ts';
+import type { Link } from './link.ts';
+
+export interface NamingRuntime {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly store: Store;
+  readonly log: Log;
+  readonly logger: Logger;
+  /** The store did not do what it should. */
+  storeFailed(error: unknown): void;
+}
+
+/** What of the mesh a name depends on. */
+export interface NamingMesh {
+  /** The other brokers of globalState.csv. */
+  configured(): readonly Address[];
+  linkTo(address: Address): Link | undefined;
+  /** There is a new origin, of which no peer knows. */
+  renamed(): void;
+}
+
+/**
+ * A store that has named nothing yet, that was made under another address, or that has lost
+ * records, takes a new origin, whatever its peers say.
+ * @throws RumormillError DISKFULL or STORE
+ */
+export async function openName(store: Store, address: Address, random: Random, logger: Logger): Promise<void> {
+  const { origin, vector, loss } = store.state;
+  const moved = originAddress(origin) !== address;
+  if (!moved && vector.has(origin) && loss === undefined) return;
+  await store.renew(makeOrigin(address, random));
+  if (moved && vector.has(origin)) logger.warn('store was made under another address and goes on under a new name', { was: origin, is: store.state.origin });
+  if (loss !== undefined) {
+    const remedy = 'what other brokers hold comes back by itself; what was on this one alone is lost';
+    logger.error('store has lost records and goes on under a new name', { was: origin, is: store.state.origin, reason: loss, remedy });
+  }
+}
+
+export class Naming {
+  readonly #runtime: NamingRuntime;
+  readonly #mesh: NamingMesh;
+  readonly #incarnation: Incarnation;
+  readonly #lives: Lives;
+  readonly #granted = new Set<Address>(); // peers that have the life of this process on disk
+  readonly #asked = new Map<Link, number>(); // for it, and when
+  readonly #left = new Set<Address>(); // peers that shut down
+  #life: number; // that is lived, or asked for
+  #patientUntil: number | undefined; // from when peers could be asked
+  #settling: Promise<void> | undefined;
+  #answering: Promise<void> = Promise.resolve(); // claims of peers, one after another
+  #electors: Electors | undefined; // of the next life
+
+  constructor(runtime: NamingRuntime, mesh: NamingMesh) {
+    const { store, log } = runtime;
+    this.#runtime = runtime;
+    this.#mesh = mesh;
+    this.#incarnation = new Incarnation(store.state);
+    this.#lives = new Lives(store.state.lives);
+    this.#life = store.state.life;
+    if (!store.state.vector.has(log.origin)) return;
+    this.#life = this.#incarnation.life;
+    log.hold();
+  }
+
+  /** A peer holds this store's origin up to a seq. */
+  heard(peer: Address, seq: number): void {
+    this.#incarnation.heard(peer, seq);
+    this.tick();
+  }
+
+  /** Another process runs on a store of this name. */
+  copied(peer: Address): void {
+    this.#incarnation.copied(peer);
+  }
+
+  /** Tells the peer what is known of its store. */
+  linkUp(link: Link): void {
+    this.#left.delete(link.peer.address);
+    link.send({ type: 'LIFE', ...this.#lives.of(link.peer.origin) });
+  }
+
+  linkDown(link: Link): void {
+    this.#asked.delete(link);
+    if (link.leaving) this.#left.add(link.peer.address);
+  }
+
+  /** A peer has this life of this store on disk. */
+  told(link: Link, { life, holder }: Life): void {
+    const isOurs = holder === this.#runtime.log.instance;
+    if (isOurs && life === this.#life) this.#granted.add(link.peer.address);
+    else this.#granted.delete(link.peer.address); // where it has, that disk is lost
+    if (!this.#runtime.log.isHeld) return;
+    this.#incarnation.told(link.peer.address, life, isOurs);
+    this.tick();
+  }
+
+  /**
+   * A peer's process claims a life of its store.
+   * @throws RumormillError PROTOCOL for one that nobody counts to
+   */
+  claimed(link: Link, life: number): void {
+    const { origin, instance: holder } = link.peer;
+    this.#lives.isGrantable(origin, { life, holder });
+    this.#answering = this.#answering.then(() => this.#answer(link, { life, holder }));
+  }
+
+  async #answer(link: Link, claim: Life): Promise<void> {
+    const { origin } = link.peer;
+    const { store, storeFailed } = this.#runtime;
+    try {
+      if (this.#lives.isGrantable(origin, claim)) {
+        await store.saveLife(origin, claim);
+        this.#lives.granted(origin, claim);
+      }
+    } catch (error) {
+      return storeFailed(error); // where the disk is full it asks again
+    }
+    if (link.isOpen) link.send({ type: 'LIFE', ...this.#lives.of(origin) });
+  }
+
+  /** Asks who is still to be asked, and lets the log name its records as soon as that is right. */
+  tick(): void {
+    const { log, clock, config } = this.#runtime;
+    const configured = this.#mesh.configured();
+    this.#ask(log.isHeld ? this.#incarnation.candidates(configured) : configured);
+    if (!log.isHeld || this.#settling !== undefined) return;
+    this.#patientUntil ??= clock.now() + config.limits.joinTimeoutMs;
+    const urgent = log.isWanted && clock.now() >= this.#patientUntil;
+    const verdict = this.#incarnation.verdict(configured, log.vector.get(log.origin), urgent);
+    if (verdict !== undefined) void this.#settle(verdict.keep ? undefined : verdict.reason);
+  }
+
+  /** Claims the life of those that have not granted it, again at each beat. */
+  #ask(rows: readonly Address[]): void {
+    const { clock, config } = this.#runtime;
+    for (const row of rows) {
+      const link = this.#granted.has(row) ? undefined : this.#mesh.linkTo(row);
+      if (link === undefined || clock.now() - (this.#asked.get(link) ?? -Infinity) < config.limits.beatMs) continue;
+      this.#asked.set(link, clock.now());
+      link.send({ type: 'CLAIM', life: this.#life });
+    }
+  }
+
+  /** What waits for a name gets one, because there is no more time to ask. */
+  async hurry(): Promise<void> {
+    await this.#settling;
+    if (this.#runtime.log.isWanted) await this.#settle('the broker stops before everybody could be asked whether it is the newest copy');
+  }
+
+  /**
+   * The broker leaves the mesh: those that are there now, or shut down as well, are likely to be
+   * there when it comes back.
+   */
+  leave(): void {
+    if (this.#runtime.log.isHeld) return; // the file stays what it was
+    const configured = this.#mesh.configured();
+    const granted = configured.filter((row) => this.#granted.has(row));
+    const linked = granted.filter((row) => this.#mesh.linkTo(row) !== undefined);
+    const there = [...linked, ...granted.filter((row) => !linked.includes(row) && this.#left.has(row))];
+    const rows = configured.length + 1;
+    this.#electors = chooseElectors(there, rows) ?? chooseElectors([...there, ...granted.filter((row) => !there.includes(row))], rows);
+  }
+
+  /**
+   * Nothing more will be named in this life: says so in the file.
+   * @throws RumormillError DISKFULL or STORE
+   */
+  async seal(): Promise<void> {
+    await Promise.all([this.#settling, this.#answering]);
+    if (this.#electors !== undefined) await this.#runtime.store.saveName({ life: this.#life, electors: this.#electors });
+  }
+
+  /** @param reason why the name is not kept, if it is not */
+  #settle(reason: string | undefined): Promise<void> {
+    return (this.#settling ??= (reason === undefined ? this.#keepName() : this.#takeName(reason))
+      .catch((error: unknown) => {
+        if (error instanceof RumormillError) this.#runtime.log.refuseHeld(error);
+        this.#runtime.storeFailed(error);
+      })
+      .finally(() => (this.#settling = undefined)));
+  }
+
+  async #keepName(): Promise<void> {
+    const { store, log } = this.#runtime;
+    await store.saveName({ life: this.#life, electors: undefined });
+    log.settle(log.origin);
+  }
+
+  async #takeName(reason: string): Promise<void> {
+    const { config, random, store, log, logger } = this.#runtime;
+    const was = log.origin;
+    await store.renew(makeOrigin(config.address, random));
+    logger.warn('store goes on under a new name', { was, is: store.state.origin, reason });
+    this.#life = store.state.life;
+    this.#granted.clear();
+    log.settle(store.state.origin);
+    this.#mesh.renamed();
+  }
+}

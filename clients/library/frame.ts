@@ -1,0 +1,29 @@
+/**
+ * Commands as bytes, for a broker.
+ *
+ * A string of JavaScript may hold half of a surrogate pair, which no UTF-8 stands for: Node would write
+ * U+FFFD in its place, and two names, keys or payloads that differ would become one without a word.
+ */
+import { RumormillError } from '../../brokers/core/error.ts';
+import { encodeCommand } from '../../brokers/wire/resp.ts';
+
+const SHOWN_CHARACTERS = 64;
+
+/** @throws RumormillError ERR for text with a lone surrogate; CONFIG for what is neither text nor a number nor bytes */
+export function frameOf(args: readonly (string | number | Uint8Array)[]): Buffer {
+  for (const arg of args) {
+    checkKind(args[0], arg);
+    if (typeof arg !== 'string' || arg.isWellFormed()) continue;
+    const shown = JSON.stringify(arg.slice(0, SHOWN_CHARACTERS));
+    throw new RumormillError('ERR', `${shown} has half of a surrogate pair, which UTF-8 cannot say`);
+  }
+  return encodeCommand(args);
+}
+
+/** JavaScript has no types. */
+function checkKind(command: unknown, arg: unknown): void {
+  const isRight = typeof arg === 'string' || Number.isFinite(arg) || arg instanceof Uint8Array;
+  if (isRight) return;
+  const shown = typeof arg === 'object' || typeof arg === 'function' ? Object.prototype.toString.call(arg) : String(arg);
+  throw new RumormillError('CONFIG', `${String(command)}: ${shown} is neither text nor a number nor bytes`);
+}
