@@ -4,35 +4,38 @@
  * The one place where order matters is `#committed`. Nothing is gossiped, delivered or acknowledged before its transaction is on disk; then, in this
  * order: peers get it (they need longest), waiting readers and subscribers get it, the publisher gets its answer.
  */
-import { type AckLevel, type Config, type ConfigOptions, makeConfig } from './config.ts';
+import { type Config, type ConfigOptions, makeConfig } from './config.ts';
 import type { Address } from './core/address.ts';
 import { Ages } from './core/log/ages.ts';
-import { Arena } from './core/log/arena.ts';
 import { Budget } from './core/budget.ts';
 import { isDiskFull, messageOf, RumormillError } from './core/error.ts';
 import { LamportClock } from './core/log/lamport.ts';
 import { Log } from './core/log/log.ts';
 import { Quorum } from './core/mesh/quorum.ts';
-import { type Draft, makeTag, type Origin, type StoredBatch } from './core/log/record.ts';
+import { makeTag, type StoredBatch } from './core/log/record.ts';
 import { Repeats } from './core/log/repeats.ts';
 import { RunningTime } from './core/log/running-time.ts';
 import type { Channel, Clock, Listener, Logger, Random, Store, Timer, Transport } from './core/runtime.ts';
-import type { DraftFate } from './core/log/transaction.ts';
 import { Turns } from './core/turns.ts';
 import { countMissing, EMPTY_VECTOR, type Vector } from './core/log/version-vector.ts';
 import type { Connection, HomeCommand, Reply } from './commands/command.ts';
+import { commands } from './commands/table.ts';
+import { Errands } from './home/errands.ts';
+import { Homes } from './home/homes.ts';
+import { ClockSaver } from './log/clock-saver.ts';
 import { tellBeyondSense } from './log/mend-clock.ts';
 import { type BrokerInfo, Mesh } from './mesh/mesh.ts';
 import { Metadata } from './catalog/metadata.ts';
 import { openName } from './mesh/naming.ts';
 import { Queues } from './queue/queues.ts';
 import { Readers } from './read/readers.ts';
-import { Sessions } from './session/sessions.ts';
+import { Sessions, type SessionsRuntime } from './session/sessions.ts';
+import { Publisher } from './log/publisher.ts';
 import { StoreWatch } from './log/store-watch.ts';
 import { Sweep } from './catalog/sweep.ts';
 import { Tally } from './logging/tally.ts';
 import { Topics } from './catalog/topics.ts';
-import { Traffic } from './mesh/traffic.ts';
+import { Traffic } from './logging/traffic.ts';
 import type { Args, CommandParser } from './wire/command-parser.ts';
 
 /** The world that a broker runs in. `io/` has the real one. */
@@ -44,35 +47,34 @@ export interface Runtime {
   openStore(): Promise<Store>;
 }
 
-/** What a publisher is answered. */
-export type Outcome = { readonly lamport: number } | { readonly error: RumormillError };
-
-export class Broker {
+export class Broker implements SessionsRuntime {
   readonly config: Config;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly turns: Turns;
-  readonly readers: Readers;
-  readonly queues: Queues;
-  readonly metadata: Metadata;
-  readonly topics: Topics;
-  /** Settles when the broker has stopped: rejects where it had to, because its store failed. */
-  readonly stopped: Promise<void>;
-  readonly #lamport: LamportClock;
-  readonly #store: Store;
-  readonly #log: Log;
-  readonly #mesh: Mesh;
-  readonly #quorum: Quorum;
-  readonly #repeats: Repeats;
-  readonly #sweep: Sweep;
-  readonly #storeWatch: StoreWatch;
-  readonly #traffic: Traffic;
-  readonly sessions: Sessions;
   /** Of all memory. */
   readonly budget: Budget;
   readonly tally: Tally;
-  /** Where the payloads of publishers are gathered. */
-  readonly bodies = new Arena();
+  readonly publisher: Publisher;
+  readonly metadata: Metadata;
+  readonly topics: Topics;
+  readonly readers: Readers;
+  readonly queues: Queues;
+  /** Settles when the broker has stopped: rejects if it had to, because its store failed. */
+  readonly stopped: Promise<void>;
+  readonly #store: Store;
+  readonly #storeWatch: StoreWatch;
+  readonly #lamport: LamportClock;
+  readonly #clockSaver: ClockSaver;
+  readonly #log: Log;
+  readonly #repeats: Repeats;
+  readonly #quorum: Quorum;
+  readonly #sweep: Sweep;
+  readonly #mesh: Mesh;
+  readonly #homes: Homes;
+  readonly #errands: Errands;
+  readonly #sessions: Sessions;
+  readonly #traffic: Traffic;
   readonly #startedAt: number;
   #listener: Listener | undefined;
   #timer: Timer | undefined;
@@ -96,7 +98,7 @@ export class Broker {
       await broker.metadata.restore();
       await broker.queues.restore();
       broker.#listener = await runtime.transport.listen(
-        config.bind, (channel) => broker.sessions.accept(channel), (reason) => broker.tally.warn('connection not accepted', { reason }));
+        config.bind, (channel) => broker.#sessions.accept(channel), (reason) => broker.tally.warn('connection not accepted', { reason }));
     } catch (error) {
       await store.close();
       throw error;
@@ -109,96 +111,88 @@ export class Broker {
   }
 
   private constructor(config: Config, store: Store, runtime: Runtime) {
-    const { clock, logger } = runtime;
+    const { clock, logger, random } = runtime;
     const { limits } = config;
+    const storeFailed = (error: unknown): void => this.#failed(error);
+    const roomAgain = (): void => this.#sessions.drained();
     this.config = config;
     this.clock = clock;
     this.logger = logger;
-    this.turns = new Turns(clock, limits.turnMs);
-    this.#store = store;
     this.#startedAt = clock.now();
-    this.budget = new Budget(limits, clock, { eased: () => this.sessions.drained() });
+    this.stopped = new Promise((resolve, reject) => (this.#settleStopped = { resolve, reject }));
+    this.stopped.catch(() => undefined); // whoever cares awaits it; the reason is logged at its source
+
+    // What everything shares: time to work, memory, lines of the log.
+    this.turns = new Turns(clock, limits.turnMs);
+    const turns = this.turns;
+    this.budget = new Budget(limits, clock, { eased: roomAgain });
+    const budget = this.budget;
     this.tally = new Tally(clock, logger);
-    this.sessions = new Sessions(this);
-    this.#lamport = new LamportClock(store.state.lamport, limits, () => clock.now());
-    this.#quorum = new Quorum(limits.ackTimeoutMs, (origin) => this.#mesh.seqs(origin));
-    const time = new RunningTime(store.state.time, () => clock.now(), () => clock.wallTime());
-    this.#repeats = new Repeats(store, () => this.#log.origin, limits, time, runtime.random);
     this.#traffic = new Traffic(clock, logger, () => this.#log.origin);
-    this.#log = new Log(store, clock, this.#lamport, { instance: makeTag(runtime.random), ...limits }, {
-      mark: (batches) => this.#repeats.mark(batches),
+
+    // The log, and what is remembered beside it.
+    this.#store = store;
+    this.#storeWatch = new StoreWatch(store, limits.beatMs, storeFailed);
+    const lamport = (this.#lamport = new LamportClock(store.state.lamport, limits, () => clock.now()));
+    const time = new RunningTime(store.state.time, () => clock.now(), () => clock.wallTime());
+    const repeats = (this.#repeats = new Repeats(store, () => this.#log.origin, limits, time, random));
+    const log = (this.#log = new Log(store, clock, lamport, { instance: makeTag(random), ...limits }, {
+      mark: (batches) => repeats.mark(batches),
       committed: (batches) => this.#committed(batches),
       failed: (error) => {
         this.#mesh.rolledBack();
-        this.#failed(error);
+        storeFailed(error);
       },
-      drained: () => this.sessions.drained(),
-    });
+      drained: roomAgain,
+    }));
+    budget.gauge('log', () => log.heldBytes, () => log.shrink());
+    budget.gauge('ids', () => repeats.bytes);
+
+    // Peers.
     const ages = new Ages(clock, config.address);
-    const storeFailed = (error: unknown): void => this.#failed(error);
     this.#mesh = new Mesh({
-      config, clock, ages, time, store, logger, random: runtime.random, transport: runtime.transport,
-      log: this.#log, lamport: this.#lamport,
-      missed: (ms) => void this.#repeats.missed(ms).catch(storeFailed),
+      config, clock, random, logger, transport: runtime.transport, budget, ages, time, store, log, lamport, storeFailed,
+      missed: (ms) => void repeats.missed(ms).catch(storeFailed),
       acknowledged: () => this.#quorum.update(),
-      broker: this, budget: this.budget, storeFailed,
-      catalogVector: () => this.metadata.vector,
+      linkUp: (link) => this.#homes.linkUp(link),
+      linkDown: (link) => this.#errands.linkDown(link),
+      waysChanged: () => this.#errands.committed(),
+      homesSaid: (link, message) => this.#homes.receive(link, message),
+      errandsSaid: (link, message) => this.#errands.receive(link, message),
+    });
+    this.#clockSaver = new ClockSaver({ store, lamport, beatMs: limits.beatMs, term: () => this.#mesh.term, storeFailed });
+    this.#quorum = new Quorum(limits.ackTimeoutMs, (origin) => this.#mesh.seqs(origin));
+    this.publisher = new Publisher({ clock, log, lamport, repeats, quorum: this.#quorum });
+
+    // What the log says of topics, subscriptions and bindings.
+    this.metadata = new Metadata({
+      config, clock, store, logger, turns, log, lamport, publisher: this.publisher, storeFailed,
+      swept: (buried) => this.#sweep.swept(buried),
+      changed: (names) => this.#catalogChanged(names),
+    });
+    this.#sweep = new Sweep({ limits, store, names: this.metadata, storeFailed });
+
+    // Who reads: POLL and subscribers, and consumers of subscriptions, at home here or elsewhere.
+    this.readers = new Readers({
+      clock, limits, turns, budget, source: { log, store, repeats, names: this.metadata }, caughtUp: roomAgain, storeFailed,
+    });
+    this.topics = new Topics(store, this.metadata, this.readers);
+    this.queues = new Queues({ clock, ages, limits, logger, turns, budget, log, store, repeats, catalog: this.metadata, storeFailed });
+    this.#homes = new Homes({
+      config, clock, logger, log,
       giveUp: (serves) => this.queues.giveUp(serves),
       takeOver: (handover) => this.queues.takeOver(handover),
-    });
-    this.metadata = new Metadata({
-      config, clock, store, logger, turns: this.turns, log: this.#log, lamport: this.#lamport,
-      publish: (draft, fate) => this.#publishOwn(draft, fate),
-      whenAcknowledged: ({ origin, seq, lamport }, done) => this.#acknowledge(config.acks, origin, seq, lamport, (outcome) => {
-        done('error' in outcome ? outcome.error : undefined);
-      }),
-      swept: (buried) => this.#sweep.swept(buried), storeFailed: (error) => this.#failed(error),
-      changed: (names) => {
-        this.readers.namesChanged(names);
-        this.#sweep.deleted(names ?? this.metadata.buried().keys());
-        this.queues.catalogChanged();
-      },
-    });
-    this.#storeWatch = new StoreWatch(store, limits.beatMs, (error) => this.#failed(error));
-    this.#sweep = new Sweep({ limits, store, names: this.metadata, storeFailed });
-    this.readers = new Readers({
-      clock, limits, turns: this.turns, budget: this.budget, source: { log: this.#log, store, repeats: this.#repeats, names: this.metadata },
-      caughtUp: () => this.sessions.drained(), storeFailed,
-    });
-    this.queues = new Queues({
-      clock, ages, limits, logger, turns: this.turns, budget: this.budget, log: this.#log, store, repeats: this.#repeats, catalog: this.metadata, storeFailed,
-    });
-    this.budget.gauge('log', () => this.#log.heldBytes, () => this.#log.shrink());
-    this.budget.gauge('ids', () => this.#repeats.bytes);
-    this.topics = new Topics(store, this.metadata, this.readers);
-    this.stopped = new Promise((resolve, reject) => (this.#settleStopped = { resolve, reject }));
-    this.stopped.catch(() => undefined); // whoever cares awaits it; the reason is logged where it arises
+      changed: () => this.#errands.changed(),
+    }, this.#mesh);
+    this.#errands = new Errands({
+      config, clock, log, commands, services: this,
+      catalogVector: () => this.metadata.vector,
+      errorReply: (error) => this.errorReply(error),
+    }, this.#homes, this.#mesh);
+    this.#sessions = new Sessions(this);
   }
 
   // What commands use
-
-  /** Publishes a batch; `done` is called once, with the Lamport timestamp of its first message or with what was wrong. */
-  publish(draft: Draft, acks: AckLevel, done: (outcome: Outcome) => void): void {
-    if (this.#closing !== undefined) return this.#refuse(draft, closing(), done);
-    let isAnswered = false; // at ACKS none by its name, which a draft may wait for in vain
-    this.#log.publish(draft, {
-      named: ({ lamport }) => {
-        if (acks !== 'none') return;
-        isAnswered = true;
-        done({ lamport });
-      },
-      stored: ({ origin, seq, lamport }) => {
-        if (acks !== 'none') this.#acknowledge(acks, origin, seq + draft.count - 1, lamport, done);
-      },
-      failed: (error) => this.#refuse(draft, error, isAnswered ? () => undefined : done),
-    });
-  }
-
-  /** Publishes a batch that the broker itself has something to say with. */
-  #publishOwn(draft: Draft, fate: DraftFate): void {
-    if (this.#closing !== undefined) fate.failed(closing());
-    else this.#log.publish(draft, fate);
-  }
 
   /** Whether so much waits to be written, or pushed, that publishers have to wait. */
   get isFull(): boolean {
@@ -210,41 +204,11 @@ export class Broker {
     return this.#mesh.peerCount;
   }
 
-  claimId(topic: string, id: string): boolean {
-    return this.#repeats.claim(topic, id);
-  }
-
-  /** A publish repeats a known id: its first message is what is to be acknowledged. */
-  repeat(topic: string, id: string, acks: AckLevel, done: (outcome: Outcome) => void): void {
-    this.#repeats.fate(topic, id, (fate) => {
-      if ('error' in fate) return done(fate);
-      this.#acknowledge(acks, fate.known.origin, fate.known.seq, fate.known.lamport, done);
-    });
-  }
-
-  /** A record is on disk here: answers as soon as that is enough. */
-  #acknowledge(acks: AckLevel, origin: Origin, seq: number, lamport: number, done: (outcome: Outcome) => void): void {
-    if (acks === 'none' || acks === 'local') done({ lamport });
-    else this.#quorum.wait(acks, origin, seq, this.clock.now(), (error) => done(error ? { error } : { lamport }));
-  }
-
-  /**
-   * A publisher's clock stands at this time.
-   * @throws RumormillError ERR where that is absurd
-   */
-  witnessPublisher(lamport: number): void {
-    this.#lamport.witnessPublisher(lamport);
-  }
-
   /** What a command that failed is answered with. Where it was the store that failed, the broker stops. A bug is thrown on. */
   errorReply(error: unknown): RumormillError {
     if (!(error instanceof RumormillError)) throw error;
     if (error.code === 'STORE') this.#failed(error);
     return error;
-  }
-
-  wallTime(): number {
-    return Math.round(this.clock.wallTime());
   }
 
   get coordinator(): Address | undefined {
@@ -266,13 +230,13 @@ export class Broker {
       mesh: this.config.mesh,
       coordinator: this.coordinator ?? '',
       term: this.#mesh.term,
-      members: this.#mesh.homes.view?.members.length ?? 0,
+      members: this.#homes.view?.members.length ?? 0,
       lamport: this.#lamport.time,
       messages: countMissing(this.#log.vector.entries(), EMPTY_VECTOR),
       batches: this.#log.position,
       pending_bytes: this.#log.pendingBytes,
       links: this.#mesh.linkCount,
-      connections: this.sessions.size,
+      connections: this.#sessions.size,
       memory_bytes: this.budget.bytes,
       memory_peak_bytes: this.budget.peak,
       memory_limit_bytes: this.config.limits.memoryBytes,
@@ -285,7 +249,7 @@ export class Broker {
 
   /** Carries out a command of a subscription's where that is at home. */
   runAtHome(command: HomeCommand, args: Args, connection: Connection): Promise<Reply> {
-    return this.#mesh.homes.errands.run(command, args, connection.version, connection);
+    return this.#errands.run(command, args, connection.version, connection);
   }
 
   acceptPeer(channel: Channel, parser: CommandParser, args: Args): void {
@@ -302,20 +266,21 @@ export class Broker {
 
   /** Accepts nothing more, writes what was accepted, answers it, tells the peers, closes. The same promise however often it is called. */
   stop(): Promise<void> {
+    this.publisher.close();
     return (this.#closing ??= this.#stop().then(this.#settleStopped.resolve, this.#settleStopped.reject).then(() => this.stopped));
   }
 
   async #stop(): Promise<void> {
-    this.sessions.refuse();
+    this.#sessions.refuse();
     await this.#listener?.close();
     this.readers.close();
-    this.#mesh.homes.errands.close();
+    this.#errands.close();
     this.queues.close();
     await this.#mesh.hurry();
     await this.#log.idle();
-    await this.sessions.finish(() => this.#quorum.abandon(this.clock.now()));
+    await this.#sessions.finish(() => this.#quorum.abandon(this.clock.now()));
     this.#timer?.cancel();
-    await this.#mesh.homes.leave();
+    await this.#homes.leave();
     this.#mesh.close();
     await this.queues.checkpoint();
     try {
@@ -336,17 +301,27 @@ export class Broker {
   #tick(): void {
     const now = this.clock.now();
     this.#mesh.tick();
+    this.#homes.tick();
+    this.#errands.tick();
+    this.#clockSaver.tick(now);
     this.#quorum.expire(now);
     this.#repeats.expire().catch((error: unknown) => this.#failed(error));
     this.readers.expire(now);
     this.queues.tick(now);
     this.#sweep.tick();
     this.#traffic.tick(this.#log.committingSince);
-    this.sessions.tick(now);
+    this.#sessions.tick(now);
     this.budget.look();
     this.tally.tick();
     this.#storeWatch.tick(now);
     this.#timer = this.clock.schedule(this.config.limits.tickMs, () => this.#tick());
+  }
+
+  /** Some topics, or any, were renamed, deleted, bound: those that work with names hear of it. */
+  #catalogChanged(names: ReadonlySet<string> | undefined): void {
+    this.readers.namesChanged(names);
+    this.#sweep.deleted(names ?? this.metadata.buried().keys());
+    this.queues.catalogChanged();
   }
 
   /** The batches are on disk. */
@@ -358,6 +333,8 @@ export class Broker {
     this.#sweep.committed(batches);
     // 1. Peers: those that grafted an origin get its batches, those who sent some learn that they are here.
     this.#mesh.committed(batches);
+    this.#homes.committed();
+    this.#errands.committed();
     // 2. Readers: who waits for one of the topics reads on; who subscribed gets the messages pushed.
     this.#repeats.stored(batches);
     this.readers.committed(batches);
@@ -365,11 +342,6 @@ export class Broker {
     // 3. Publishers: the log answers each batch when this returns; those who wait for more brokers are counted.
     this.#quorum.update();
     this.#traffic.committed(batches);
-  }
-
-  #refuse(draft: Draft, error: RumormillError, done: (outcome: Outcome) => void): void {
-    this.#repeats.failed(draft, error);
-    done({ error });
   }
 
   /** A full disk passes: reads go on, publishes are refused until there is room. Anything else does not. */
@@ -382,18 +354,15 @@ export class Broker {
   /** The store cannot be trusted any more: stop at once, acknowledge nothing, leave the file as it is. `stop` tells when nothing of it is open any more. */
   #fatal(error: unknown): void {
     if (this.#closing !== undefined) return;
-    this.sessions.refuse();
+    this.#sessions.refuse();
     this.#traffic.close();
     this.logger.error('store failed, broker stops', { lamport: this.#lamport.time, reason: messageOf(error) });
     this.#timer?.cancel();
+    this.publisher.close();
     this.#closing = this.#storeWatch.closeAfter(error, this.logger);
     void this.#listener?.close();
     this.#mesh.close();
-    this.sessions.end();
+    this.#sessions.end();
     this.#settleStopped.reject(error);
   }
-}
-
-function closing(): RumormillError {
-  return new RumormillError('CLOSING', 'this broker is shutting down; nothing was stored');
 }

@@ -18,8 +18,8 @@ import { compareRecords, type Draft, lastSeq, messagesOf, type Origin, type Stor
 import type { Clock, Logger, Store } from '../core/runtime.ts';
 import type { Turns } from '../core/turns.ts';
 import type { Stamp, Subscription } from '../core/catalog/subscription.ts';
-import type { DraftFate, DraftName } from '../core/log/transaction.ts';
 import { type Vector, VersionVector } from '../core/log/version-vector.ts';
+import type { Publisher } from '../log/publisher.ts';
 
 export interface MetadataRuntime {
   readonly config: Config;
@@ -29,14 +29,11 @@ export interface MetadataRuntime {
   readonly log: Log;
   readonly lamport: LamportClock;
   readonly logger: Logger;
-  /** Takes in a batch of this broker's own, or refuses it. */
-  publish(draft: Draft, fate: DraftFate): void;
+  readonly publisher: Pick<Publisher, 'publishOwn' | 'acknowledge'>;
   /** Of topics that were deleted before nothing is left to be swept. */
   swept(buried: ReadonlyMap<string, Stamp>): void;
   /** The store did not do what it should. */
   storeFailed(error: unknown): void;
-  /** Calls back once a record that is on disk here is acknowledged as this broker's publishers are by default, or cannot be in time. */
-  whenAcknowledged(record: DraftName, done: (error: RumormillError | undefined) => void): void;
   /**
    * Something of topics, subscriptions or bindings is not as it was; `names` are the topics, by stored name,
    * that may have been renamed or deleted, undefined where it may be any.
@@ -244,7 +241,7 @@ export class Metadata implements TopicNames {
    * @throws RumormillError TOOBIG, CLOSING or DISKFULL, then nothing is said; NOQUORUM, then it counts all the same
    */
   submit(operation: Operation, stored: () => void = () => undefined): Promise<void> {
-    const { clock, config, publish, whenAcknowledged } = this.#runtime;
+    const { clock, config, publisher } = this.#runtime;
     const body = Buffer.from(encodeOperation(operation));
     const { payloadBytesMax } = config.limits;
     if (body.length > payloadBytesMax) {
@@ -252,10 +249,10 @@ export class Metadata implements TopicNames {
     }
     const draft: Draft = { topic: CATALOG_TOPIC, count: 1, time: Math.round(clock.wallTime()), lengths: `[${body.length}]`, meta: '', body };
     return new Promise((resolve, reject) => {
-      publish(draft, {
-        stored: (record) => {
+      publisher.publishOwn(draft, {
+        stored: ({ origin, seq, lamport }) => {
           stored();
-          whenAcknowledged(record, (error) => (error === undefined ? resolve() : reject(error)));
+          publisher.acknowledge(config.acks, origin, seq, lamport, (outcome) => ('error' in outcome ? reject(outcome.error) : resolve()));
         },
         failed: reject,
       });

@@ -4,18 +4,19 @@
  * A command takes its arguments and returns its reply, or a promise of it, and then the connection waits; the next command is not begun before
  * (but for PUBLISH, whose replies alone may be outstanding together). `undefined` where it has sent its replies itself.
  */
+import type { Cancellation } from '../core/cancellation.ts';
 import { isReserved, RESERVED_PREFIX } from '../core/catalog/catalog-operation.ts';
 import { RumormillError } from '../core/error.ts';
 import { Glob } from '../core/read/glob.ts';
 import { sortSteps } from '../core/sorting.ts';
-import type { Broker } from '../host.ts';
 import type { Pushed } from '../wire/pushed.ts';
 import type { Args } from '../wire/command-parser.ts';
 import type { RespVersion, Value } from '../wire/resp.ts';
+import type { Services } from './services.ts';
 
 /** Whoever makes a call, on a connection with this broker or with another one that passes the call on. */
 export interface Caller {
-  readonly broker: Broker;
+  readonly broker: Services;
   readonly cancellation: Cancellation;
   /** What the client calls itself, or `client-<id>@<broker>`. */
   readonly consumer: string;
@@ -49,16 +50,6 @@ export interface Connection extends Caller {
   unsubscribeAll(): void;
 }
 
-/**
- * Whether whoever waits for a connection shall give up: it has closed, or its client has sent its last byte. An AbortSignal would do
- * the same for 1.5 KiB each; thousands of waiting connections make that matter. One waits at a time.
- */
-export interface Cancellation {
-  readonly cancelled: boolean;
-  /** Called once when it is cancelled. */
-  onCancel: (() => void) | undefined;
-}
-
 export type Reply = Value | undefined;
 
 /** How a command is used. */
@@ -88,6 +79,9 @@ export interface HomeCommand extends Usage {
 }
 
 export type Command = LocalCommand | HomeCommand;
+
+/** Commands by their names, in upper case. */
+export type CommandTable = Readonly<Record<string, Command>>;
 
 /** @throws RumormillError ERR for a wrong number of arguments, with the usage */
 export function checkArity(command: Usage, name: string, args: Args): void {
@@ -210,7 +204,7 @@ export function patternArgument(args: Args, bytesMax: number): Glob {
 }
 
 /** Those of some names that a pattern matches, sorted, in turns. */
-export function listed(names: Iterable<string>, pattern: Glob, { turns }: Broker): Promise<readonly string[]> {
+export function listed(names: Iterable<string>, pattern: Glob, { turns }: Pick<Services, 'turns'>): Promise<readonly string[]> {
   return turns.run(listSteps(names, pattern));
 }
 

@@ -2,8 +2,7 @@
 import { RumormillError } from '../core/error.ts';
 import type { Args } from '../wire/command-parser.ts';
 import { Flat, OK, Push, Simple, type Value } from '../wire/resp.ts';
-import { boundedName, type Command, type Connection, integerArgument, shown } from './command.ts';
-import { commands } from './table.ts';
+import { boundedName, type CommandTable, type Connection, integerArgument, shown } from './command.ts';
 
 function ping(args: Args, connection: Connection): Value {
   const message = args.length > 1 ? args.bytes(1) : undefined;
@@ -64,9 +63,9 @@ function client(args: Args, connection: Connection): Value {
 const COMMAND_DETAILS: readonly Value[] = [[], 0, 0, 0, [], [], [], []];
 
 /** COMMAND [COUNT | DOCS [name ...]]: enough for redis-cli's hints. */
-function command(args: Args): Value {
+function command(args: Args, table: CommandTable): Value {
   const what = args.length > 1 ? args.word(1).toUpperCase() : '';
-  const all = Object.entries(commands());
+  const all = Object.entries(table);
   if (what === 'COUNT') return all.length;
   if (what === 'DOCS') {
     const wanted = new Set(args.texts(2).map((name) => name.toUpperCase()));
@@ -99,7 +98,8 @@ function quit(_args: Args, connection: Connection): undefined {
   connection.end();
 }
 
-export const connectionCommands: Readonly<Record<string, Command>> = {
+/** @param table every command there is, these too, for COMMAND */
+export const connectionCommands = (table: () => CommandTable): CommandTable => ({
   PING: { min: 1, max: 2, usage: '[message]', run: ping },
   ECHO: { min: 2, max: 2, usage: 'message', run: (args) => args.bytes(1) },
   HELLO: { min: 1, max: 16, usage: '[2|3 [SETNAME name]]', run: hello },
@@ -112,9 +112,9 @@ export const connectionCommands: Readonly<Record<string, Command>> = {
     },
   },
   CLIENT: { min: 2, usage: 'SETINFO name value | SETNAME name | GETNAME | ID', run: client },
-  COMMAND: { min: 1, max: 1000, usage: '[COUNT | DOCS [name ...]]', run: command },
+  COMMAND: { min: 1, max: 1000, usage: '[COUNT | DOCS [name ...]]', run: (args) => command(args, table()) },
   INFO: { min: 1, max: 100, usage: '[section ...]', run: info },
   SELECT: { min: 2, max: 2, usage: '0', run: select },
   QUIT: { min: 1, usage: '', run: quit },
   RESET: { min: 1, max: 1, usage: '', run: reset },
-};
+});

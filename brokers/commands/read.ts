@@ -4,11 +4,11 @@ import { encodeCursor } from '../core/read/cursor.ts';
 import { RumormillError } from '../core/error.ts';
 import { LAMPORT_MAX } from '../core/log/lamport.ts';
 import { messagesOfSlice, type ReadResult, type Slice } from '../core/read/reader.ts';
-import type { Broker } from '../host.ts';
 import type { Args } from '../wire/command-parser.ts';
 import { encodeMessage, encodeSlice } from '../wire/message.ts';
 import { Lazy, type Value } from '../wire/resp.ts';
 import { checkTopic, type Command, type Connection, OptionReader, shown } from './command.ts';
+import type { Services } from './services.ts';
 
 const POLL_OPTIONS = new Set(['CURSOR', 'COUNT', 'BLOCK', 'FORMAT']);
 
@@ -66,7 +66,7 @@ function parseFormat(text: string): 'messages' | 'batches' {
 
 const CURSOR_CHARACTERS_PER_US = 20; // reading it, and making the next one
 
-function parseCursor(broker: Broker, text: string): Cursor {
+function parseCursor(broker: Services, text: string): Cursor {
   broker.turns.isOver(text.length / CURSOR_CHARACTERS_PER_US);
   const word = text.toLowerCase();
   if (word === 'latest') return broker.readers.latestCursor();

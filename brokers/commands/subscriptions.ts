@@ -5,11 +5,11 @@ import { RumormillError } from '../core/error.ts';
 import type { Subscription } from '../core/catalog/subscription.ts';
 import { EMPTY_VECTOR, type Vector } from '../core/log/version-vector.ts';
 import type { Limits } from '../config.ts';
-import type { Broker } from '../host.ts';
 import type { Args } from '../wire/command-parser.ts';
 import { OK, type Value } from '../wire/resp.ts';
 import { type Caller, checkKey, checkName, checkOpenTopic, type HomeCommand, listed, OptionReader, patternArgument, subcommand, type Usage } from './command.ts';
 import { describeSubscription, freeLeases, listConsumers, pendingLeases } from './queue.ts';
+import type { Services } from './services.ts';
 
 /** How options and settings are called in commands and in errors. */
 const SETTINGS: Readonly<Record<string, keyof Settings>> = {
@@ -57,7 +57,7 @@ async function update(args: Args, { broker }: Caller): Promise<Value> {
 }
 
 /** 0, and '' for DEADLETTER, take a setting away. */
-function readSettings(args: Args, broker: Broker): { transient: boolean; given: Partial<Settings> } {
+function readSettings(args: Args, broker: Services): { transient: boolean; given: Partial<Settings> } {
   const { limits } = broker.config;
   let transient = false;
   const given: { -readonly [K in keyof Settings]?: Settings[K] } = {};
@@ -77,7 +77,7 @@ function readSettings(args: Args, broker: Broker): { transient: boolean; given: 
   return { transient, given };
 }
 
-function readFrom(broker: Broker, text: string): string {
+function readFrom(broker: Services, text: string): string {
   const word = text.toLowerCase();
   if (word === 'latest' || word === 'earliest') return word;
   broker.readers.parseCursor(text);
@@ -124,7 +124,7 @@ function checkKeyFits({ name, type }: { name: string; type: string }, key: strin
 }
 
 /** What a binding that is made now does not bring. */
-function startOf(broker: Broker, from: string): Vector {
+function startOf(broker: Services, from: string): Vector {
   if (from === 'earliest') return EMPTY_VECTOR;
   return from === 'latest' ? broker.vector() : broker.readers.parseCursor(from).vector;
 }

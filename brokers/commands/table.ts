@@ -1,5 +1,5 @@
 /** Every command by its name. */
-import type { Command } from './command.ts';
+import type { CommandTable } from './command.ts';
 import { connectionCommands } from './connection.ts';
 import { meshCommands } from './mesh.ts';
 import { pubSubCommands } from './pub-sub.ts';
@@ -10,12 +10,9 @@ import { topicCommands } from './topics.ts';
 
 const PUBLISH_USAGE = 'topic payload [KEY key] [HEADER name value]... [ID dedupe-id] [ACKS none|local|quorum|all] [LAMPORT n]';
 
-let table: Readonly<Record<string, Command>> | undefined;
-
-/** PUBLISH stands in it for COMMAND only: a session hands it to its batcher. */
-export function commands(): Readonly<Record<string, Command>> {
-  return (table ??= {
-    PUBLISH: { min: 3, usage: PUBLISH_USAGE, run: () => undefined },
-    ...readCommands, ...pubSubCommands, ...topicCommands, ...subscriptionCommands, ...queueCommands, ...meshCommands, ...connectionCommands,
-  });
-}
+/** PUBLISH is in it for COMMAND only: a session hands it to its batcher. */
+export const commands: CommandTable = {
+  PUBLISH: { min: 3, usage: PUBLISH_USAGE, run: () => undefined },
+  ...readCommands, ...pubSubCommands, ...topicCommands, ...subscriptionCommands, ...queueCommands, ...meshCommands,
+  ...connectionCommands(() => commands),
+};

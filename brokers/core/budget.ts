@@ -42,8 +42,8 @@ export interface BudgetLimits {
 export interface Holder {
   /** Gives back all that it holds and closes. `held` is how many bytes that was. */
   expel(held: number): void;
-  /** It may be sent more, after `mayGrow` said no. */
-  grow?(): void;
+  /** Goes on: it may be sent more, after `mayGrow` said no. */
+  work?(): void;
 }
 
 export interface BudgetEvents {
@@ -129,7 +129,7 @@ export class Budget {
   #leave(account: Account): void {
     const hadTurn = this.#growers.size > 0 && this.#grower === account;
     this.#growers.delete(account);
-    if (hadTurn) this.#clock.defer(() => this.#grower?.holder.grow?.());
+    if (hadTurn) this.#clock.defer(() => this.#grower?.holder.work?.());
   }
 
   /** How long a reply may be that could be up to `max` bytes. */

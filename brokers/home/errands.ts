@@ -9,9 +9,8 @@
  * say so; so each of them may be carried out twice, but never by a copy that comes after the answer
  * to a later one (core/home/attempts.ts).
  */
-import type { Caller, HomeCommand, Reply } from '../commands/command.ts';
-import { checkArity } from '../commands/command.ts';
-import { commands } from '../commands/table.ts';
+import { type Caller, checkArity, type CommandTable, type HomeCommand, type Reply } from '../commands/command.ts';
+import type { Services } from '../commands/services.ts';
 import type { Config } from '../config.ts';
 import type { Address } from '../core/address.ts';
 import { Attempts } from '../core/home/attempts.ts';
@@ -20,9 +19,9 @@ import type { Log } from '../core/log/log.ts';
 import type { Origin } from '../core/log/record.ts';
 import type { Clock } from '../core/runtime.ts';
 import { covers, type Vector } from '../core/log/version-vector.ts';
-import type { Homes } from './homes.ts';
-import type { Broker } from '../host.ts';
 import type { Link } from '../mesh/link.ts';
+import type { ErrandMessage } from '../mesh/mesh.ts';
+import type { Port } from '../mesh/port.ts';
 import { Args } from '../wire/command-parser.ts';
 import type { Ask } from '../wire/peer-message.ts';
 import { encodeReply, encodeSteps, Raw, type RespVersion } from '../wire/resp.ts';
@@ -36,14 +35,20 @@ export interface ErrandsRuntime {
   readonly log: Log;
   /** Of the newest catalog records that are stored here. */
   catalogVector(): Vector;
-  readonly broker: Broker;
+  /** Every command that there is. */
+  readonly commands: CommandTable;
+  /** For those that are carried out here. */
+  readonly services: Services;
+  /** What a command that failed is answered with. A bug is thrown on. */
+  errorReply(error: unknown): RumormillError;
 }
 
-export interface ErrandsWays {
-  /** The link over which a broker is reached, its own or one that passes on. */
-  route(home: Address): Link | undefined;
-  /** Whether a link owes a sign of life for too long. */
-  isSilent(link: Link): boolean;
+/** What is known of homes. */
+export interface KnownHomes {
+  /** Where a subscription is at home; undefined before there is a coordinator's view. */
+  home(subscription: string): Address | undefined;
+  /** Whether this broker may do the work of a subscription now. */
+  serves(subscription: string): boolean;
 }
 
 /** What a link owes an answer to. */
@@ -61,8 +66,8 @@ interface Service {
 
 export class Errands {
   readonly #runtime: ErrandsRuntime;
-  readonly #homes: Homes;
-  readonly #ways: ErrandsWays;
+  readonly #homes: KnownHomes;
+  readonly #ways: Pick<Port, 'route' | 'isSilent'>;
   readonly #asked = new Map<Link, Map<number, Errand>>();
   readonly #services = new Map<Link, Map<number, Service>>();
   readonly #moving = new Set<() => void>(); // asks that wait for an answer: to look again where their subscription is at home
@@ -72,7 +77,7 @@ export class Errands {
   #errands = 0;
   #isClosed = false;
 
-  constructor(runtime: ErrandsRuntime, homes: Homes, ways: ErrandsWays) {
+  constructor(runtime: ErrandsRuntime, homes: KnownHomes, ways: Pick<Port, 'route' | 'isSilent'>) {
     this.#runtime = runtime;
     this.#homes = homes;
     this.#ways = ways;
@@ -152,8 +157,19 @@ export class Errands {
     this.changed();
   }
 
+  receive(link: Link, message: ErrandMessage): void {
+    switch (message.type) {
+      case 'ASK':
+        return this.#asks(link, message);
+      case 'ANSWER':
+        return this.#answered(link, message.id, message.reply);
+      case 'FORGET':
+        return this.#forget(link, message.id);
+    }
+  }
+
   /** A peer asks: for itself, or for another one. */
-  asked(link: Link, ask: Ask): void {
+  #asks(link: Link, ask: Ask): void {
     if (this.#isClosed) return;
     const service: Service = { cancelled: false, onCancel: undefined };
     entry(this.#services, link).set(ask.id, service);
@@ -165,13 +181,13 @@ export class Errands {
     else void this.#serve(link, ask, service).then(answer);
   }
 
-  answered(link: Link, id: number, reply: Uint8Array): void {
+  #answered(link: Link, id: number, reply: Uint8Array): void {
     const errand = this.#asked.get(link)?.get(id);
     this.#asked.get(link)?.delete(id);
     errand?.settle(reply); // undefined where nobody waits for it any more
   }
 
-  forget(link: Link, id: number): void {
+  #forget(link: Link, id: number): void {
     const service = this.#services.get(link)?.get(id);
     this.#services.get(link)?.delete(id);
     if (service !== undefined) cancel(service);
@@ -235,7 +251,7 @@ export class Errands {
 
   /** Carries out a peer's command, once as much is known here as there. */
   async #serve(link: Link, ask: Ask, cancellation: Service): Promise<Buffer> {
-    const { clock, log, config, broker } = this.#runtime;
+    const { clock, log, config, services: broker, commands, errorReply } = this.#runtime;
     this.#attempts.note(ask.errand, ask.attempt);
     while (link.isClogged) {
       if (cancellation.cancelled) return MOVED;
@@ -245,8 +261,7 @@ export class Errands {
     try {
       const args = Args.of(ask.command);
       const name = args.word(0).toUpperCase();
-      const table = commands();
-      const command = Object.hasOwn(table, name) ? table[name] : undefined;
+      const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
       if (command?.subject === undefined) throw new RumormillError('ERR', `${name} is not carried out for other brokers`);
       checkArity(command, name, args);
       const subject = command.subject(args);
@@ -263,7 +278,7 @@ export class Errands {
       const reply = await command.run(args, { broker, cancellation, consumer: ask.consumer, waitedMs });
       return Buffer.concat(await broker.turns.run(encodeSteps(reply ?? null, ask.version)));
     } catch (error) {
-      return encodeReply(broker.errorReply(error), ask.version);
+      return encodeReply(errorReply(error), ask.version);
     }
   }
 

@@ -5,24 +5,17 @@
  */
 import type { Config } from '../config.ts';
 import type { Address } from '../core/address.ts';
-import type { Bully } from '../core/mesh/bully.ts';
 import type { Log } from '../core/log/log.ts';
-import type { Membership } from '../core/mesh/membership.ts';
-import type { Origin } from '../core/log/record.ts';
 import type { Clock, Logger } from '../core/runtime.ts';
 import { countMissing } from '../core/log/version-vector.ts';
 import { homeOf, type View, Views } from '../core/home/view.ts';
-import { Errands, type ErrandsRuntime } from './errands.ts';
+import type { Handover } from '../core/queue/handover.ts';
 import type { Link } from '../mesh/link.ts';
-import type { Leases, PeerMessage, Seen, Travelling } from '../wire/peer-message.ts';
+import type { HomesMessage } from '../mesh/mesh.ts';
+import type { Port } from '../mesh/port.ts';
+import type { Leases, Seen, Travelling } from '../wire/peer-message.ts';
 
-/** What the next home of a subscription has to know. */
-export interface Handover {
-  readonly subscription: string;
-  readonly leases: string;
-}
-
-export interface HomesRuntime extends ErrandsRuntime {
+export interface HomesRuntime {
   readonly config: Config;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -31,33 +24,16 @@ export interface HomesRuntime extends ErrandsRuntime {
   giveUp(serves: (subscription: string) => boolean): Promise<readonly Handover[]>;
   /** A subscription is at home here now; this is what its former home had leased. */
   takeOver(handover: Handover): void;
+  /** Subscriptions are at home elsewhere now, or this broker may do the work of them. */
+  changed(): void;
 }
 
 const HOPS_MAX = 8; // as many as a command may be passed on
 
-export interface HomesMesh {
-  readonly bully: Bully;
-  readonly links: ReadonlyMap<Origin, Link>;
-  readonly membership: Membership;
-  linkTo(address: Address): Link | undefined;
-  /** To the farthest peer and back, at least, ms. */
-  roundTripMs(): number;
-  /** The link over which a broker is reached, its own or one that passes on. */
-  route(address: Address): Link | undefined;
-  /** Whether a broker is there, as far as a link, or news that came another way, can tell. */
-  isReached(address: Address): boolean;
-  /** Whether a link owes a sign of life for too long. */
-  isSilent(link: Link): boolean;
-}
-
-/** What peers say about homes. */
-type HomesMessage = Extract<PeerMessage, { type: 'VIEW' | 'SEEN' | 'LEASES' | 'ASK' | 'ANSWER' | 'FORGET' }>;
-
 export class Homes {
-  readonly errands: Errands;
   #lives = new Map<Address, string | undefined>(); // member -> its process, as far as it was seen
   readonly #runtime: HomesRuntime;
-  readonly #mesh: HomesMesh;
+  readonly #mesh: Port;
   readonly #views: Views;
   #changes: Promise<void> = Promise.resolve(); // one after another
   #tickedAt: number;
@@ -65,13 +41,12 @@ export class Homes {
   readonly #toldAfar = new Set<Address>(); // members without a link that know of `#cleared`
   #cleared: View | undefined; // the newest view for which everything was given up that is at home elsewhere in it
 
-  constructor(runtime: HomesRuntime, mesh: HomesMesh) {
+  constructor(runtime: HomesRuntime, mesh: Port) {
     this.#runtime = runtime;
     this.#mesh = mesh;
     this.#tickedAt = runtime.clock.now();
     const { address, limits } = runtime.config;
     this.#views = new Views(address, limits.viewInstallMs, limits.viewCatchUpMs);
-    this.errands = new Errands(runtime, this, mesh);
   }
 
   get view(): View | undefined {
@@ -93,7 +68,6 @@ export class Homes {
     this.#follow();
     this.#tellAfar();
     this.#install();
-    this.errands.tick();
   }
 
   /** Whether this process stood still for a while: then nobody has been heard of lately, whoever is there, and it takes a beat until they are. */
@@ -110,7 +84,7 @@ export class Homes {
    * them back by a new view of the same members.
    */
   #propose(): void {
-    const { coordinator, term } = this.#mesh.bully;
+    const { coordinator, term } = this.#mesh;
     if (coordinator !== this.#runtime.config.address) return;
     const members = this.#present();
     const lives = new Map(members.map((member) => [member, this.#mesh.linkTo(member)?.peer.instance ?? this.#lives.get(member)]));
@@ -120,10 +94,9 @@ export class Homes {
     if (view !== undefined) this.#pass(view);
   }
 
-  /** Records are on disk: what a view waits for may be among them, or what an errand does. */
+  /** Records are on disk: what a view waits for may be among them. */
   committed(): void {
     if (!this.#views.isInstalled) this.#install();
-    this.errands.committed();
   }
 
   linkUp(link: Link): void {
@@ -131,10 +104,6 @@ export class Homes {
     this.#follow();
     if (this.view !== undefined) link.send({ type: 'VIEW', view: this.view });
     this.#tell([link]);
-  }
-
-  linkDown(link: Link): void {
-    this.errands.linkDown(link);
   }
 
   receive(link: Link, message: HomesMessage): void {
@@ -151,12 +120,6 @@ export class Homes {
         if (message.to !== this.#runtime.config.address) return this.#passOn(link, message);
         if (this.#isNext(message.subscription, message.from)) this.#runtime.takeOver(message);
         return;
-      case 'ASK':
-        return this.errands.asked(link, message);
-      case 'ANSWER':
-        return this.errands.answered(link, message.id, message.reply);
-      case 'FORGET':
-        return this.errands.forget(link, message.id);
     }
   }
 
@@ -174,29 +137,27 @@ export class Homes {
 
   /** Who is there, and not so far behind that its subscriptions would have to wait for it. */
   #present(): Address[] {
-    const { config, clock, log } = this.#runtime;
+    const { config, log } = this.#runtime;
     const { homeSilenceMs, homeBehindMax } = config.limits;
     const members = new Set(this.view?.members);
     const isNear = (address: Address): boolean => {
       const link = this.#mesh.linkTo(address);
       return members.has(address) || link === undefined || countMissing(log.vector.entries(), link.vector, homeBehindMax) <= homeBehindMax;
     };
-    const { membership } = this.#mesh;
-    return [config.address, ...membership.all().filter((address) => membership.isPresent(address, clock.now(), homeSilenceMs) && isNear(address))];
+    return [config.address, ...this.#mesh.present(homeSilenceMs).filter(isNear)];
   }
 
   #pass(view: View, from?: Link): void {
-    for (const link of this.#mesh.links.values()) if (link !== from) link.send({ type: 'VIEW', view });
+    for (const link of this.#mesh.links()) if (link !== from) link.send({ type: 'VIEW', view });
   }
 
   #follow(): void {
-    const { bully } = this.#mesh;
-    if (!this.#views.follow(bully.coordinator, this.#runtime.clock.now(), this.#mesh.roundTripMs())) return;
+    if (!this.#views.follow(this.#mesh.coordinator, this.#runtime.clock.now(), this.#mesh.roundTripMs())) return;
     const view = this.view!;
     const { coordinator, term, number, members } = view;
     this.#runtime.logger.debug('view', { coordinator, term, number, members: members.join(' ') });
     this.#changes = this.#changes.then(() => this.#change(view));
-    this.errands.changed();
+    this.#runtime.changed();
   }
 
   async #change(view: View): Promise<void> {
@@ -205,7 +166,7 @@ export class Homes {
     this.#handOver(handovers, this.view);
     this.#cleared = view;
     this.#toldAfar.clear();
-    this.#tell(this.#mesh.links.values());
+    this.#tell(this.#mesh.links());
     this.#tellAfar();
   }
 
@@ -258,7 +219,7 @@ export class Homes {
     const isFull = this.#runtime.config.fanout === undefined;
     const isReachable = (member: Address): boolean =>
       this.#mesh.linkTo(member) !== undefined || (isFull && this.#mesh.isReached(member));
-    if (this.#views.install(log.vector, isReachable, clock.now())) this.errands.changed();
+    if (this.#views.install(log.vector, isReachable, clock.now())) this.#runtime.changed();
   }
 }
 

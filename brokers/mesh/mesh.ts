@@ -7,14 +7,14 @@ import type { Ages } from '../core/log/ages.ts';
 import type { Bully } from '../core/mesh/bully.ts';
 import { RumormillError } from '../core/error.ts';
 import type { Membership, MemberState } from '../core/mesh/membership.ts';
-import { type Origin, originAddress, type StoredBatch } from '../core/log/record.ts';
+import type { Origin, StoredBatch } from '../core/log/record.ts';
 import type { Channel, Transport } from '../core/runtime.ts';
 import { countMissing, EMPTY_VECTOR, type Vector } from '../core/log/version-vector.ts';
 import { Election } from './election.ts';
 import { Gossip, type GossipRuntime } from './gossip.ts';
-import { Homes, type HomesRuntime } from '../home/homes.ts';
 import { Introductions } from './introductions.ts';
 import type { Link } from './link.ts';
+import type { Port } from './port.ts';
 import { Naming, type NamingRuntime } from './naming.ts';
 import { Overlay } from './overlay.ts';
 import { Recurring } from '../logging/recurring.ts';
@@ -22,7 +22,13 @@ import { Said } from '../logging/said.ts';
 import type { Args, CommandParser } from '../wire/command-parser.ts';
 import type { LinkMessage, PeerMessage } from '../wire/peer-message.ts';
 
-export interface MeshRuntime extends GossipRuntime, NamingRuntime, HomesRuntime {
+/** What peers say about where subscriptions are at home. */
+export type HomesMessage = Extract<PeerMessage, { type: 'VIEW' | 'SEEN' | 'LEASES' }>;
+
+/** What peers say about commands that are carried out elsewhere. */
+export type ErrandMessage = Extract<PeerMessage, { type: 'ASK' | 'ANSWER' | 'FORGET' }>;
+
+export interface MeshRuntime extends GossipRuntime, NamingRuntime {
   readonly ages: Ages;
   readonly transport: Transport;
   readonly budget: Budget;
@@ -30,6 +36,12 @@ export interface MeshRuntime extends GossipRuntime, NamingRuntime, HomesRuntime 
   acknowledged(): void;
   /** A peer has missed this broker for so long. */
   missed(ms: number): void;
+  linkUp(link: Link): void;
+  linkDown(link: Link): void;
+  /** There may be a way to a broker now, or room on one. */
+  waysChanged(): void;
+  homesSaid(link: Link, message: HomesMessage): void;
+  errandsSaid(link: Link, message: ErrandMessage): void;
 }
 
 export interface BrokerInfo {
@@ -39,9 +51,7 @@ export interface BrokerInfo {
   readonly behind: number;
 }
 
-export class Mesh {
-  /** Who does the work of which subscription. */
-  readonly homes: Homes;
+export class Mesh implements Port {
   readonly #runtime: MeshRuntime;
   readonly #links = new Map<Origin, Link>();
   readonly #introductions: Introductions;
@@ -57,8 +67,6 @@ export class Mesh {
   #joinBy: number | undefined; // the first election is held by then
   #joined = false;
   #beatAt = 0;
-  #savedLamport = 0;
-  #isSaving = false;
   #closing = false;
 
   constructor(runtime: MeshRuntime) {
@@ -67,14 +75,15 @@ export class Mesh {
     this.#membership = this.#overlay.membership;
     this.#gossip = new Gossip(runtime);
     runtime.budget.gauge('held back', () => this.#gossip.heldBackBytes);
+    this.#said = new Said(runtime.logger, runtime.clock);
     this.#naming = new Naming(runtime, {
+      said: this.#said,
       configured: () => this.#membership.configured(),
       linkTo: (address) => this.#overlay.linkTo(address),
       renamed: () => {
         for (const link of [...this.#links.values()]) link.close('this broker has a new name');
       },
     });
-    this.#said = new Said(runtime.logger, runtime.clock);
     this.#introductions = new Introductions(runtime, {
       membership: this.#membership, naming: this.#naming, said: this.#said,
       linkWith: ({ origin, address }) => this.#links.get(origin) ?? this.#overlay.linkTo(address),
@@ -83,23 +92,15 @@ export class Mesh {
       message: (link, message) => this.#receive(link, message),
       drained: (link) => {
         void this.#gossip.pump(link);
-        this.homes.errands.committed();
+        runtime.waysChanged();
       },
       lost: (link, reason) => this.#lost(link, reason),
     });
     this.#recurring = new Recurring(runtime.logger, runtime.clock);
     this.#election = new Election(runtime, {
-      linkTo: (address) => this.#overlay.linkTo(address), roundTripMs: () => this.#roundTripMs(), recurring: this.#recurring,
+      linkTo: (address) => this.#overlay.linkTo(address), roundTripMs: () => this.roundTripMs(), recurring: this.#recurring,
     });
     this.#bully = this.#election.bully;
-    this.homes = new Homes(runtime, {
-      links: this.#links, membership: this.#membership, bully: this.#bully,
-      linkTo: (address) => this.#overlay.linkTo(address),
-      roundTripMs: () => this.#roundTripMs(),
-      isReached: (address) => this.#overlay.isReached(address),
-      isSilent: (link) => this.#overlay.isSilent(link),
-      route: (address) => this.#overlay.route(address) ?? (this.coordinator && this.#overlay.linkTo(this.coordinator)),
-    });
   }
 
   get coordinator(): Address | undefined {
@@ -108,6 +109,38 @@ export class Mesh {
 
   get term(): number {
     return this.#bully.term;
+  }
+
+  links(): Iterable<Link> {
+    return this.#links.values();
+  }
+
+  linkTo(address: Address): Link | undefined {
+    return this.#overlay.linkTo(address);
+  }
+
+  /** If no way is known, the coordinator may know one. */
+  route(address: Address): Link | undefined {
+    return this.#overlay.route(address) ?? (this.coordinator && this.#overlay.linkTo(this.coordinator));
+  }
+
+  isReached(address: Address): boolean {
+    return this.#overlay.isReached(address);
+  }
+
+  isSilent(link: Link): boolean {
+    return this.#overlay.isSilent(link);
+  }
+
+  present(silenceMs: number): Address[] {
+    const now = this.#runtime.clock.now();
+    return this.#membership.all().filter((address) => this.#membership.isPresent(address, now, silenceMs));
+  }
+
+  roundTripMs(): number {
+    let longest = 0;
+    for (const link of this.#links.values()) longest = Math.max(longest, link.roundTripMs);
+    return longest;
   }
 
   /** How many brokers it knows. */
@@ -162,7 +195,7 @@ export class Mesh {
 
   /** Everything that time brings: dials, beats, stalled gossip, elections. To be called every `tickMs`. */
   tick(): void {
-    const { clock, config, store, lamport } = this.#runtime;
+    const { clock, config } = this.#runtime;
     const now = clock.now();
     for (const address of this.#membership.takeDials(now)) void this.#introductions.dial(address);
     const name = this.#membership.takeLook(now);
@@ -178,23 +211,14 @@ export class Mesh {
       this.#joined = true;
       this.#election.perform(this.#bully.start(now));
     } else if (this.#joined) this.#election.perform(this.#bully.tick(now));
-    this.homes.tick();
     if (now < this.#beatAt) return;
     this.#beatAt = now + config.limits.beatMs;
     this.#gossip.announce(true);
-    if (lamport.time > this.#savedLamport && !this.#isSaving) {
-      this.#savedLamport = lamport.time;
-      this.#isSaving = true; // one at a time, however long the disk takes
-      store.saveClock(lamport.time, this.term)
-        .catch((error: unknown) => this.#runtime.storeFailed(error))
-        .finally(() => (this.#isSaving = false));
-    }
   }
 
   /** Records are on disk: those of them that were grafted go out, and who waits for it learns that they are here. */
   committed(batches: readonly StoredBatch[]): void {
     this.#gossip.committed(batches);
-    this.homes.committed();
   }
 
   /** Records of peers could not be stored. */
@@ -226,13 +250,6 @@ export class Mesh {
 
   // Links
 
-  /** To the farthest peer and back, at least. */
-  #roundTripMs(): number {
-    let longest = 0;
-    for (const link of this.#links.values()) longest = Math.max(longest, link.roundTripMs);
-    return longest;
-  }
-
   /** A link with a peer that has introduced itself; it replaces another one, if there is one. */
   #linked(link: Link, other: Link | undefined): void {
     const { clock, lamport, logger } = this.#runtime;
@@ -252,7 +269,7 @@ export class Mesh {
     this.#overlay.linkUp(link);
     this.#naming.linkUp(link);
     this.#gossip.linkUp(link);
-    this.homes.linkUp(link);
+    this.#runtime.linkUp(link);
     this.#election.perform(this.#bully.linkUp(address));
     if (this.#membership.takeRecounted()) this.#runtime.acknowledged();
   }
@@ -276,7 +293,7 @@ export class Mesh {
     this.#overlay.linkDown(link);
     this.#gossip.linkDown(link);
     this.#election.perform(this.#bully.linkDown(address, link.leaving, now));
-    this.homes.linkDown(link);
+    this.#runtime.linkDown(link);
     this.#runtime.acknowledged();
   }
 
@@ -286,7 +303,7 @@ export class Mesh {
     switch (message.type) {
       case 'VECTOR':
         lamport.witnessPeer(message.lamport);
-        this.#hearOwnRecords(link, message.entries);
+        this.#naming.heardRecords(link, message.entries);
         if (this.#gossip.learnVector(link, message.entries)) this.#runtime.acknowledged();
         break;
       case 'LIFE':
@@ -312,7 +329,7 @@ export class Mesh {
         break;
       case 'MEMBERS':
         this.#overlay.heardOf(link, message.beats);
-        this.homes.errands.committed(); // there may be a way now
+        this.#runtime.waysChanged();
         this.#runtime.acknowledged(); // a store of which there are claims may be a broker's current one only now
         break;
       case 'SEEK':
@@ -332,30 +349,16 @@ export class Mesh {
         break;
       case 'PEER':
         throw new RumormillError('PROTOCOL', 'PEER out of turn');
-      default:
-        this.homes.receive(link, message);
-    }
-  }
-
-  /**
-   * Before this store's name is settled, this is what it depends on. Afterwards nobody can have more of our records than we do, since nothing
-   * leaves before it is on disk: whoever says so lies, or had none of it when it was asked, and there is no link with it.
-   * @throws RumormillError REFUSED
-   */
-  #hearOwnRecords(link: Link, entries: readonly (readonly [Origin, number])[]): void {
-    const { log, config } = this.#runtime;
-    const seq = entries.find(([origin]) => origin === log.origin)?.[1] ?? 0;
-    const earlier = entries.filter(([origin]) => origin !== log.origin && log.vector.get(origin) === 0 && originAddress(origin) === config.address);
-    if (earlier.length > 0) {
-      const [origin, records] = earlier.at(-1)!; // there may be thousands, which are not worth a line each
-      const others = earlier.length > 1 ? { others: String(earlier.length - 1) } : {};
-      this.#said.once('info', 'peers know an earlier store of this broker; its records are fetched', { origin, records: String(records), ...others });
-    }
-    if (log.isHeld) this.#naming.heard(link.peer.address, seq);
-    else if (seq > log.vector.get(log.origin)) {
-      const reason = 'it claims to hold more records of this store than the store itself';
-      this.#said.nowAndThen('error', 'peer refused', { peer: link.peer.address, reason });
-      throw new RumormillError('REFUSED', reason);
+      case 'VIEW':
+      case 'SEEN':
+      case 'LEASES':
+        this.#runtime.homesSaid(link, message);
+        break;
+      case 'ASK':
+      case 'ANSWER':
+      case 'FORGET':
+        this.#runtime.errandsSaid(link, message);
+        break;
     }
   }
 }

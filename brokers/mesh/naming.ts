@@ -9,8 +9,9 @@ import { RumormillError } from '../core/error.ts';
 import { chooseElectors, type Electors, Incarnation } from '../core/mesh/incarnation.ts';
 import { type Life, Lives } from '../core/mesh/lives.ts';
 import type { Log } from '../core/log/log.ts';
-import { makeOrigin, originAddress } from '../core/log/record.ts';
+import { makeOrigin, type Origin, originAddress } from '../core/log/record.ts';
 import type { Clock, Logger, Random, Store } from '../core/runtime.ts';
+import type { Said } from '../logging/said.ts';
 import type { Link } from './link.ts';
 
 export interface NamingRuntime {
@@ -29,6 +30,7 @@ export interface NamingMesh {
   /** The other brokers of globalState.csv. */
   configured(): readonly Address[];
   linkTo(address: Address): Link | undefined;
+  readonly said: Said;
   /** There is a new origin, of which no peer knows. */
   renamed(): void;
 }
@@ -76,8 +78,30 @@ export class Naming {
     log.hold();
   }
 
+  /**
+   * Before this store's name is settled, this is what it depends on. Afterwards nobody can have more of our records than we do, since nothing
+   * leaves before it is on disk: whoever says so lies, or had none of it when it was asked, and there is no link with it.
+   * @throws RumormillError REFUSED
+   */
+  heardRecords(link: Link, entries: readonly (readonly [Origin, number])[]): void {
+    const { log, config } = this.#runtime;
+    const seq = entries.find(([origin]) => origin === log.origin)?.[1] ?? 0;
+    const earlier = entries.filter(([origin]) => origin !== log.origin && log.vector.get(origin) === 0 && originAddress(origin) === config.address);
+    if (earlier.length > 0) {
+      const [origin, records] = earlier.at(-1)!; // there may be thousands, which are not worth a line each
+      const others = earlier.length > 1 ? { others: String(earlier.length - 1) } : {};
+      this.#mesh.said.once('info', 'peers know an earlier store of this broker; its records are fetched', { origin, records: String(records), ...others });
+    }
+    if (log.isHeld) this.#heard(link.peer.address, seq);
+    else if (seq > log.vector.get(log.origin)) {
+      const reason = 'it claims to hold more records of this store than the store itself';
+      this.#mesh.said.nowAndThen('error', 'peer refused', { peer: link.peer.address, reason });
+      throw new RumormillError('REFUSED', reason);
+    }
+  }
+
   /** A peer holds this store's origin up to a seq. */
-  heard(peer: Address, seq: number): void {
+  #heard(peer: Address, seq: number): void {
     this.#incarnation.heard(peer, seq);
     this.tick();
   }

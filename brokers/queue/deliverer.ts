@@ -24,7 +24,7 @@ import { type LeaseEntry, type Leases, type Source, tokenOf } from '../core/queu
 import { type Message, messageBytes, type Origin } from '../core/log/record.ts';
 import type { Clock } from '../core/runtime.ts';
 import type { Subscription } from '../core/catalog/subscription.ts';
-import type { Delivery, Pull } from './pull-line.ts';
+import type { Delivery, Limited, Pull } from './pull.ts';
 
 export interface DelivererRuntime {
   readonly clock: Clock;
@@ -49,14 +49,6 @@ export interface DelivererRuntime {
  * no room; undefined for nothing.
  */
 type Taken = 'taken' | 'full' | 'pause' | Promise<void> | Limited | undefined;
-
-/** Why a PULL gets nothing of what there is. */
-export interface Limited {
-  /** Whether others may get something all the same. */
-  readonly isOwn: boolean;
-  /** For the client. */
-  readonly error: RumormillError;
-}
 
 export class Deliverer {
   readonly #runtime: DelivererRuntime;

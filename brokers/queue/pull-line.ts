@@ -10,35 +10,11 @@
  * is missed.
  */
 import type { Limits } from '../config.ts';
-import type { Limited } from './deliverer.ts';
-import type { Cancellation } from '../commands/command.ts';
+import type { Cancellation } from '../core/cancellation.ts';
 import { messageOf } from '../core/error.ts';
-import type { LongPoll, Waiter } from '../core/read/long-poll.ts';
-import type { Message } from '../core/log/record.ts';
+import type { LongPoll } from '../core/read/long-poll.ts';
 import type { Clock } from '../core/runtime.ts';
-
-export interface PullRequest {
-  readonly consumer: string;
-  readonly count: number;
-  readonly blockMs: number;
-}
-
-/** A message with its lease. */
-export interface Delivery {
-  readonly token: string;
-  /** Which delivery of the message it is, from 1 on. */
-  readonly deliveries: number;
-  readonly message: Message;
-}
-
-/** A PULL that is not answered. */
-export interface Pull extends Waiter, PullRequest {
-  topics: readonly string[];
-  isOver: boolean;
-  wake(): void;
-  answer(deliveries: Delivery[]): void;
-  fail(error: unknown): void;
-}
+import type { Delivery, Limited, Pull, PullRequest } from './pull.ts';
 
 export interface PullLineRuntime {
   readonly clock: Clock;

@@ -6,21 +6,20 @@
  * broker has. A commit is work only for those with a PULL that waits for one of its topics.
  */
 import { Acknowledger } from './acknowledger.ts';
-import type { Cancellation } from '../commands/command.ts';
+import type { Cancellation } from '../core/cancellation.ts';
 import type { Ages } from '../core/log/ages.ts';
 import type { Budget } from '../core/budget.ts';
 import { notFound } from '../core/catalog/catalog-error.ts';
 import type { ConsumerStatus } from './consumers.ts';
-import { decodeHandover, encodeHandover } from '../core/queue/handover.ts';
+import { decodeHandover, encodeHandover, type Handover } from '../core/queue/handover.ts';
 import { messageOf, RumormillError } from '../core/error.ts';
-import type { Handover } from '../home/homes.ts';
 import { originTag } from '../core/queue/lease-token.ts';
 import { type HandedLease, LEASE_BYTES, type LeaseEntry } from '../core/queue/leases.ts';
 import { LongPoll } from '../core/read/long-poll.ts';
 import type { TopicNames } from '../core/catalog/catalog.ts';
 import { isBefore, type Subscription } from '../core/catalog/subscription.ts';
 import { type Origin, originAddress, type StoredBatch } from '../core/log/record.ts';
-import type { Delivery, Pull, PullRequest } from './pull-line.ts';
+import type { Delivery, Pull, PullRequest } from './pull.ts';
 import { type QueueRuntime, SubscriptionQueue } from './subscription-queue.ts';
 
 /** What is known of the catalog (brokers/catalog/metadata.ts). */

@@ -5,7 +5,7 @@
  */
 import type { Acknowledger, Ledger } from './acknowledger.ts';
 import { Backlog, type BacklogRuntime } from './backlog.ts';
-import type { Cancellation } from '../commands/command.ts';
+import type { Cancellation } from '../core/cancellation.ts';
 import { Consumers, type ConsumerStatus } from './consumers.ts';
 import { DeadLetters } from './dead-letters.ts';
 import { Deliverer, limitText, ownLimitText } from './deliverer.ts';
@@ -20,7 +20,8 @@ import { Routes } from '../core/queue/routes.ts';
 import type { Clock, Logger } from '../core/runtime.ts';
 import type { Binding, Subscription } from '../core/catalog/subscription.ts';
 import type { Turns } from '../core/turns.ts';
-import { type Delivery, type Pull, PullLine, type PullRequest } from './pull-line.ts';
+import type { Delivery, Pull, PullRequest } from './pull.ts';
+import { PullLine } from './pull-line.ts';
 
 export interface QueueRuntime extends BacklogRuntime {
   readonly clock: Clock;

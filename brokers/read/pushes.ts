@@ -9,7 +9,6 @@
  * Invariants: each subscriber gets what comes behind the position at which it subscribed, in the order of
  * the log, and nothing once it has left.
  */
-import type { Connection } from '../commands/command.ts';
 import type { Limits } from '../config.ts';
 import type { Budget } from '../core/budget.ts';
 import { firstLive } from '../core/catalog/catalog.ts';
@@ -24,6 +23,11 @@ import { Push } from '../wire/resp.ts';
 const SEND_WORK = 5; // about, µs: a write to a connection
 const MESSAGE_WORK = 1; // to encode one, once for all who get it
 
+/** Who has subscribed: a connection. */
+export interface Subscriber {
+  push(pushed: Pushed): void;
+}
+
 export interface PushesRuntime {
   readonly limits: Limits;
   readonly budget: Budget;
@@ -36,7 +40,7 @@ export interface PushesRuntime {
 }
 
 export class Pushes {
-  readonly pubSub: PubSub<Connection>;
+  readonly pubSub: PubSub<Subscriber>;
   readonly #runtime: PushesRuntime;
   #position = 0; // up to which everything is pushed, while it runs
   #isRunning = false;
@@ -45,7 +49,7 @@ export class Pushes {
 
   constructor(runtime: PushesRuntime) {
     this.#runtime = runtime;
-    this.pubSub = new PubSub<Connection>(() => runtime.source.log.position);
+    this.pubSub = new PubSub<Subscriber>(() => runtime.source.log.position);
   }
 
   /** Whether so much waits to be pushed that publishers have to wait. */
@@ -116,7 +120,7 @@ export class Pushes {
     }
   }
 
-  *#send({ position, count }: StoredBatch, subscribers: ReadonlyMap<Connection, number>, pushes: () => readonly Push[]): Generator<number, void> {
+  *#send({ position, count }: StoredBatch, subscribers: ReadonlyMap<Subscriber, number>, pushes: () => readonly Push[]): Generator<number, void> {
     const pushed = new Pushed(this.#runtime.budget, pushes);
     for (const [subscriber, since] of subscribers) {
       if (since < position) subscriber.push(pushed);

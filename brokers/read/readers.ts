@@ -1,7 +1,7 @@
 /**
  * Who reads the log: POLL, which waits for what comes, RANGE and LATEST, and those who have subscribed and are pushed to (pushes.ts).
  */
-import type { Cancellation, Connection } from '../commands/command.ts';
+import type { Cancellation } from '../core/cancellation.ts';
 import { type Cursor, decodeCursor } from '../core/read/cursor.ts';
 import { LongPoll, type Waiter } from '../core/read/long-poll.ts';
 import { Pages } from '../core/read/pages.ts';
@@ -9,7 +9,7 @@ import type { PubSub } from '../core/read/pub-sub.ts';
 import { earliestCursor, latestCursor, readRange, type ReadLimits, type ReadResult, type ReadSource, readTopics, storedTopics } from '../core/read/reader.ts';
 import type { Message, StoredBatch } from '../core/log/record.ts';
 import type { Clock, RangeQuery } from '../core/runtime.ts';
-import { Pushes, type PushesRuntime } from './pushes.ts';
+import { Pushes, type PushesRuntime, type Subscriber } from './pushes.ts';
 
 /** What a POLL asks for. */
 export interface PollRequest {
@@ -59,7 +59,7 @@ export class Readers {
   }
 
   /** Who has subscribed. */
-  get pubSub(): PubSub<Connection> {
+  get pubSub(): PubSub<Subscriber> {
     return this.pushes.pubSub;
   }
 

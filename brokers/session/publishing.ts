@@ -3,10 +3,10 @@
  * leave in the order of the commands however long each batch takes.
  */
 import { PublishBatcher, type SealedBatch } from '../commands/publish.ts';
-import type { AckLevel } from '../config.ts';
+import type { AckLevel, Config } from '../config.ts';
 import type { RumormillError } from '../core/error.ts';
 import { Queue } from '../core/fifo.ts';
-import type { Broker } from '../host.ts';
+import type { Publisher } from '../log/publisher.ts';
 import type { Outlet } from './outlet.ts';
 import type { Args } from '../wire/command-parser.ts';
 import { encodeIntegers, encodeReply, type RespVersion } from '../wire/resp.ts';
@@ -20,7 +20,7 @@ interface Slot {
 }
 
 /** The connection. */
-export interface Publisher {
+export interface Publishes {
   /** Of the replies. */
   readonly version: RespVersion;
   /** Where they go. */
@@ -30,16 +30,18 @@ export interface Publisher {
 }
 
 export class Publishing {
-  readonly #broker: Broker;
+  readonly #config: Config;
   readonly #publisher: Publisher;
+  readonly #connection: Publishes;
   readonly #slots = new Queue<Slot>();
   #batcher: PublishBatcher | undefined; // made when it is needed: thousands of connections only wait
   #unanswered = 0;
   #waitingBytes = 0; // of replies behind one that is not known yet
 
-  constructor(broker: Broker, publisher: Publisher) {
-    this.#broker = broker;
+  constructor(config: Config, publisher: Publisher, connection: Publishes) {
+    this.#config = config;
     this.#publisher = publisher;
+    this.#connection = connection;
   }
 
   /** Messages without a reply. */
@@ -72,25 +74,25 @@ export class Publishing {
   }
 
   #encode(error: RumormillError): Buffer {
-    return encodeReply(error, this.#publisher.version);
+    return encodeReply(error, this.#connection.version);
   }
 
   #makeBatcher(): PublishBatcher {
-    const broker = this.#broker;
-    return new PublishBatcher(broker.config.limits, broker.config.acks, {
+    const publisher = this.#publisher;
+    return new PublishBatcher(this.#config.limits, this.#config.acks, {
       publish: (batch) => this.#publish(batch),
       refuse: (error) => this.refuse(error),
-      claimId: (topic, id) => broker.claimId(topic, id),
+      claimId: (topic, id) => publisher.claimId(topic, id),
       repeat: (topic, id, acks) => this.#repeat(topic, id, acks),
-      witness: (lamport) => broker.witnessPublisher(lamport),
-      wallTime: () => broker.wallTime(),
-      room: (bytes) => broker.bodies.take(bytes),
+      witness: (lamport) => publisher.witness(lamport),
+      wallTime: () => publisher.wallTime(),
+      room: (bytes) => publisher.bodies.take(bytes),
     });
   }
 
   #publish({ draft, acks }: SealedBatch): void {
     const slot = this.#reserve(draft.count);
-    this.#broker.publish(draft, acks, (outcome) => {
+    this.#publisher.publish(draft, acks, (outcome) => {
       const bytes = 'error' in outcome
         ? Buffer.concat(new Array<Buffer>(draft.count).fill(this.#encode(outcome.error)))
         : encodeIntegers(outcome.lamport, draft.count);
@@ -100,7 +102,7 @@ export class Publishing {
 
   #repeat(topic: string, id: string, acks: AckLevel): void {
     const slot = this.#reserve(1);
-    this.#broker.repeat(topic, id, acks, (outcome) => {
+    this.#publisher.repeat(topic, id, acks, (outcome) => {
       const isError = 'error' in outcome;
       this.#fill(slot, isError ? this.#encode(outcome.error) : encodeIntegers(outcome.lamport, 1));
     });
@@ -119,11 +121,11 @@ export class Publishing {
     this.#waitingBytes += bytes.length;
     if (slot !== this.#slots.first) return;
     for (let first = this.#slots.first; first?.bytes !== undefined; first = this.#slots.first) {
-      this.#publisher.out.write(first.bytes);
+      this.#connection.out.write(first.bytes);
       this.#waitingBytes -= first.bytes.length;
       this.#unanswered -= first.count;
       this.#slots.shift();
     }
-    this.#publisher.replied();
+    this.#connection.replied();
   }
 }

@@ -16,23 +16,33 @@ import { commands } from '../commands/table.ts';
 import { type Account, type Holder, mebibytes } from '../core/budget.ts';
 import { RumormillError } from '../core/error.ts';
 import type { Channel, ChannelHandler } from '../core/runtime.ts';
-import type { Broker } from '../host.ts';
 import { Inlet } from './inlet.ts';
 import { Outlet } from './outlet.ts';
-import { type Publisher, Publishing } from './publishing.ts';
+import { Publishing, type Publishes } from './publishing.ts';
+import type { SessionRuntime } from './session-runtime.ts';
 import type { Pushed } from '../wire/pushed.ts';
 import { type Args, argsBytes } from '../wire/command-parser.ts';
 import { encodeReplies, encodeReply, encodeSteps, isLong, type RespVersion, type Value } from '../wire/resp.ts';
 
 const [PUBLISH_WORK, COMMAND_WORK] = [1, 20]; // about, µs; what takes much longer counts it as it goes (core/turns.ts)
 
-export class Session implements ChannelHandler, Connection, Holder, Publisher {
+/** Who keeps all sessions. */
+export interface Keeper {
+  /** It waits for room, in the log or in memory. */
+  paused(session: Session): void;
+  /** It came while there were too many, and is no peer. */
+  turnAway(session: Session): void;
+  closed(session: Session): void;
+}
+
+export class Session implements ChannelHandler, Connection, Holder, Publishes {
   readonly cancellation = { cancelled: false, onCancel: undefined as (() => void) | undefined };
   readonly id: number;
-  readonly broker: Broker;
+  readonly broker: SessionRuntime;
   readonly waitedMs = 0;
   name = '';
   version: RespVersion = 2;
+  readonly #keeper: Keeper;
   readonly #channel: Channel;
   readonly out: Outlet;
   readonly #account: Account;
@@ -53,14 +63,15 @@ export class Session implements ChannelHandler, Connection, Holder, Publisher {
   #commandBytes = 0; // of the one that is being carried out
 
   /** @param isGuest there are too many clients: all that it may turn out to be is a peer */
-  constructor(id: number, broker: Broker, channel: Channel, isGuest = false) {
+  constructor(id: number, broker: SessionRuntime, keeper: Keeper, channel: Channel, isGuest = false) {
     this.id = id;
     this.broker = broker;
+    this.#keeper = keeper;
     this.#channel = channel;
     this.out = new Outlet(channel);
     this.#account = broker.budget.open('client', this);
     this.#isGuest = isGuest;
-    this.#publishing = new Publishing(broker, this);
+    this.#publishing = new Publishing(broker.config, broker.publisher, this);
     this.#in = new Inlet(channel, broker.clock, broker.config.limits);
     channel.attach(this);
   }
@@ -107,10 +118,6 @@ export class Session implements ChannelHandler, Connection, Holder, Publisher {
     this.work();
   }
 
-  grow(): void {
-    this.work();
-  }
-
   /** The client sends no more. What it published is still answered; a POLL that waits is given up, since it cannot be told from a client that is gone. */
   ended(): void {
     this.#inputEnded = true;
@@ -121,7 +128,7 @@ export class Session implements ChannelHandler, Connection, Holder, Publisher {
   closed(): void {
     this.#ended = true;
     this.#giveBack();
-    this.broker.sessions.closed(this);
+    this.#keeper.closed(this);
   }
 
   /** Holds nothing more, and waits for nothing. */
@@ -233,7 +240,7 @@ export class Session implements ChannelHandler, Connection, Holder, Publisher {
   becomePeer(args: Args): void {
     this.#ended = true;
     this.#giveBack();
-    this.broker.sessions.closed(this);
+    this.#keeper.closed(this);
     if (this.#in.isHeld) this.#channel.resume(); // a link is always read from
     this.broker.acceptPeer(this.#channel, this.#in.parser, args);
   }
@@ -277,7 +284,7 @@ export class Session implements ChannelHandler, Connection, Holder, Publisher {
 
   #execute(args: Args): void {
     const name = args.word(0).toUpperCase();
-    if (this.#isGuest && name !== 'PEER') return this.broker.sessions.turnAway(this);
+    if (this.#isGuest && name !== 'PEER') return this.#keeper.turnAway(this);
     if (name === 'PUBLISH' && this.#isAllowed(name)) {
       if (this.broker.isFull) this.#held = args;
       else this.#publishing.add(args);
@@ -313,8 +320,7 @@ export class Session implements ChannelHandler, Connection, Holder, Publisher {
   /** @throws RumormillError ERR for an unknown command or a wrong number of arguments */
   #lookup(name: string, args: Args): Command {
     if (name === 'POST' || name === 'HOST:') this.#dropProbe(name);
-    const table = commands();
-    const command = Object.hasOwn(table, name) ? table[name] : undefined;
+    const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
     if (command === undefined) {
       throw new RumormillError('ERR', `unknown command ${JSON.stringify(args.word(0).slice(0, 64))}; COMMAND DOCS lists what there is`);
     }
@@ -381,16 +387,14 @@ export class Session implements ChannelHandler, Connection, Holder, Publisher {
 
   #settle(isHalf: boolean): void {
     if (this.#ended) return;
-    const { budget, config: { limits } } = this.broker;
-    const { bufferedBytes } = this.#in;
+    const [{ budget, config: { limits } }, { bufferedBytes }] = [this.broker, this.#in];
     const hold = this.#held !== undefined || !budget.mayGrow(this.#account, bufferedBytes) || (!this.#mayExecute() && bufferedBytes > limits.inputBytesMax);
-    if (hold) this.broker.sessions.paused(this); // each time, since the broker calls each session once
+    if (hold) this.#keeper.paused(this); // each time, since the broker calls each session once
     this.#in.settle(isHalf, hold);
   }
 
   #endIfDone(): void {
     if (!this.#inputEnded || this.#ended || this.isBusy || this.#waiting !== undefined || this.#held !== undefined) return;
-    const isHeldBack = !this.#broken && !this.#mayExecute() && this.#in.bufferedBytes > 0;
-    if (!isHeldBack) this.end();
+    if (this.#broken || this.#mayExecute() || this.#in.bufferedBytes === 0) this.end();
   }
 }

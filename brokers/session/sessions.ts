@@ -8,16 +8,21 @@
  */
 import { RumormillError } from '../core/error.ts';
 import type { Channel } from '../core/runtime.ts';
-import type { Broker } from '../host.ts';
-import { Session } from './session.ts';
+import { type Keeper, Session } from './session.ts';
+import type { SessionRuntime } from './session-runtime.ts';
 
 const PEER_CONNECTIONS = 2; // both sides may dial at once
 const CONNECTIONS_SHARE = 3; // of the memory, a third may be spent on connections that hold nothing
 const LOOK_MS = 1000;
 const STOOD_STILL_MS = 3000;
 
-export class Sessions {
-  readonly #broker: Broker;
+export interface SessionsRuntime extends SessionRuntime {
+  /** How many brokers there are that this one may have a link with. */
+  readonly peerCount: number;
+}
+
+export class Sessions implements Keeper {
+  readonly #broker: SessionsRuntime;
   readonly #open = new Set<Session>();
   readonly #paused = new Set<Session>(); // who waits for room in the log, or in memory
   readonly #door = new Map<Session, number>(); // in the order in which they came, and when that was
@@ -25,7 +30,7 @@ export class Sessions {
   #lookedAt = 0;
   #refusing = false;
 
-  constructor(broker: Broker) {
+  constructor(broker: SessionsRuntime) {
     this.#broker = broker;
   }
 
@@ -46,7 +51,7 @@ export class Sessions {
   accept(channel: Channel): void {
     if (this.#refusing) return channel.destroy();
     const isGuest = this.#open.size - this.#door.size >= this.max;
-    const session = new Session((this.#ids += 1), this.#broker, channel, isGuest);
+    const session = new Session((this.#ids += 1), this.#broker, this, channel, isGuest);
     this.#open.add(session);
     if (!isGuest) return;
     const { limits } = this.#broker.config;

@@ -166,7 +166,7 @@ async function life(store: SlowStore, catalogTailMax: number): Promise<{ log: Lo
   const nothing = (): void => undefined;
   const metadata = new Metadata({
     config, clock, store, log, lamport, turns: new Turns(clock, 0), logger: { debug: nothing, info: nothing, warn: nothing, error: nothing },
-    publish: nothing, swept: nothing, storeFailed: fail, whenAcknowledged: nothing, changed: nothing,
+    publisher: { publishOwn: nothing, acknowledge: nothing }, swept: nothing, storeFailed: fail, changed: nothing,
   });
   const restored = metadata.restore();
   await clock.settle();

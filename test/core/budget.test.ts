@@ -14,7 +14,7 @@ function bench(limits = LIMITS) {
         log.push(`${name} ${held}`);
         account.close();
       },
-      grow: () => void log.push(`${name} grows`),
+      work: () => void log.push(`${name} grows`),
     });
     return account;
   };

@@ -13,8 +13,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'acknowledges before the commit',
     patches: [
-      ['host.js', `named: ({ lamport }) => {\n                if (acks !== 'none')`, `named: ({ lamport }) => {\n                if (acks !== 'none' && acks !== 'local')`],
-      ['host.js', `if (acks !== 'none')\n                    this.#acknowledge(`, `if (acks !== 'none' && acks !== 'local')\n                    this.#acknowledge(`],
+      ['log/publisher.js', `named: ({ lamport }) => {\n                if (acks !== 'none')`, `named: ({ lamport }) => {\n                if (acks !== 'none' && acks !== 'local')`],
+      ['log/publisher.js', `if (acks !== 'none')\n                    this.acknowledge(`, `if (acks !== 'none' && acks !== 'local')\n                    this.acknowledge(`],
     ],
   },
   {
@@ -59,7 +59,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'the term is not saved',
     patches: [
       ['mesh/election.js', `return await store.saveClock(lamport.time, term);`, `return;`],
-      ['mesh/mesh.js', `store.saveClock(lamport.time, this.term)`, `store.saveClock(lamport.time, store.state.term)`],
+      ['log/clock-saver.js', `store.saveClock(lamport.time, term())`, `store.saveClock(lamport.time, store.state.term)`],
     ],
   },
   {
@@ -91,7 +91,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'what a failed transaction dropped still counts as accepted',
     patches: [['core/log/log.js', `        this.#accepted = new VersionVector(this.vector.entries());\n        this.#release([`, `        this.#release([`]],
   },
-  { name: 'a full disk drops a batch and it is acknowledged', patches: [['host.js', `failed: (error) => this.#refuse(draft, error, isAnswered ? () => undefined : done),`, `failed: () => done({ lamport: this.#lamport.time }),`]] },
+  { name: 'a full disk drops a batch and it is acknowledged', patches: [['log/publisher.js', `failed: (error) => this.#refuse(draft, error, isAnswered ? () => undefined : done),`, `failed: () => done({ lamport: this.#lamport.time }),`]] },
   { name: 'trusts the position in a cursor of another process', patches: [['core/read/reader.js', `cursor.instance === log.instance && `, ``]] },
   { name: 'a cursor covers the log although the reply was cut', patches: [['core/read/reader.js', `const atEnd = position >= log.position;`, `const atEnd = true;`]] },
   { name: 'what is left of a batch that was cut is not sent', patches: [['core/read/reader.js', `if (batch.seq + to - 1 < last)\n            return batch.position - 1;`, `if (batch.seq + to - 1 < last)\n            return batch.position;`]] },

@@ -1,6 +1,10 @@
 /** What commands about topics, subscriptions and bindings are told is wrong. */
-import type { Topic } from './catalog-state.ts';
 import { RumormillError } from '../error.ts';
+
+/** A topic under the name that it has now. */
+interface Named {
+  readonly name: string;
+}
 
 export function notFound(name: string): RumormillError {
   return new RumormillError('NOTFOUND', `subscription ${JSON.stringify(name)}`);
@@ -17,12 +21,12 @@ export function noBinding(name: string, topic: string, key: string | null): Rumo
 }
 
 /** A topic stands in the way of another one that would have its name. */
-export function topicExists(name: string, topic: Topic | undefined): RumormillError {
+export function topicExists(name: string, topic: Named | undefined): RumormillError {
   if (topic !== undefined && topic.name !== name) return formerName(name, topic);
   return new RumormillError('EXISTS', `topic ${JSON.stringify(name)}`);
 }
 
-export function formerName(name: string, topic: Topic): RumormillError {
+export function formerName(name: string, topic: Named): RumormillError {
   return new RumormillError('EXISTS', `${JSON.stringify(name)} is a former name of topic ${JSON.stringify(topic.name)}`);
 }
 

@@ -3,11 +3,18 @@
  * tokens stay good. A JSON array of groups: o origin, s state, i who gave the leases, c consumer, and l: seq, deliveries, lease, ms left, seq, ...
  */
 import { RumormillError } from '../error.ts';
+import { type Origin, parseOrigin } from '../log/record.ts';
 import type { HandedLease, LeaseEntry } from './leases.ts';
+
+/** What the next home of a subscription has to know. */
+export interface Handover {
+  readonly subscription: string;
+  /** As `encodeHandover` makes it. */
+  readonly leases: string;
+}
 
 /** What is known of a message that was delivered, as far as the next home needs it. */
 export type Handing = Pick<LeaseEntry, 'origin' | 'seq' | 'state' | 'deliveries' | 'instance' | 'lease' | 'consumer' | 'dueAt'>;
-import { type Origin, parseOrigin } from '../log/record.ts';
 
 interface Group {
   readonly o: string;

@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { LogFields } from '../../brokers/core/runtime.ts';
-import { Traffic } from '../../brokers/mesh/traffic.ts';
+import { Traffic } from '../../brokers/logging/traffic.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { draft, origin } from '../support/record.ts';
 import { VirtualBroker } from '../support/virtual-broker.ts';
