@@ -1,4 +1,4 @@
-/** The command lines of the clients as processes of their own. They run `dist/`; set DIST to run another build. */
+/** The command lines and examples of the clients as processes of their own. They run `dist/`; set DIST to run another build. */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,7 +7,7 @@ import { waitFor, within } from '../support/wait.ts';
 
 const DIST = process.env['DIST'] ?? fileURLToPath(new URL('../../dist', import.meta.url));
 
-type Script = 'publisher' | 'subscriber' | 'admin';
+type Script = 'publisher' | 'subscriber' | 'admin' | `examples/${string}`;
 
 export interface Ended {
   readonly code: number | null;
