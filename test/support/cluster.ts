@@ -8,15 +8,13 @@ import { readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
 import { temporaryFolder } from './folder.ts';
 import { freePorts } from './port.ts';
 import { RespClient } from './resp-client.ts';
+import { DIST, ROOT } from './root.ts';
 import { waitFor, within } from './wait.ts';
 
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const DIST = process.env['DIST'] ?? join(ROOT, 'dist');
 const HOST = '127.0.0.1';
 
 /** A line of a broker's log; `event` is the whole line where it is not JSON. */
