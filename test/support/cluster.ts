@@ -4,7 +4,7 @@
  * They run `dist/`, which `npm test` builds first. Set DIST to run another build.
  */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
-import { readdirSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
@@ -191,9 +191,10 @@ export class Cluster {
     return [broker, cluster];
   }
 
-  /** Writes globalState.csv. */
+  /** Writes globalState.csv, at one stroke: a broker that reads it meanwhile finds the old rows or the new ones. */
   list(rows: readonly string[]): void {
-    writeFileSync(this.csv, ['ip-address,port', ...rows, ''].join('\n'));
+    writeFileSync(`${this.csv}.new`, ['ip-address,port', ...rows, ''].join('\n'));
+    renameSync(`${this.csv}.new`, this.csv);
   }
 
   /** Another broker, which is not started yet. */

@@ -272,7 +272,6 @@ export const LONG_LINES: Readonly<Record<string, number>> = {
   'test/queue/pull-line.test.ts': 2,
   'test/queue/put-off.test.ts': 12,
   'test/queue/queues.test.ts': 35,
-  'test/run/suites.ts': 2,
   'test/session/longest.test.ts': 15,
   'test/session/session.test.ts': 31,
   'test/session/sessions.test.ts': 5,
