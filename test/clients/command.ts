@@ -1,11 +1,9 @@
 /** The command lines and examples of the clients as processes of their own. They run `dist/`; set DIST to run another build. */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
+import { DIST } from '../support/root.ts';
 import { waitFor, within } from '../support/wait.ts';
-
-const DIST = process.env['DIST'] ?? fileURLToPath(new URL('../../dist', import.meta.url));
 
 type Script = 'publisher' | 'subscriber' | 'admin' | `examples/${string}`;
 

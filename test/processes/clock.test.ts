@@ -1,6 +1,5 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import t from 'tap';
 import { DEFAULT_LIMITS } from '../../brokers/config.ts';
@@ -8,10 +7,10 @@ import { COUNTER_SENSE_MAX } from '../../brokers/core/counter.ts';
 import { LAMPORT_MAX } from '../../brokers/core/log/lamport.ts';
 import { type BrokerProcess as Broker, Cluster } from '../support/cluster.ts';
 import type { RespClient } from '../support/resp-client.ts';
+import { DIST } from '../support/root.ts';
 import { execute, read } from '../support/sqlite.ts';
 import { waitFor } from '../support/wait.ts';
 
-const DIST = process.env['DIST'] ?? fileURLToPath(new URL('../../dist/', import.meta.url));
 const BEYOND = 'the stored Lamport clock or term is beyond sense: stop all brokers, run each once with --mend-clock, and start them again';
 
 /** What `broker --mend-clock` prints for a broker that does not run. */

@@ -7,9 +7,9 @@ import { run } from '../clients/command.ts';
 import { Cluster } from '../support/cluster.ts';
 import { deadAddress } from '../clients/fake-broker.ts';
 import { describe, make } from '../support/queue-client.ts';
+import { DIST } from '../support/root.ts';
 import { waitFor } from '../support/wait.ts';
 
-const DIST = process.env['DIST'] ?? join(import.meta.dirname, '../../dist');
 const CLIENTS = ['publisher', 'subscriber', 'admin'] as const;
 
 /** The lines `  $ command` of a help text, without what is said about them. */

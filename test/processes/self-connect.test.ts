@@ -1,9 +1,9 @@
 import { spawnSync, type SpawnSyncReturns } from 'node:child_process';
 import { join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { pathToFileURL } from 'node:url';
 import t from 'tap';
+import { DIST } from '../support/root.ts';
 
-const DIST = process.env['DIST'] ?? fileURLToPath(new URL('../../dist', import.meta.url));
 const [FIRST, LAST] = [40_000, 40_009]; // ports of outgoing connections, so few that each is taken soon
 const DIALS = 300;
 

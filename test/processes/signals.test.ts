@@ -1,13 +1,11 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { Cluster } from '../support/cluster.ts';
 import { freePorts } from '../support/port.ts';
+import { DIST } from '../support/root.ts';
 import { waitFor, within } from '../support/wait.ts';
-
-const DIST = process.env['DIST'] ?? fileURLToPath(new URL('../../dist', import.meta.url));
 
 t.test('SIGHUP reads globalState.csv again, whether it has changed or not; what cannot be read changes nothing', async (t) => {
   const [broker, cluster] = await Cluster.single(t);

@@ -24,7 +24,7 @@ function makeCopy({ name: mutant, patches }: Mutant): string {
   const folder = join(BUILD, 'mutant');
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder);
-  for (const name of ['brokers', 'test']) cpSync(join(BUILD, name), join(folder, name), { recursive: true });
+  for (const name of ['brokers', 'clients', 'test']) cpSync(join(BUILD, name), join(folder, name), { recursive: true });
   for (const [file, from, to] of patches) {
     const path = join(folder, 'brokers', file);
     const parts = readFileSync(path, 'utf8').split(from);

@@ -4,19 +4,17 @@
  * They run `dist/`, which `npm test` builds first. Set DIST to run another build.
  */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
-import { readdirSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
 import { temporaryFolder } from './folder.ts';
 import { freePorts } from './port.ts';
 import { RespClient } from './resp-client.ts';
+import { DIST, ROOT } from './root.ts';
 import { waitFor, within } from './wait.ts';
 
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const DIST = process.env['DIST'] ?? join(ROOT, 'dist');
 const HOST = '127.0.0.1';
 
 /** A line of a broker's log; `event` is the whole line where it is not JSON. */
@@ -193,9 +191,10 @@ export class Cluster {
     return [broker, cluster];
   }
 
-  /** Writes globalState.csv. */
+  /** Writes globalState.csv, at one stroke: a broker that reads it meanwhile finds the old rows or the new ones. */
   list(rows: readonly string[]): void {
-    writeFileSync(this.csv, ['ip-address,port', ...rows, ''].join('\n'));
+    writeFileSync(`${this.csv}.new`, ['ip-address,port', ...rows, ''].join('\n'));
+    renameSync(`${this.csv}.new`, this.csv);
   }
 
   /** Another broker, which is not started yet. */

@@ -1,7 +1,8 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import t from 'tap';
 import { RumormillError } from '../../../brokers/core/error.ts';
+import { DIST } from '../../support/root.ts';
 import { Command, lines, run } from '../command.ts';
 import { deadAddress, DROP, FakeBroker, option, publishReply } from '../fake-broker.ts';
 
@@ -213,7 +214,7 @@ until('bye')
 
 t.test('the prompt goes on after Ctrl-Z and fg, and again', { skip: !canTypeOnTerminals && 'no python3 here' }, async (t) => {
   const broker = await FakeBroker.start(t);
-  const script = fileURLToPath(new URL('../../../dist/clients/publisher.js', import.meta.url));
+  const script = join(DIST, 'clients/publisher.js');
   const command = `${process.execPath} ${script} --brokers ${broker.address} news`;
   const steps = [
     ['ready-', `${command}\r`], ['> ', 'one\r'], ['lamport=1', ''], ['> ', '\x1a'], ['ready-', 'fg\r'], ['> ', 'two\r'], ['lamport=2', ''],

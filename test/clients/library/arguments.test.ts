@@ -111,7 +111,7 @@ t.test('making one throws nothing', async (t) => {
 });
 
 t.test('so do connect and startBroker', async (t) => {
-  for (const options of [undefined, null, 7, 'localhost:3000', {}, { brokers: null }, { brokers: [7] }, { brokers: 'x:1', onEvent: 7 }, { brokers: 'x:1', name: 7 }, { brokers: 'x:1', timeoutMs: 'x' }]) {
+  for (const options of [undefined, null, 7, 'localhost:3000', {}, { brokers: null }, { brokers: [7] }, { brokers: 'x:1', onEvent: 7 }, { brokers: 'x:1', name: 7, timeoutMs: 100 }, { brokers: 'x:1', timeoutMs: 'x' }]) {
     const error = await end(t, 'connect', () => (connect as (options: unknown) => unknown)(options));
     t.ok(error instanceof RumormillError, `connect(${JSON.stringify(options)}): ${String(error)}`);
   }

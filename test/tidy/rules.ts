@@ -1,10 +1,10 @@
 /**
- * The rules of DESIGN.md and STYLE.md that a program can check, for one source file at a time. They work on TypeScript's own
- * syntax tree, so that neither comments nor strings are taken for code.
+ * The rules that a program can check, for one source file at a time. They work on TypeScript's own syntax tree, so that
+ * neither comments nor strings are taken for code.
  */
 import { builtinModules } from 'node:module';
-import { posix } from 'node:path';
 import ts from 'typescript';
+import { type Import, importOf, targetOf } from './imports.ts';
 
 export const LINES_MAX = 400;
 
@@ -34,8 +34,8 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 const NEVER = ['node:http', 'node:https', 'node:http2', 'node:dgram'];
 /** What a functional core gets by interface (core/runtime.ts) and never takes by itself. */
 const WORLD = [
-  'Date', 'process', 'performance', 'crypto', 'setTimeout', 'setInterval', 'setImmediate', 'queueMicrotask', 'clearTimeout', 'clearInterval', 'fetch',
-  'console',
+  'Date', 'process', 'performance', 'crypto', 'setTimeout', 'setInterval', 'setImmediate', 'queueMicrotask',
+  'clearTimeout', 'clearInterval', 'fetch', 'console',
 ];
 const MARKS = ['TO' + 'DO', 'FIX' + 'ME', 'XX' + 'X', 'HA' + 'CK']; // spelt so that this file has none of them
 const SILENCERS = ['@ts-' + 'ignore', '@ts-' + 'nocheck', '@ts-' + 'expect-error'];
@@ -102,29 +102,10 @@ function checkPurity(node: ts.Node, complain: (what: string) => void): void {
   if (!isName && WORLD.includes(node.text)) complain(`uses ${node.text}`);
 }
 
-interface Import {
-  readonly specifier: string;
-  readonly isTypeOnly: boolean;
-}
-
-function importOf(node: ts.Node): Import | undefined {
-  if (ts.isImportDeclaration(node)) return { specifier: unquote(node.moduleSpecifier), isTypeOnly: node.importClause?.isTypeOnly === true };
-  if (ts.isExportDeclaration(node) && node.moduleSpecifier) return { specifier: unquote(node.moduleSpecifier), isTypeOnly: node.isTypeOnly };
-  if (ts.isImportTypeNode(node)) return { specifier: unquote(node.argument), isTypeOnly: true };
-  if (ts.isCallExpression(node) && node.arguments[0] !== undefined && /^(import|require|(\w+\.)?createRequire)$/.test(node.expression.getText())) {
-    return { specifier: unquote(node.arguments[0]), isTypeOnly: false };
-  }
-  return undefined;
-}
-
-function unquote(node: ts.Node): string {
-  return node.getText().replaceAll(/['"`]/g, '');
-}
-
 function wrongImport(path: string, { specifier, isTypeOnly }: Import): string | undefined {
   const layer = layerOf(path);
   if (specifier.startsWith('.')) {
-    const target = posix.join(posix.dirname(path), specifier);
+    const target = targetOf(path, specifier);
     if (MAY_IMPORT[layer].includes(layerOf(target))) return undefined;
     if (target === 'brokers/config.ts' && ['wire', 'io', 'commands'].includes(layer)) return undefined;
     if (target === 'brokers/host.ts' && layer === 'commands' && isTypeOnly) return undefined;

@@ -1,34 +1,30 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import t from 'tap';
-import { violations } from './support/tidy.ts';
+import { ROOT } from '../support/root.ts';
+import { violations } from './rules.ts';
+import { readSources } from './sources.ts';
 
-const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const TOP_LEVEL = [
-  'CHANGELOG.md', 'LICENSE', 'README.md', 'brokers', 'clients', 'globalState.csv', 'package-lock.json', 'package.json', 'test', 'tsconfig.json',
+  'CHANGELOG.md', 'LICENSE', 'README.md', 'brokers', 'clients', 'globalState.csv', 'package-lock.json', 'package.json',
+  'test', 'tsconfig.json',
 ];
 
 t.test('every source file keeps the rules', async (t) => {
-  const sources = sourcePaths();
-  for (const expected of ['brokers/core/address.ts', 'brokers/wire/resp.ts', 'test/tidy.test.ts']) t.ok(sources.includes(expected), expected);
-  t.strictSame(sources.flatMap((path) => violations(path, readFileSync(ROOT + path, 'utf8'))), []);
+  const sources = readSources('brokers', 'clients', 'test');
+  const some = ['brokers/core/address.ts', 'brokers/wire/resp.ts', 'test/tidy/rules.test.ts'];
+  for (const expected of some) t.ok(sources.has(expected), expected);
+  t.strictSame([...sources].flatMap(([path, text]) => violations(path, text)), []);
 });
 
 t.test('file names are kebab-case', async (t) => {
-  t.strictSame(sourcePaths().filter((path) => !/^([a-z0-9-]+\/)+[a-z0-9-]+(\.test)?\.ts$/.test(path)), []);
+  const paths = [...readSources('brokers', 'clients', 'test').keys()];
+  t.strictSame(paths.filter((path) => !/^([a-z0-9-]+\/)+[a-z0-9-]+(\.test)?\.ts$/.test(path)), []);
 });
 
-/** Every TypeScript file, relative to the repository, with slashes. */
-function sourcePaths(): string[] {
-  const folders = readdirSync(ROOT).filter((name) => ['brokers', 'clients', 'test'].includes(name));
-  const paths = folders.flatMap((folder) =>
-    readdirSync(ROOT + folder, { recursive: true, encoding: 'utf8' }).map((name) => `${folder}/${name.replaceAll('\\', '/')}`));
-  return paths.filter((path) => path.endsWith('.ts'));
-}
-
 t.test('only the allowed packages', async (t) => {
-  const manifest = JSON.parse(readFileSync(`${ROOT}package.json`, 'utf8')) as Record<string, object | undefined>;
+  const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as Record<string, object | undefined>;
   t.strictSame(Object.keys(manifest['dependencies'] ?? {}).sort(), ['commander', 'csv-parse', 'sqlite3']);
   t.strictSame(Object.keys(manifest['devDependencies'] ?? {}).sort(), ['@types/node', 'tap', 'typescript']);
   const others = Object.keys(manifest).filter((key) => /dependencies$|^overrides$/i.test(key) && !['dependencies', 'devDependencies'].includes(key));
@@ -47,7 +43,7 @@ function topLevel(): string[] {
     const paths = execFileSync('git', ['ls-files', '-z'], { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).split('\0');
     return [...new Set(paths.filter((path) => path !== '').map((path) => path.split('/')[0]!))];
   } catch {
-    const ignored = readFileSync(`${ROOT}.gitignore`, 'utf8').split('\n').map((line) => line.replace(/\/$/, ''));
+    const ignored = readFileSync(join(ROOT, '.gitignore'), 'utf8').split('\n').map((line) => line.replace(/\/$/, ''));
     return readdirSync(ROOT).filter((name) => !ignored.some((pattern) => pattern === name || (pattern.startsWith('*') && name.endsWith(pattern.slice(1)))));
   }
 }

@@ -1,0 +1,78 @@
+/** What the code has that users can see, and what the documents say of it. */
+import ts from 'typescript';
+import type { Texts } from './sources.ts';
+
+/** A row of a table begins with one of these, if the first cell of its header is `code` or `error code`. */
+const CODE_HEADER = /^\|\s*(error )?codes?\s*\|/i;
+
+/** The flags of the command lines, from commander's `.option('--name ...')` and its like. */
+export function flagsOf(texts: Texts): Set<string> {
+  const flags = new Set<string>();
+  for (const text of firstTexts(texts, /(^|\.)([oO]ption|requiredOption|createOption)$/)) {
+    for (const [flag] of text.matchAll(FLAG)) flags.add(flag);
+  }
+  return flags;
+}
+
+const FLAG = /(?<![\w-])--[a-z][a-z-]*/g;
+
+/** The codes of errors, from `new RumormillError('CODE', ...)`. */
+export function codesOf(texts: Texts): Set<string> {
+  return new Set(firstTexts(texts, /^RumormillError$/).filter((text) => /^[A-Z]+$/.test(text)));
+}
+
+/** All texts within the first arguments of the calls whose name fits. */
+function firstTexts(texts: Texts, name: RegExp): string[] {
+  const found: string[] = [];
+  const collect = (node: ts.Node): void => {
+    if (ts.isStringLiteralLike(node)) found.push(node.text);
+    ts.forEachChild(node, collect);
+  };
+  for (const [path, text] of texts) {
+    visitAll(ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true), (node) => {
+      const isCall = ts.isCallExpression(node) || ts.isNewExpression(node);
+      const argument = isCall && name.test(node.expression.getText()) ? node.arguments?.[0] : undefined;
+      if (argument !== undefined) collect(argument);
+    });
+  }
+  return found;
+}
+
+/** The fields of the object that a method returns. */
+export function fieldsOf(text: string, method: string): string[] {
+  const fields: string[] = [];
+  visitAll(ts.createSourceFile('', text, ts.ScriptTarget.Latest, true), (node) => {
+    if (!ts.isObjectLiteralExpression(node) || !ts.isReturnStatement(node.parent)) return;
+    const { parent } = node.parent.parent;
+    if (!ts.isMethodDeclaration(parent) || parent.name.getText() !== method) return;
+    fields.push(...node.properties.map((property) => property.name?.getText() ?? ''));
+  });
+  return fields;
+}
+
+function visitAll(node: ts.Node, visit: (node: ts.Node) => void): void {
+  visit(node);
+  ts.forEachChild(node, (child) => visitAll(child, visit));
+}
+
+/** Those of `names` that no document has as code: in backticks or in a block; an error code also as `-CODE`. */
+export function undocumented(names: Iterable<string>, documents: Texts): string[] {
+  const code = [...documents.values()].map(codeIn).join('\n');
+  return [...names].filter((name) => !new RegExp(`(?<![\\w-])-?${name}(?![\\w-])`).test(code)).sort();
+}
+
+function codeIn(markdown: string): string {
+  return (markdown.match(/^```[^]*?^```|^( {4}|\t).*$|`[^`\n]+`/gm) ?? []).join('\n');
+}
+
+/** The flags that the documents name. */
+export function flagsNamed(documents: Texts): Set<string> {
+  return new Set([...documents.values()].flatMap((text) => text.match(FLAG) ?? []));
+}
+
+/** The error codes in the first cells of tables of codes. */
+export function codesNamed(documents: Texts): Set<string> {
+  const tables = [...documents.values()].flatMap((text) => text.match(/(^\|.*\n?)+/gm) ?? []);
+  const cells = tables.filter((table) => CODE_HEADER.test(table)).flatMap((table) => table.match(/^\|[^|]*/gm) ?? []);
+  return new Set(cells.flatMap((cell) => [...cell.matchAll(/`-?([A-Z]+)`/g)].map(([, code]) => code!)));
+}
