@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /**
- * Command line of one broker: flags and signals. Exit status 0 after SIGINT or SIGTERM, 1 with one line where it cannot run.
+ * Command line of one broker: flags and signals. Exit status 0 after SIGINT or SIGTERM, 1 with one line where it cannot
+ * run.
  */
 import { onHangUp, STOP_SIGNALS } from './io/signals.ts'; // before what takes long to load
 import { setFlagsFromString } from 'node:v8';
@@ -14,8 +15,9 @@ import { LOG_LEVELS, type LogFormat, makeLogger } from './io/logger.ts';
 const EXIT_MS = 4500; // a shutdown that takes longer is cut off
 
 /**
- * How much the heap may grow over what lives, before a full collection. By itself V8 allows little where little lives, and counts the buffers of sockets and batches,
- * so that a broker under load collects a dozen times a second; with this it carries 7 to 15% more messages.
+ * How much the heap may grow over what lives, before a full collection. By itself V8 allows little where little lives,
+ * and counts the buffers of sockets and batches, so that a broker under load collects a dozen times a second; with this
+ * it carries 7 to 15% more messages.
  */
 const HEAP_GROWING_PERCENT = 300;
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /**
- * `npm start`: runs every local row of globalState.csv as a process of its own in one terminal. Each line of output is prefixed with its broker;
- * Ctrl-C stops them all, SIGHUP makes them read the file again. A broker that ends by itself is named, and the others go on.
+ * `npm start`: runs every local row of globalState.csv as a process of its own in one terminal. Each line of output is
+ * prefixed with its broker; Ctrl-C stops them all, SIGHUP makes them read the file again. A broker that ends by itself
+ * is named, and the others go on.
  */
 import { onHangUp, STOP_SIGNALS } from './io/signals.ts'; // before what takes long to load
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -71,7 +72,8 @@ async function isLocal(address: Address): Promise<boolean> {
   }
 }
 
-for (const output of [process.stdout, process.stderr]) output.on('error', () => {}); // nobody reads any more; the brokers go on
+// nobody reads any more; the brokers go on
+for (const output of [process.stdout, process.stderr]) output.on('error', () => {});
 try {
   const command = program.parse();
   await run(command.opts<{ globalState: string }>().globalState, command.args);

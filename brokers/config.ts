@@ -1,8 +1,9 @@
 /**
- * Every limit, timeout and default of a broker, with its unit and what happens at it. `checkConfig` holds the relations between them.
+ * Every limit, timeout and default of a broker, with its unit and what happens at it. `checkConfig` holds the relations
+ * between them.
  *
- * Policy at a limit: (e) the command gets an error and the connection lives on; (c) the connection is closed; (w) the sender
- * is made to wait, by not reading from its connection; (d) dropped here and fetched again.
+ * Policy at a limit: (e) the command gets an error and the connection lives on; (c) the connection is closed; (w) the
+ * sender is made to wait, by not reading from its connection; (d) dropped here and fetched again.
  */
 import { type Address, makeAddress } from './core/address.ts';
 import { RumormillError } from './core/error.ts';
@@ -32,7 +33,8 @@ export const DEFAULT_LIMITS = {
   termAheadMax: 2 ** 40, // (c) how far ahead a peer's term may be at the first contact
 
   // Memory: the sum of the limits of all connections, and of what is kept beside them
-  memoryBytes: 1024 * 1024 * 1024, // (w) publishers, then (c) the greediest; the real one is measured where the broker starts
+  // (w) publishers, then (c) the greediest; the real one is measured where the broker starts
+  memoryBytes: 1024 * 1024 * 1024,
   connectionBytes: 6 * 1024, // of one that holds nothing, as measured
   stillMs: 10_000, // a connection without progress for so long may be closed where memory is short
 
@@ -69,8 +71,10 @@ export const DEFAULT_LIMITS = {
   backoffMsMax: 24 * 3600 * 1000, // (e); doubling ends there
   sweepBatchesMax: 1024, // of deleted topics, looked at a tick
   leasesMax: 200_000, // messages of one that were delivered and are not done; PULL brings nothing new until some are
-  leasesBytesMax: 256 * 1024 * 1024, // of all subscriptions at home here; beyond it each may have an even share and no more
-  consumerLeasesMax: 20_000, // (e) LIMIT; of leasesMax, that one consumer of a subscription holds; so that it takes ten to use that up
+  // of all subscriptions at home here; beyond it each may have an even share and no more
+  leasesBytesMax: 256 * 1024 * 1024,
+  // (e) LIMIT; of leasesMax, that one consumer of a subscription holds; so that it takes ten to use that up
+  consumerLeasesMax: 20_000,
   limitLogMs: 60_000, // between lines about what a limit holds up
   pullShareMax: 100, // messages that one PULL gets while other consumers wait
   delayMsMax: 24 * 3600 * 1000, // (e) of NACK
@@ -101,7 +105,8 @@ export const DEFAULT_LIMITS = {
   membersMax: 1000, // known brokers; more are not learned
   linkWindowBytes: 8 * 1024 * 1024, // (w) of records that one peer was sent and has not on disk yet
   pathWindowBytesMax: 8 * 1024 * 1024, // (w) on their way to one peer
-  pathWindowBytesStart: 32 * 1024, // (w) the same while nothing is known of the path; then it follows what the path carries
+  // (w) the same while nothing is known of the path; then it follows what the path carries
+  pathWindowBytesStart: 32 * 1024,
   pathWindowBytesMin: 8 * 1024, // (w) the same on the slowest path
   pathQueueMs: 500, // for which what is urgent waits behind other bytes to the same peer
   pathRestMs: 5000, // after which a window that was never full is halved

@@ -1,6 +1,6 @@
 /**
- * A broker inside a program of your own: `import { startBroker } from 'rumormill/broker'`. The real clock, network and disk around `Broker`; what
- * the command line does, without flags and signals.
+ * A broker inside a program of your own: `import { startBroker } from 'rumormill/broker'`. The real clock, network and
+ * disk around `Broker`; what the command line does, without flags and signals.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -26,7 +26,10 @@ export { makeLogger } from './io/logger.ts';
 const WATCH_MS = 500;
 
 export interface EmbedOptions extends ConfigOptions {
-  /** The brokers of the mesh: a CSV file, which is read again when it changes, or a list of `host:port`. Default `globalState.csv`. */
+  /**
+   * The brokers of the mesh: a CSV file, which is read again when it changes, or a list of `host:port`. Default
+   * `globalState.csv`.
+   */
   readonly brokers?: string | readonly string[];
   /** The log is `<dataDir>/<host>-<port>/broker.db`. Default `data`. */
   readonly dataDir?: string;
@@ -76,7 +79,8 @@ function parseList(brokers: unknown): Address[] {
 }
 
 /**
- * Sets back the Lamport clock and the term of a broker that does not run (log/mend-clock.ts). Returns what was done, in a line for people.
+ * Sets back the Lamport clock and the term of a broker that does not run (log/mend-clock.ts). Returns what was done, in
+ * a line for people.
  * @throws RumormillError CONFIG or STORE, in one line for a person
  */
 export async function mendStoredClock(options: EmbedOptions = {}): Promise<string> {

@@ -1,8 +1,9 @@
 /**
  * The Broker: one log, its clients' sessions and its mesh, on whatever clock, network, disk and dice it is given.
  *
- * The one place where order matters is `#committed`. Nothing is gossiped, delivered or acknowledged before its transaction is on disk; then, in this
- * order: peers get it (they need longest), waiting readers and subscribers get it, the publisher gets its answer.
+ * The one place where order matters is `#committed`. Nothing is gossiped, delivered or acknowledged before its
+ * transaction is on disk; then, in this order: peers get it (they need longest), waiting readers and subscribers get
+ * it, the publisher gets its answer.
  */
 import { type Config, type ConfigOptions, makeConfig } from './config.ts';
 import type { Address } from './core/address.ts';
@@ -204,7 +205,10 @@ export class Broker implements SessionsRuntime {
     return this.#mesh.peerCount;
   }
 
-  /** What a command that failed is answered with. Where it was the store that failed, the broker stops. A bug is thrown on. */
+  /**
+   * What a command that failed is answered with. Where it was the store that failed, the broker stops. A bug is thrown
+   * on.
+   */
   errorReply(error: unknown): RumormillError {
     if (!(error instanceof RumormillError)) throw error;
     if (error.code === 'STORE') this.#failed(error);
@@ -264,7 +268,10 @@ export class Broker implements SessionsRuntime {
     this.logger.info('globalState.csv read again', { lamport: this.#lamport.time, brokers: rows.length });
   }
 
-  /** Accepts nothing more, writes what was accepted, answers it, tells the peers, closes. The same promise however often it is called. */
+  /**
+   * Accepts nothing more, writes what was accepted, answers it, tells the peers, closes. The same promise however often
+   * it is called.
+   */
   stop(): Promise<void> {
     this.publisher.close();
     return (this.#closing ??= this.#stop().then(this.#settleStopped.resolve, this.#settleStopped.reject).then(() => this.stopped));
@@ -351,7 +358,10 @@ export class Broker implements SessionsRuntime {
     this.#diskFull = true;
   }
 
-  /** The store cannot be trusted any more: stop at once, acknowledge nothing, leave the file as it is. `stop` tells when nothing of it is open any more. */
+  /**
+   * The store cannot be trusted any more: stop at once, acknowledge nothing, leave the file as it is. `stop` tells when
+   * nothing of it is open any more.
+   */
   #fatal(error: unknown): void {
     if (this.#closing !== undefined) return;
     this.#sessions.refuse();

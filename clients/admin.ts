@@ -2,7 +2,8 @@
 /**
  * `admin <command>`: looks at topics, subscriptions, bindings and brokers, and changes them.
  *
- * Listings are tables, or with `--json` one JSON document. Exit status 0 where it was done, else 1 and one line that says why.
+ * Listings are tables, or with `--json` one JSON document. Exit status 0 where it was done, else 1 and one line that
+ * says why.
  */
 import './command-line/signals.ts';
 import { Command, Option } from 'commander';

@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 /**
- * `npm run demo`: a mesh of three brokers, as a user would run it, in a temporary folder and on free ports. A subscriber on one, a publisher on
- * another; the coordinator is killed, a new one is elected, the killed one comes back and catches up. Exit status 0 when all of that
- * was seen, 1 with what was not. Leaves nothing behind.
+ * `npm run demo`: a mesh of three brokers, as a user would run it, in a temporary folder and on free ports. A
+ * subscriber on one, a publisher on another; the coordinator is killed, a new one is elected, the killed one comes back
+ * and catches up. Exit status 0 when all of that was seen, 1 with what was not. Leaves nothing behind.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';

@@ -1,11 +1,11 @@
 #!/usr/bin/env node
 /**
- * `publisher <topic> [message...]`: publishes each message, or each line of standard input; on a terminal it asks for them, and for the
- * topic where none was given.
+ * `publisher <topic> [message...]`: publishes each message, or each line of standard input; on a terminal it asks for
+ * them, and for the topic where none was given.
  *
- * Standard output has one line a message, when it is acknowledged; everything else goes to standard error. Exit status 0 only if every
- * message was acknowledged, else 1 with an account of what was not. The first Ctrl-C takes no more messages and waits for the answers
- * that are due; the second ends the process.
+ * Standard output has one line a message, when it is acknowledged; everything else goes to standard error. Exit status
+ * 0 only if every message was acknowledged, else 1 with an account of what was not. The first Ctrl-C takes no more
+ * messages and waits for the answers that are due; the second ends the process.
  */
 import { onStop } from './command-line/signals.ts';
 import { createInterface, type Interface } from 'node:readline';
@@ -96,7 +96,8 @@ async function publishAll(client: Client, topic: string, messages: readonly stri
     const rest = `${grouped(run.inFlight)} on their way, ${grouped(run.failed)} failed`;
     return `${grouped(run.acknowledged)}${of} acknowledged, ${rate}/s, ${rest}`;
   });
-  const output = new LineWriter(process.stdout, () => {}, progress.clear); // where nobody reads the lines, publish all the same
+  // where nobody reads the lines, publish all the same
+  const output = new LineWriter(process.stdout, () => {}, progress.clear);
   const run = runOf(client, topic, flags, output);
   const interrupt = (): void => {
     if (run.inFlight > 0) note(`interrupted; waiting for ${grouped(run.inFlight)} answers (again to give up)`);

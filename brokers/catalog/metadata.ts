@@ -1,10 +1,11 @@
 /**
  * What this broker knows of topics, subscriptions and bindings, and how it says something new of them.
  *
- * An operation is a record of `$catalog` like any other record: it counts once it is on disk here, and travels by gossip. Those of this broker are decided on one after
- * another, each on what the one before it has left. What they add up to is kept in the store now and then, so that a start reads that and what was said since;
- * all that was ever said stands in the log, from which the catalog is made anew where something comes very late.
- * Transient subscriptions stand in a catalog of their own, in the memory of their home, and are never written.
+ * An operation is a record of `$catalog` like any other record: it counts once it is on disk here, and travels by
+ * gossip. Those of this broker are decided on one after another, each on what the one before it has left. What they add
+ * up to is kept in the store now and then, so that a start reads that and what was said since; all that was ever said
+ * stands in the log, from which the catalog is made anew where something comes very late. Transient subscriptions stand
+ * in a catalog of their own, in the memory of their home, and are never written.
  */
 import type { Config } from '../config.ts';
 import { Catalog, type Said, type TopicNames } from '../core/catalog/catalog.ts';
@@ -72,7 +73,8 @@ export class Metadata implements TopicNames {
       this.#vector.merge(kept.vector);
       this.#keptPosition = position;
       this.#isKeptSwept = kept.isSwept;
-      if (kept.isSwept && position === log.position) this.#runtime.swept(this.#durable.buried()); // of what came since, some may be dead
+      // of what came since, some may be dead
+      if (kept.isSwept && position === log.position) this.#runtime.swept(this.#durable.buried());
     }
     const all: Said[] = [];
     await this.#readLog(position, (said, batches) => {
@@ -88,7 +90,8 @@ export class Metadata implements TopicNames {
   }
 
   /**
-   * Keeps in the store what there is, where much was said since it was kept, or all that was deleted is swept by now. To be called while nothing changes.
+   * Keeps in the store what there is, where much was said since it was kept, or all that was deleted is swept by now.
+   * To be called while nothing changes.
    * @param isSwept whether nothing is left to be swept of topics that were deleted
    */
   async keep(isSwept: boolean): Promise<void> {
@@ -167,7 +170,10 @@ export class Metadata implements TopicNames {
     return this.#durable.topics();
   }
 
-  /** How many bindings there are to the topic that a name means, those of transient subscriptions that are at home here included. */
+  /**
+   * How many bindings there are to the topic that a name means, those of transient subscriptions that are at home here
+   * included.
+   */
   bindingCount(name: string): number {
     return (this.#durable.topic(name)?.bindingCount ?? 0) + (this.#transient.topic(name)?.bindingCount ?? 0);
   }
@@ -214,7 +220,8 @@ export class Metadata implements TopicNames {
   // Saying something new
 
   /**
-   * Decides on an operation when everything that was decided on before is on disk, and submits it; undefined where there is nothing to say.
+   * Decides on an operation when everything that was decided on before is on disk, and submits it; undefined where
+   * there is nothing to say.
    * @throws RumormillError NOTFOUND, EXISTS or ERR where the operation is wrong, and what `decide` and `submit` throw
    */
   async change(decide: () => Operation | undefined | Promise<Operation | undefined>, transient?: boolean): Promise<void> {
@@ -236,7 +243,8 @@ export class Metadata implements TopicNames {
   }
 
   /**
-   * Publishes an operation. Settles when its record is acknowledged as this broker's publishers are by default, `none` counting as `local`.
+   * Publishes an operation. Settles when its record is acknowledged as this broker's publishers are by default, `none`
+   * counting as `local`.
    * @param stored called when it is on disk here, and so counts
    * @throws RumormillError TOOBIG, CLOSING or DISKFULL, then nothing is said; NOQUORUM, then it counts all the same
    */

@@ -1,6 +1,7 @@
 /**
- * Frees the disk of what deleted topics held: their dead batches become covered ones, some at a time, a tick apart, so that publishers hardly wait for it. Readers pass dead messages
- * over whether they are swept yet or not. What comes late, from a broker that was away, is swept too.
+ * Frees the disk of what deleted topics held: their dead batches become covered ones, some at a time, a tick apart, so
+ * that publishers hardly wait for it. Readers pass dead messages over whether they are swept yet or not. What comes
+ * late, from a broker that was away, is swept too.
  */
 import type { Limits } from '../config.ts';
 import { firstLive, type TopicNames } from '../core/catalog/catalog.ts';

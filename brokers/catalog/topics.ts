@@ -1,5 +1,6 @@
 /**
- * Which topics there are, and what is in them. A topic exists where somebody created, renamed or bound it, or where messages of it live, be they the only thing that was ever said of it.
+ * Which topics there are, and what is in them. A topic exists where somebody created, renamed or bound it, or where
+ * messages of it live, be they the only thing that was ever said of it.
  */
 import { isReserved } from '../core/catalog/catalog-operation.ts';
 import { LAMPORT_MAX } from '../core/log/lamport.ts';

@@ -1,8 +1,9 @@
 /**
  * What a command is, and what it sees of the connection that it came on.
  *
- * A command takes its arguments and returns its reply, or a promise of it, and then the connection waits; the next command is not begun before
- * (but for PUBLISH, whose replies alone may be outstanding together). `undefined` where it has sent its replies itself.
+ * A command takes its arguments and returns its reply, or a promise of it, and then the connection waits; the next
+ * command is not begun before (but for PUBLISH, whose replies alone may be outstanding together). `undefined` where it
+ * has sent its replies itself.
  */
 import type { Cancellation } from '../core/cancellation.ts';
 import { isReserved, RESERVED_PREFIX } from '../core/catalog/catalog-operation.ts';
@@ -41,7 +42,10 @@ export interface Connection extends Caller {
   sendAll(values: readonly Value[]): void;
   /** Sends what is pushed to others as well. */
   push(pushed: Pushed): void;
-  /** Counts memory that commands keep for it beside that, or keep no longer where it is below 0. `unsubscribeAll` ends it. */
+  /**
+   * Counts memory that commands keep for it beside that, or keep no longer where it is below 0. `unsubscribeAll` ends
+   * it.
+   */
   keep(bytes: number): void;
   /** Sends what is queued, then closes. */
   end(): void;
@@ -67,13 +71,22 @@ export interface LocalCommand extends Usage {
   run(args: Args, connection: Connection): Reply | Promise<Reply>;
 }
 
-/** A command that is passed on to the home of the subscription that it is about. It is written as if this broker were the home. */
+/**
+ * A command that is passed on to the home of the subscription that it is about. It is written as if this broker were
+ * the home.
+ */
 export interface HomeCommand extends Usage {
   /** The name of the subscription; undefined where this call is about none and can be carried out anywhere. */
   subject(args: Args): string | undefined;
-  /** Whether the home has to have every message that is stored where the command came in, and not only what is said of topics and subscriptions there. */
+  /**
+   * Whether the home has to have every message that is stored where the command came in, and not only what is said of
+   * topics and subscriptions there.
+   */
   readonly isAboutMessages?: boolean;
-  /** It may wait for long, so it is given up when its client has gone or sends no more. Others are carried out all the same. */
+  /**
+   * It may wait for long, so it is given up when its client has gone or sends no more. Others are carried out all the
+   * same.
+   */
   readonly waits?: true;
   run(args: Args, caller: Caller): Reply | Promise<Reply>;
 }
@@ -162,7 +175,10 @@ export function checkTopic(topic: string, bytesMax: number): string {
   return checkName('topic', topic, bytesMax);
 }
 
-/** A topic that clients may publish to, subscribe to, rename, delete or bind. @throws RumormillError ERR or TOOBIG where the text is no name of one */
+/**
+ * A topic that clients may publish to, subscribe to, rename, delete or bind. @throws RumormillError ERR or TOOBIG where
+ * the text is no name of one
+ */
 export function checkOpenTopic(topic: string, bytesMax: number): string {
   if (isReserved(topic)) throw new RumormillError('ERR', `topic name ${shown(topic)} is reserved, as all that begin with ${RESERVED_PREFIX}`);
   return checkTopic(topic, bytesMax);

@@ -1,4 +1,7 @@
-/** What clients send by themselves, answered as Redis answers it: PING, ECHO, HELLO, AUTH, CLIENT, COMMAND, INFO, SELECT, QUIT, RESET. */
+/**
+ * What clients send by themselves, answered as Redis answers it: PING, ECHO, HELLO, AUTH, CLIENT, COMMAND, INFO,
+ * SELECT, QUIT, RESET.
+ */
 import { RumormillError } from '../core/error.ts';
 import type { Args } from '../wire/command-parser.ts';
 import { Flat, OK, Push, Simple, type Value } from '../wire/resp.ts';
@@ -59,7 +62,10 @@ function client(args: Args, connection: Connection): Value {
   throw new RumormillError('ERR', `unknown subcommand or wrong number of arguments: CLIENT ${shown(args.word(1))}; SETINFO, SETNAME, GETNAME, ID`);
 }
 
-/** Flags; first key, last key and step; access categories, tips, key specifications, subcommands. All stand there, for clients that count on them. */
+/**
+ * Flags; first key, last key and step; access categories, tips, key specifications, subcommands. All stand there, for
+ * clients that count on them.
+ */
 const COMMAND_DETAILS: readonly Value[] = [[], 0, 0, 0, [], [], [], []];
 
 /** COMMAND [COUNT | DOCS [name ...]]: enough for redis-cli's hints. */

@@ -1,6 +1,6 @@
 /**
- * SUBSCRIBE, UNSUBSCRIBE, PSUBSCRIBE, PUNSUBSCRIBE, PUBSUB: as Redis has them. What is published on any broker is pushed to
- * the subscribers of every broker, from when they subscribed on; a client too slow for it is disconnected.
+ * SUBSCRIBE, UNSUBSCRIBE, PSUBSCRIBE, PUNSUBSCRIBE, PUBSUB: as Redis has them. What is published on any broker is
+ * pushed to the subscribers of every broker, from when they subscribed on; a client too slow for it is disconnected.
  */
 import { RumormillError } from '../core/error.ts';
 import { slicesOf } from '../core/turns.ts';
@@ -48,7 +48,10 @@ function confirmSteps(names: readonly string[], connection: Connection, act: (na
   });
 }
 
-/** @throws RumormillError ERR where a connection would have too many channels and patterns; then it has those that it had */
+/**
+ * @throws RumormillError ERR where a connection would have too many channels and patterns; then it has those that it
+ * had
+ */
 function checkRoom({ subscriptions, broker: { config: { limits } } }: Connection, known: ReadonlySet<string>, names: readonly string[]): void {
   const count = subscriptions + new Set(names.filter((name) => !known.has(name))).size;
   if (count > limits.channelsMax) throw new RumormillError('ERR', `${count} channels and patterns of one connection are more than ${limits.channelsMax}`);

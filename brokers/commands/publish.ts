@@ -1,8 +1,9 @@
 /**
  * PUBLISH topic payload [KEY key] [HEADER name value]... [ID dedupe-id] [ACKS none|local|quorum|all] [LAMPORT n]
  *
- * The one command whose replies may be outstanding together. Messages that arrived together on a connection, for one topic and with one
- * acknowledgement level, become one batch. The payloads are copied once, out of the received bytes into the batch's body.
+ * The one command whose replies may be outstanding together. Messages that arrived together on a connection, for one
+ * topic and with one acknowledgement level, become one batch. The payloads are copied once, out of the received bytes
+ * into the batch's body.
  */
 import { ACK_LEVELS, type AckLevel, type Limits } from '../config.ts';
 import { RumormillError } from '../core/error.ts';
@@ -34,7 +35,10 @@ export interface BatcherTarget {
   refuse(error: RumormillError): void;
   /** Claims a dedupe id. False where it is known, so that the message is published already. */
   claimId(topic: string, id: string): boolean;
-  /** Replies with the Lamport timestamp of the message that has the id, once it is acknowledged, after everything before it. */
+  /**
+   * Replies with the Lamport timestamp of the message that has the id, once it is acknowledged, after everything before
+   * it.
+   */
   repeat(topic: string, id: string, acks: AckLevel): void;
   /** The clock that the publisher's message carries. @throws RumormillError ERR */
   witness(lamport: number): void;
@@ -78,7 +82,10 @@ export class PublishBatcher {
     }
   }
 
-  /** Publishes what was gathered. To be called when what was received together is at its end, and before any other command. */
+  /**
+   * Publishes what was gathered. To be called when what was received together is at its end, and before any other
+   * command.
+   */
   seal(): void {
     const count = this.#starts.length;
     if (count === 0) return;
@@ -94,7 +101,9 @@ export class PublishBatcher {
     this.#target.publish({ draft, acks: this.#acks });
   }
 
-  /** The payloads one after another. A long one alone stays where it lies, unless that would keep much else in memory. */
+  /**
+   * The payloads one after another. A long one alone stays where it lies, unless that would keep much else in memory.
+   */
   #body(): Buffer {
     const [source, start, end] = [this.#sources[0]!, this.#starts[0]!, this.#ends[0]!];
     if (this.#starts.length === 1 && this.#bytes >= LONG_BYTES && 2 * this.#bytes > source.buffer.byteLength) return source.subarray(start, end);
@@ -134,7 +143,8 @@ export class PublishBatcher {
     this.#target.witness(lamport);
     if (id !== null && !this.#target.claimId(this.#topic, id)) {
       this.seal();
-      if (!this.#target.claimId(this.#topic, id)) { // it may be free by now: a broker that shuts down refuses what is sealed at once
+      // it may be free by now: a broker that shuts down refuses what is sealed at once
+      if (!this.#target.claimId(this.#topic, id)) {
         this.#target.repeat(this.#topic, id, acks);
         return false;
       }

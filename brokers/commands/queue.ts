@@ -1,4 +1,7 @@
-/** Commands about a subscription's messages, carried out at its home: PULL, ACK, NACK, EXTEND, PURGE, and SUBSCRIPTION GET and PENDING. */
+/**
+ * Commands about a subscription's messages, carried out at its home: PULL, ACK, NACK, EXTEND, PURGE, and SUBSCRIPTION
+ * GET and PENDING.
+ */
 import type { Limits } from '../config.ts';
 import { Flat, type Value } from '../wire/resp.ts';
 import type { Args } from '../wire/command-parser.ts';

@@ -1,4 +1,7 @@
-/** SUBSCRIPTION CREATE, LIST, UPDATE, DELETE, and BIND, UNBIND, BINDINGS: what a subscription is, and which topics it is bound to. */
+/**
+ * SUBSCRIPTION CREATE, LIST, UPDATE, DELETE, and BIND, UNBIND, BINDINGS: what a subscription is, and which topics it is
+ * bound to.
+ */
 import type { Settings } from '../core/catalog/catalog-operation.ts';
 import { notFound, topicNotFound } from '../core/catalog/catalog-error.ts';
 import { RumormillError } from '../core/error.ts';

@@ -2,9 +2,9 @@
  * Broker addresses, `host:port`, and the one order of brokers.
  *
  * An address is written in one canonical way everywhere (IPv6 in brackets and compressed as RFC 5952 says, names in
- * lower case), so that equal brokers have equal strings. The order decides elections and ties between Lamport timestamps:
- * IPv4 and IPv6 addresses compare as numbers, IPv4 first, then names as text, then ports as numbers, so that
- * `10.0.0.9:3000` < `10.0.0.10:3000` and `h:999` < `h:3000`.
+ * lower case), so that equal brokers have equal strings. The order decides elections and ties between Lamport
+ * timestamps: IPv4 and IPv6 addresses compare as numbers, IPv4 first, then names as text, then ports as numbers, so
+ * that `10.0.0.9:3000` < `10.0.0.10:3000` and `h:999` < `h:3000`.
  */
 import { RumormillError } from './error.ts';
 

@@ -13,7 +13,8 @@
  * closed it is full, and publishers wait.
  *
  * A connection stands still if in `stillMs` less than a sixty-fourth of what it holds has moved: who
- * sends a byte a second to keep fifteen mebibytes alive does, and so does who moves only because it is its turn to grow.
+ * sends a byte a second to keep fifteen mebibytes alive does, and so does who moves only because it is its turn to
+ * grow.
  *
  * Invariants: `bytes` is the sum of all accounts, shared bytes and gauges. A link with a peer is never
  * closed for what clients hold: only while links hold more than half of the limit.

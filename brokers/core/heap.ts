@@ -1,6 +1,6 @@
 /**
- * Binary heap: the least element first. J. W. J. Williams, "Algorithm 232: Heapsort", CACM 7(6), 1964. What is added in ascending order stays where
- * it is put, so a queue that is nearly in order costs little.
+ * Binary heap: the least element first. J. W. J. Williams, "Algorithm 232: Heapsort", CACM 7(6), 1964. What is added in
+ * ascending order stays where it is put, so a queue that is nearly in order costs little.
  */
 export class Heap<T> {
   readonly #isBefore: (a: T, b: T) => boolean;

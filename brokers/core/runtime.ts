@@ -1,8 +1,8 @@
 /**
  * What a Broker needs from the world, as interfaces: clock, randomness, byte streams, a store, a log for people.
  *
- * `io/` implements them on Node and SQLite; the simulation implements them on a virtual network, clock and disk. Whatever
- * is in `core/`, `commands/` and `host.ts` reaches the world through these and nothing else.
+ * `io/` implements them on Node and SQLite; the simulation implements them on a virtual network, clock and disk.
+ * Whatever is in `core/`, `commands/` and `host.ts` reaches the world through these and nothing else.
  */
 import type { Address } from './address.ts';
 import type { Lived } from './mesh/incarnation.ts';
@@ -37,7 +37,10 @@ export interface Channel {
   readonly bufferedBytes: number;
   /** Bytes received that wait here because of `pause`; the rest waits at the other side. */
   readonly receivedBytes: number;
-  /** Queues bytes, which the caller leaves unchanged. What is written in one turn travels together. After close: ignored. */
+  /**
+   * Queues bytes, which the caller leaves unchanged. What is written in one turn travels together. After close:
+   * ignored.
+   */
   write(bytes: Uint8Array): void;
   /** Sends what is queued now and not at the end of the turn, since whoever waits for it has nothing else to do. */
   flush(): void;
@@ -129,7 +132,10 @@ export interface FoundId {
   readonly seen: number;
 }
 
-/** Which messages of one stored topic are counted: those after a position, up to another one, that no entry of `settled` covers, without repeats. */
+/**
+ * Which messages of one stored topic are counted: those after a position, up to another one, that no entry of `settled`
+ * covers, without repeats.
+ */
 export interface CountQuery {
   readonly topic: string;
   /** With one of these keys only; with any, or none, where it is undefined. */
@@ -146,7 +152,9 @@ export interface AckCheckpoint {
   readonly position: number;
 }
 
-/** What lives of a topic in some of its batches; `through` is the position of the last of them where there may be more. */
+/**
+ * What lives of a topic in some of its batches; `through` is the position of the last of them where there may be more.
+ */
 export interface LiveCount {
   readonly messages: number; // repeats are none
   readonly bytes: number; // of their payloads
@@ -159,10 +167,14 @@ export interface LamportPlace {
   readonly position: number;
 }
 
-/** One broker's durable log. Reads may run beside an append and see at least what was committed before they were called. */
+/**
+ * One broker's durable log. Reads may run beside an append and see at least what was committed before they were called.
+ */
 export interface Store {
   readonly state: StoreState;
-  /** Durably takes another origin, in its life 1; `state` shows it. What is stored stays under the origins that it has. */
+  /**
+   * Durably takes another origin, in its life 1; `state` shows it. What is stored stays under the origins that it has.
+   */
   renew(origin: Origin): Promise<void>;
   /**
    * Writes the batches, whose positions follow on the newest one, in one transaction; resolves when it is on disk.
@@ -177,18 +189,30 @@ export interface Store {
   saveTime(time: SavedTime): Promise<void>;
   /** Durably keeps the clock and the election term. */
   saveClock(lamport: number, term: number): Promise<void>;
-  /** Batches after a position, of these topics or of all, in position order; about `bytesMax`, at least one if there is one. */
+  /**
+   * Batches after a position, of these topics or of all, in position order; about `bytesMax`, at least one if there is
+   * one.
+   */
   readAfter(position: number, topics: readonly string[] | undefined, bytesMax: number): Promise<Page>;
-  /** The greatest position up to which nothing is stored of these origins beyond these seqs. Costs a search for each of them. */
+  /**
+   * The greatest position up to which nothing is stored of these origins beyond these seqs. Costs a search for each of
+   * them.
+   */
   positionBefore(lacking: Iterable<readonly [Origin, number]>): Promise<number>;
   /**
-   * Batches that overlap a Lamport range, ordered by (first Lamport timestamp, position), descending if reverse, that come after
-   * `previous` in that order; about `bytesMax`, at least one if there is one.
+   * Batches that overlap a Lamport range, ordered by (first Lamport timestamp, position), descending if reverse, that
+   * come after `previous` in that order; about `bytesMax`, at least one if there is one.
    */
   readRange(query: RangeQuery, previous: StoredBatch | undefined, bytesMax: number): Promise<StoredBatch[]>;
-  /** What carries dedupe ids and was published at a point of running time or later, in position order, some thousand batches at a time. */
+  /**
+   * What carries dedupe ids and was published at a point of running time or later, in position order, some thousand
+   * batches at a time.
+   */
   readIds(since: number): AsyncIterable<readonly IdColumns[]>;
-  /** Messages of a topic with one of these dedupe ids in batches published from one point of running time to another, in position order. */
+  /**
+   * Messages of a topic with one of these dedupe ids in batches published from one point of running time to another, in
+   * position order.
+   */
   findIds(topic: string, ids: readonly string[], from: number, to: number): Promise<FoundId[]>;
   /** The deps of an origin's newest `limit` batches. */
   lastDeps(origin: Origin, limit: number): Promise<(readonly (readonly [Origin, number])[])[]>;
@@ -198,31 +222,43 @@ export interface Store {
   // Acknowledgements
   /** The last seq of each origin that is stored at a position or before. */
   vectorAt(position: number): Promise<Vector>;
-  /** How many messages match, in the first `batchesMax` batches, and up to where that is: `until` where these were all. */
+  /**
+   * How many messages match, in the first `batchesMax` batches, and up to where that is: `until` where these were all.
+   */
   count(query: CountQuery): Promise<{ readonly messages: number; readonly through: number }>;
-  /** The states first, then the position; those that are gone are dropped. May be cut short between them. @throws RumormillError DISKFULL or STORE */
+  /**
+   * The states first, then the position; those that are gone are dropped. May be cut short between them. @throws
+   * RumormillError DISKFULL or STORE
+   */
   saveAcks(checkpoint: AckCheckpoint, gone: readonly string[]): Promise<void>;
   loadAcks(): Promise<AckCheckpoint>;
 
   // What is said of topics and subscriptions
-  /** Lines that hold all that was said up to a position, in place of those that were kept before. @throws RumormillError DISKFULL or STORE; then those stay */
+  /**
+   * Lines that hold all that was said up to a position, in place of those that were kept before. @throws RumormillError
+   * DISKFULL or STORE; then those stay
+   */
   saveCatalog(position: number, lines: readonly string[]): Promise<void>;
   /** Position 0 where nothing is kept. */
   loadCatalog(): Promise<{ readonly position: number; readonly lines: readonly string[] }>;
 
-  /** The names under which batches are stored, the reserved ones too, in order: the first `limit` of those that come after a name. */
+  /**
+   * The names under which batches are stored, the reserved ones too, in order: the first `limit` of those that come
+   * after a name.
+   */
   readTopics(after: string, limit: number): Promise<string[]>;
   /** What is stored under a name and is not dead, in the next `limit` batches after a position. */
   countLive(topic: string, dead: Stamp | undefined, after: number, limit: number): Promise<LiveCount>;
   /**
-   * Durably makes covered ones of the dead batches among the next `limit` or fewer that are stored under a name, which come after a place. Returns how far it came, or
-   * undefined where nothing behind it is dead.
+   * Durably makes covered ones of the dead batches among the next `limit` or fewer that are stored under a name, which
+   * come after a place. Returns how far it came, or undefined where nothing behind it is dead.
    * @throws RumormillError DISKFULL or STORE
    */
   cover(topic: string, dead: Stamp, after: LamportPlace, limit: number): Promise<LamportPlace | undefined>;
 
   /**
-   * To be called every now and then: looks whether the store is still where it was opened, and does what waits for room or quiet.
+   * To be called every now and then: looks whether the store is still where it was opened, and does what waits for room
+   * or quiet.
    * @throws RumormillError STORE where its files were removed or replaced: nothing may be acknowledged any more
    */
   look(): Promise<void>;

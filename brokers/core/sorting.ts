@@ -1,4 +1,7 @@
-/** Lists of names, sorted step by step (core/turns.ts): a hundred thousand of them at once would take a tenth of a second. */
+/**
+ * Lists of names, sorted step by step (core/turns.ts): a hundred thousand of them at once would take a tenth of a
+ * second.
+ */
 
 const RUN = 256;
 

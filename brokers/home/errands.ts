@@ -70,7 +70,8 @@ export class Errands {
   readonly #ways: Pick<Port, 'route' | 'isSilent'>;
   readonly #asked = new Map<Link, Map<number, Errand>>();
   readonly #services = new Map<Link, Map<number, Service>>();
-  readonly #moving = new Set<() => void>(); // asks that wait for an answer: to look again where their subscription is at home
+  // asks that wait for an answer: to look again where their subscription is at home
+  readonly #moving = new Set<() => void>();
   readonly #attempts: Attempts;
   #waiting: (() => void)[] = [];
   #ids = 0;
@@ -84,7 +85,10 @@ export class Errands {
     this.#attempts = new Attempts(runtime.config.limits.attemptsMax);
   }
 
-  /** Carries out a client's command where its subscription is at home. @throws RumormillError TRYAGAIN, and those of the command */
+  /**
+   * Carries out a client's command where its subscription is at home. @throws RumormillError TRYAGAIN, and those of the
+   * command
+   */
   async run(command: HomeCommand, args: Args, version: RespVersion, caller: Caller): Promise<Reply> {
     const subject = command.subject(args);
     if (subject === undefined) return command.run(args, caller);
@@ -109,7 +113,8 @@ export class Errands {
         const name = { errand, attempt: (attempt += 1) };
         const reply = await this.#ask(link, home!, command, subject, args, version, asker, name);
         if (reply !== undefined && !reply.subarray(0, MOVED.length).equals(MOVED)) return new Raw(reply);
-        reachableAt = reply === undefined ? clock.now() : reachableAt + clock.now() - since; // while it waited there, there was a home
+        // while it waited there, there was a home
+        reachableAt = reply === undefined ? clock.now() : reachableAt + clock.now() - since;
       }
       if (clock.now() - reachableAt >= config.limits.homeTimeoutMs) throw this.#unreachable(subject, home);
       await this.#change();
@@ -141,7 +146,10 @@ export class Errands {
     this.committed();
   }
 
-  /** Carries out nothing more for peers: they notice when their links close, and ask the next home. What is being carried out and does not wait is still answered. */
+  /**
+   * Carries out nothing more for peers: they notice when their links close, and ask the next home. What is being
+   * carried out and does not wait is still answered.
+   */
   close(): void {
     this.#isClosed = true;
     for (const services of this.#services.values()) for (const service of services.values()) if (service.onCancel !== undefined) cancel(service);

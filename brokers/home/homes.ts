@@ -1,7 +1,9 @@
 /**
- * Where subscriptions are at home: the coordinator's view, its way through the mesh, and the change from one view to the next (core/home/view.ts).
+ * Where subscriptions are at home: the coordinator's view, its way through the mesh, and the change from one view to
+ * the next (core/home/view.ts).
  *
- * When the view changes, what is at home elsewhere from now on is given up here first, together with its leases; then everybody is told so.
+ * When the view changes, what is at home elsewhere from now on is given up here first, together with its leases; then
+ * everybody is told so.
  */
 import type { Config } from '../config.ts';
 import type { Address } from '../core/address.ts';
@@ -70,7 +72,10 @@ export class Homes {
     this.#install();
   }
 
-  /** Whether this process stood still for a while: then nobody has been heard of lately, whoever is there, and it takes a beat until they are. */
+  /**
+   * Whether this process stood still for a while: then nobody has been heard of lately, whoever is there, and it takes
+   * a beat until they are.
+   */
   #wasAway(): boolean {
     const { clock, config } = this.#runtime;
     const now = clock.now();
@@ -80,8 +85,8 @@ export class Homes {
   }
 
   /**
-   * As coordinator: says who is there, where that has changed. A member that shut down has handed its leases over; where it is back before it was missed, it gets
-   * them back by a new view of the same members.
+   * As coordinator: says who is there, where that has changed. A member that shut down has handed its leases over;
+   * where it is back before it was missed, it gets them back by a new view of the same members.
    */
   #propose(): void {
     const { coordinator, term } = this.#mesh;
@@ -129,7 +134,10 @@ export class Homes {
     if (this.view !== undefined) this.#handOver(handovers, without(this.view, this.#runtime.config.address));
   }
 
-  /** Whether a subscription is at home here, or will be when that broker has left; who has no view yet cannot tell, and hands it on when it has. */
+  /**
+   * Whether a subscription is at home here, or will be when that broker has left; who has no view yet cannot tell, and
+   * hands it on when it has.
+   */
   #isNext(subscription: string, leaving: Address): boolean {
     const { address } = this.#runtime.config;
     return this.view === undefined || [this.view, without(this.view, leaving)].some((view) => homeOf(subscription, view) === address);
@@ -196,7 +204,10 @@ export class Homes {
     for (const link of links) if (link.isOpen) this.#send(link.peer.address, seen);
   }
 
-  /** The same to members without a link that are reached another way. Where the mesh is larger than the fan-out those are too many. */
+  /**
+   * The same to members without a link that are reached another way. Where the mesh is larger than the fan-out those
+   * are too many.
+   */
   #tellAfar(): void {
     const { address, fanout } = this.#runtime.config;
     if (fanout !== undefined || this.#cleared === undefined || this.#cleared !== this.view) return;

@@ -83,7 +83,8 @@ export async function lockFolder({ folder, lock: file }: StorePaths): Promise<Ha
   let lock: Handle | undefined;
   try {
     lock = await Handle.open(file, READ_WRITE);
-    await lock.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE'); // without a file beside it, for which there may be no room
+    // without a file beside it, for which there may be no room
+    await lock.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
     return lock;
   } catch (cause) {
     await lock?.close();

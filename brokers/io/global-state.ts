@@ -1,8 +1,9 @@
 /**
  * globalState.csv: the brokers' addresses, `ip-address,port` a row.
  *
- * A header row, blank lines and lines that begin with # are passed over. A row may be an IPv4 or IPv6 address or a name. The file is
- * looked at every `pollMs`, which works on every file system (notifications do not: editors replace files, network folders tell nothing).
+ * A header row, blank lines and lines that begin with # are passed over. A row may be an IPv4 or IPv6 address or a
+ * name. The file is looked at every `pollMs`, which works on every file system (notifications do not: editors replace
+ * files, network folders tell nothing).
  */
 import { readFile, stat } from 'node:fs/promises';
 import { type CsvError, parse } from 'csv-parse/sync';
@@ -75,8 +76,9 @@ export interface Watch {
 }
 
 /**
- * Calls `changed` whenever the file's rows are other than those in force, `failed` where it cannot be used; then the last good rows stay. A file that has lost all its rows is
- * one that is being written, or whose disk is full: a mesh is not dissolved by that.
+ * Calls `changed` whenever the file's rows are other than those in force, `failed` where it cannot be used; then the
+ * last good rows stay. A file that has lost all its rows is one that is being written, or whose disk is full: a mesh is
+ * not dissolved by that.
  * @param rows those in force: what `readGlobalState` gave
  */
 export function watchGlobalState(

@@ -18,7 +18,9 @@ const CLIENTS_MIN = 8;
 /** The text of a file; undefined where there is none. */
 export type ReadText = (path: string) => string | undefined;
 
-/** The limits of a broker that depend on where it runs. @throws RumormillError CONFIG where too few files may be open */
+/**
+ * The limits of a broker that depend on where it runs. @throws RumormillError CONFIG where too few files may be open
+ */
 export function machineLimits(): Pick<Limits, 'memoryBytes' | 'connectionsMax'> {
   const memory = Math.min(totalmem(), controlGroupBytes(readText) ?? Infinity);
   const files = openFilesMax(readText);
@@ -53,7 +55,10 @@ export function controlGroupBytes(read: ReadText): number | undefined {
   return limits.length > 0 ? Math.min(...limits) : undefined;
 }
 
-/** A path of a control group and those above it. Inside of a container the path may not be there, but the root is its own. */
+/**
+ * A path of a control group and those above it. Inside of a container the path may not be there, but the root is its
+ * own.
+ */
 function upwards(path: string): string[] {
   const names = path.split('/').filter((name) => name !== '');
   return Array.from({ length: names.length + 1 }, (_, count) => names.slice(0, count).map((name) => `/${name}`).join(''));

@@ -1,21 +1,26 @@
 /**
  * The statements of the store (store.ts), over the tables of schema.ts.
  *
- * None of them may cost more the more is stored: each finds its rows by an index, or a limit ends it. SQLite is never told how its tables are filled (no ANALYZE), so
- * it decides by the wording alone; test/io/queries.test.ts looks at what it decides.
+ * None of them may cost more the more is stored: each finds its rows by an index, or a limit ends it. SQLite is never
+ * told how its tables are filled (no ANALYZE), so it decides by the wording alone; test/io/queries.test.ts looks at
+ * what it decides.
  */
 
 const INDEX_BATCHES_MIN = 64; // fewer are not worth a transaction
 const COLUMNS = `b.position, o.name AS origin, b.seq, b.count, b.lamport, b.time, b.topic, b.deps, b.lengths, b.meta, b.repeats, coalesce(b.seen, b.time) AS seen`; // of StoredColumns
 const FROM = `FROM batches b JOIN origins o ON o.id = b.origin`;
 
-/** The first batches of a topic, in an order; what it orders by stands among the columns, so that SQLite merges the two halves of the view and stops at the limit. */
+/**
+ * The first batches of a topic, in an order; what it orders by stands among the columns, so that SQLite merges the two
+ * halves of the view and stops at the limit.
+ */
 const ofTopic = (where: string, order: string, limit = '?'): string =>
   `(SELECT position, lamport FROM topic_batches WHERE ${where} ORDER BY ${order} LIMIT ${limit}) t CROSS JOIN batches b ON b.position = t.position`;
 
 /**
- * Rows whose sizes add up to about the last parameter, at least one and at most as many as the parameter before. Bodies are read only for these rows, sizes for as many as that: a
- * page of the file each, so there should not be many more of them. The innermost query is there because a window function copies every column that stands beside it.
+ * Rows whose sizes add up to about the last parameter, at least one and at most as many as the parameter before. Bodies
+ * are read only for these rows, sizes for as many as that: a page of the file each, so there should not be many more of
+ * them. The innermost query is there because a window function copies every column that stands beside it.
  */
 const page = (rows: string, order: string): string => `
   SELECT ${COLUMNS}, b.body ${FROM} WHERE b.position IN (
@@ -63,7 +68,10 @@ export const SQL = {
   /** When the newest batch with ids was published, of those that came after the running time was saved. */
   newestSeen: `SELECT max(seen) AS seen FROM batches WHERE meta LIKE '%"ids":%' AND coalesce(seen, time) > ? AND seen IS NOT NULL`,
   withIds: `SELECT json_group_array(position) AS positions FROM batches WHERE meta LIKE '%"ids":%' AND coalesce(seen, time) >= ?`,
-  /** One row for all of them, as a JSON array: a row each would take ten times as long. Of most, `meta` holds nothing but ids. */
+  /**
+   * One row for all of them, as a JSON array: a row each would take ten times as long. Of most, `meta` holds nothing
+   * but ids.
+   */
   readIds: `SELECT '[' || group_concat('[' || origin || ',' || seq || ',' || lamport || ',' || coalesce(seen, time) || ',' || json_quote(topic) || ','
       || CASE WHEN meta LIKE '{"ids":%' THEN substr(meta, 8, length(meta) - 8) ELSE meta -> '$.ids' END || ']') || ']' AS batches
     FROM (SELECT * FROM batches WHERE position IN (SELECT value FROM json_each(?)) ORDER BY position)`,
@@ -79,7 +87,8 @@ export const SQL = {
     SELECT min((SELECT CASE WHEN b.seq + b.count > l.seq + 1 THEN b.position END
       FROM batches b WHERE b.origin = l.origin AND b.seq <= l.seq + 1 ORDER BY b.seq DESC LIMIT 1)) - 1 AS position FROM lacking l`,
 
-  // Acknowledgements. An origin's positions grow with its seqs, so that the last one up to a position is found by halving.
+  // Acknowledgements. An origin's positions grow with its seqs, so that the last one up to a position is found by
+  // halving.
   vectorAt: `
     WITH RECURSIVE halves(origin, low, high) AS (
       SELECT id, 0, (SELECT seq + count FROM batches WHERE origin = id ORDER BY seq DESC LIMIT 1) FROM origins
@@ -107,7 +116,10 @@ export const SQL = {
   loadAcksPosition: 'SELECT acknowledged FROM broker',
 } as const;
 
-/** How many of a batch's messages are dead: its first ones. Parameters: the Lamport timestamp of a deletion, the ids of origins that sort not before its own. */
+/**
+ * How many of a batch's messages are dead: its first ones. Parameters: the Lamport timestamp of a deletion, the ids of
+ * origins that sort not before its own.
+ */
 const DEAD = `max(0, min(count, ? - b.lamport + (origin NOT IN (SELECT value FROM json_each(?)))))`;
 
 export const TOPIC_SQL = {

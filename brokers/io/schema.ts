@@ -18,7 +18,10 @@ const VIEW = `CREATE VIEW messages AS
     FROM batches b JOIN origins o ON o.id = b.origin, json_each(b.lengths) l
     WHERE CASE WHEN b.repeats = '' THEN 1 ELSE b.repeats -> ('$."' || l.key || '"') IS NULL END;`;
 
-/** Batches with ids by the running time at which they were published; those of earlier versions by what their origin's wall clock said. */
+/**
+ * Batches with ids by the running time at which they were published; those of earlier versions by what their origin's
+ * wall clock said.
+ */
 const IDS_INDEX = `CREATE INDEX batches_with_ids ON batches (coalesce(seen, time)) WHERE meta LIKE '%"ids":%';`;
 
 const REPEATS_INDEX = `CREATE INDEX batches_with_repeats ON batches (position) WHERE repeats <> '';`;
@@ -30,8 +33,9 @@ const ACKNOWLEDGEMENTS = `CREATE TABLE acknowledgements (
   );`;
 
 /**
- * The batches of each topic, in the order of positions and of Lamport timestamps. They are indexed many at a time, when the store sets `broker.indexed`, since an index to which
- * every commit adds is a page more that every commit writes and syncs. The view has those that wait for it too.
+ * The batches of each topic, in the order of positions and of Lamport timestamps. They are indexed many at a time, when
+ * the store sets `broker.indexed`, since an index to which every commit adds is a page more that every commit writes
+ * and syncs. The view has those that wait for it too.
  */
 const TOPIC_INDEX = `CREATE TABLE topic_index (
     topic TEXT NOT NULL,
@@ -51,7 +55,10 @@ const TOPIC_INDEX = `CREATE TABLE topic_index (
 /** Of other brokers' stores, the highest life known and the process that claimed it (core/mesh/lives.ts). */
 const LIVES = `CREATE TABLE lives (store TEXT PRIMARY KEY, life INTEGER NOT NULL, holder TEXT NOT NULL) WITHOUT ROWID;`;
 
-/** What is said of topics and subscriptions (core/catalog/kept-catalog.ts): the lines of the generation that `broker.catalog` names. */
+/**
+ * What is said of topics and subscriptions (core/catalog/kept-catalog.ts): the lines of the generation that
+ * `broker.catalog` names.
+ */
 const CATALOG = `CREATE TABLE catalog (
     generation INTEGER NOT NULL,
     line INTEGER NOT NULL,
@@ -61,7 +68,8 @@ const CATALOG = `CREATE TABLE catalog (
 
 /** From the version before, to the next. */
 const MIGRATIONS: readonly string[] = [
-  `ALTER TABLE batches ADD COLUMN repeats TEXT NOT NULL DEFAULT ''; ${REPEATS_INDEX} DROP VIEW messages; ${VIEW}`, // 1 to 2
+  // 1 to 2
+  `ALTER TABLE batches ADD COLUMN repeats TEXT NOT NULL DEFAULT ''; ${REPEATS_INDEX} DROP VIEW messages; ${VIEW}`,
   `ALTER TABLE broker ADD COLUMN acknowledged INTEGER NOT NULL DEFAULT 0; ${ACKNOWLEDGEMENTS}`, // 2 to 3
   `ALTER TABLE broker ADD COLUMN indexed INTEGER NOT NULL DEFAULT 0; DROP INDEX batches_by_topic; DROP INDEX batches_by_lamport; ${TOPIC_INDEX}
    UPDATE broker SET indexed = (SELECT coalesce(max(position), 0) FROM batches);`, // 3 to 4

@@ -1,8 +1,8 @@
 /**
  * One connection to an SQLite file, through the `sqlite3` package; the only file that knows that package.
  *
- * The package: parameters that are undefined or BigInt become NULL without an error; a statement that is not finalized makes
- * `close` fail.
+ * The package: parameters that are undefined or BigInt become NULL without an error; a statement that is not finalized
+ * makes `close` fail.
  */
 import { statfsSync } from 'node:fs';
 import sqlite3 from 'sqlite3';
@@ -33,7 +33,10 @@ export class Handle {
     this.#db = db;
   }
 
-  /** How long it waits from now on for a lock that another connection has, on a thread of libuv's pool; the package's own choice is a second. */
+  /**
+   * How long it waits from now on for a lock that another connection has, on a thread of libuv's pool; the package's
+   * own choice is a second.
+   */
   waitForLocks(ms: number): void {
     this.#db.configure('busyTimeout', ms);
   }
@@ -75,7 +78,10 @@ export class Handle {
     await new Promise<void>((resolve, reject) => this.#db.close((error) => (error ? reject(error) : resolve())));
   }
 
-  /** What was begun with a statement that cannot be prepared is never called back by the package, so nothing is begun before it is. */
+  /**
+   * What was begun with a statement that cannot be prepared is never called back by the package, so nothing is begun
+   * before it is.
+   */
   #statement(sql: string): Promise<sqlite3.Statement> {
     const known = this.#statements.get(sql);
     if (known !== undefined) return known;

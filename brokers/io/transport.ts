@@ -1,10 +1,12 @@
 /**
  * Byte streams over `node:net`.
  *
- * What is written to a channel in one turn of the event loop is corked and leaves in one system call, unless `flush` sends it before. Nagle's algorithm is off, since we
- * gather ourselves. The socket is given little at a time, since it tells only when it has passed on all that it was given: so a client that
- * reads slowly can be told from one that does not. A channel stays open for writing after the other side has ended, so that `printf ... | nc` gets its answer. Keep-alive finds out clients whose machine or
- * network is gone, for whom we would wait without end; peers have heartbeats.
+ * What is written to a channel in one turn of the event loop is corked and leaves in one system call, unless `flush`
+ * sends it before. Nagle's algorithm is off, since we gather ourselves. The socket is given little at a time, since it
+ * tells only when it has passed on all that it was given: so a client that reads slowly can be told from one that does
+ * not. A channel stays open for writing after the other side has ended, so that `printf ... | nc` gets its answer.
+ * Keep-alive finds out clients whose machine or network is gone, for whom we would wait without end; peers have
+ * heartbeats.
  */
 import { randomInt } from 'node:crypto';
 import { connect, createServer, type Server, type Socket } from 'node:net';
@@ -97,7 +99,10 @@ class TcpListener implements Listener {
 
 const CHANNEL = Symbol('channel');
 
-/** The socket of a channel. Its listeners are the same functions for all: with thousands of idle connections, some for each would weigh more than all else that is ours. */
+/**
+ * The socket of a channel. Its listeners are the same functions for all: with thousands of idle connections, some for
+ * each would weigh more than all else that is ours.
+ */
 interface ChannelSocket extends Socket {
   [CHANNEL]: SocketChannel;
 }

@@ -37,7 +37,9 @@ export class Publisher {
     this.#runtime = runtime;
   }
 
-  /** Publishes a batch; `done` is called once, with the Lamport timestamp of its first message or with what was wrong. */
+  /**
+   * Publishes a batch; `done` is called once, with the Lamport timestamp of its first message or with what was wrong.
+   */
   publish(draft: Draft, acks: AckLevel, done: (outcome: Outcome) => void): void {
     if (this.#isClosed) return this.#refuse(draft, closing(), done);
     let isAnswered = false; // at ACKS none by its name, which a draft may wait for in vain

@@ -1,6 +1,7 @@
 /**
- * Log lines about messages: what was published here and what came by gossip, a line a batch while there is little of it, a line a second
- * when there is much, so that the log tells the story and never becomes the load. And about a disk that takes long, since publishers wait for it.
+ * Log lines about messages: what was published here and what came by gossip, a line a batch while there is little of
+ * it, a line a second when there is much, so that the log tells the story and never becomes the load. And about a disk
+ * that takes long, since publishers wait for it.
  */
 import { isReserved } from '../core/catalog/catalog-operation.ts';
 import { lastLamport, type Origin, originAddress, type StoredBatch } from '../core/log/record.ts';
@@ -45,7 +46,10 @@ export class Traffic {
     if (this.#counting) this.#summarize();
   }
 
-  /** To be called now and then. `since`: when the transaction began that runs now. How it ends, well or not, is told elsewhere. */
+  /**
+   * To be called now and then. `since`: when the transaction began that runs now. How it ends, well or not, is told
+   * elsewhere.
+   */
   tick(since: number | undefined): void {
     const now = this.#clock.now();
     const waited = (from: number): { waited_ms: number } => ({ waited_ms: Math.round(now - from) });

@@ -1,4 +1,7 @@
-/** The election, run: performs the effects of core/mesh/bully.ts in their order; a term is on disk before anything is sent that bears it. */
+/**
+ * The election, run: performs the effects of core/mesh/bully.ts in their order; a term is on disk before anything is
+ * sent that bears it.
+ */
 import type { Address } from '../core/address.ts';
 import { Bully, type BullyEffect } from '../core/mesh/bully.ts';
 import { isDiskFull } from '../core/error.ts';
@@ -68,7 +71,10 @@ export class Election {
     }
   }
 
-  /** On a full disk this waits for room, and what follows in the election with it: the others hold theirs without us meanwhile. */
+  /**
+   * On a full disk this waits for room, and what follows in the election with it: the others hold theirs without us
+   * meanwhile.
+   */
   async #persist(term: number): Promise<void> {
     const { store, lamport, clock, config, storeFailed } = this.#runtime;
     while (!this.#closed) {

@@ -226,7 +226,8 @@ export class Gossip {
   }
 
   #placed(link: Link, origins: Iterable<Origin>): void {
-    for (const origin of origins) this.#held.learn(origin, link.peer.origin, link.vector.get(origin)); // which may have come while the disk was searched
+    // which may have come while the disk was searched
+    for (const origin of origins) this.#held.learn(origin, link.peer.origin, link.vector.get(origin));
     this.#tellHeld();
     void this.pump(link);
   }

@@ -64,7 +64,8 @@ export class Introductions {
   /** A connection turned out to be a peer's, with this as its first message. */
   accept(channel: Channel, parser: CommandParser, args: Args): void {
     const link = this.#open(channel, parser);
-    let peer = channel.remote.replace(/:\d+$/, ''); // each attempt comes from another port, and is not worth another line
+    // each attempt comes from another port, and is not worth another line
+    let peer = channel.remote.replace(/:\d+$/, '');
     try {
       const hello = decodePeerMessage(args);
       if (hello.type !== 'PEER') throw new RumormillError('PROTOCOL', 'a peer begins with PEER');

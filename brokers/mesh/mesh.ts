@@ -1,5 +1,6 @@
 /**
- * The broker's side towards its peers: links, membership, election; gossip goes over the links. It runs those cores and performs their effects.
+ * The broker's side towards its peers: links, membership, election; gossip goes over the links. It runs those cores and
+ * performs their effects.
  */
 import { type Address, compareAddresses } from '../core/address.ts';
 import type { Budget } from '../core/budget.ts';
@@ -206,7 +207,8 @@ export class Mesh implements Port {
     this.#gossip.tick();
     this.#recurring.tick();
     this.#naming.tick();
-    this.#joinBy ??= now + config.limits.joinTimeoutMs; // from the first tick, since what was stored may take long to read
+    // from the first tick, since what was stored may take long to read
+    this.#joinBy ??= now + config.limits.joinTimeoutMs;
     if (!this.#joined && (this.#membership.settled(now) || now >= this.#joinBy)) {
       this.#joined = true;
       this.#election.perform(this.#bully.start(now));
@@ -352,13 +354,11 @@ export class Mesh implements Port {
       case 'VIEW':
       case 'SEEN':
       case 'LEASES':
-        this.#runtime.homesSaid(link, message);
-        break;
+        return this.#runtime.homesSaid(link, message);
       case 'ASK':
       case 'ANSWER':
       case 'FORGET':
-        this.#runtime.errandsSaid(link, message);
-        break;
+        return this.#runtime.errandsSaid(link, message);
     }
   }
 }

@@ -79,8 +79,9 @@ export class Naming {
   }
 
   /**
-   * Before this store's name is settled, this is what it depends on. Afterwards nobody can have more of our records than we do, since nothing
-   * leaves before it is on disk: whoever says so lies, or had none of it when it was asked, and there is no link with it.
+   * Before this store's name is settled, this is what it depends on. Afterwards nobody can have more of our records
+   * than we do, since nothing leaves before it is on disk: whoever says so lies, or had none of it when it was asked,
+   * and there is no link with it.
    * @throws RumormillError REFUSED
    */
   heardRecords(link: Link, entries: readonly (readonly [Origin, number])[]): void {

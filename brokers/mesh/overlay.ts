@@ -63,7 +63,10 @@ export class Overlay {
     return undefined;
   }
 
-  /** The link over which a broker is reached: its own, or a neighbour's that leads there. Where none does, one is sought. */
+  /**
+   * The link over which a broker is reached: its own, or a neighbour's that leads there. Where none does, one is
+   * sought.
+   */
   route(address: Address): Link | undefined {
     const direct = this.linkTo(address);
     if (direct !== undefined && !this.isSilent(direct)) return direct;

@@ -9,8 +9,8 @@
  * first.
  *
  * Two limits hold messages back: of what is leased, delayed or on its way to the dead letters (less
- * while those of all subscriptions are too many), and of what one consumer holds. Leases of a consumer that has gone away end when they run out, since it may
- * come back; SUBSCRIPTION FREE ends them sooner.
+ * while those of all subscriptions are too many), and of what one consumer holds. Leases of a consumer that has gone
+ * away end when they run out, since it may come back; SUBSCRIPTION FREE ends them sooner.
  *
  * A message is leased in the same turn in which its PULL is answered: whatever had to be read from
  * the disk was read before, and a PULL that has something does not wait for more.

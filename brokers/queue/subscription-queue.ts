@@ -200,8 +200,8 @@ export class SubscriptionQueue {
   }
 
   /**
-   * Ends leases and waits, of one consumer or of all, so that what they hold is delivered again at once; a lease that is ended is a delivery
-   * that failed. Returns how many; settles when that is on disk. @throws RumormillError MOVED
+   * Ends leases and waits, of one consumer or of all, so that what they hold is delivered again at once; a lease that
+   * is ended is a delivery that failed. Returns how many; settles when that is on disk. @throws RumormillError MOVED
    */
   async free(consumer: string | undefined): Promise<number> {
     const { clock } = this.#runtime;

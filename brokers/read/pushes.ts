@@ -102,7 +102,10 @@ export class Pushes {
     caughtUp();
   }
 
-  /** A subscriber gets a message under the name that it asked for, be it a former one of the topic; patterns match what the topic is called now. */
+  /**
+   * A subscriber gets a message under the name that it asked for, be it a former one of the topic; patterns match what
+   * the topic is called now.
+   */
   *#pushBatch(batch: StoredBatch): Generator<number, void> {
     const { names } = this.#runtime.source;
     const shown = names.shownTopic(batch.topic);

@@ -1,5 +1,6 @@
 /**
- * Who reads the log: POLL, which waits for what comes, RANGE and LATEST, and those who have subscribed and are pushed to (pushes.ts).
+ * Who reads the log: POLL, which waits for what comes, RANGE and LATEST, and those who have subscribed and are pushed
+ * to (pushes.ts).
  */
 import type { Cancellation } from '../core/cancellation.ts';
 import { type Cursor, decodeCursor } from '../core/read/cursor.ts';
@@ -81,12 +82,17 @@ export class Readers {
     return earliestCursor(this.#source.log);
   }
 
-  /** The next messages of the topics after a cursor; waits for the first one, until its time is up or it is cancelled. */
+  /**
+   * The next messages of the topics after a cursor; waits for the first one, until its time is up or it is cancelled.
+   */
   poll(request: PollRequest, cancellation: Cancellation): Promise<ReadResult> {
     return new Promise((answer) => void this.#read(new Poll(request, this.#runtime.clock.now() + request.blockMs, cancellation, answer)));
   }
 
-  /** Answers a POLL, or makes it wait. Whoever waits for long is an entry here and no function that is halfway through: thousands of them should weigh little. */
+  /**
+   * Answers a POLL, or makes it wait. Whoever waits for long is an entry here and no function that is halfway through:
+   * thousands of them should weigh little.
+   */
   async #read(poll: Poll): Promise<void> {
     const { request, deadline, cancellation } = poll;
     try {
@@ -104,7 +110,8 @@ export class Readers {
   #wait(poll: Poll): void {
     const { topics } = poll.request;
     const { names } = this.#source;
-    poll.topics = names.isPlain ? topics : storedTopics(names, new Set(topics)); // a Set for each would weigh as much as the rest of it
+    // a Set for each would weigh as much as the rest of it
+    poll.topics = names.isPlain ? topics : storedTopics(names, new Set(topics));
     poll.cancellation.onCancel = () => this.#wake(poll);
     this.#waiters.add(poll);
   }

@@ -1,11 +1,12 @@
 /**
  * Push parser for RESP commands: arrays of bulk strings, or inline commands (a line of words, for people with `nc`).
  *
- * Redis serialization protocol, https://redis.io/docs/latest/develop/reference/protocol-spec/. Chunks go in with `push`, commands
- * come out of `next` as offsets into the received bytes, so that a pipelined PUBLISH costs no object an argument.
+ * Redis serialization protocol, https://redis.io/docs/latest/develop/reference/protocol-spec/. Chunks go in with
+ * `push`, commands come out of `next` as offsets into the received bytes, so that a pipelined PUBLISH costs no object
+ * an argument.
  *
- * Invariants: chunk borders change nothing; every length is checked against its limit before a byte of it is awaited; after a
- * PROTOCOL error the stream cannot be trusted and the parser must not be used again.
+ * Invariants: chunk borders change nothing; every length is checked against its limit before a byte of it is awaited;
+ * after a PROTOCOL error the stream cannot be trusted and the parser must not be used again.
  */
 import { RumormillError } from '../core/error.ts';
 import { parseInteger, ReceiveBuffer } from './receive-buffer.ts';
@@ -239,8 +240,8 @@ export class CommandParser {
 const ESCAPES: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', b: '\b', a: '\x07' };
 
 /**
- * Words of a line, with the quoting of redis-cli: "..." with escapes, '...' with \' only. Characters stand for bytes, so white space
- * is ASCII's alone: the \s of a RegExp has U+00A0 too, which as a byte is the second half of an `à`.
+ * Words of a line, with the quoting of redis-cli: "..." with escapes, '...' with \' only. Characters stand for bytes,
+ * so white space is ASCII's alone: the \s of a RegExp has U+00A0 too, which as a byte is the second half of an `à`.
  */
 function splitWords(line: string): string[] {
   const words: string[] = [];

@@ -1,9 +1,11 @@
 /**
- * Messages on the wire: `[id, topic, Lamport timestamp, key or nil, headers as a flat array, payload]`, and where it was published with an ID, that
- * dedupe id and the wall-clock time (ms since 1970) as seventh and eighth; for brokers that send them and clients that read them.
+ * Messages on the wire: `[id, topic, Lamport timestamp, key or nil, headers as a flat array, payload]`, and where it
+ * was published with an ID, that dedupe id and the wall-clock time (ms since 1970) as seventh and eighth; for brokers
+ * that send them and clients that read them.
  *
- * Batches on the wire, for clients that take them as they are stored (POLL ... FORMAT batches): `[origin, topic, first Lamport timestamp, wall-clock time,
- * lengths, meta, body, indices of messages to leave out]`; the fields are those of core/log/record.ts.
+ * Batches on the wire, for clients that take them as they are stored (POLL ... FORMAT batches): `[origin, topic, first
+ * Lamport timestamp, wall-clock time, lengths, meta, body, indices of messages to leave out]`; the fields are those of
+ * core/log/record.ts.
  */
 import { messageOf, RumormillError } from '../core/error.ts';
 import { messagesOfSlice, type Slice } from '../core/read/reader.ts';

@@ -2,10 +2,10 @@
  * Received bytes, as one contiguous window over the chunks that a socket delivered.
  *
  * A chunk that holds whole commands is parsed where it lies. Only where an element spans chunks is it joined, once,
- * when all of it is there; so a megabyte that comes in a hundred chunks is copied once and not a hundred times, and what comes behind it is read where it lies again. A
- * long command of many elements is joined again and again; then the room for it doubles, so that a byte is copied a few times.
- * Short chunks that wait are gathered in slabs: a chunk of one byte would take a hundred.
- * Memory is spent for bytes that came, never for a length that was only announced.
+ * when all of it is there; so a megabyte that comes in a hundred chunks is copied once and not a hundred times, and
+ * what comes behind it is read where it lies again. A long command of many elements is joined again and again; then the
+ * room for it doubles, so that a byte is copied a few times. Short chunks that wait are gathered in slabs: a chunk of
+ * one byte would take a hundred. Memory is spent for bytes that came, never for a length that was only announced.
  */
 const EMPTY: Buffer = Buffer.alloc(0);
 const SHORT_BYTES = 512; // a chunk below is gathered, if it has to wait
@@ -86,8 +86,9 @@ export class ReceiveBuffer {
   }
 
   /**
-   * Reads a line and steps over its CR LF (or bare LF, as Redis allows for inline commands). Returns where the line ends in
-   * the window; it starts where `at` was, relative to `base`. -1 where its end has not come yet, -2 where it is longer than `bytesMax`.
+   * Reads a line and steps over its CR LF (or bare LF, as Redis allows for inline commands). Returns where the line
+   * ends in the window; it starts where `at` was, relative to `base`. -1 where its end has not come yet, -2 where it is
+   * longer than `bytesMax`.
    */
   line(bytesMax: number): number {
     for (let searched = 0; ; ) {

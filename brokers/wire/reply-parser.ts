@@ -1,6 +1,6 @@
 /**
- * Push parser for RESP2 replies, for clients. Resumes where the last chunk ended, so that a long array is parsed once however
- * many chunks it comes in.
+ * Push parser for RESP2 replies, for clients. Resumes where the last chunk ended, so that a long array is parsed once
+ * however many chunks it comes in.
  *
  * Redis serialization protocol, https://redis.io/docs/latest/develop/reference/protocol-spec/.
  */

@@ -1,8 +1,10 @@
 /**
- * RESP encoders: replies for clients, commands for brokers. RESP2, and the RESP3 forms that a client gets after `HELLO 3`.
+ * RESP encoders: replies for clients, commands for brokers. RESP2, and the RESP3 forms that a client gets after `HELLO
+ * 3`.
  *
- * Redis serialization protocol, https://redis.io/docs/latest/develop/reference/protocol-spec/. What a command answers is a `Value`: plain
- * strings and bytes are bulk strings, so that the common case reads plainly; what differs is wrapped.
+ * Redis serialization protocol, https://redis.io/docs/latest/develop/reference/protocol-spec/. What a command answers
+ * is a `Value`: plain strings and bytes are bulk strings, so that the common case reads plainly; what differs is
+ * wrapped.
  */
 import { RumormillError } from '../core/error.ts';
 

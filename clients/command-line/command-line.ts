@@ -1,8 +1,9 @@
 /**
- * What the command lines of the clients share: the flags that say where the brokers are, checks of what was typed, and how a run ends.
+ * What the command lines of the clients share: the flags that say where the brokers are, checks of what was typed, and
+ * how a run ends.
  *
- * A mistake in the flags and a fault while running both end with one clear sentence on standard error and exit status 1. A stack
- * trace means a bug, and nothing else prints one.
+ * A mistake in the flags and a fault while running both end with one clear sentence on standard error and exit status
+ * 1. A stack trace means a bug, and nothing else prints one.
  */
 import { type Command, InvalidArgumentError } from 'commander';
 import { makeAddress } from '../../brokers/core/address.ts';
@@ -84,7 +85,10 @@ function checkPort(text: string): string {
   return text;
 }
 
-/** A line on standard error, where it never mixes with what is piped on. On a terminal it takes the place of a live line. */
+/**
+ * A line on standard error, where it never mixes with what is piped on. On a terminal it takes the place of a live
+ * line.
+ */
 export function note(text: string): void {
   process.stderr.write(`${process.stderr.isTTY ? CLEAR_LINE : ''}${text}\n`);
 }

@@ -1,8 +1,8 @@
 /**
  * A file that holds a subscriber's cursor, so that the next run goes on where this one ended.
  *
- * It is rewritten whole: a temporary file beside it, synced, then renamed over it. So whenever the process or the machine dies the
- * file holds either the cursor before or the one after, never a part.
+ * It is rewritten whole: a temporary file beside it, synced, then renamed over it. So whenever the process or the
+ * machine dies the file holds either the cursor before or the one after, never a part.
  */
 import { open, readFile, rename, rm } from 'node:fs/promises';
 import { decodeCursor } from '../../brokers/core/read/cursor.ts';

@@ -1,7 +1,9 @@
 /**
- * `subscriber --group-id`: messages through a subscription that several subscribers share, made and bound to the topics where that was not done yet.
+ * `subscriber --group-id`: messages through a subscription that several subscribers share, made and bound to the topics
+ * where that was not done yet.
  *
- * A message is acknowledged after it was handed to the system, so what is printed twice was printed by a run that was killed, or lost its lease.
+ * A message is acknowledged after it was handed to the system, so what is printed twice was printed by a run that was
+ * killed, or lost its lease.
  */
 import { RumormillError } from '../../brokers/core/error.ts';
 import type { Client, LeasedMessage } from '../client.ts';
@@ -29,7 +31,10 @@ const AHEAD_MAX = 100; // messages pulled and not acknowledged: the others want 
 const BLOCK_MS = 25_000;
 const GIVEN_BACK_MAX = 100_000; // of the newest leases that are left as they are
 
-/** Until the limit is reached or the signal aborted; what was not printed is given back. @throws RumormillError as `client.consume`; ERR where a topic does not fit the key */
+/**
+ * Until the limit is reached or the signal aborted; what was not printed is given back. @throws RumormillError as
+ * `client.consume`; ERR where a topic does not fit the key
+ */
 export async function printGroup(client: Client, options: GroupOptions, print: Print): Promise<void> {
   try {
     await orAborted(bindGroup(client, options), options.signal);

@@ -1,8 +1,9 @@
 /**
- * Lines out of a stream of bytes, as bytes: what is not UTF-8 stays what it is. A line ends with LF or CR LF; the last one may
- * end with the stream.
+ * Lines out of a stream of bytes, as bytes: what is not UTF-8 stays what it is. A line ends with LF or CR LF; the last
+ * one may end with the stream.
  *
- * Memory is bounded: reading stops while the consumer works, and a line over the limit is an error, however long it goes on.
+ * Memory is bounded: reading stops while the consumer works, and a line over the limit is an error, however long it
+ * goes on.
  */
 import { RumormillError } from '../../brokers/core/error.ts';
 

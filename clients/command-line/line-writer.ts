@@ -1,8 +1,10 @@
 /**
- * Writes lines to a stream: those of one turn of the event loop together, and never more than the stream's reader keeps up with.
+ * Writes lines to a stream: those of one turn of the event loop together, and never more than the stream's reader keeps
+ * up with.
  *
- * When the reader goes away (`| head`), writing goes on into nothing, `onClosed` is told once, and no write fails: whoever does not
- * want what was asked for any more is no fault. Any other error of the stream is one: `onClosed` is told, and `flushed` throws it.
+ * When the reader goes away (`| head`), writing goes on into nothing, `onClosed` is told once, and no write fails:
+ * whoever does not want what was asked for any more is no fault. Any other error of the stream is one: `onClosed` is
+ * told, and `flushed` throws it.
  */
 import type { Writable } from 'node:stream';
 
@@ -78,7 +80,8 @@ export class LineWriter {
 
   #failed(error: Error & { code?: string }): void {
     if (this.#closed) return;
-    const isGone = error.code === 'EPIPE' || (error.code === 'EIO' && 'isTTY' in this.#stream); // a pipe, or a terminal that was closed
+    // a pipe, or a terminal that was closed
+    const isGone = error.code === 'EPIPE' || (error.code === 'EIO' && 'isTTY' in this.#stream);
     if (!isGone) this.#fault = error;
     this.#closed = true;
     this.#onClosed();

@@ -1,6 +1,6 @@
 /**
- * A live line on a terminal: how far a long run is, and how fast. Drawn on standard error, only if that is a terminal, and only
- * once the run has lasted a second; taken away before anything else is written there, and at the end.
+ * A live line on a terminal: how far a long run is, and how fast. Drawn on standard error, only if that is a terminal,
+ * and only once the run has lasted a second; taken away before anything else is written there, and at the end.
  */
 import { performance } from 'node:perf_hooks';
 

@@ -1,11 +1,11 @@
 /**
  * One run of the publisher: messages in, a line for each that was acknowledged, an account of those that were not.
  *
- * A bounded number of messages is on its way at a time, so that an input of any length flows through in constant memory, as fast
- * as the broker acknowledges and whoever reads our output keeps up.
+ * A bounded number of messages is on its way at a time, so that an input of any length flows through in constant
+ * memory, as fast as the broker acknowledges and whoever reads our output keeps up.
  *
- * A message that a broker refuses (too big, no quorum) is accounted for, and the next one is published. When no broker can be reached
- * at all, the run stops: what comes after would wait as long, one message after another, for nothing.
+ * A message that a broker refuses (too big, no quorum) is accounted for, and the next one is published. When no broker
+ * can be reached at all, the run stops: what comes after would wait as long, one message after another, for nothing.
  */
 import { performance } from 'node:perf_hooks';
 import { setTimeout as wait } from 'node:timers/promises';

@@ -1,4 +1,7 @@
-/** Tables for people: columns aligned, numbers to the right. On a terminal the headings are bold and thousands apart; elsewhere the text is plain, and numbers are digits. */
+/**
+ * Tables for people: columns aligned, numbers to the right. On a terminal the headings are bold and thousands apart;
+ * elsewhere the text is plain, and numbers are digits.
+ */
 import { styleText } from 'node:util';
 import { printable } from './message-line.ts';
 import { grouped } from './progress.ts';

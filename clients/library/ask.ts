@@ -1,9 +1,10 @@
 /**
  * Commands about topics, subscriptions and bindings: made again until there is an answer, or time is up.
  *
- * TRYAGAIN (the subscription's home cannot be reached just now) is waited out with growing pauses, and a command whose broker is lost goes to another. So one
- * may be carried out twice, which is as if it had been carried out once, when its answer came, but for what it answers: a number counts what the last attempt
- * did, and a second DELETE finds nothing. An attempt that a stopped broker still holds may be carried out later, as with any request that timed out.
+ * TRYAGAIN (the subscription's home cannot be reached just now) is waited out with growing pauses, and a command whose
+ * broker is lost goes to another. So one may be carried out twice, which is as if it had been carried out once, when
+ * its answer came, but for what it answers: a number counts what the last attempt did, and a second DELETE finds
+ * nothing. An attempt that a stopped broker still holds may be carried out later, as with any request that timed out.
  */
 import { performance } from 'node:perf_hooks';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -18,7 +19,9 @@ export type Args = readonly (string | number)[];
 export interface AskOptions {
   /** Where it is less than the client's own. */
   readonly timeoutMs?: number;
-  /** The error that an attempt gets where an earlier one was carried out: it is no error then, and the answer is null. */
+  /**
+   * The error that an attempt gets where an earlier one was carried out: it is no error then, and the answer is null.
+   */
   readonly doneBy?: string;
 }
 
@@ -32,7 +35,10 @@ export class Asker {
     this.#closing = closing;
   }
 
-  /** @throws RumormillError of the broker; UNREACHABLE, DISCONNECTED, TRYAGAIN once time is up: it may have been carried out; BUSY, CLOSED */
+  /**
+   * @throws RumormillError of the broker; UNREACHABLE, DISCONNECTED, TRYAGAIN once time is up: it may have been carried
+   * out; BUSY, CLOSED
+   */
   async ask(args: Args, { timeoutMs = Infinity, doneBy }: AskOptions = {}): Promise<Answer> {
     const since = performance.now();
     const until = since + timeoutMs;

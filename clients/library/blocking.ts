@@ -1,9 +1,10 @@
 /**
- * A connection of its own for commands that wait at the broker (POLL, PULL), since one that waits holds its connection up. Such a command may always be
- * made again, so a lost broker costs nothing but the time to find another.
+ * A connection of its own for commands that wait at the broker (POLL, PULL), since one that waits holds its connection
+ * up. Such a command may always be made again, so a lost broker costs nothing but the time to find another.
  *
- * A broker that is stopped, or behind a cut cable, closes no connection. So a long wait is made of short ones, `BEAT_MS` each, whose answers are a heartbeat;
- * when one is overdue by `silenceMs` the broker is probed on a second connection, and given up if it does not answer there either.
+ * A broker that is stopped, or behind a cut cable, closes no connection. So a long wait is made of short ones,
+ * `BEAT_MS` each, whose answers are a heartbeat; when one is overdue by `silenceMs` the broker is probed on a second
+ * connection, and given up if it does not answer there either.
  */
 import { performance } from 'node:perf_hooks';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -33,8 +34,10 @@ export class BlockingConnection {
   }
 
   /**
-   * The answer to a command that waits for `blockMs` at most; it is made again elsewhere until it is answered, and here where the answer is TRYAGAIN.
-   * @throws RumormillError of an error reply (TRYAGAIN after `timeoutMs`); UNREACHABLE; DISCONNECTED where every broker had its time and none answered, or once
+   * The answer to a command that waits for `blockMs` at most; it is made again elsewhere until it is answered, and here
+   * where the answer is TRYAGAIN.
+   * @throws RumormillError of an error reply (TRYAGAIN after `timeoutMs`); UNREACHABLE; DISCONNECTED where every broker
+   * had its time and none answered, or once
    *   it was closed, or CLOSED then; the signal's reason
    */
   async ask(args: readonly (string | number)[], blockMs: number, signal: AbortSignal): Promise<Answer> {
@@ -61,7 +64,8 @@ export class BlockingConnection {
           }
         }
         if (now >= deadline) throw error;
-        const round = error.code === 'TRYAGAIN' ? (failures += 1) : failures++; // another broker is tried at once; who asks for time gets it
+        // another broker is tried at once; who asks for time gets it
+        const round = error.code === 'TRYAGAIN' ? (failures += 1) : failures++;
         await wait(backoffMs(round, Math.random), undefined, { signal }).catch(() => signal.throwIfAborted());
       }
     }
@@ -95,7 +99,10 @@ export class BlockingConnection {
     return this.#connection;
   }
 
-  /** The answer to a command, which is due after `dueMs`. The connection of a broker that does not answer at all is closed. */
+  /**
+   * The answer to a command, which is due after `dueMs`. The connection of a broker that does not answer at all is
+   * closed.
+   */
   async #ask(connection: Connection, args: readonly (string | number)[], dueMs: number, signal: AbortSignal): Promise<Answer> {
     const { silenceMs, timeoutMs } = this.#settings;
     let answered = false;

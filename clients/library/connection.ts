@@ -1,11 +1,13 @@
 /**
  * One connection to one broker: commands go out, replies come back strictly in order.
  *
- * A connection decides nothing. What it is told to write it writes; each reply goes to the command that has waited longest; and
- * when it ends, for whatever reason, its owner is handed that reason and every command that has no answer. Retrying is the owner's.
+ * A connection decides nothing. What it is told to write it writes; each reply goes to the command that has waited
+ * longest; and when it ends, for whatever reason, its owner is handed that reason and every command that has no answer.
+ * Retrying is the owner's.
  *
- * Invariants: a command leaves exactly once, answered or handed back; nothing is delivered after `closed`; a reply that nobody
- * waits for, or bytes that are no reply, end the connection, since from there on every answer would go to the wrong command.
+ * Invariants: a command leaves exactly once, answered or handed back; nothing is delivered after `closed`; a reply that
+ * nobody waits for, or bytes that are no reply, end the connection, since from there on every answer would go to the
+ * wrong command.
  */
 import { randomInt } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
@@ -17,7 +19,10 @@ import { type Reply, ReplyParser } from '../../brokers/wire/reply-parser.ts';
 import { Queue } from '../../brokers/core/fifo.ts';
 import { Pace } from './pace.ts';
 
-/** Bytes that may wait in a socket before its owner is asked to hold back: what waits with the owner can still go elsewhere. */
+/**
+ * Bytes that may wait in a socket before its owner is asked to hold back: what waits with the owner can still go
+ * elsewhere.
+ */
 const SOCKET_BYTES_MAX = 1024 * 1024;
 const PIECE_BYTES = 64 * 1024; // of one write, whose end is heard of: what shows that a slow path carries something
 const KEEP_ALIVE_MS = 10_000;
@@ -45,7 +50,10 @@ export class Connection<C extends Command = Command> {
   readonly address: Address;
   /** What the broker calls itself: the address in the ids of messages that it takes. Known after the handshake. */
   broker: Address;
-  /** When there was progress last towards the answer that is due, on the monotonic clock: bytes came, or went out that it waits for. */
+  /**
+   * When there was progress last towards the answer that is due, on the monotonic clock: bytes came, or went out that
+   * it waits for.
+   */
   movedAt = performance.now();
   readonly #pace = new Pace();
   #drainedBytes = 0; // of all that was written, what the system has taken over
@@ -81,7 +89,10 @@ export class Connection<C extends Command = Command> {
     return this.#pending.length;
   }
 
-  /** How many bytes more should be written now; none where the path has enough to carry, until something is answered or `drained`. One command may be larger. */
+  /**
+   * How many bytes more should be written now; none where the path has enough to carry, until something is answered or
+   * `drained`. One command may be larger.
+   */
   get roomBytes(): number {
     return this.#socket.writableLength < SOCKET_BYTES_MAX ? this.#pace.roomBytes : 0;
   }
@@ -105,7 +116,8 @@ export class Connection<C extends Command = Command> {
     if (this.#pending.length === 0) this.movedAt = now;
     for (const command of commands) this.#pending.push(command);
     if (this.#isOver) setImmediate(() => this.#closed());
-    else if (!this.closed) this.#writeAll(joined(commands), now); // else its last event is still to come, and hands them back
+    // else its last event is still to come, and hands them back
+    else if (!this.closed) this.#writeAll(joined(commands), now);
   }
 
   #writeAll(bytes: Buffer, now: number): void {
@@ -116,7 +128,9 @@ export class Connection<C extends Command = Command> {
     }
   }
 
-  /** The system has taken over some bytes. Those of later commands are no progress of the one that has waited longest. */
+  /**
+   * The system has taken over some bytes. Those of later commands are no progress of the one that has waited longest.
+   */
   #drained(bytes: number): void {
     const dueBytes = this.#settledBytes + (this.#pending.first?.frame.length ?? 0);
     if (this.#drainedBytes < dueBytes) this.movedAt = performance.now();

@@ -1,9 +1,9 @@
 /**
- * A consumer of a subscription, as an async iterable of leased messages: it pulls ahead as far as `concurrency` allows, keeps the leases alive while the messages
- * are held, and gives back what was not handed out when the iteration ends.
+ * A consumer of a subscription, as an async iterable of leased messages: it pulls ahead as far as `concurrency` allows,
+ * keeps the leases alive while the messages are held, and gives back what was not handed out when the iteration ends.
  *
- * A message is held from when it was pulled until `ack` or `nack` is called or its lease is lost. Those are not waited for before more is pulled, as long as not too many
- * have no answer.
+ * A message is held from when it was pulled until `ack` or `nack` is called or its lease is lost. Those are not waited
+ * for before more is pulled, as long as not too many have no answer.
  */
 import { RumormillError } from '../../brokers/core/error.ts';
 import { Queue } from '../../brokers/core/fifo.ts';
@@ -41,7 +41,9 @@ export interface Source extends Extender {
 const CONCURRENCY = 10;
 const CONCURRENCY_MAX = 10_000; // what one PULL brings at most
 const UNANSWERED_MAX = 10_000; // acknowledgements, beyond which pulling waits for answers
-const GRACE_MS = 250; // for the answer to a PULL that may be on its way when the iteration ends; what it leases would be lost to everyone for a while
+// for the answer to a PULL that may be on its way when the iteration ends; what it leases would be lost to everyone for
+// a while
+const GRACE_MS = 250;
 
 export class Consumption implements AsyncIterable<LeasedMessage> {
   readonly #options: ConsumeOptions;
@@ -98,7 +100,8 @@ class Run {
 
   async *batches(most: number): AsyncGenerator<readonly LeasedMessage[], void, undefined> {
     const shared = this.#options.signal;
-    const signal = shared && AbortSignal.any([shared]); // our own: Node warns of a leak at the eleventh listener of one that consumers share
+    // our own: Node warns of a leak at the eleventh listener of one that consumers share
+    const signal = shared && AbortSignal.any([shared]);
     const wake = (): void => this.#wake();
     for (const each of [signal, this.#source.closing]) each?.addEventListener('abort', wake, { once: true });
     let pump: Promise<void> | undefined;
@@ -151,7 +154,10 @@ class Run {
     this.#wake();
   }
 
-  /** How many to pull now: none while more than half of the room is taken and there is still something to hand out, so that pulls stay large. */
+  /**
+   * How many to pull now: none while more than half of the room is taken and there is still something to hand out, so
+   * that pulls stay large.
+   */
   #room(): number {
     const free = Math.min(this.#concurrency - this.#held.size, this.#left - this.#ready.length, UNANSWERED_MAX - this.#unanswered);
     return this.#ready.length === 0 || 2 * free >= this.#concurrency ? Math.max(0, free) : 0;
@@ -192,7 +198,10 @@ class Run {
     }
   }
 
-  /** Its room is free, although its handler may still be at work: a handler that heeds the signal, and settles nothing, must not fill it for ever. */
+  /**
+   * Its room is free, although its handler may still be at work: a handler that heeds the signal, and settles nothing,
+   * must not fill it for ever.
+   */
   #lost(message: LeasedMessage): void {
     this.#keeper!.drop(message);
     this.#held.delete(message);
@@ -209,7 +218,8 @@ class Run {
     clearTimeout(timer);
     this.#source.close();
     const unseen = this.#ready.clear().filter(({ lost }) => !lost).map(({ token }) => token);
-    // Whoever settles a message is told how that ended; what cannot be given back comes again when its lease has run out.
+    // Whoever settles a message is told how that ended; what cannot be given back comes again when its lease has run
+    // out.
     await Promise.allSettled([...this.#settling, unseen.length > 0 && this.#source.giveBack(unseen)]);
   }
 

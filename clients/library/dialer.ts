@@ -1,10 +1,11 @@
 /**
- * Finding a broker: the addresses that were given, those that the mesh told of, and a connection to the first that answers.
+ * Finding a broker: the addresses that were given, those that the mesh told of, and a connection to the first that
+ * answers.
  *
- * Brokers are tried in order, the last good one first. One that refuses gives way to the next at once; one that is silent gets company after
- * `STAGGER_MS`, and the first to answer wins (RFC 8305, "Happy Eyeballs", does so with the addresses of a host). When none answers, all are tried
- * again after a growing wait, until time is up. A connection counts as good once the broker has said who it is and which brokers it knows
- * (MESH STATUS, MESH BROKERS).
+ * Brokers are tried in order, the last good one first. One that refuses gives way to the next at once; one that is
+ * silent gets company after `STAGGER_MS`, and the first to answer wins (RFC 8305, "Happy Eyeballs", does so with the
+ * addresses of a host). When none answers, all are tried again after a growing wait, until time is up. A connection
+ * counts as good once the broker has said who it is and which brokers it knows (MESH STATUS, MESH BROKERS).
  */
 import { performance } from 'node:perf_hooks';
 import { setTimeout as wait } from 'node:timers/promises';

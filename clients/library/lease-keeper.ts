@@ -1,8 +1,10 @@
 /**
- * Keeps leases alive while a consumer holds the messages: every half of the visibility timeout all of them are extended by a whole one.
+ * Keeps leases alive while a consumer holds the messages: every half of the visibility timeout all of them are extended
+ * by a whole one.
  *
- * EXTEND answers how many tokens were good, and not which. Where some were not, halves are asked until it is clear whose lease is lost; extending twice does no
- * harm. A lease that could not be extended because nobody answered counts as lost when it must have run out.
+ * EXTEND answers how many tokens were good, and not which. Where some were not, halves are asked until it is clear
+ * whose lease is lost; extending twice does no harm. A lease that could not be extended because nobody answered counts
+ * as lost when it must have run out.
  */
 import { performance } from 'node:perf_hooks';
 import { RumormillError } from '../../brokers/core/error.ts';

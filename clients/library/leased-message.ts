@@ -1,13 +1,18 @@
 /**
- * A message that was pulled from a subscription: it is this consumer's while its lease lasts, and settled by `ack` or `nack`, once.
+ * A message that was pulled from a subscription: it is this consumer's while its lease lasts, and settled by `ack` or
+ * `nack`, once.
  *
- * A lease ends by itself when it is not extended in time, and when the subscription's home dies. Then the message is delivered again, here or elsewhere.
+ * A lease ends by itself when it is not extended in time, and when the subscription's home dies. Then the message is
+ * delivered again, here or elsewhere.
  */
 import { checkOptions } from './check.ts';
 import { ReceivedMessage } from './message.ts';
 import type { Pulled } from './pull.ts';
 
-/** How a message is settled: done with, or to be delivered again, after `delayMs` or where that is undefined after the subscription's backoff. */
+/**
+ * How a message is settled: done with, or to be delivered again, after `delayMs` or where that is undefined after the
+ * subscription's backoff.
+ */
 export type Settling = { readonly verb: 'ACK' } | { readonly verb: 'NACK'; readonly delayMs: number | undefined };
 
 /** What a leased message asks of its client. */
@@ -26,7 +31,8 @@ export class LeasedMessage extends ReceivedMessage {
   readonly deliveries: number;
   readonly #lessor: Lessor;
   #settled: Promise<void> | undefined;
-  #lost: AbortController | true | undefined; // the controller is made when somebody asks for its signal: it is heavier than the message
+  // the controller is made when somebody asks for its signal: it is heavier than the message
+  #lost: AbortController | true | undefined;
 
   constructor({ token, deliveries, message }: Pulled, lessor: Lessor) {
     super(message);
@@ -35,7 +41,10 @@ export class LeasedMessage extends ReceivedMessage {
     this.#lessor = lessor;
   }
 
-  /** Whether the lease is known to have ended before the message was settled: others may be delivered it. An `ack` may still come in time. */
+  /**
+   * Whether the lease is known to have ended before the message was settled: others may be delivered it. An `ack` may
+   * still come in time.
+   */
   get lost(): boolean {
     return this.#lost instanceof AbortController ? this.#lost.signal.aborted : this.#lost === true;
   }
@@ -47,20 +56,28 @@ export class LeasedMessage extends ReceivedMessage {
   }
 
   /**
-   * The message is done with. Resolves when that is on the disk of the subscription's home; acknowledgements travel together. What came too late changes nothing and
-   * is no error: `client.ack(name, [token])` tells. Settled already, it resolves when that is done.
-   * @throws RumormillError of the broker, as DISKFULL; TRYAGAIN, UNREACHABLE, DISCONNECTED: it may be acknowledged. It can be settled again then
+   * The message is done with. Resolves when that is on the disk of the subscription's home; acknowledgements travel
+   * together. What came too late changes nothing and is no error: `client.ack(name, [token])` tells. Settled already,
+   * it resolves when that is done.
+   * @throws RumormillError of the broker, as DISKFULL; TRYAGAIN, UNREACHABLE, DISCONNECTED: it may be acknowledged. It
+   * can be settled again then
    */
   ack(): Promise<void> {
     return this.#settle({ verb: 'ACK' });
   }
 
-  /** To be delivered again, after `delayMs` (0: at once) or, without, the subscription's backoff. @throws RumormillError as `ack` */
+  /**
+   * To be delivered again, after `delayMs` (0: at once) or, without, the subscription's backoff. @throws RumormillError
+   * as `ack`
+   */
   async nack(options: { readonly delayMs?: number } = {}): Promise<void> {
     return this.#settle({ verb: 'NACK', delayMs: checkOptions('nack', options).delayMs });
   }
 
-  /** Lets the lease end `ms` from now. False where it had ended already: `lost` is true from then on. @throws RumormillError as `ack` */
+  /**
+   * Lets the lease end `ms` from now. False where it had ended already: `lost` is true from then on. @throws
+   * RumormillError as `ack`
+   */
   async extend(ms: number): Promise<boolean> {
     const good = await this.#lessor.extend(this, ms);
     if (!good && this.#settled === undefined) this.#lose();

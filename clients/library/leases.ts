@@ -58,7 +58,8 @@ export class Leases {
   }
 
   consume(name: string, options: ConsumeOptions): Consumption {
-    return new Consumption(options, (signal) => this.#source(name, options.consumer, signal)); // options are checked before
+    // options are checked before
+    return new Consumption(options, (signal) => this.#source(name, options.consumer, signal));
   }
 
   ack(name: string, tokens: Tokens): Promise<number> {

@@ -12,36 +12,52 @@ export type ClientEvent =
   | { readonly type: 'failover'; readonly purpose: Purpose; readonly broker: string; readonly from: string };
 
 /**
- * `requests`: the connection that publishes and reads share. `queue`: the one that commands about topics, subscriptions and bindings share. `poll`: one that a reader or
- * a consumer, or a poll or pull that waits, has for itself.
+ * `requests`: the connection that publishes and reads share. `queue`: the one that commands about topics, subscriptions
+ * and bindings share. `poll`: one that a reader or a consumer, or a poll or pull that waits, has for itself.
  */
 export type Purpose = 'requests' | 'queue' | 'poll';
 
 export interface ConnectOptions {
   /** Where to begin: `host:port`, several of them separated by commas, or a list. The rest of the mesh is learned. */
   readonly brokers: string | readonly string[];
-  /** How long one call may look for a broker, and how long nothing may move while its answer is due (a poll: beside `blockMs`), ms. Default 10,000. */
+  /**
+   * How long one call may look for a broker, and how long nothing may move while its answer is due (a poll: beside
+   * `blockMs`), ms. Default 10,000.
+   */
   readonly timeoutMs?: number;
-  /** How long one broker may take to accept a connection, ms; twice as long each time that all were tried. Default 1,000. */
+  /**
+   * How long one broker may take to accept a connection, ms; twice as long each time that all were tried. Default
+   * 1,000.
+   */
   readonly connectTimeoutMs?: number;
-  /** How long a broker may be silent while answers are due, before the client checks whether it is alive, ms. Default 1,000. */
+  /**
+   * How long a broker may be silent while answers are due, before the client checks whether it is alive, ms. Default
+   * 1,000.
+   */
   readonly silenceMs?: number;
   /** How often a subscription asks which brokers there are, ms. Default 30,000. Every new connection asks too. */
   readonly refreshMs?: number;
   /**
-   * Whether each publish without an `id` gets one of the client's own, so that it can be made again, once, on another broker when its own is lost.
-   * Without, such a publish fails with DISCONNECTED. Default true; it costs some 30 bytes a message on the wire and 18 on disk.
+   * Whether each publish without an `id` gets one of the client's own, so that it can be made again, once, on another
+   * broker when its own is lost. Without, such a publish fails with DISCONNECTED. Default true; it costs some 30 bytes
+   * a message on the wire and 18 on disk.
    */
   readonly idempotent?: boolean;
   /** Most calls without an answer; a publish beyond is rejected with BUSY. Default 100,000. */
   readonly unansweredMax?: number;
   /** Most bytes of calls without an answer; a publish beyond is rejected with BUSY. Default 64 MiB. */
   readonly unansweredBytesMax?: number;
-  /** Most readers, consumers and waiting polls and pulls at a time, each of which has a connection; one more is rejected with BUSY. Default 1,000. */
+  /**
+   * Most readers, consumers and waiting polls and pulls at a time, each of which has a connection; one more is rejected
+   * with BUSY. Default 1,000.
+   */
   readonly pollsMax?: number;
   /** Shown by the brokers beside this client's connections. */
   readonly name?: string;
-  /** Told of lost connections and of failovers. Called in a microtask of its own; what it throws is an uncaught exception. */
+  /**
+   * Told of lost connections and of failovers. Called in a microtask of its own; what it throws is an uncaught
+   * exception.
+   */
   readonly onEvent?: (event: ClientEvent) => void;
 }
 
@@ -52,7 +68,8 @@ export type Settings = Required<Omit<ConnectOptions, 'brokers' | 'name' | 'onEve
   readonly emit: (event: ClientEvent) => void;
 };
 
-const TIMER_MS_MAX = 2_000_000_000; // about 23 days. Beyond 2 ** 31 - 1 a Node timer fires at once, and some wait for one of these and a beat
+// about 23 days. Beyond 2 ** 31 - 1 a Node timer fires at once, and some wait for one of these and a beat
+const TIMER_MS_MAX = 2_000_000_000;
 const BROKERS_MAX = 1_024;
 
 const DEFAULTS = {

@@ -13,7 +13,10 @@ export interface PollRequest {
   readonly blockMs: number;
 }
 
-/** Waits up to `blockMs` for the first message. @throws RumormillError of an error reply; UNREACHABLE; the signal's reason */
+/**
+ * Waits up to `blockMs` for the first message. @throws RumormillError of an error reply; UNREACHABLE; the signal's
+ * reason
+ */
 export async function poll(connection: BlockingConnection, wanted: PollRequest, signal: AbortSignal): Promise<PollResult> {
   const until = performance.now() + wanted.blockMs;
   for (let { cursor } = wanted; ; ) {

@@ -1,9 +1,9 @@
 /**
  * A publish: its command, its dedupe id, and what its answer means.
  *
- * A publish whose connection is lost may or may not be stored. With a dedupe id that does not matter: it is made again on another broker
- * under the same id, as an idempotent producer does. So each one has an id, of the caller's or of this client's own, unless it is told that none is
- * wanted or promises nothing anyway (`acks: 'none'`).
+ * A publish whose connection is lost may or may not be stored. With a dedupe id that does not matter: it is made again
+ * on another broker under the same id, as an idempotent producer does. So each one has an id, of the caller's or of
+ * this client's own, unless it is told that none is wanted or promises nothing anyway (`acks: 'none'`).
  *
  * An error after which the message may be stored all the same says so, and under which id it can be published again.
  */
@@ -26,8 +26,9 @@ export interface PublishOptions {
 
 export interface Published {
   /**
-   * `<lamport>@<host:port>` of the broker that answered: the id that subscribers see. Not where `attempts` is over 1 and a broker that was lost
-   * had taken the message already: subscribers then see that broker's address in it. The dedupe id is the same in either case.
+   * `<lamport>@<host:port>` of the broker that answered: the id that subscribers see. Not where `attempts` is over 1
+   * and a broker that was lost had taken the message already: subscribers then see that broker's address in it. The
+   * dedupe id is the same in either case.
    */
   readonly id: string;
   readonly lamport: number;

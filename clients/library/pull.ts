@@ -1,6 +1,7 @@
 /**
- * PULL: messages leased from a subscription. One that waits has a connection of its own and goes on at whichever broker answers: they all ask the subscription's
- * home. Messages of an answer that was lost are leased all the same, to nobody, and come again when their lease has run out.
+ * PULL: messages leased from a subscription. One that waits has a connection of its own and goes on at whichever broker
+ * answers: they all ask the subscription's home. Messages of an answer that was lost are leased all the same, to
+ * nobody, and come again when their lease has run out.
  */
 import { performance } from 'node:perf_hooks';
 import { RumormillError } from '../../brokers/core/error.ts';
@@ -24,7 +25,10 @@ export interface Pulled {
   readonly message: Message;
 }
 
-/** Waits up to `blockMs` for the first message. @throws RumormillError of an error reply (LIMIT once the time is up); TRYAGAIN, UNREACHABLE; the signal's reason */
+/**
+ * Waits up to `blockMs` for the first message. @throws RumormillError of an error reply (LIMIT once the time is up);
+ * TRYAGAIN, UNREACHABLE; the signal's reason
+ */
 export async function pull(connection: BlockingConnection, wanted: PullRequest, signal: AbortSignal): Promise<Pulled[]> {
   const until = performance.now() + wanted.blockMs;
   for (;;) {

@@ -1,12 +1,12 @@
 /**
  * Repeats of a dedupe id, for a subscription that moves from broker to broker.
  *
- * A publish that was retried may have been taken by two brokers that did not know of each other. Every broker delivers one of the two messages,
- * but not every broker the same one, and one that lags behind the subscription's cursor cannot know that the other was delivered elsewhere. The
- * subscription can: it has seen the id.
+ * A publish that was retried may have been taken by two brokers that did not know of each other. Every broker delivers
+ * one of the two messages, but not every broker the same one, and one that lags behind the subscription's cursor cannot
+ * know that the other was delivered elsewhere. The subscription can: it has seen the id.
  *
- * As for brokers, two messages with one id are one if they were published within 2 minutes, and the newest 100,000 ids are remembered. What lies further apart
- * is an id that was used again.
+ * As for brokers, two messages with one id are one if they were published within 2 minutes, and the newest 100,000 ids
+ * are remembered. What lies further apart is an id that was used again.
  */
 import type { Message } from './message.ts';
 import { Queue } from '../../brokers/core/fifo.ts';
@@ -29,7 +29,10 @@ export class Repeats {
     return this.#seen.size;
   }
 
-  /** Those of the messages that were not delivered before as another message with the same id; they count as delivered now. */
+  /**
+   * Those of the messages that were not delivered before as another message with the same id; they count as delivered
+   * now.
+   */
   without(messages: readonly Message[]): readonly Message[] {
     return messages.filter((message) => this.#isFresh(message));
   }

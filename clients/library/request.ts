@@ -1,5 +1,6 @@
 /**
- * A command as a promise of its reply, for the handshake, polls and reads. (Publishes are commands of their own: publish.ts.)
+ * A command as a promise of its reply, for the handshake, polls and reads. (Publishes are commands of their own:
+ * publish.ts.)
  */
 import { RumormillError } from '../../brokers/core/error.ts';
 import type { Reply } from '../../brokers/wire/reply-parser.ts';
@@ -25,8 +26,8 @@ export function requestOf(args: readonly (string | number | Uint8Array)[]): { co
 }
 
 /**
- * Sends one command on a connection and waits for its reply. Where for `timeoutMs` nothing moves, or the signal fires, the connection is
- * destroyed, since on it every later reply would be one off.
+ * Sends one command on a connection and waits for its reply. Where for `timeoutMs` nothing moves, or the signal fires,
+ * the connection is destroyed, since on it every later reply would be one off.
  * @throws RumormillError of the error reply; DISCONNECTED; the signal's reason
  */
 export async function request(
@@ -53,7 +54,10 @@ export async function request(
   }
 }
 
-/** The promise's value, unless the signal fires first; then nobody waits for it any more. @throws what the promise rejects with; the signal's reason */
+/**
+ * The promise's value, unless the signal fires first; then nobody waits for it any more. @throws what the promise
+ * rejects with; the signal's reason
+ */
 export async function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return promise;
   const { promise: aborted, reject } = withResolvers<never>();

@@ -1,12 +1,14 @@
 /**
- * A connection that calls share, with failover: one for publishes and reads, another for commands about topics, subscriptions and bindings, so that a broker
- * that waits for a subscription's home holds up no publish.
+ * A connection that calls share, with failover: one for publishes and reads, another for commands about topics,
+ * subscriptions and bindings, so that a broker that waits for a subscription's home holds up no publish.
  *
- * Calls made in one turn of the event loop leave in one write; replies settle them in order. When the connection is lost, calls that
- * were never written, those that the broker refused because it is shutting down, and those that may safely be made twice, are made
- * again on another broker, in their order; the rest, publishes without a dedupe id, fail with DISCONNECTED, because they may have been stored.
- * A call fails when for `timeoutMs` nothing has moved: no answer came, and no byte went out that the answer which is due waits for. So a slow path carries as much as it
- * is given, and takes its time. What is on its way follows what the path carries (pace.ts); the rest waits here, and can go elsewhere.
+ * Calls made in one turn of the event loop leave in one write; replies settle them in order. When the connection is
+ * lost, calls that were never written, those that the broker refused because it is shutting down, and those that may
+ * safely be made twice, are made again on another broker, in their order; the rest, publishes without a dedupe id, fail
+ * with DISCONNECTED, because they may have been stored. A call fails when for `timeoutMs` nothing has moved: no answer
+ * came, and no byte went out that the answer which is due waits for. So a slow path carries as much as it is given, and
+ * takes its time. What is on its way follows what the path carries (pace.ts); the rest waits here, and can go
+ * elsewhere.
  */
 import { performance } from 'node:perf_hooks';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -166,7 +168,8 @@ export class Requests implements Owner<Call> {
     this.#connecting = true;
     try {
       const deadline = this.#deadlineOf(this.#unsent.first!);
-      const pauseMs = Math.min(backoffMs(this.#drops - 1, Math.random), deadline - performance.now()); // another broker is tried at once; brokers that all drop us are not besieged
+      // another broker is tried at once; brokers that all drop us are not besieged
+      const pauseMs = Math.min(backoffMs(this.#drops - 1, Math.random), deadline - performance.now());
       if (pauseMs > 0) await wait(pauseMs, undefined, { signal: this.#signal }).catch(() => this.#signal.throwIfAborted());
       this.#use(await this.#dialer.open<Call>(deadline, this.#signal, this.#lost));
     } catch (error) {
@@ -209,7 +212,9 @@ export class Requests implements Owner<Call> {
     else if (now - Math.max(connection.movedAt, this.#probedAt) >= silenceMs && !this.#probing) void this.#probe(connection);
   }
 
-  /** A broker that does not answer at all is given up, but not while bytes move, nor while a slow path may have them. */
+  /**
+   * A broker that does not answer at all is given up, but not while bytes move, nor while a slow path may have them.
+   */
   async #probe(connection: Connection<Call>): Promise<void> {
     this.#probing = true;
     const alive = await this.#dialer.isAlive(connection.address);

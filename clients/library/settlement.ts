@@ -1,6 +1,7 @@
 /**
- * Acknowledgements on their way: those of one turn of the event loop travel in one command, and those made while one is on its way in the next, as in a group
- * commit. The broker carries out a connection's acknowledgements one after another, each with a sync of its disk, so a command a message would be slow.
+ * Acknowledgements on their way: those of one turn of the event loop travel in one command, and those made while one is
+ * on its way in the next, as in a group commit. The broker carries out a connection's acknowledgements one after
+ * another, each with a sync of its disk, so a command a message would be slow.
  */
 import type { Settling } from './leased-message.ts';
 import { withResolvers } from './request.ts';

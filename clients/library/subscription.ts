@@ -1,9 +1,10 @@
 /**
  * A subscription: long-polls without end, as an async iterable of messages or of batches.
  *
- * While a batch is handled the next one is fetched already. It goes on from its cursor on whichever broker answers, so it misses nothing and repeats nothing when a broker dies; what two brokers took of one
- * retried publish comes once (repeats.ts). `latest` is turned into a cursor at once, so that what is published from then on is not lost either when
- * the first broker dies before it has anything.
+ * While a batch is handled the next one is fetched already. It goes on from its cursor on whichever broker answers, so
+ * it misses nothing and repeats nothing when a broker dies; what two brokers took of one retried publish comes once
+ * (repeats.ts). `latest` is turned into a cursor at once, so that what is published from then on is not lost either
+ * when the first broker dies before it has anything.
  */
 import type { Message, PollResult } from './message.ts';
 import type { PollRequest } from './poll.ts';
@@ -40,8 +41,8 @@ export class Subscription implements AsyncIterable<Message> {
   }
 
   /**
-   * Where to resume: behind every batch that was consumed to its end. In the middle of a batch it still stands before the batch, so that
-   * resuming repeats a part rather than lose one; consume `batches()` to have it exact.
+   * Where to resume: behind every batch that was consumed to its end. In the middle of a batch it still stands before
+   * the batch, so that resuming repeats a part rather than lose one; consume `batches()` to have it exact.
    */
   get cursor(): string {
     return this.#cursor;
@@ -52,7 +53,9 @@ export class Subscription implements AsyncIterable<Message> {
     for await (const { messages } of this.batches()) yield* messages;
   }
 
-  /** What each poll brought, never empty. When the consumer asks for the next batch, `cursor` stands behind this one. */
+  /**
+   * What each poll brought, never empty. When the consumer asks for the next batch, `cursor` stands behind this one.
+   */
   async *batches(): AsyncGenerator<PollResult, void, undefined> {
     const { signal, count = COUNT, limit = Infinity } = this.#options;
     try {

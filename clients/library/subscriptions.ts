@@ -1,4 +1,7 @@
-/** SUBSCRIPTION, BIND and BINDINGS: what subscriptions are made of and how they, their bindings and their leases are described. */
+/**
+ * SUBSCRIPTION, BIND and BINDINGS: what subscriptions are made of and how they, their bindings and their leases are
+ * described.
+ */
 import { RumormillError } from '../../brokers/core/error.ts';
 import { text } from '../../brokers/wire/message.ts';
 import { type Args, arrayOf } from './ask.ts';
@@ -9,13 +12,22 @@ import type { Answer } from './request.ts';
 export interface SubscriptionChanges {
   /** How long a message that was pulled is leased to its consumer, ms, from 1 on. Default 30,000. */
   readonly visibilityMs?: number;
-  /** A message that was delivered so often and not acknowledged goes to `deadLetter`, without which this is refused. Default: no limit. */
+  /**
+   * A message that was delivered so often and not acknowledged goes to `deadLetter`, without which this is refused.
+   * Default: no limit.
+   */
   readonly maxDeliveries?: number | null;
   /** The topic for messages that were delivered `maxDeliveries` times. */
   readonly deadLetter?: string | null;
-  /** How long a message waits after its first delivery failed, ms; doubles with each delivery, up to a limit. Default: not at all. */
+  /**
+   * How long a message waits after its first delivery failed, ms; doubles with each delivery, up to a limit. Default:
+   * not at all.
+   */
   readonly backoffMs?: number | null;
-  /** Where bindings that are made from now on begin: `latest` (the default: what is published once they are there), `earliest`, or a cursor. */
+  /**
+   * Where bindings that are made from now on begin: `latest` (the default: what is published once they are there),
+   * `earliest`, or a cursor.
+   */
   readonly from?: string;
 }
 
@@ -24,7 +36,10 @@ export interface SubscriptionOptions extends SubscriptionChanges {
   readonly transient?: boolean;
 }
 
-/** A subscription, as its home sees it. What is counted, but for the backlog, is counted since this broker became its home. */
+/**
+ * A subscription, as its home sees it. What is counted, but for the backlog, is counted since this broker became its
+ * home.
+ */
 export interface SubscriptionInfo {
   readonly name: string;
   readonly transient: boolean;
@@ -49,7 +64,9 @@ export interface SubscriptionInfo {
   readonly limit: string | null;
   /** The broker that does the subscription's work. */
   readonly home: string;
-  /** Acknowledgement records of another home that came while this broker was the home: more than 0 after a partition. */
+  /**
+   * Acknowledgement records of another home that came while this broker was the home: more than 0 after a partition.
+   */
   readonly rivalRecords: number;
 }
 

@@ -8,7 +8,9 @@ import type { Answer } from './request.ts';
 export type { TopicType } from '../../brokers/core/catalog/subscription.ts';
 
 export interface TopicOptions {
-  /** `fanout` (the default): messages go to every bound subscription. `direct`: to those bound with the message's key. */
+  /**
+   * `fanout` (the default): messages go to every bound subscription. `direct`: to those bound with the message's key.
+   */
   readonly type?: TopicType;
 }
 

@@ -1,4 +1,7 @@
-/** Counts the messages in replies to POLL ... FORMAT batches, of which it looks at no more than their number: what a reader costs beyond is its own affair. */
+/**
+ * Counts the messages in replies to POLL ... FORMAT batches, of which it looks at no more than their number: what a
+ * reader costs beyond is its own affair.
+ */
 import { type Reply, ReplyParser } from '../../brokers/wire/reply-parser.ts';
 import { text } from '../../brokers/wire/message.ts';
 

@@ -3,8 +3,9 @@
  *
  *     npm run bench -- --quick --only publish
  *
- * Starts what it measures on free ports and in temporary folders, runs each scenario several rounds in turn (ours, peer, peer, ours, ...), counts every
- * acknowledged message in every store, and prints medians over the rounds. It asserts no speed, since that is the machine's.
+ * Starts what it measures on free ports and in temporary folders, runs each scenario several rounds in turn (ours,
+ * peer, peer, ours, ...), counts every acknowledged message in every store, and prints medians over the rounds. It
+ * asserts no speed, since that is the machine's.
  */
 import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
@@ -48,7 +49,8 @@ const options = new Command('bench')
   .option('--svg <file>', 'write a picture of publishing there')
   .parse().opts<{ readonly quick?: true; readonly only?: string; readonly rounds?: number; readonly json?: string; readonly svg?: string }>();
 
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1)); // whose listeners kill and clean up
+// whose listeners kill and clean up
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1));
 
 const quick = options.quick === true;
 const ours = new Ours('quorum');

@@ -1,4 +1,6 @@
-/** What the benchmark reckons with: spreads over rounds, and percentiles of latencies that were taken many at a time. */
+/**
+ * What the benchmark reckons with: spreads over rounds, and percentiles of latencies that were taken many at a time.
+ */
 
 export interface Spread {
   readonly median: number;
@@ -32,7 +34,10 @@ export class Latencies {
     for (const { ms, count } of others.#entries) this.add(ms, count);
   }
 
-  /** The least latency within which this share of all messages was answered, in ms; NaN of none. One share after another costs one sort. */
+  /**
+   * The least latency within which this share of all messages was answered, in ms; NaN of none. One share after another
+   * costs one sort.
+   */
   percentiles(...shares: readonly number[]): number[] {
     const sorted = this.#entries.sort((a, b) => a.ms - b.ms);
     return shares.map((share) => {

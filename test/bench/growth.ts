@@ -1,7 +1,9 @@
 /**
- * Scenario of growth on our brokers: what a message costs each broker as the mesh grows, and what publishing, reading and starting cost as a backlog grows.
+ * Scenario of growth on our brokers: what a message costs each broker as the mesh grows, and what publishing, reading
+ * and starting cost as a backlog grows.
  *
- * Processor time is that of the whole process between two moments, heartbeats and all, in ticks of 10 ms: so the messages are many, and their number is fixed.
+ * Processor time is that of the whole process between two moments, heartbeats and all, in ticks of 10 ms: so the
+ * messages are many, and their number is fixed.
  */
 import { statSync } from 'node:fs';
 import { encodeCommand } from '../../brokers/wire/resp.ts';
@@ -58,8 +60,9 @@ async function mesh(plan: Plan, count: number): Promise<void> {
 }
 
 /**
- * One broker with so many messages in a topic, started anew, so that those from its middle come from the disk; the last hundred come afterwards, so that they are in
- * memory. What is measured has been done before with another topic. What is published comes on top of the backlog.
+ * One broker with so many messages in a topic, started anew, so that those from its middle come from the disk; the last
+ * hundred come afterwards, so that they are in memory. What is measured has been done before with another topic. What
+ * is published comes on top of the backlog.
  */
 async function backlog(plan: Plan, size: number): Promise<void> {
   await using home = new Home();
@@ -98,7 +101,10 @@ async function latest(broker: BrokerProcess): Promise<string> {
   return reader.cursor;
 }
 
-/** POLL after POLL of what is behind the message after a cursor, and again from there at the end. @returns how long one takes */
+/**
+ * POLL after POLL of what is behind the message after a cursor, and again from there at the end. @returns how long one
+ * takes
+ */
 async function polls(broker: BrokerProcess, topic: string, cursor: string): Promise<number[]> {
   const reader = await PollReader.open(broker.port, topic);
   await reader.poll(cursor, 1, 0);

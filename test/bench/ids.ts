@@ -1,6 +1,6 @@
 /**
- * Scenario of dedupe ids on a broker alone: what one costs where it is published, and what it costs to read them back at a start. Published
- * in turn are messages with and without ids, a thousand in flight, over ten topics.
+ * Scenario of dedupe ids on a broker alone: what one costs where it is published, and what it costs to read them back
+ * at a start. Published in turn are messages with and without ids, a thousand in flight, over ten topics.
  */
 import { cpuMs } from './proc.ts';
 import { Ours } from './brokers.ts';

@@ -1,6 +1,7 @@
 /**
- * The load generator: some connections that keep a number of messages in flight. Frames are encoded beforehand, and as many are written at once as
- * were acknowledged at once. The same for every system; what differs is in its `Publishing`.
+ * The load generator: some connections that keep a number of messages in flight. Frames are encoded beforehand, and as
+ * many are written at once as were acknowledged at once. The same for every system; what differs is in its
+ * `Publishing`.
  */
 import { connect, type Socket } from 'node:net';
 import { within } from '../support/wait.ts';
@@ -43,7 +44,10 @@ export const SHARES = [0.5, 0.99, 0.999];
 const LAST_MS = 120_000; // for what is in flight at the end, far beyond what it takes
 const CHUNK_BYTES_MAX = 1024 * 1024; // of one write
 
-/** Publishes, waits for the last acknowledgement, and says what came of it. @throws Error where a connection fails or an acknowledgement is one */
+/**
+ * Publishes, waits for the last acknowledgement, and says what came of it. @throws Error where a connection fails or an
+ * acknowledgement is one
+ */
 export async function publish(publishing: Publishing, load: Load): Promise<Published> {
   const count = Math.min(load.connections, load.window);
   const lanes = Array.from({ length: count }, (_, index) => new Lane(publishing, load, index, shareOf(load.window, count, index), quotaOf(load, count, index)));

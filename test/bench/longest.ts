@@ -1,7 +1,7 @@
 /**
- * How long commands at their largest hold up everybody else: `npm run longest`. One client sends a command, another one a PING
- * each millisecond meanwhile; the longest answer to one of those is how long the broker did nothing else. That many rounds are
- * needed, and how much is done in each, is tested by test/longest.test.ts; this gives the milliseconds.
+ * How long commands at their largest hold up everybody else: `npm run longest`. One client sends a command, another one
+ * a PING each millisecond meanwhile; the longest answer to one of those is how long the broker did nothing else. That
+ * many rounds are needed, and how much is done in each, is tested by test/longest.test.ts; this gives the milliseconds.
  */
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -48,7 +48,10 @@ class Client {
   }
 }
 
-/** Sends a PING each millisecond, in a thread of its own, and tells the longest wait for an answer each time it is asked. */
+/**
+ * Sends a PING each millisecond, in a thread of its own, and tells the longest wait for an answer each time it is
+ * asked.
+ */
 async function ping(port: number): Promise<void> {
   const client = new Client(port);
   let longest = 0;

@@ -1,4 +1,7 @@
-/** NATS JetStream: three servers, one stream with three replicas in files; publishers are connected to the stream's leader. */
+/**
+ * NATS JetStream: three servers, one stream with three replicas in files; publishers are connected to the stream's
+ * leader.
+ */
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { join } from 'node:path';

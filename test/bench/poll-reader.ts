@@ -1,10 +1,15 @@
-/** A reader that costs little: POLL after POLL on one connection, of which only the cursor and the number of messages are looked at. */
+/**
+ * A reader that costs little: POLL after POLL on one connection, of which only the cursor and the number of messages
+ * are looked at.
+ */
 import { connect, type Socket } from 'node:net';
 import { encodeCommand } from '../../brokers/wire/resp.ts';
 import { BatchCounter } from './batch-counter.ts';
 import { RespCounter } from './replies.ts';
 
-/** How messages come: one by one, as every client can read them, or as they are stored, as the client library has them. */
+/**
+ * How messages come: one by one, as every client can read them, or as they are stored, as the client library has them.
+ */
 export type Format = 'messages' | 'batches';
 
 export class PollReader {

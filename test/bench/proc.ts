@@ -11,7 +11,9 @@ export function cpuMs(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) * TICK_MS; // user and system
 }
 
-/** Bytes that the open TCP connections of some processes have sent so far; undefined where `ss` (iproute2) is missing. */
+/**
+ * Bytes that the open TCP connections of some processes have sent so far; undefined where `ss` (iproute2) is missing.
+ */
 export function tcpBytesSent(pids: readonly number[]): number | undefined {
   const { status, stdout } = spawnSync('ss', ['-tinpHO', 'state', 'established'], { encoding: 'utf8' });
   return status === 0 ? sumOfSent(stdout, pids) : undefined;

@@ -1,4 +1,7 @@
-/** Scenarios of publishing: ours and the peers in turn, at several windows; every acknowledged message is counted in every store after each run. */
+/**
+ * Scenarios of publishing: ours and the peers in turn, at several windows; every acknowledged message is counted in
+ * every store after each run.
+ */
 import { Ours } from './brokers.ts';
 import { publish } from './load.ts';
 import type { Plan } from './plan.ts';
@@ -12,7 +15,10 @@ export function publishQuorum(scenario: string, bytes: number, many: boolean): (
   return (plan) => publishes(plan, scenario, bytes, [new Ours('quorum'), ...plan.peers], [1, 100, 1000, 10_000], many);
 }
 
-/** Large messages at `quorum`, in windows that fit into buffers; all servers are started anew for each, since they keep what they were sent, the peers in memory. */
+/**
+ * Large messages at `quorum`, in windows that fit into buffers; all servers are started anew for each, since they keep
+ * what they were sent, the peers in memory.
+ */
 export function publishLarge(scenario: string, bytes: number): (plan: Plan) => Promise<void> {
   return async (plan) => {
     for (const window of [1, 10, 100]) await publishes(plan, scenario, bytes, [new Ours('quorum'), ...plan.peers], [window], false);

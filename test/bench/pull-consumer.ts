@@ -1,4 +1,7 @@
-/** A consumer that costs little: PULL and ACK on one connection, in frames made of what came, of which only the tokens are looked at. */
+/**
+ * A consumer that costs little: PULL and ACK on one connection, in frames made of what came, of which only the tokens
+ * are looked at.
+ */
 import { connect, type Socket } from 'node:net';
 import { encodeCommand } from '../../brokers/wire/resp.ts';
 import { LeaseReader } from './replies.ts';

@@ -1,4 +1,7 @@
-/** Scenarios of queues on our brokers: PULL and ACK, acknowledging what is in flight at random, what a backlog costs, and publishing with many subscriptions. */
+/**
+ * Scenarios of queues on our brokers: PULL and ACK, acknowledging what is in flight at random, what a backlog costs,
+ * and publishing with many subscriptions.
+ */
 import { encodeCommand } from '../../brokers/wire/resp.ts';
 import type { BrokerProcess } from '../support/cluster.ts';
 import { describe, make } from '../support/queue-client.ts';
@@ -62,7 +65,10 @@ async function pullAndAck(plan: Plan): Promise<void> {
   }
 }
 
-/** As much in flight as may be, acknowledged in random order: the time of its first and its last fifth, and how large the record of the state becomes. */
+/**
+ * As much in flight as may be, acknowledged in random order: the time of its first and its last fifth, and how large
+ * the record of the state becomes.
+ */
 async function acknowledgeAtRandom(plan: Plan): Promise<void> {
   const count = 100_000 * plan.scale;
   await plan.rounds(async () => {
@@ -98,7 +104,10 @@ async function acknowledgeAtRandom(plan: Plan): Promise<void> {
   });
 }
 
-/** The same broker with a short backlog and a long one, started anew each time: its memory after some PULLs, and how long one takes. */
+/**
+ * The same broker with a short backlog and a long one, started anew each time: its memory after some PULLs, and how
+ * long one takes.
+ */
 async function backlog(plan: Plan): Promise<void> {
   for (const count of [5000, 5_000_000 * plan.scale * plan.scale]) {
     await plan.rounds(async () => {

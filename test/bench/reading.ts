@@ -48,7 +48,10 @@ export async function endToEnd(plan: Plan): Promise<void> {
   reader.close();
 }
 
-/** A publisher that sends as fast as it is answered, and a reader of batches, as subscribers of ours are, on another broker: how many a second reach it, until it has the last one. */
+/**
+ * A publisher that sends as fast as it is answered, and a reader of batches, as subscribers of ours are, on another
+ * broker: how many a second reach it, until it has the last one.
+ */
 export async function keepUp(plan: Plan): Promise<void> {
   await using home = new Home();
   const brokers = await new Ours('local').start(home);

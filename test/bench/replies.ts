@@ -1,5 +1,6 @@
 /**
- * Counts replies without taking them apart, so that the load generator costs little beside what it measures. A chunk may end anywhere.
+ * Counts replies without taking them apart, so that the load generator costs little beside what it measures. A chunk
+ * may end anywhere.
  */
 
 /** Counts the acknowledgements in what a server sends. */
@@ -11,7 +12,10 @@ export interface AckCounter {
 const [CR, MINUS, COLON, DOLLAR, STAR] = [13, 45, 58, 36, 42];
 const ERROR_CHARS = 200; // of what a server complains, in our message
 
-/** RESP replies: counts whole ones and integers, and keeps of an array the first bulk string and the length of the second array: POLL's cursor and messages. */
+/**
+ * RESP replies: counts whole ones and integers, and keeps of an array the first bulk string and the length of the
+ * second array: POLL's cursor and messages.
+ */
 export class RespCounter implements AckCounter {
   /** Whole replies so far. */
   replies = 0;
@@ -84,7 +88,10 @@ export class RespCounter implements AckCounter {
 
 /** What a consumer needs of replies: of PULL the tokens, of ACK how many were good. */
 export class LeaseReader {
-  /** Of the replies to PULL so far, until somebody takes them away: each as a RESP bulk string, to be sent back as it is. */
+  /**
+   * Of the replies to PULL so far, until somebody takes them away: each as a RESP bulk string, to be sent back as it
+   * is.
+   */
   tokens: Buffer[] = [];
   /** Whole replies so far. */
   replies = 0;

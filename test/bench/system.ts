@@ -30,7 +30,8 @@ export async function assertStored(running: Running, before: readonly number[], 
   const expected = before.map((count) => count + acked);
   let counts: number[] = [];
   const complete = waitFor('', async () => {
-    counts = await running.stored().catch(() => counts); // who is busy writing does not always answer in time, and is asked again
+    // who is busy writing does not always answer in time, and is asked again
+    counts = await running.stored().catch(() => counts);
     return counts.length > 0 && counts.every((count, index) => count >= expected[index]!);
   }, STORED_MS);
   await complete.catch(() => undefined); // what is missing is said below
@@ -44,7 +45,9 @@ interface Server {
   end(): Promise<unknown>;
 }
 
-/** A temporary folder and the processes that work in it; all gone once it is disposed of, and when this process ends. */
+/**
+ * A temporary folder and the processes that work in it; all gone once it is disposed of, and when this process ends.
+ */
 export class Home implements AsyncDisposable {
   readonly folder = mkdtempSync(join(tmpdir(), 'rumormill-bench-'));
   readonly #servers: Server[] = [];

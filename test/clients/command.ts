@@ -1,4 +1,7 @@
-/** The command lines and examples of the clients as processes of their own. They run `dist/`; set DIST to run another build. */
+/**
+ * The command lines and examples of the clients as processes of their own. They run `dist/`; set DIST to run another
+ * build.
+ */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import type { Test } from 'tap';

@@ -1,5 +1,6 @@
 /**
- * A broker for tests of clients: it shakes hands as a broker does, answers what the test tells it to, and remembers what it was asked.
+ * A broker for tests of clients: it shakes hands as a broker does, answers what the test tells it to, and remembers
+ * what it was asked.
  */
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import type { Test } from 'tap';

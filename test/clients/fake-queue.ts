@@ -1,6 +1,6 @@
 /**
- * A subscription and its home for tests of clients: leases end when the test says so, and not by themselves. One FakeQueue may serve several FakeBrokers, as a
- * mesh does.
+ * A subscription and its home for tests of clients: leases end when the test says so, and not by themselves. One
+ * FakeQueue may serve several FakeBrokers, as a mesh does.
  */
 import type { Socket } from 'node:net';
 import type { Handler } from './fake-broker.ts';

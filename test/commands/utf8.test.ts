@@ -1,4 +1,7 @@
-/** Names, keys, headers, ids and consumers are UTF-8, all of it: U+FFFD is a character like any other, and bytes that are no text are never taken for it. */
+/**
+ * Names, keys, headers, ids and consumers are UTF-8, all of it: U+FFFD is a character like any other, and bytes that
+ * are no text are never taken for it.
+ */
 import t from 'tap';
 import { encodeCommand } from '../../brokers/wire/resp.ts';
 import { VirtualBroker, type VirtualClient } from '../support/virtual-broker.ts';

@@ -29,7 +29,8 @@ t.test('each finds its batches by the index that is for it', async (t) => {
     withIds: /^SEARCH batches USING INDEX batches_with_ids \(<expr>>\?\)$/,
     readIds: /^SEARCH batches USING INTEGER PRIMARY KEY \(rowid=\?\)$/,
     newestSeen: /^SEARCH batches USING INDEX batches_with_ids \(<expr>>\?\)$/,
-    findIds: /^SEARCH b USING INDEX batches_with_ids \(<expr>>\? AND <expr><\?\)$/, // by topic, it would look at all that the topic ever had
+    // by topic, it would look at all that the topic ever had
+    findIds: /^SEARCH b USING INDEX batches_with_ids \(<expr>>\? AND <expr><\?\)$/,
     findIdsAt: /^SEARCH b USING INTEGER PRIMARY KEY \(rowid=\?\)$/,
     idsAfter: /^SEARCH batches USING INDEX batches_with_ids \(<expr>>\? AND <expr><\?\)$/,
     positionBefore: /^SEARCH b USING INDEX sqlite_autoindex_batches_1 \(origin=\? AND seq<\?\)$/,

@@ -492,7 +492,8 @@ t.test('an append that cannot be stores nothing of itself, and the store goes on
   const folder = temporaryFolder(t);
   const store = await open(t, folder);
   await store.append(SPECIMENS.slice(0, 2));
-  const twice = [{ ...SPECIMENS[2]!, position: 3 }, { ...SPECIMENS[0]!, position: 4 }]; // the second one is there already
+  // the second one is there already
+  const twice = [{ ...SPECIMENS[2]!, position: 3 }, { ...SPECIMENS[0]!, position: 4 }];
   await t.rejects(store.append(twice), { code: 'STORE' });
   t.strictSame(positions(await store.readAfter(0, undefined, ALL)), [1, 2]);
   await store.append(SPECIMENS.slice(2));
@@ -545,7 +546,8 @@ t.test(`the batches of a topic are found, whether they are indexed yet or not (S
   const topics = ['a', 'b', 'c', 'rare'];
   const rows = Array.from({ length: 240 }, () => [random.pick([A, B]), random.pick(topics.slice(0, 3)), 'x', 'y'] as const);
   const all = batches([...rows, [A, 'rare', 'x']]).map((batch) => ({ ...batch, lamport: random.integer(1, 300) }));
-  for (const [from, to] of [[0, 30], [30, 200], [200, 241]] as const) { // first the names of the origins, at last too few to be indexed
+  // first the names of the origins, at last too few to be indexed
+  for (const [from, to] of [[0, 30], [30, 200], [200, 241]] as const) {
     const store = await open(t, folder);
     await store.append(all.slice(from, to));
     await store.close();

@@ -77,7 +77,8 @@ async function plain(t: Test, accept: (channel: Channel) => void): Promise<Socke
   return socket;
 }
 
-const SOCKETS = '/proc/net/tcp'; // of Linux: local address, remote address, state, queues, timer; 02 is the one of keep-alive
+// of Linux: local address, remote address, state, queues, timer; 02 is the one of keep-alive
+const SOCKETS = '/proc/net/tcp';
 const KEEP_ALIVE_TIMER = '02';
 
 t.test('a client whose machine is gone is noticed: the system asks now and then', { skip: !existsSync(SOCKETS) && `no ${SOCKETS}` }, async (t) => {

@@ -254,7 +254,10 @@ t.test('how far brokers hold an origin is told to it along the tree, and in a fu
   t.equal(claims, 0);
 });
 
-/** 0 has the neighbours 1 and 2; 3 gets 0's records from 1 and could get them from 2; 4 gets them from 3. The claims of 4 have come as far as 3. */
+/**
+ * 0 has the neighbours 1 and 2; 3 gets 0's records from 1 and could get them from 2; 4 gets them from 3. The claims of
+ * 4 have come as far as 3.
+ */
 async function diamond(): Promise<{ mesh: GossipMesh; held: () => number }> {
   const mesh = new GossipMesh(5);
   for (const [left, right] of [[0, 1], [1, 3], [3, 4]] as const) mesh.connect(left, right);

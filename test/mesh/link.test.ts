@@ -24,7 +24,9 @@ t.test('a link that is closed keeps nothing of what the peer goes on sending', (
 });
 
 
-/** Two ends of one connection, introduced to each other, on a clock that the test moves; what they were told, as words. */
+/**
+ * Two ends of one connection, introduced to each other, on a clock that the test moves; what they were told, as words.
+ */
 function pair(limits = makeConfig().limits) {
   const clock = { now: 0 };
   const heard: string[][] = [[], []];

@@ -103,7 +103,8 @@ t.test('a peer that tells of absurd clocks, terms, beats and views leaves the me
   await waitFor('a coordinator', async () => (await low.leader()) === high.address && (await high.leader()) === high.address);
   const publisher = await low.connect();
   for (let count = 0; count < 1000; count += 1) publisher.send('PUBLISH', 'news', count);
-  for (let count = 0; count < 1000; count += 1) t.type(await publisher.next(), 'number') || t.bailout(); // their clocks have begun
+  // their clocks have begun
+  for (let count = 0; count < 1000; count += 1) t.type(await publisher.next(), 'number') || t.bailout();
   const most = COUNTER_MAX;
   const stranger = '10.9.9.9:1';
   const hello = (lamport: number) => [

@@ -4,12 +4,12 @@
  *     npm run catch-up -- --messages 1000000 --ids
  *     npm run catch-up -- --names 5000
  *
- * Three brokers. One is stopped, messages are published on the other two, it is started again. Measured is the latency of one publisher with one
- * message on its way at a time, acknowledged locally, at a broker that feeds the late one: before, and while the late one fetches. It prints figures
- * and asserts none, since they are the machine's.
+ * Three brokers. One is stopped, messages are published on the other two, it is started again. Measured is the latency
+ * of one publisher with one message on its way at a time, acknowledged locally, at a broker that feeds the late one:
+ * before, and while the late one fetches. It prints figures and asserts none, since they are the machine's.
  *
- * With --names, the messages are put into the files of the other two before they start, under so many names of stores, as
- * they are after many restarts that took a new one: to be compared with `--names 1`.
+ * With --names, the messages are put into the files of the other two before they start, under so many names of stores,
+ * as they are after many restarts that took a new one: to be compared with `--names 1`.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

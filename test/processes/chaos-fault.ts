@@ -1,6 +1,6 @@
 /**
- * Faults for a chaos run: each is started, holds for a while, and is undone. What is chosen follows from the seed; when it strikes depends on the
- * machine, so a seed tells what happened and does not replay it exactly.
+ * Faults for a chaos run: each is started, holds for a while, and is undone. What is chosen follows from the seed; when
+ * it strikes depends on the machine, so a seed tells what happened and does not replay it exactly.
  */
 import type { Address } from '../../brokers/core/address.ts';
 import type { BrokerProcess } from '../support/cluster.ts';

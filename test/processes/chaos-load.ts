@@ -1,6 +1,6 @@
 /**
- * The clients of a chaos run, with the library as users have it: publishers that number what they publish, subscribers that remember what they
- * were given, and how long each of them stood still when its broker was taken away.
+ * The clients of a chaos run, with the library as users have it: publishers that number what they publish, subscribers
+ * that remember what they were given, and how long each of them stood still when its broker was taken away.
  */
 import { type Client, type ClientEvent, connect, type Message } from '../../clients/client.ts';
 import { RumormillError } from '../../brokers/core/error.ts';
@@ -22,7 +22,10 @@ class Failover {
     this.#pending = undefined;
   }
 
-  /** The broker is taken away now. `moved` is told how long the client stood still, if it was there and moves before `endWatch`. */
+  /**
+   * The broker is taken away now. `moved` is told how long the client stood still, if it was there and moves before
+   * `endWatch`.
+   */
   watch(from: string, moved: (ms: number) => void): void {
     if (this.broker === from) this.#pending = { from, since: performance.now(), moved };
   }

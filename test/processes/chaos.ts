@@ -1,11 +1,13 @@
 /**
- * Chaos: real brokers under load, killed, stopped and cut off from one another at random; then everything heals, and what was promised is checked.
+ * Chaos: real brokers under load, killed, stopped and cut off from one another at random; then everything heals, and
+ * what was promised is checked.
  *
  *     npm run chaos -- --seconds 60 --brokers 5 --seed 7
  *
- * Checked: no message that was acknowledged at `quorum` is missing from any broker's store, from what any broker delivers, or from what
- * subscribers got that moved from broker to broker all the time; those got nothing twice; what one broker took from one publisher came in order; all
- * stores hold the same batches; there is one coordinator; no broker logged an error; and every kind of fault did happen.
+ * Checked: no message that was acknowledged at `quorum` is missing from any broker's store, from what any broker
+ * delivers, or from what subscribers got that moved from broker to broker all the time; those got nothing twice; what
+ * one broker took from one publisher came in order; all stores hold the same batches; there is one coordinator; no
+ * broker logged an error; and every kind of fault did happen.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -133,7 +135,8 @@ class Chaos {
 
   async #converged(): Promise<void> {
     await waitFor('all brokers hold the same records', async () => {
-      const vectors = await Promise.all(this.#brokers.map((broker) => broker.vector().catch(() => undefined))); // busy: asked again
+      // busy: asked again
+      const vectors = await Promise.all(this.#brokers.map((broker) => broker.vector().catch(() => undefined)));
       return !vectors.includes(undefined) && new Set(vectors.map((vector) => JSON.stringify(Object.entries(vector!).sort()))).size === 1;
     }, HEAL_MS);
   }
@@ -262,6 +265,7 @@ async function main(): Promise<void> {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1)); // which kills the brokers
+  // which kills the brokers
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1));
   await main();
 }

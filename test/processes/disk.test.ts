@@ -109,12 +109,14 @@ t.test('a disk that fails: the broker acknowledges nothing more and exits with a
 t.test('a file that is corrupted under a broker that runs: it stops with a clear line', async (t) => {
   const [broker] = await prepare(t);
   const client = await broker.connect();
-  for (let number = 0; number < 40; number += 1) await client.publish('news', `${number} ${'x'.repeat(500_000)}`); // more than SQLite caches
+  // more than SQLite caches
+  for (let number = 0; number < 40; number += 1) await client.publish('news', `${number} ${'x'.repeat(500_000)}`);
   await waitFor('much of it is in the file', () => statSync(broker.file).size > 8_000_000);
   const file = openSync(broker.file, 'r+');
   for (let at = 4096; at < statSync(broker.file).size; at += 4096) writeSync(file, Buffer.alloc(4096, 0xee), 0, 4096, at);
   closeSync(file);
-  await client.command('RANGE', 'news', 'COUNT', 10_000).catch(() => undefined); // the connection may go before the answer comes
+  // the connection may go before the answer comes
+  await client.command('RANGE', 'news', 'COUNT', 10_000).catch(() => undefined);
   t.equal(await broker.exit(), 1);
   t.match(broker.log.slice(-2), [
     { level: 'error', event: 'store failed, broker stops', reason: /SQLITE_CORRUPT|SQLITE_IOERR|SQLITE_NOTADB|malformed|is not an SQLite database/ },

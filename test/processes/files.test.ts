@@ -29,7 +29,10 @@ async function publishUntilClosed(broker: Broker): Promise<number> {
 
 const beside = (broker: Broker, name: string): string => join(dirname(broker.file), name);
 
-/** What happens to the files of a broker that runs, and whether what it had acknowledged is still in its folder. test/io/place.test.ts has more. */
+/**
+ * What happens to the files of a broker that runs, and whether what it had acknowledged is still in its folder.
+ * test/io/place.test.ts has more.
+ */
 const REMOVALS: readonly (readonly [what: string, act: (broker: Broker) => void, isKept: boolean])[] = [
   ['the data folder is removed', ({ file }) => rmSync(dirname(file), { recursive: true }), false],
   ['broker.db is replaced by a copy', ({ file }) => {
@@ -127,7 +130,10 @@ t.test('kills, stops and files of the version before are no loss', async (t) => 
 
 const canMount = spawnSync('unshare', ['-rm', 'mount', '-t', 'tmpfs', 'none', '/mnt']).status === 0;
 
-/** A file system of that size on a folder, in a namespace of its own. The command that others enter it with, and where the folder is for us. */
+/**
+ * A file system of that size on a folder, in a namespace of its own. The command that others enter it with, and where
+ * the folder is for us.
+ */
 async function smallDisk(t: Test, folder: string, options: string): Promise<[wrapper: string[], path: string]> {
   const script = `mount -t tmpfs -o ${options} none "$0" && echo ready && exec sleep 600`;
   const holder = spawn('unshare', ['-rm', 'sh', '-c', script, folder], { stdio: ['ignore', 'pipe', 'ignore'] });

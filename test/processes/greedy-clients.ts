@@ -1,4 +1,7 @@
-/** A process full of greedy clients, which come again when they are thrown out: `greedy-clients <port> <kind>=<count>...`, until it is killed. */
+/**
+ * A process full of greedy clients, which come again when they are thrown out: `greedy-clients <port>
+ * <kind>=<count>...`, until it is killed.
+ */
 import { Greedy, type GreedyKind } from '../support/greedy.ts';
 
 const AGAIN_MS = 3000;

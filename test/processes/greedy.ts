@@ -1,7 +1,7 @@
 /**
  * Command line: one honest publisher and one honest subscriber of a broker, first alone, then beside thousands
- * of greedy clients of all kinds at once, then alone again. The broker runs in a control group of 1 GiB where the system
- * lets us make one.
+ * of greedy clients of all kinds at once, then alone again. The broker runs in a control group of 1 GiB where the
+ * system lets us make one.
  *
  * Says what the median latency from publish to push was, whether anything was lost, and what memory the broker took.
  */

@@ -6,7 +6,8 @@ import { waitFor } from '../support/wait.ts';
 t.test('published here, read there: all pairs', async (t) => {
   const cluster = await Cluster.start(t, 3);
   const clients = await Promise.all(cluster.brokers.map((broker) => broker.connect()));
-  const readers = await Promise.all(cluster.brokers.map((broker) => broker.connect())); // a POLL that waits holds up its connection
+  // a POLL that waits holds up its connection
+  const readers = await Promise.all(cluster.brokers.map((broker) => broker.connect()));
   for (const [from, publisher] of clients.entries()) {
     for (const [to, reader] of readers.entries()) {
       const topic = `${from} to ${to}`;

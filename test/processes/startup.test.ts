@@ -69,7 +69,8 @@ t.test('globalState.csv: missing, or with a bad row', async (t) => {
 });
 
 t.test('seconds that are no whole number of milliseconds once they are multiplied', async (t) => {
-  const [broker] = await prepare(t, { 'ack-timeout': '2.01', 'dedupe-window': '1.005' }); // 2009.9999999999998, 1004.9999999999999
+  // 2009.9999999999998, 1004.9999999999999
+  const [broker] = await prepare(t, { 'ack-timeout': '2.01', 'dedupe-window': '1.005' });
   await broker.start();
   t.equal(await broker.stop(), 0);
 });

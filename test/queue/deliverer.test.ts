@@ -5,7 +5,10 @@ import type { VirtualClient } from '../support/virtual-broker.ts';
 const OTHERS = Array.from({ length: 20 }, (_, number) => `m${number}`);
 const publish = (topic: string, some: readonly string[]): string[] => some.map((payload) => `PUBLISH ${topic} ${payload}`);
 
-/** Pulls one message at a time until all of `wanted` were acknowledged, and gives back the rest at once. Returns what was pulled. */
+/**
+ * Pulls one message at a time until all of `wanted` were acknowledged, and gives back the rest at once. Returns what
+ * was pulled.
+ */
 async function refuse(client: VirtualClient, wanted: ReadonlySet<string>, options = 'COUNT 1'): Promise<string[]> {
   const [pulled, left] = [[] as string[], new Set(wanted)];
   while (left.size > 0 && pulled.length < 10_000) {

@@ -1,4 +1,7 @@
-/** Messages that are put off, by NACK ... DELAY or by BACKOFF, and what becomes of that when brokers restart, die and have wrong clocks. */
+/**
+ * Messages that are put off, by NACK ... DELAY or by BACKOFF, and what becomes of that when brokers restart, die and
+ * have wrong clocks.
+ */
 import t from 'tap';
 import { RumormillError } from '../../brokers/core/error.ts';
 import { ManualClock } from '../support/manual-clock.ts';

@@ -259,7 +259,8 @@ t.test('deliveries that failed before a start count', async (t) => {
 t.test('a broker that stops while its name is not settled writes an ACK that comes meanwhile', async (t) => {
   const { store: before } = await start({}, ...BOUND, 'PUBLISH a 1');
   const store = before.copy();
-  const virtual = await VirtualBroker.start({}, store, () => 7, ['localhost:3000', 'localhost:3001'].map(parseAddress)); // whom it would ask is away
+  // whom it would ask is away
+  const virtual = await VirtualBroker.start({}, store, () => 7, ['localhost:3000', 'localhost:3001'].map(parseAddress));
   const client = virtual.connect();
   await virtual.clock.advance(5000);
   const leased = await pull(client, 's');

@@ -1,6 +1,6 @@
 /**
- * No command that a client can send holds the event loop: each at its largest is carried out in many rounds, in none of which more is done than a turn has room for.
- * What it takes in milliseconds is measured by `npm run longest`.
+ * No command that a client can send holds the event loop: each at its largest is carried out in many rounds, in none of
+ * which more is done than a turn has room for. What it takes in milliseconds is measured by `npm run longest`.
  */
 import t, { type Test } from 'tap';
 import { DEFAULT_LIMITS } from '../../brokers/config.ts';

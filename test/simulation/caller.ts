@@ -1,4 +1,7 @@
-/** What all clients of a run are: processes on hosts of their own, each with its dice and a connection with one broker at a time. */
+/**
+ * What all clients of a run are: processes on hosts of their own, each with its dice and a connection with one broker
+ * at a time.
+ */
 import { RumormillError } from '../../brokers/core/error.ts';
 import { SeededRandom } from '../support/random.ts';
 import { VirtualClient } from './client.ts';

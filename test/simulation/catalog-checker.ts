@@ -1,4 +1,7 @@
-/** What of the promises about topics, subscriptions and bindings was broken in a run: all brokers know the same, and what they were told. */
+/**
+ * What of the promises about topics, subscriptions and bindings was broken in a run: all brokers know the same, and
+ * what they were told.
+ */
 import type { Address } from '../../brokers/core/address.ts';
 import type { QueueFacts } from './queue-facts.ts';
 import type { Act, Catalog, Queue, Settings } from './queue-history.ts';
@@ -41,7 +44,8 @@ function checkMessages(facts: QueueFacts, violated: Report, broker: Address, top
   const name = facts.canonical(topic);
   const expected = facts.entries.filter((entry) => facts.canonical(entry.topic) === name && entry.isOn.size > 0 && !facts.isDeleted(entry));
   const got = new Set(found.map((line) => line.slice(line.indexOf(' ') + 1)));
-  const payloads = new Set([...got].map((line) => line.slice(line.indexOf(' ') + 1))); // of two copies of one dedupe id one is shown
+  // of two copies of one dedupe id one is shown
+  const payloads = new Set([...got].map((line) => line.slice(line.indexOf(' ') + 1)));
   const missing = expected.map(({ payload }) => payload).filter((payload) => !payloads.has(payload));
   const may = new Set(expected.map(({ id, payload }) => `${id} ${payload}`));
   const more = [...got].filter((line) => !may.has(line));

@@ -1,9 +1,10 @@
 /**
- * The checker: what of the promises was broken in a run. In the manner of Jepsen's checkers for queues, sets and logs: everything is compared with what
- * was asked for and answered, and nothing with what a broker says of itself.
+ * The checker: what of the promises was broken in a run. In the manner of Jepsen's checkers for queues, sets and logs:
+ * everything is compared with what was asked for and answered, and nothing with what a broker says of itself.
  *
- * An acknowledgement covers what its level promises. `local` is one disk: where that disk was wiped or rolled back before any other held the
- * message, its loss is excused. `quorum` and `all` are never excused, since only a minority of the disks is ever touched.
+ * An acknowledgement covers what its level promises. `local` is one disk: where that disk was wiped or rolled back
+ * before any other held the message, its loss is excused. `quorum` and `all` are never excused, since only a minority
+ * of the disks is ever touched.
  */
 import { DEFAULT_LIMITS } from '../../brokers/config.ts';
 import { type Address, compareAddresses } from '../../brokers/core/address.ts';
@@ -27,7 +28,10 @@ export interface Verdict {
     dropped: number;
     /** Messages that were stored more than once, by brokers that did not know of each other. */
     twice: number;
-    /** Answers that a subscriber got before their questions, because the broker that took the answer had not got the question yet. */
+    /**
+     * Answers that a subscriber got before their questions, because the broker that took the answer had not got the
+     * question yet.
+     */
     answeredAhead: number;
   };
   /** What consumers did; undefined in a run without queues. */
@@ -110,7 +114,8 @@ class Checker {
 
   #checkUnexpected(): void {
     const { publications, queues } = this.#history;
-    const named = (topic: string, payload: string): string => `${queues?.aliases.get(topic) ?? topic} ${payload}`; // whichever of its names a topic was called by
+    // whichever of its names a topic was called by
+    const named = (topic: string, payload: string): string => `${queues?.aliases.get(topic) ?? topic} ${payload}`;
     const expected = new Set(publications.map(({ topic, payload }) => named(topic, payload)));
     const payloads = new Set(publications.map(({ payload }) => payload));
     for (const { topic, payload, deadLetter } of this.#ledger.entries.values()) {
@@ -143,7 +148,10 @@ class Checker {
     if (missed.length > 0) this.#violated('missed', `${name} did not get ${missed.map(({ payload, origin, seq }) => `${payload} (${origin} ${seq})`).join()}`);
   }
 
-  /** A second copy of a dedupe id may be sent by a broker that cannot know that the subscriber has had the first one, because it lacks it. */
+  /**
+   * A second copy of a dedupe id may be sent by a broker that cannot know that the subscriber has had the first one,
+   * because it lacks it.
+   */
   #checkRepeated(name: string, { payload, broker, askedAt }: Delivery, entry: Entry, first: Entry | undefined): void {
     if (first === undefined) return;
     const known = [entry, first].every(({ isOn }) => (isOn.get(broker) ?? Infinity) < askedAt);
@@ -151,7 +159,10 @@ class Checker {
     else this.counts.dropped += 1;
   }
 
-  /** An answer whose origin had stored the question comes after it, unless the question has a name that was given before, so that a cursor may cover it. */
+  /**
+   * An answer whose origin had stored the question comes after it, unless the question has a name that was given
+   * before, so that a cursor may cover it.
+   */
   #checkCauses({ name, topics, start }: Subscription, entry: Entry, had: ReadonlyMap<string, Entry>): void {
     const question = this.#questions.get(entry.payload);
     if (question === undefined || had.has(question) || this.#isBefore(question, start)) return;
@@ -183,8 +194,9 @@ class Checker {
   }
 
   /**
-   * A broker's term never falls, in no later life either, unless its disk was lost. In one term and life it leaves a coordinator for a higher one, as when a
-   * partition heals, and never for a lower one: but for one that the other side of a partition chose in that term, once it has lost its own.
+   * A broker's term never falls, in no later life either, unless its disk was lost. In one term and life it leaves a
+   * coordinator for a higher one, as when a partition heals, and never for a lower one: but for one that the other side
+   * of a partition chose in that term, once it has lost its own.
    */
   #checkTerms(): void {
     const newest = new Map<Address, TermEvent>();
@@ -206,7 +218,10 @@ class Checker {
     }
   }
 
-  /** Whatever publishers ask for, Lamport timestamps grow by no more than each broker lets them in the time that passes, and by the events. */
+  /**
+   * Whatever publishers ask for, Lamport timestamps grow by no more than each broker lets them in the time that passes,
+   * and by the events.
+   */
   #checkGrowth(): void {
     const { brokers, terms, disks } = this.#history;
     const starts = terms.filter(({ kind }) => kind === 'started').length;

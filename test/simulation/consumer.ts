@@ -1,6 +1,7 @@
 /**
- * A consumer of a run: takes leases on messages of some queues, at one broker and another, acknowledges most of them, gives some back, keeps some
- * longer and lets some expire; now and then it acknowledges too late, twice, or under the name of another queue, which must change nothing.
+ * A consumer of a run: takes leases on messages of some queues, at one broker and another, acknowledges most of them,
+ * gives some back, keeps some longer and lets some expire; now and then it acknowledges too late, twice, or under the
+ * name of another queue, which must change nothing.
  */
 import { RumormillError } from '../../brokers/core/error.ts';
 import { decodeMessage, text } from '../../brokers/wire/message.ts';
@@ -123,7 +124,10 @@ export class Consumer {
     return settlement.outcome;
   }
 
-  /** Sends a command and writes down when it ended, and with which error. Goes to another broker where this one does not answer. */
+  /**
+   * Sends a command and writes down when it ended, and with which error. Goes to another broker where this one does not
+   * answer.
+   */
   async #ask(record: Pull | Settlement, timeoutMs: number, args: readonly (string | number)[]): Promise<Reply | undefined> {
     const { caller } = this;
     try {

@@ -1,9 +1,10 @@
 /**
- * A virtual disk: one broker's store, which outlives its process. Writes take virtual time, one after another. A write that is under way when
- * the process crashes is on disk or it is not, as the dice fall; those that wait behind it are lost with the process.
+ * A virtual disk: one broker's store, which outlives its process. Writes take virtual time, one after another. A write
+ * that is under way when the process crashes is on disk or it is not, as the dice fall; those that wait behind it are
+ * lost with the process.
  *
- * Every batch that it ever held, and every time when it was replaced by an empty disk or an older copy, stands in `log`: what a checker needs in
- * order to say who held what when.
+ * Every batch that it ever held, and every time when it was replaced by an empty disk or an older copy, stands in
+ * `log`: what a checker needs in order to say who held what when.
  */
 import { type Address } from '../../brokers/core/address.ts';
 import { RumormillError } from '../../brokers/core/error.ts';
@@ -34,13 +35,19 @@ export interface DiskEvent {
 }
 
 export class VirtualDisk {
-  /** Writes that a crash cut off, and how many of them were on disk; writes refused because the disk was full; slow reads and writes. */
+  /**
+   * Writes that a crash cut off, and how many of them were on disk; writes refused because the disk was full; slow
+   * reads and writes.
+   */
   readonly counts = { cutOff: 0, survived: 0, refused: 0, slowed: 0 };
   /** No more batches can be written. */
   isFull = false;
   /** Not even the clock can be. */
   isFullForClock = false;
-  /** The process whose files were removed while it ran: whatever it asks fails from then on, as it does once it looks at where its files are. */
+  /**
+   * The process whose files were removed while it ran: whatever it asks fails from then on, as it does once it looks at
+   * where its files are.
+   */
   removedFrom: Life | undefined;
   /** ms that each write, or read, takes longer, at most. */
   slowWritesMs = 0;
@@ -81,7 +88,10 @@ export class VirtualDisk {
     this.#replace(backup.copy());
   }
 
-  /** Its newest batches are lost, as with a WAL that is deleted; the store knows it when it is opened. Only while the broker is down. */
+  /**
+   * Its newest batches are lost, as with a WAL that is deleted; the store knows it when it is opened. Only while the
+   * broker is down.
+   */
   lose(count: number): void {
     this.#replace(this.#data.withoutNewest(count));
   }
@@ -113,7 +123,8 @@ export class VirtualDisk {
   async append(batches: readonly StoredBatch[]): Promise<void> {
     const data = this.#data;
     await data.append(batches);
-    if (data === this.#data) this.#note('written', batches); // else it was replaced just after the crash that let this one through
+    // else it was replaced just after the crash that let this one through
+    if (data === this.#data) this.#note('written', batches);
   }
 
   read<T>(life: Life, read: () => Promise<T>): Promise<T> {

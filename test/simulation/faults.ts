@@ -1,9 +1,10 @@
 /**
- * What goes wrong in a run: storms of several faults at once, and calms between them in which everything works. A calm is at least half as long
- * as the storm before it, so that at least a third of the time is free of faults: a system that is never left in peace may fail for good reasons.
+ * What goes wrong in a run: storms of several faults at once, and calms between them in which everything works. A calm
+ * is at least half as long as the storm before it, so that at least a third of the time is free of faults: a system
+ * that is never left in peace may fail for good reasons.
  *
- * Disks are wiped or rolled back on a fixed minority of the machines only, so that what a majority has on disk must always survive.
- * Each fault ends by its own hand, and at the end of a storm everybody is up again.
+ * Disks are wiped or rolled back on a fixed minority of the machines only, so that what a majority has on disk must
+ * always survive. Each fault ends by its own hand, and at the end of a storm everybody is up again.
  */
 import type { MemoryStore } from '../support/memory-store.ts';
 import { SeededRandom } from '../support/random.ts';
@@ -26,7 +27,8 @@ const COPY_MIN_MS = 4000; // so that something is published before and after
 const LOST_BATCHES_MAX = 300; // with a WAL
 const WRITE_WITHIN_MS = 500; // or it crashes while nothing is written
 const LONE_PART_PERCENT = 20; // of the storms: nothing else happens in them
-const NARROW_BYTES_PER_SECOND = [2000, 2000, 30_000]; // the first takes longer for a large message than silence is borne
+// the first takes longer for a large message than silence is borne
+const NARROW_BYTES_PER_SECOND = [2000, 2000, 30_000];
 const WALL_OFFSETS_MS = [30_000, 300_000, 365 * 24 * 3_600_000]; // at most, to either side
 
 export class Faults {
@@ -86,7 +88,8 @@ export class Faults {
     const { time } = this.#world;
     await time.sleep(this.#dice.integer(0, Math.max(0, end - time.now - FAULT_MIN_MS)));
     const lastsMs = Math.min(end - time.now, this.#dice.integer(FAULT_MIN_MS, this.#dice.pick([500, 3000, 14_000])));
-    const over = DOWN.includes(kind) || kind === 'part' ? (): void => undefined : this.#world.disturb(); // the machine tells of its absence
+    // the machine tells of its absence
+    const over = DOWN.includes(kind) || kind === 'part' ? (): void => undefined : this.#world.disturb();
     if (await this.#inflict(kind, lastsMs, end)) this.counts[kind] += 1;
     over();
   }
@@ -196,7 +199,10 @@ export class Faults {
     return true;
   }
 
-  /** Two brokers do not reach each other any more, and everybody else reaches both. One pair at a time, or a broker might be cut off. */
+  /**
+   * Two brokers do not reach each other any more, and everybody else reaches both. One pair at a time, or a broker
+   * might be cut off.
+   */
   async #part(lastsMs: number): Promise<boolean> {
     const { machines, options } = this.#world;
     if (this.#hasPart || machines.length < 3) return false;
@@ -296,8 +302,8 @@ export class Faults {
   }
 
   /**
-   * A broker is stopped in an orderly way, its disk is copied, and it goes on; then it crashes and the copy is put back. Another
-   * broker is down all the while, and the copy has some time without it too.
+   * A broker is stopped in an orderly way, its disk is copied, and it goes on; then it crashes and the copy is put
+   * back. Another broker is down all the while, and the copy has some time without it too.
    */
   async #putBackCopy(machine: Machine, dead: Machine, lastsMs: number): Promise<boolean> {
     if (![machine, dead].every((each) => each.isRunning && !this.#down.has(each))) return false;

@@ -1,6 +1,7 @@
 /**
- * Floors of acknowledgement records: "all of a binding is done up to here". The first floor that covers a message is written when its home knows that the message
- * is done, or by a PURGE; any other would lose it, though nobody may notice before the next home reads on from there.
+ * Floors of acknowledgement records: "all of a binding is done up to here". The first floor that covers a message is
+ * written when its home knows that the message is done, or by a PURGE; any other would lose it, though nobody may
+ * notice before the next home reads on from there.
  */
 import { originAddress } from '../../brokers/core/log/record.ts';
 import { type Entry, nameOf } from './ledger.ts';
@@ -24,7 +25,10 @@ export function checkFloors(facts: QueueFacts, queue: Queue, violated: (kind: st
   }
 }
 
-/** Of copies of a dedupe id one is done; what a topic held that was deleted is nobody's; and who did not know the name of a topic may pass over what is under it. */
+/**
+ * Of copies of a dedupe id one is done; what a topic held that was deleted is nobody's; and who did not know the name
+ * of a topic may pass over what is under it.
+ */
 function isExcused(facts: QueueFacts, message: Entry): boolean {
   return message.dedupeId !== null || facts.isInDeletion(message) || facts.isAheadOfName(message) || facts.ledger.givenAgain.has(nameOf(message.origin, message.seq));
 }

@@ -1,6 +1,6 @@
 /**
- * Greedy clients of a run: those that send half a command and no more, subscribers that do not read, and those that ask for
- * much and do not read it. Together they want several times the memory that a broker of such a run has.
+ * Greedy clients of a run: those that send half a command and no more, subscribers that do not read, and those that ask
+ * for much and do not read it. Together they want several times the memory that a broker of such a run has.
  */
 import type { Limits } from '../../brokers/config.ts';
 import type { Channel } from '../../brokers/core/runtime.ts';

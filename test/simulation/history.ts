@@ -1,6 +1,6 @@
 /**
- * What a run leaves behind for the checker: what publishers asked for and were told, what subscribers were sent, what every disk ever held, and
- * how everything stood in the end. Plain values, so that a test can write a bad one by hand.
+ * What a run leaves behind for the checker: what publishers asked for and were told, what subscribers were sent, what
+ * every disk ever held, and how everything stood in the end. Plain values, so that a test can write a bad one by hand.
  */
 import type { AckLevel } from '../../brokers/config.ts';
 import type { Address } from '../../brokers/core/address.ts';
@@ -9,7 +9,9 @@ import type { DiskEvent } from './disk.ts';
 import type { QueueHistory } from './queue-history.ts';
 import type { Incident, TermEvent, ViewEvent } from './world.ts';
 
-/** A message that a publisher wants published; its payload names it. With a dedupe id it may be tried more than once. */
+/**
+ * A message that a publisher wants published; its payload names it. With a dedupe id it may be tried more than once.
+ */
 export interface Publication {
   readonly topic: string;
   readonly key: string | null;

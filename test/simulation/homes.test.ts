@@ -38,7 +38,10 @@ function tokens(reply: unknown): string[] {
   return (reply as [string][]).map(([token]) => token);
 }
 
-/** Three brokers that have installed the first view, a client of each, and a subscription of topic `jobs` with its home at the highest. */
+/**
+ * Three brokers that have installed the first view, a client of each, and a subscription of topic `jobs` with its home
+ * at the highest.
+ */
 async function office(name: (machines: Three) => string, settings: (string | number)[] = []) {
   const world = await World.start(SEED, 3);
   const machines = world.machines as Three;

@@ -1,9 +1,10 @@
 /**
  * The ledger: goes through everything that ever happened to the disks, and knows which record each disk held when.
  *
- * On the way it checks what can be seen at each write: a name means one record for ever (invariant 1), nothing is at a peer before it is on its
- * origin's disk (2), an origin's records have no hole (3), nothing is stored before its causes, which are all that its origin had stored
- * before it (4), and a record's Lamport timestamp is above those of its causes.
+ * On the way it checks what can be seen at each write: a name means one record for ever (invariant 1), nothing is at a
+ * peer before it is on its origin's disk (2), an origin's records have no hole (3), nothing is stored before its
+ * causes, which are all that its origin had stored before it (4), and a record's Lamport timestamp is above those of
+ * its causes.
  */
 import type { Address } from '../../brokers/core/address.ts';
 import { type HeaderList, isCovered, messagesOf, type Origin, originAddress, parseRepeats, type StoredBatch } from '../../brokers/core/log/record.ts';
@@ -41,7 +42,10 @@ interface Disk {
 export class Ledger {
   readonly entries = new Map<string, Entry>(); // by `nameOf`
   readonly byPayload = new Map<string, Entry[]>();
-  /** Names of records that no disk but their origin's ever held, lost with that disk and given again, since nobody could be asked; and those records. */
+  /**
+   * Names of records that no disk but their origin's ever held, lost with that disk and given again, since nobody could
+   * be asked; and those records.
+   */
   readonly givenAgain = new Set<string>();
   readonly superseded = new Set<Entry>();
   readonly violations: { readonly kind: 'reused name' | 'not durable' | 'hole' | 'causality' | 'clock'; readonly what: string }[] = [];
@@ -55,7 +59,10 @@ export class Ledger {
     }
   }
 
-  /** What a subscriber was sent by a broker, by what it can see of it. An id may have been given twice, by a broker that lost its disk. */
+  /**
+   * What a subscriber was sent by a broker, by what it can see of it. An id may have been given twice, by a broker that
+   * lost its disk.
+   */
   find(id: string, payload: string, broker: Address): Entry | undefined {
     const entries = (this.byPayload.get(payload) ?? []).filter((entry) => entry.id === id);
     return entries.find(({ heldBy }) => heldBy.has(broker)) ?? entries[0];

@@ -58,7 +58,10 @@ export class Machine {
     return this.#broker;
   }
 
-  /** Only while it is down. Where the disk is full it tries again, as a supervisor does. Never resolves where the process dies meanwhile. */
+  /**
+   * Only while it is down. Where the disk is full it tries again, as a supervisor does. Never resolves where the
+   * process dies meanwhile.
+   */
   async start(): Promise<void> {
     for (;;) {
       try {
@@ -93,7 +96,8 @@ export class Machine {
     this.#up?.();
     this.#world.started(this.address, Number(broker.status()['term']), Buffer.from(broker.readers.latestCursor().instance, 'hex').toString('base64url'));
     broker.stopped.catch((error: unknown) => {
-      const full = error instanceof RumormillError && error.code === 'DISKFULL'; // it could not save its clock when it was told to stop
+      // it could not save its clock when it was told to stop
+      const full = error instanceof RumormillError && error.code === 'DISKFULL';
       if (!full && this.#life === life && this.disk.removedFrom !== life) this.#world.incident(this.address, `stopped: ${String(error)}`);
     });
   }
@@ -104,7 +108,10 @@ export class Machine {
     this.#end();
   }
 
-  /** The process ends in an orderly way: a signal reaches it, once it is not paused any more. The same promise while it does so. */
+  /**
+   * The process ends in an orderly way: a signal reaches it, once it is not paused any more. The same promise while it
+   * does so.
+   */
   stop(): Promise<void> {
     return (this.#stopping ??= this.#stop());
   }

@@ -1,6 +1,7 @@
 /**
- * Deliberate bugs, each a textual patch of the compiled brokers that must match exactly once. A checker that does not find one of them proves
- * nothing where it finds none. What no storm brings about is told by a test: of the compiled brokers, too.
+ * Deliberate bugs, each a textual patch of the compiled brokers that must match exactly once. A checker that does not
+ * find one of them proves nothing where it finds none. What no storm brings about is told by a test: of the compiled
+ * brokers, too.
  */
 export interface Mutant {
   readonly name: string;

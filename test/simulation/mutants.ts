@@ -1,6 +1,7 @@
 /**
- * Command line of the mutation check: `npm run mutants`. Runs the simulation on copies of the compiled brokers with one deliberate bug each, seed after
- * seed until a checker finds it, or the test that is named. Exit status 1 if a mutant survives, or if the brokers fail without one.
+ * Command line of the mutation check: `npm run mutants`. Runs the simulation on copies of the compiled brokers with one
+ * deliberate bug each, seed after seed until a checker finds it, or the test that is named. Exit status 1 if a mutant
+ * survives, or if the brokers fail without one.
  */
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -60,7 +61,8 @@ function storm(folder: string): Find | undefined {
   return { seed: '?', what: (error?.message ?? stderr.trim().split('\n').at(-1)) || 'ended without a word' };
 }
 
-if (!import.meta.url.endsWith('.js')) throw new Error('works on the compiled brokers; use npm run mutants'); // or it would copy the sources
+// or it would copy the sources
+if (!import.meta.url.endsWith('.js')) throw new Error('works on the compiled brokers; use npm run mutants');
 const mutants = MUTANTS.filter(({ name }) => name.includes(only ?? ''));
 for (const mutant of mutants) makeCopy(mutant); // a patch that does not match is found out before hours have passed
 let survivors = 0;

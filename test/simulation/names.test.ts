@@ -64,8 +64,9 @@ t.test('a row that comes back and another one that goes cost no name', async (t)
 });
 
 /**
- * A store is stopped in an orderly way and copied; it goes on and publishes; then the copy is put back and publishes. One row is down all the while, and no
- * broker that runs when the copy does has met the store that it was, but over its own disk.
+ * A store is stopped in an orderly way and copied; it goes on and publishes; then the copy is put back and publishes.
+ * One row is down all the while, and no broker that runs when the copy does has met the store that it was, but over its
+ * own disk.
  */
 t.test('the copy of an orderly stopped store, put back with the same row down, takes a new name', async (t) => {
   const world = await World.start(SEED, 3);

@@ -1,8 +1,10 @@
 /**
- * A virtual network of byte streams between named hosts, in the manner of TCP: in order, delayed, and where the way is cut, kept until it heals.
+ * A virtual network of byte streams between named hosts, in the manner of TCP: in order, delayed, and where the way is
+ * cut, kept until it heals.
  *
- * So a cut is felt as it is in the world: nothing arrives, nothing is refused, a dial times out, and who does not listen for silence never
- * learns of it. A way leads from one host to another, so a cut can be one-way. A process that crashes resets its streams.
+ * So a cut is felt as it is in the world: nothing arrives, nothing is refused, a dial times out, and who does not
+ * listen for silence never learns of it. A way leads from one host to another, so a cut can be one-way. A process that
+ * crashes resets its streams.
  */
 import type { Address } from '../../brokers/core/address.ts';
 import { RumormillError } from '../../brokers/core/error.ts';
@@ -34,7 +36,8 @@ export class VirtualNetwork {
   readonly #listeners = new Map<Address, Acceptor>();
   readonly #cuts = new Map<string, number>(); // how many faults cut a way
   readonly #delays = new Map<string, number>(); // ms more than usual, at most
-  readonly #rates = new Map<string, { bytesPerMs: number; freeAt: number }>(); // of narrow ways; when what is on one has passed
+  // of narrow ways; when what is on one has passed
+  readonly #rates = new Map<string, { bytesPerMs: number; freeAt: number }>();
   readonly #ends = new Set<End>();
   readonly #misleading = new Map<string, Address>(); // where dials of a name from a host lead
   readonly #selfConnecting = new Set<string>(); // hosts whose dials of where nobody listens meet themselves
@@ -101,8 +104,8 @@ export class VirtualNetwork {
   }
 
   /**
-   * What goes from one host to the other shares so many bytes a second from now on, and arrives little by little; Infinity for as many as there are,
-   * and what is on the way does not wait any longer.
+   * What goes from one host to the other shares so many bytes a second from now on, and arrives little by little;
+   * Infinity for as many as there are, and what is on the way does not wait any longer.
    */
   narrow(from: string, to: string, bytesPerSecond: number): void {
     if (bytesPerSecond !== Infinity) return void this.#rates.set(way(from, to), { bytesPerMs: bytesPerSecond / 1000, freeAt: this.#time.now });
@@ -168,7 +171,10 @@ export class VirtualNetwork {
     };
   }
 
-  /** A request and an answer go over the two ways; where one is lost the system tries again, until the dial fails in time. */
+  /**
+   * A request and an answer go over the two ways; where one is lost the system tries again, until the dial fails in
+   * time.
+   */
   #dial(from: Party, name: Address, timeoutMs: number): Promise<Channel> {
     const start = this.#time.now;
     const address = this.#misleading.get(way(from.host, name)) ?? name;

@@ -1,6 +1,7 @@
 /**
- * What of the promises about PURGE was broken in a run: what the home had, or the broker that was asked, when the command was sent is not delivered after the answer,
- * by nobody who has the record of it, and is no dead letter of that home any more.
+ * What of the promises about PURGE was broken in a run: what the home had, or the broker that was asked, when the
+ * command was sent is not delivered after the answer, by nobody who has the record of it, and is no dead letter of that
+ * home any more.
  */
 import type { Address } from '../../brokers/core/address.ts';
 import { originAddress } from '../../brokers/core/log/record.ts';

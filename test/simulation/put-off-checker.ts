@@ -1,6 +1,6 @@
 /**
- * What was put off is not delivered before its time, whichever broker is the home by then, as far as it had the record of it and did
- * not know better; and a NACK is answered when that record is on disk.
+ * What was put off is not delivered before its time, whichever broker is the home by then, as far as it had the record
+ * of it and did not know better; and a NACK is answered when that record is on disk.
  *
  * Wall clocks count across restarts: how far they have been apart is how much too early it may be.
  */

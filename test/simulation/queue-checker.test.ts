@@ -13,7 +13,8 @@ const [A, B] = BROKERS;
 const ORIGINS = [origin(A, 1), origin(B, 2)] as const;
 const [P, Q, P2] = ['processA', 'processB', 'processC']; // of A, of B, and the next one of A
 
-// A good history: A takes m at 10, which B gets at 15; a consumer leases it from A at 20 and acknowledges it at 30; B gets the record at 40.
+// A good history: A takes m at 10, which B gets at 15; a consumer leases it from A at 20 and acknowledges it at 30; B
+// gets the record at 40.
 // What no settlement is about is done by another ACK at 90, so that every case has the violation that it is about.
 
 const WORK: Queue = { name: 'work', bindings: [{ topic: 'jobs', key: null }], visibilityMs: 100, maxDeliveries: null, deadLetter: null, backoffMs: null };

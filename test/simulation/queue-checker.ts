@@ -1,13 +1,18 @@
 /**
- * What of the promises about queues was broken in a run. As in checker.ts, everything is compared with what was asked for and answered; of the brokers'
- * own words only two are used: a token begins with the tag of the process that made it, and each process logs the views that it uses.
+ * What of the promises about queues was broken in a run. As in checker.ts, everything is compared with what was asked
+ * for and answered; of the brokers' own words only two are used: a token begins with the tag of the process that made
+ * it, and each process logs the views that it uses.
  *
  * What is promised depends on who was the home:
- *   - A *reign* is the time in which one process is the home of a queue without a break: between two of its views that place the queue elsewhere, or from its
- *     start, or to its end. Within a reign there are no two leases of one message at a time, deliveries count on, tokens are exact, and what is acknowledged is done.
- *   - Two homes at a time are possible while brokers do not reach each other, or have not agreed since; so never in a *calm*, when nothing has been disturbed
+ *   - A *reign* is the time in which one process is the home of a queue without a break: between two of its views that
+ *   place the queue elsewhere, or from its
+ *     start, or to its end. Within a reign there are no two leases of one message at a time, deliveries count on,
+ *     tokens are exact, and what is acknowledged is done.
+ *   - Two homes at a time are possible while brokers do not reach each other, or have not agreed since; so never in a
+ *   *calm*, when nothing has been disturbed
  *     for longer than agreeing takes.
- *   - Whichever home it is: what was acknowledged is not delivered again by a broker that had the acknowledgement's record on its disk, which was not replaced since.
+ *   - Whichever home it is: what was acknowledged is not delivered again by a broker that had the acknowledgement's
+ *   record on its disk, which was not replaced since.
  */
 import type { Address } from '../../brokers/core/address.ts';
 import { originAddress } from '../../brokers/core/log/record.ts';
@@ -138,13 +143,19 @@ class QueueChecker {
     return b.pull.endedAt < least && b.pull.sentAt >= a.pull.sentAt && this.#endsOf(a, b.pull.endedAt).length === 0;
   }
 
-  /** What may have ended a lease by then. That it was answered to be no good says little while links are lost: it may have been carried out twice. */
+  /**
+   * What may have ended a lease by then. That it was answered to be no good says little while links are lost: it may
+   * have been carried out twice.
+   */
   #endsOf(lease: Lease, by: number): Settlement[] {
     return (this.#facts.settlements.get(lease) ?? []).filter(({ kind, sentAt, endedAt, outcome }) => (
       kind !== 'extend' && sentAt <= by && (outcome !== 0 || !this.#facts.inCalm(sentAt, endedAt))));
   }
 
-  /** When the next delivery after a lease may be, at the soonest, where it was given back with all that was to be given back, or has run out. */
+  /**
+   * When the next delivery after a lease may be, at the soonest, where it was given back with all that was to be given
+   * back, or has run out.
+   */
   #dueAgain(queue: Queue, lease: Lease, next: Lease): number {
     const ends = this.#endsOf(lease, next.pull.endedAt);
     const nack = ends.find(({ kind, outcome, leases }) => kind === 'nack' && outcome === leases.length);
@@ -178,7 +189,8 @@ class QueueChecker {
         if (again.pull.sentAt < ack.endedAt) continue;
         const broker = this.#facts.homeOf(again);
         const isKnown = records.length > 0 && records.every(({ entry }) => (entry.heldBy.get(broker) ?? Infinity) < again.pull.sentAt);
-        const isConnected = this.#facts.areConnected(records, ack.sentAt, again.pull.endedAt); // then it is to wait for the record before it takes over
+        // then it is to wait for the record before it takes over
+        const isConnected = this.#facts.areConnected(records, ack.sentAt, again.pull.endedAt);
         if (!(isKnown || isConnected) || this.#facts.wasReplaced(broker, ack.sentAt, again.pull.endedAt)) this.counts.againUnknown += 1;
         else this.#violated('delivered after ACK', `${shown(again)} by ${broker}, which ${isKnown ? 'had' : 'could have'} the acknowledgement of ${ack.sentAt} on disk`);
       }
@@ -221,7 +233,10 @@ class QueueChecker {
       && this.#facts.reigns(queue, lease, lease.pull.sentAt, ack.endedAt) && !this.#facts.isGone(queue, ack.endedAt) && !this.#facts.mayPurge(queue, lease.pull.sentAt, ack.endedAt);
   }
 
-  /** Whatever is stored in the end and bound to the queue was delivered, and acknowledged or dead-lettered, or was purged. */
+  /**
+   * Whatever is stored in the end and bound to the queue was delivered, and acknowledged or dead-lettered, or was
+   * purged.
+   */
   #checkConsumed(queue: Queue): void {
     if (this.#facts.isGone(queue, Infinity) || this.#facts.queues.stuck.includes(queue.name)) return;
     const isPossible = (lease: Lease, ack: Settlement): boolean => ack.kind === 'ack' && ack.outcome !== 'UNREACHABLE' && (ack.outcome !== 0 || this.#mayBeRepeated(lease, ack));
@@ -237,7 +252,10 @@ class QueueChecker {
     }
   }
 
-  /** The way to the home was lost before it could answer, and at the second attempt the token was used up: "carried out twice" (brokers/home/errands.ts). */
+  /**
+   * The way to the home was lost before it could answer, and at the second attempt the token was used up: "carried out
+   * twice" (brokers/home/errands.ts).
+   */
   #mayBeRepeated({ pull, id, payload }: Lease, ack: Settlement): boolean {
     if (this.#facts.inCalm(ack.sentAt, ack.endedAt)) return false;
     return (this.#facts.records.get(pull.queue) ?? []).some((record) => {
@@ -280,7 +298,10 @@ class QueueChecker {
     }
   }
 
-  /** How often a message may have been delivered before it is a dead letter, by what a broker held at some time between two. */
+  /**
+   * How often a message may have been delivered before it is a dead letter, by what a broker held at some time between
+   * two.
+   */
   #maxDeliveries(queue: Queue, broker: Address, from: number, to: number): [least: number, most: number] {
     const values = this.#facts.valuesOf(queue, 'maxDeliveries', broker, from, to).map((max) => max ?? Infinity);
     return [Math.min(...values), Math.max(...values)];
@@ -299,7 +320,8 @@ class QueueChecker {
     for (const failed of leases) {
       const nack = (this.#facts.settlements.get(failed) ?? []).find(({ kind, outcome, leases: some }) => kind === 'nack' && outcome === some.length);
       if (nack === undefined || nack.endedAt >= sentAt || failed.deliveries < lease.deliveries || isUnlimited(nack.sentAt, sentAt)) continue;
-      const home = this.#facts.homeOf(failed); // if two of its records came to the disk after the NACK, the second of them or one before has it
+      // if two of its records came to the disk after the NACK, the second of them or one before has it
+      const home = this.#facts.homeOf(failed);
       const later = known.filter(({ entry: { origin }, writtenAt }) => originAddress(origin) === home && writtenAt > nack.endedAt && !this.#facts.wasStarted(home, nack.endedAt, writtenAt));
       if (later.length >= 2) this.#violated('delivery count', `${shown(lease)} by ${broker}, after delivery ${failed.deliveries} had been given back at ${nack.sentAt}`);
     }

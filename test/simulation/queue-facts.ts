@@ -1,5 +1,6 @@
 /**
- * What is known of the queues of a run beside what their consumers wrote down: records of the log, who was a home when, which settings a broker went by.
+ * What is known of the queues of a run beside what their consumers wrote down: records of the log, who was a home when,
+ * which settings a broker went by.
  */
 import type { Address } from '../../brokers/core/address.ts';
 import { compareRecords, originAddress } from '../../brokers/core/log/record.ts';
@@ -64,8 +65,8 @@ export class QueueFacts {
   }
 
   /**
-   * What a broker may have taken for a setting of a queue at some time between two: the last word on it, by stamp, of those on its disk. Where the disk was
-   * replaced, anything that was ever said.
+   * What a broker may have taken for a setting of a queue at some time between two: the last word on it, by stamp, of
+   * those on its disk. Where the disk was replaced, anything that was ever said.
    */
   valuesOf<K extends keyof Settings>(queue: Queue, setting: K, broker: Address, from: number, to: number): Settings[K][] {
     const said = this.#settings.get(queue.name)!.filter(({ operation }) => setting in settingsIn(operation));
@@ -95,7 +96,10 @@ export class QueueFacts {
     return within(this.queues.peaces, since, until) && !records.some(({ entry }) => wasAbsent(originAddress(entry.origin)));
   }
 
-  /** The records of acknowledgement that an ACK or a PURGE may stand in: those that came to their home's disk before it was answered. */
+  /**
+   * The records of acknowledgement that an ACK or a PURGE may stand in: those that came to their home's disk before it
+   * was answered.
+   */
   recordsOf(queue: string, { sentAt, endedAt }: Pick<Settlement | Purge, 'sentAt' | 'endedAt'>): AckRecord[] {
     return (this.records.get(queue) ?? []).filter(({ entry: { heldBy, origin } }) => {
       const at = heldBy.get(originAddress(origin)) ?? Infinity;
@@ -108,7 +112,9 @@ export class QueueFacts {
     return this.recordsOf(purge.queue, purge).filter(({ hasFloors }) => hasFloors);
   }
 
-  /** Whether a PURGE, answered or not, may have dropped a message: its home had it, and a record of that time covers it. */
+  /**
+   * Whether a PURGE, answered or not, may have dropped a message: its home had it, and a record of that time covers it.
+   */
   mayBePurged(queue: Queue, message: Entry): boolean {
     const purges = this.#purgesOf(queue);
     return purges.length > 0 && (this.records.get(queue.name) ?? []).some((record) => {
@@ -152,7 +158,10 @@ export class QueueFacts {
     return this.changes.some(({ operation }) => operation['op'] === 'topic.delete' && (operation['topics'] as string[]).includes(topic));
   }
 
-  /** Whether its broker stored it under a name that was given to the topic by a record which that broker had not got (README, "What is not guaranteed"). */
+  /**
+   * Whether its broker stored it under a name that was given to the topic by a record which that broker had not got
+   * (README, "What is not guaranteed").
+   */
   isAheadOfName({ topic, causes }: Entry): boolean {
     return this.changes.some(({ entry, operation }) => operation['op'] === 'topic.rename' && operation['to'] === topic && (causes.get(entry.origin) ?? 0) < entry.seq);
   }

@@ -1,5 +1,6 @@
 /**
- * What consumers, and those who make and remove subscriptions, leave behind for the checker: plain values, as in history.ts.
+ * What consumers, and those who make and remove subscriptions, leave behind for the checker: plain values, as in
+ * history.ts.
  */
 import type { Address } from '../../brokers/core/address.ts';
 
@@ -36,7 +37,9 @@ export interface Lease {
   readonly topic: string;
   readonly key: string | null;
   readonly payload: string;
-  /** Whether the broker that was asked had no link with the home, so that others passed the command on, and the answer. */
+  /**
+   * Whether the broker that was asked had no link with the home, so that others passed the command on, and the answer.
+   */
   readonly isPassedOn: boolean;
 }
 
@@ -105,11 +108,16 @@ export interface QueueHistory {
   readonly walls: readonly { readonly at: number; readonly offsetMs: number }[];
   /** When brokers did not run. */
   readonly absences: readonly { readonly absent: Address; readonly from: number; readonly to: number }[];
-  /** Times in which nothing was disturbed but that brokers did not run, and nothing had been for so long that all that ran were linked; homes may move. */
+  /**
+   * Times in which nothing was disturbed but that brokers did not run, and nothing had been for so long that all that
+   * ran were linked; homes may move.
+   */
   readonly peaces: readonly (readonly [from: number, to: number])[];
   /** The same, and for so long that all agreed on who is there. */
   readonly calms: readonly (readonly [from: number, to: number])[];
-  /** Times in which every broker could do its work, though one pair of them may have been cut, and had been for long. */
+  /**
+   * Times in which every broker could do its work, though one pair of them may have been cut, and had been for long.
+   */
   readonly bridged: readonly (readonly [from: number, to: number])[];
   /** What each broker says of settings that is cut off from all others, as in `Catalog`. */
   readonly opinions: readonly Pick<Catalog, 'broker' | 'settings'>[];

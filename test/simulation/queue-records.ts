@@ -1,4 +1,7 @@
-/** What records of acknowledgement say, read without the brokers' own code (core/queue/acknowledgements.ts tells the format). */
+/**
+ * What records of acknowledgement say, read without the brokers' own code (core/queue/acknowledgements.ts tells the
+ * format).
+ */
 import { originAddress, parseOrigin } from '../../brokers/core/log/record.ts';
 import { type Entry, nameOf } from './ledger.ts';
 
@@ -60,7 +63,10 @@ export class AckRecord {
     return pairs(this.#body.a?.[origin]).find(([each]) => each === seq)?.[1] ?? this.wait(name)?.attempts ?? 0;
   }
 
-  /** For how long, from when it was written on, it says that the next delivery of a message waits, after how many failed. */
+  /**
+   * For how long, from when it was written on, it says that the next delivery of a message waits, after how many
+   * failed.
+   */
   wait({ origin, seq }: Name): { readonly ms: number; readonly attempts: number } | undefined {
     const group = this.#body.w?.[origin]?.find(([, , runs]) => isIn(runs, seq));
     return group && { ms: group[0], attempts: group[1] };

@@ -1,8 +1,10 @@
 /**
- * Queues of a run: topics, subscriptions and bindings are made before the storms, publishers publish to them and consumers consume from them in the storms,
- * and after them everything is consumed to its end, and every broker is asked what it knows.
+ * Queues of a run: topics, subscriptions and bindings are made before the storms, publishers publish to them and
+ * consumers consume from them in the storms, and after them everything is consumed to its end, and every broker is
+ * asked what it knows.
  *
- * In some runs a topic is renamed, another one deleted and a subscription deleted, or one is purged, or its settings change, while everything else goes on.
+ * In some runs a topic is renamed, another one deleted and a subscription deleted, or one is purged, or its settings
+ * change, while everything else goes on.
  */
 import { RumormillError } from '../../brokers/core/error.ts';
 import { decodeMessage, text } from '../../brokers/wire/message.ts';
@@ -154,8 +156,9 @@ export class Queues {
   }
 
   /**
-   * Asks every broker what it knows. For when all are the same. Again where something was stored meanwhile: a command that nobody waits for any
-   * more may still be on its way, and what brokers say before it and after it is not to be compared.
+   * Asks every broker what it knows. For when all are the same. Again where something was stored meanwhile: a command
+   * that nobody waits for any more may still be on its way, and what brokers say before it and after it is not to be
+   * compared.
    */
   async inspect(): Promise<void> {
     const { machines, options } = this.#world;
@@ -183,7 +186,10 @@ export class Queues {
     };
   }
 
-  /** Cuts every broker off from all others; each is the home of everything then, and should have nothing that is not done. */
+  /**
+   * Cuts every broker off from all others; each is the home of everything then, and should have nothing that is not
+   * done.
+   */
   async alone(): Promise<void> {
     const { machines } = this.#world;
     for (const [index, machine] of machines.entries()) this.#world.partition([machine], machines.slice(index + 1));
@@ -302,7 +308,10 @@ export class Queues {
     caller.hangUp();
   }
 
-  /** Carries out a change, again and again until it is done. What an attempt without an answer may have done is fine too. */
+  /**
+   * Carries out a change, again and again until it is done. What an attempt without an answer may have done is fine
+   * too.
+   */
   async #act(caller: Caller, args: readonly string[]): Promise<Act> {
     const { time } = this.#world;
     const act: Act = { args, sentAt: time.now, endedAt: Infinity, outcome: undefined };
@@ -315,11 +324,13 @@ export class Queues {
         break;
       } catch (error) {
         act.outcome = codeOf(error);
-        if (act.outcome === 'NOTFOUND' && args.some((arg) => ['DELETE', MOURNER.name].includes(arg))) { // done before, or by somebody else
+        // done before, or by somebody else
+        if (act.outcome === 'NOTFOUND' && args.some((arg) => ['DELETE', MOURNER.name].includes(arg))) {
           if (tries > 1 && args[0] === 'SUBSCRIPTION') act.outcome = 'OK';
           break;
         }
-        const isUnknown = act.outcome === 'NOTFOUND' && ['UPDATE', 'RENAME'].includes(args[1]!); // to a broker whose disk was wiped, and that has met nobody yet
+        // to a broker whose disk was wiped, and that has met nobody yet
+        const isUnknown = act.outcome === 'NOTFOUND' && ['UPDATE', 'RENAME'].includes(args[1]!);
         if (!isUnknown && ![...LOST, 'TRYAGAIN', 'DISKFULL', 'NOQUORUM'].includes(act.outcome)) {
           this.#world.incident(caller.host, `${args.join(' ')}: ${String(error)}`);
           break;

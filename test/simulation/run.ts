@@ -1,5 +1,6 @@
 /**
- * One run: brokers, publishers and subscribers in a world of one seed, faults for a while, then peace until all is quiet, and the checker's verdict.
+ * One run: brokers, publishers and subscribers in a world of one seed, faults for a while, then peace until all is
+ * quiet, and the checker's verdict.
  */
 import { SeededRandom } from '../support/random.ts';
 import { check, type Verdict } from './checker.ts';

@@ -1,8 +1,10 @@
 /**
- * `npm run scale [brokers...]`: whole Brokers in a virtual world, 10, 100 and 1,000 of them with six links each, and what a message costs there.
+ * `npm run scale [brokers...]`: whole Brokers in a virtual world, 10, 100 and 1,000 of them with six links each, and
+ * what a message costs there.
  *
- * All start within a second and know all addresses. Publishers on a few of them publish a message each, so that the trees stand, then a few hundred
- * among them, one after another. Prints a table in Markdown; the same seed gives the same table.
+ * All start within a second and know all addresses. Publishers on a few of them publish a message each, so that the
+ * trees stand, then a few hundred among them, one after another. Prints a table in Markdown; the same seed gives the
+ * same table.
  */
 import type { Machine } from './machine.ts';
 import { World } from './world.ts';

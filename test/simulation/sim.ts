@@ -1,5 +1,6 @@
 /**
- * Command line of the simulation: `npm run sim -- --seed 1 --runs 1000`. A failing run prints one line that replays it. Exit status 1 if one failed.
+ * Command line of the simulation: `npm run sim -- --seed 1 --runs 1000`. A failing run prints one line that replays it.
+ * Exit status 1 if one failed.
  */
 import { Command, InvalidArgumentError } from 'commander';
 import { askEverything } from './limits.ts';

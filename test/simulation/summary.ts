@@ -11,7 +11,8 @@ export class Summary {
 
   add(report: Report): void {
     const { faults, disks, network, counts, queues, virtualMs, calmMs, events, history } = report;
-    this.#reports.push({ faults, disks, network, counts, queues, virtualMs, calmMs, events }); // without the history, which is large
+    // without the history, which is large
+    this.#reports.push({ faults, disks, network, counts, queues, virtualMs, calmMs, events });
     if (report.violations.length > 0) this.#failed += 1;
     for (const { deliveries } of history.subscriptions) this.#deliveries += deliveries.length;
     for (const { acks, attempts } of history.publications) {

@@ -1,9 +1,10 @@
 /**
- * Virtual time: events in the order of their times, and of their making where those are the same. Nothing happens between them, so one seed
- * gives one history, and an hour passes as fast as its events can be carried out.
+ * Virtual time: events in the order of their times, and of their making where those are the same. Nothing happens
+ * between them, so one seed gives one history, and an hour passes as fast as its events can be carried out.
  *
- * After each event every promise that follows from it settles before the next one. Node sees to it: the queue of `process.nextTick` goes on only
- * once no microtask is left. That costs a fraction of a turn of the real loop, which is taken only now and then, for rejections that nobody handles.
+ * After each event every promise that follows from it settles before the next one. Node sees to it: the queue of
+ * `process.nextTick` goes on only once no microtask is left. That costs a fraction of a turn of the real loop, which is
+ * taken only now and then, for rejections that nobody handles.
  */
 import { Heap } from '../../brokers/core/heap.ts';
 import type { Timer } from '../../brokers/core/runtime.ts';
@@ -43,7 +44,9 @@ export class VirtualTime {
     this.now = end;
   }
 
-  /** Carries out events until the condition holds. False where it does not before `end`. @throws what an event throws */
+  /**
+   * Carries out events until the condition holds. False where it does not before `end`. @throws what an event throws
+   */
   until(condition: () => boolean, end: number): Promise<boolean> {
     return new Promise((resolve, reject) => {
       const turn = (): void => {
@@ -85,8 +88,8 @@ function isBefore(a: Event, b: Event): boolean {
 }
 
 /**
- * One life of a process: from its start to its crash or end. Whatever the world has for the process goes through `run`: after its end nothing does,
- * and while it is paused everything waits, to come in the same order when it goes on.
+ * One life of a process: from its start to its crash or end. Whatever the world has for the process goes through `run`:
+ * after its end nothing does, and while it is paused everything waits, to come in the same order when it goes on.
  */
 export class Life {
   #isOver = false;

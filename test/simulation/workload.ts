@@ -1,8 +1,9 @@
 /**
- * Publishers and subscribers of a run, each a process on a host of its own that speaks the bare protocol and writes down what it did and got.
+ * Publishers and subscribers of a run, each a process on a host of its own that speaks the bare protocol and writes
+ * down what it did and got.
  *
- * A subscriber long-polls and goes from broker to broker with its cursor, at random and when its broker is gone. Some subscribers answer what they
- * read, on another broker too, so that there is an order of cause and effect to check.
+ * A subscriber long-polls and goes from broker to broker with its cursor, at random and when its broker is gone. Some
+ * subscribers answer what they read, on another broker too, so that there is an order of cause and effect to check.
  */
 import { decodeCursor } from '../../brokers/core/read/cursor.ts';
 import { LAMPORT_MAX } from '../../brokers/core/log/lamport.ts';
@@ -105,7 +106,10 @@ class Subscriber {
     this.#cursor = from;
   }
 
-  /** One POLL, and what it leads to. Now and then it goes to another broker first. Says whether the broker answered, and with how many messages. */
+  /**
+   * One POLL, and what it leads to. Now and then it goes to another broker first. Says whether the broker answered, and
+   * with how many messages.
+   */
   async poll(blockMs: number, mayAnswer = true): Promise<number | undefined> {
     const { caller, subscription } = this;
     const { dice, world } = caller;

@@ -1,6 +1,6 @@
 /**
- * A world for whole Brokers, the real ones, that is made of nothing but a seed: virtual time, network and disks. Whatever happens in it
- * stands in its history; the same seed and the same acts give the same history.
+ * A world for whole Brokers, the real ones, that is made of nothing but a seed: virtual time, network and disks.
+ * Whatever happens in it stands in its history; the same seed and the same acts give the same history.
  *
  * Nothing moves by itself: `run`, `until` and `await world.of(promise)` let time pass. One of them at a time.
  */
@@ -17,7 +17,10 @@ import { VirtualTime } from './time.ts';
 
 const BOUND_MS = 60_000; // of virtual time, for what should come at once
 
-/** The election as it is seen from outside: a broker starts with a term, chooses a coordinator in one, or loses its disk and with it its term. */
+/**
+ * The election as it is seen from outside: a broker starts with a term, chooses a coordinator in one, or loses its disk
+ * and with it its term.
+ */
 export interface TermEvent {
   readonly kind: 'started' | 'electing' | 'chosen' | 'replaced';
   readonly broker: Address;
@@ -112,7 +115,10 @@ export class World {
     if (level === 'error' && !isExpected) this.incident(broker, `${event} ${JSON.stringify(fields)}`);
   }
 
-  /** A broker gave up a link because nothing came over it for long: then nothing may have come, not even a part of a message. */
+  /**
+   * A broker gave up a link because nothing came over it for long: then nothing may have come, not even a part of a
+   * message.
+   */
   #checkSilence(broker: Address, reason: string): void {
     const { host, other, heardAt } = this.network.brokenOff!;
     const silentMs = Number(/\d+/.exec(reason)![0]);
@@ -147,7 +153,9 @@ export class World {
     return this.#disturbances.flatMap(({ absent, ...rest }) => (absent === undefined ? [] : [{ ...rest, absent }]));
   }
 
-  /** The times in which nothing was disturbed, nor had been for so long before. @param isMatter which disturbances count */
+  /**
+   * The times in which nothing was disturbed, nor had been for so long before. @param isMatter which disturbances count
+   */
   undisturbed(forMs: number, isMatter: (disturbance: Disturbance) => boolean = () => true): [from: number, to: number][] {
     const times: [number, number][] = [];
     let from = 0;
@@ -164,7 +172,10 @@ export class World {
     return this.time.run(ms);
   }
 
-  /** Lets time pass until the promise settles. @throws what the promise rejects with, or Error once `boundMs` have passed */
+  /**
+   * Lets time pass until the promise settles. @throws what the promise rejects with, or Error once `boundMs` have
+   * passed
+   */
   async of<T>(promise: Promise<T>, boundMs = BOUND_MS): Promise<T> {
     let settled = false;
     const settle = (): void => void (settled = true);
@@ -173,7 +184,10 @@ export class World {
     return promise;
   }
 
-  /** Lets time pass until the condition holds. @throws Error that says `what` did not come and how to replay it, after `boundMs` */
+  /**
+   * Lets time pass until the condition holds. @throws Error that says `what` did not come and how to replay it, after
+   * `boundMs`
+   */
   async until(what: string, condition: () => boolean, boundMs = BOUND_MS): Promise<void> {
     if (!(await this.time.until(condition, this.time.now + boundMs))) throw new Error(`seed ${this.seed}: not within ${boundMs} virtual ms: ${what}`);
   }

@@ -1,4 +1,7 @@
-/** A clock on which each look at it takes a millisecond: whoever looks now and then as it works, as core/turns.ts does, sees time pass by how much was done. */
+/**
+ * A clock on which each look at it takes a millisecond: whoever looks now and then as it works, as core/turns.ts does,
+ * sees time pass by how much was done.
+ */
 import { ManualClock } from './manual-clock.ts';
 
 export class BusyClock extends ManualClock {

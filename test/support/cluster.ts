@@ -1,5 +1,6 @@
 /**
- * Real brokers as processes of their own, on real sockets and files in a temporary folder; all of it is gone when the test ends.
+ * Real brokers as processes of their own, on real sockets and files in a temporary folder; all of it is gone when the
+ * test ends.
  *
  * They run `dist/`, which `npm test` builds first. Set DIST to run another build.
  */
@@ -167,7 +168,8 @@ export class Cluster {
     this.folder = temporaryFolder(t);
     this.csv = join(this.folder, 'globalState.csv');
     this.list([]);
-    t.teardown(() => Promise.all(this.brokers.map((broker) => broker.dispose()))); // before the folder goes: the last teardown runs first
+    // before the folder goes: the last teardown runs first
+    t.teardown(() => Promise.all(this.brokers.map((broker) => broker.dispose())));
   }
 
   /** A mesh of running brokers that agree on a coordinator. */

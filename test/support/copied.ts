@@ -1,6 +1,6 @@
 /**
- * Counts the bytes that Buffers copy, so that a test can say how often a byte is copied: a number that, unlike time, is the
- * same on every machine.
+ * Counts the bytes that Buffers copy, so that a test can say how often a byte is copied: a number that, unlike time, is
+ * the same on every machine.
  */
 
 /** How many bytes `Buffer.concat` and `buffer.copy` copied while `task` ran. */

@@ -1,12 +1,14 @@
 /**
  * A network between real processes that can be cut, without root: a TCP proxy in front of each broker.
  *
- * A broker listens on BIND at its port; the address that it advertises, and that globalState.csv has, is HOST at the same port, where its proxy
- * listens. So all that peers and clients send it passes here. Who dials is read from the first bytes: a peer introduces itself with its address,
- * anybody else is a client. So each ordered pair of parties is a direction of its own.
+ * A broker listens on BIND at its port; the address that it advertises, and that globalState.csv has, is HOST at the
+ * same port, where its proxy listens. So all that peers and clients send it passes here. Who dials is read from the
+ * first bytes: a peer introduces itself with its address, anybody else is a client. So each ordered pair of parties is
+ * a direction of its own.
  *
- * A direction that is cut loses nothing and tells nobody: bytes, and the ends of connections, wait in the sockets until it is healed, as packets are
- * sent again behind a cable that was pulled out. A connection that is dialled meanwhile opens and stays silent.
+ * A direction that is cut loses nothing and tells nobody: bytes, and the ends of connections, wait in the sockets until
+ * it is healed, as packets are sent again behind a cable that was pulled out. A connection that is dialled meanwhile
+ * opens and stays silent.
  */
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { type Address, splitAddress } from '../../brokers/core/address.ts';
@@ -18,7 +20,8 @@ export const BIND = process.platform === 'linux' ? '127.0.0.2' : '::1';
 /** One side of a direction: a broker, or all clients together. */
 export type Party = Address | 'clients';
 
-const PEER_HELLO = /^\*\d+\r\n\$4\r\nPEER\r\n(?:\$\d+\r\n[^\r]*\r\n){2}\$\d+\r\n([^\r]+)\r\n/; // PEER version mesh address ...
+// PEER version mesh address ...
+const PEER_HELLO = /^\*\d+\r\n\$4\r\nPEER\r\n(?:\$\d+\r\n[^\r]*\r\n){2}\$\d+\r\n([^\r]+)\r\n/;
 
 export class FaultNetwork implements AsyncDisposable {
   readonly #servers: Server[] = [];

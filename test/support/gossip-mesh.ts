@@ -1,6 +1,6 @@
 /**
- * Brokers that do nothing but gossip: real logs, links and codec, stores in memory, and a network of which the test decides what
- * arrives when. Links are up or cut as the test says; there is no election and nobody dials.
+ * Brokers that do nothing but gossip: real logs, links and codec, stores in memory, and a network of which the test
+ * decides what arrives when. Links are up or cut as the test says; there is no election and nobody dials.
  */
 import { makeConfig, type Limits } from '../../brokers/config.ts';
 import { LamportClock } from '../../brokers/core/log/lamport.ts';

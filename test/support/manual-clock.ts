@@ -40,7 +40,9 @@ export class ManualClock implements Clock {
     this.#deferred.push(task);
   }
 
-  /** Runs what was deferred, and whatever promises and deferred tasks follow from it, until nothing is left to do now. */
+  /**
+   * Runs what was deferred, and whatever promises and deferred tasks follow from it, until nothing is left to do now.
+   */
   async settle(): Promise<void> {
     do await this.round(); while (this.#deferred.length > 0);
   }

@@ -1,6 +1,6 @@
 /**
- * A store in memory, by the letter of core/runtime.ts. It checks what every caller owes a store: positions follow on, an origin's records
- * come in seq order without holes, and only after what they depend on (invariants 3 and 4).
+ * A store in memory, by the letter of core/runtime.ts. It checks what every caller owes a store: positions follow on,
+ * an origin's records come in seq order without holes, and only after what they depend on (invariants 3 and 4).
  */
 import { firstLive } from '../../brokers/core/catalog/catalog.ts';
 import type { Lived } from '../../brokers/core/mesh/incarnation.ts';

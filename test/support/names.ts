@@ -1,4 +1,6 @@
-/** A log as it is after many lives of its brokers' stores: each took a name, published, and another one came after it. */
+/**
+ * A log as it is after many lives of its brokers' stores: each took a name, published, and another one came after it.
+ */
 import { makeOrigin, type Origin, type StoredBatch } from '../../brokers/core/log/record.ts';
 import type { Address } from '../../brokers/core/address.ts';
 import { SeededRandom } from './random.ts';

@@ -1,8 +1,9 @@
 /**
  * Ports for brokers under test.
  *
- * Below the range from which systems take ports of outgoing connections (32768 up on Linux), so that a broker that was killed finds its own
- * free when it comes back. Test files that run side by side begin at different places, since their process ids differ.
+ * Below the range from which systems take ports of outgoing connections (32768 up on Linux), so that a broker that was
+ * killed finds its own free when it comes back. Test files that run side by side begin at different places, since their
+ * process ids differ.
  */
 import { createServer } from 'node:net';
 

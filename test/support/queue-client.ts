@@ -48,7 +48,9 @@ export function describe(client: RespClient, subscription: string): Promise<Reco
   return client.fields('SUBSCRIPTION', 'GET', subscription);
 }
 
-/** Pulls and acknowledges until nothing is left that could come. Returns the payloads, in the order in which they came. */
+/**
+ * Pulls and acknowledges until nothing is left that could come. Returns the payloads, in the order in which they came.
+ */
 export async function drain(client: RespClient, subscription: string): Promise<string[]> {
   const payloads: string[] = [];
   for (;;) {

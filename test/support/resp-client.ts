@@ -1,4 +1,7 @@
-/** A RESP client for tests: what it sends is up to the test, byte by byte if need be; what comes back is a queue of replies. */
+/**
+ * A RESP client for tests: what it sends is up to the test, byte by byte if need be; what comes back is a queue of
+ * replies.
+ */
 import { connect, type Socket } from 'node:net';
 import { decodeMessage, text } from '../../brokers/wire/message.ts';
 import { type Reply, ReplyParser } from '../../brokers/wire/reply-parser.ts';
@@ -66,7 +69,10 @@ export class RespClient {
     this.#socket.end();
   }
 
-  /** The next reply, or what is pushed. @throws Error where none comes, because of the time or because the connection closes */
+  /**
+   * The next reply, or what is pushed. @throws Error where none comes, because of the time or because the connection
+   * closes
+   */
   next(what = 'a reply', timeoutMs?: number): Promise<Reply> {
     const reply = this.#replies.shift();
     if (reply !== undefined) return Promise.resolve(reply);

@@ -1,4 +1,7 @@
-/** A real Broker in this process, on a store in memory, a clock that stands still, and connections that the test holds the other end of. */
+/**
+ * A real Broker in this process, on a store in memory, a clock that stands still, and connections that the test holds
+ * the other end of.
+ */
 import type { ConfigOptions } from '../../brokers/config.ts';
 import type { Address } from '../../brokers/core/address.ts';
 import { RumormillError } from '../../brokers/core/error.ts';
@@ -87,8 +90,8 @@ export class VirtualClient {
   }
 
   /**
-   * The replies that have come, after everything that can be done now is done: bytes as text, errors as `-CODE message`, a Lamport timestamp
-   * that is a reply by itself counted from the first publish.
+   * The replies that have come, after everything that can be done now is done: bytes as text, errors as `-CODE
+   * message`, a Lamport timestamp that is a reply by itself counted from the first publish.
    */
   async replies(): Promise<unknown[]> {
     await this.#clock.settle();

@@ -35,10 +35,7 @@ export const LONG_FUNCTIONS: Readonly<Record<string, string>> = {
 };
 
 /** Flags, commands, codes of errors and fields of MESH STATUS that no document has. */
-export const UNDOCUMENTED: readonly string[] = [
-  'BUSY', 'CLOSED', 'CLOSING', 'CONFIG', 'MOVED', 'NOPROTO', 'NOTFOUND', 'PEER', 'PROTOCOL', 'REFUSED', 'STORE',
-  'connections', 'members', 'origin', 'pending_bytes', 'term', 'uptime_ms',
-];
+export const UNDOCUMENTED: readonly string[] = [];
 
 /** Flags in documents that are of commander, npm and other tools. */
 export const TOOL_FLAGS: readonly string[] = ['--help'];

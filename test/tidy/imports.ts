@@ -75,10 +75,11 @@ export function groundImports(graph: Graph): string[] {
   return pairs(graph, (from, to) => CORE_GROUND.test(from) && to.startsWith('brokers/core/') && !CORE_GROUND.test(to));
 }
 
-/** io/ and the command lines: they are there to deal with the machine. */
+/** io/, the command lines and the examples: they are there to deal with the machine. */
 const SHELL = [
   'brokers/io/', 'brokers/broker.ts', 'brokers/cluster.ts',
   'clients/command-line/', 'clients/admin.ts', 'clients/demo.ts', 'clients/publisher.ts', 'clients/subscriber.ts',
+  'clients/examples/',
 ];
 /** A client may wait and measure time. */
 const TIME = ['node:perf_hooks', 'node:timers/promises'];

@@ -60,7 +60,8 @@ const CASES: [title: string, stream: string, outcome: Outcome][] = [
   ['inline, single quotes', "ECHO 'a \"b' '' 'it\\'s' '\\n'\r\n", { commands: [['ECHO', 'a "b', '', "it's", '\\n']] }],
   ['inline, a quote within a word', 'ECHO it\'s a"b\r\n', { commands: [['ECHO', "it's", 'a"b']] }],
   ['inline, a CR within quotes', 'ECHO "a\rb\\\rc" x\r\n', { commands: [['ECHO', 'a\rb\rc', 'x']] }],
-  // Every byte of UTF-8 text stays: 0xA0 is a no-break space in latin1, and the second byte of an `à`; 0x85 is a line break there.
+  // Every byte of UTF-8 text stays: 0xA0 is a no-break space in latin1, and the second byte of an `à`; 0x85 is a line
+  // break there.
   ['inline, UTF-8', 'ECHO \xc3\xa0 d\xc3\xa9j\xc3\xa0 "\xc3\xa0" \xe2\x80\xa6\r\n', { commands: [['ECHO', '\xc3\xa0', 'd\xc3\xa9j\xc3\xa0', '\xc3\xa0', '\xe2\x80\xa6']] }],
   ['inline, bytes that latin1 has for white space', 'ECHO \xa0a "b" \xa0 c\x85\r\n', { commands: [['ECHO', '\xa0a', 'b', '\xa0', 'c\x85']] }],
   ['inline, an escaped quote at the end', 'ECHO "a\\"\r\n', { commands: [], error: failure('unbalanced quotes in request') }],

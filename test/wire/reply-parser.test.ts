@@ -111,6 +111,7 @@ t.test('memory is not spent for an announced length', async (t) => {
   for (const parser of parsers) parser.push(Buffer.from('*16777216\r\n$536870912\r\n'));
   const complete = parsers.filter((parser) => parser.next() !== undefined);
   const spent = heapBytes() - before;
-  t.strictSame([parsers.length, complete.length], [100, 0]); // the parsers are in use until here, and so is what they hold
+  // the parsers are in use until here, and so is what they hold
+  t.strictSame([parsers.length, complete.length], [100, 0]);
   t.ok(spent < 2_000_000, `${spent} bytes for 100 announcements`);
 });

@@ -1,8 +1,9 @@
 /**
- * What is said of topics, subscriptions and bindings: the operations that the records of `$catalog` carry as JSON, one a record.
+ * What is said of topics, subscriptions and bindings: the operations that the records of `$catalog` carry as JSON, one
+ * a record.
  *
- * They come from any broker of the mesh, so what does not fit is no operation. What fits must be the same on every broker, whatever its limits are set
- * to, or catalogs would differ; so the bounds here are constants, generous ones.
+ * They come from any broker of the mesh, so what does not fit is no operation. What fits must be the same on every
+ * broker, whatever its limits are set to, or catalogs would differ; so the bounds here are constants, generous ones.
  */
 import { type Origin, parseOrigin } from '../log/record.ts';
 import { type SubscriptionSettings, TOPIC_TYPES, type TopicType } from './subscription.ts';

@@ -1,11 +1,13 @@
 /**
  * What topics, subscriptions and bindings there are after some operations, and what one more does to them.
  *
- * `check` says what is wrong with an operation here and now; `perform` is for those with which nothing is wrong. A command that fails the check is
- * answered its error; an operation that fails it where it stands in the order, because somebody else said something else meanwhile, is passed over.
+ * `check` says what is wrong with an operation here and now; `perform` is for those with which nothing is wrong. A
+ * command that fails the check is answered its error; an operation that fails it where it stands in the order, because
+ * somebody else said something else meanwhile, is passed over.
  *
- * A topic is a class of names with one name to show. Batches keep the name that they were published under, and whoever still uses a former name means the
- * topic as it is called now. A topic that nobody created, renamed or bound does not stand here: its name is its only one, and it routes as `fanout`.
+ * A topic is a class of names with one name to show. Batches keep the name that they were published under, and whoever
+ * still uses a former name means the topic as it is called now. A topic that nobody created, renamed or bound does not
+ * stand here: its name is its only one, and it routes as `fanout`.
  */
 import type { Operation, Settings } from './catalog-operation.ts';
 import { cycle, formerName, noBinding, notFound, topicExists } from './catalog-error.ts';
@@ -351,7 +353,8 @@ export class CatalogState {
   }
 
   /**
-   * Whether dead letters of a subscription that is bound to these topics come back to it, over other subscriptions whose messages nobody acknowledges.
+   * Whether dead letters of a subscription that is bound to these topics come back to it, over other subscriptions
+   * whose messages nobody acknowledges.
    * @param renamed that the topic which is called `now` has the name `to` as well
    */
   #returns(name: string, deadLetter: string, topics: ReadonlySet<string>, renamed?: { to: string; now: string }): boolean {

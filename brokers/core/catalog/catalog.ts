@@ -1,17 +1,18 @@
 /**
  * The catalog: topics, subscriptions and bindings as a fold over the operations of `$catalog`.
  *
- * The state is that after all operations in the total order of their stamps (Lamport timestamp, origin), in whatever order they arrive: so brokers that have the same
- * operations have the same catalog. One that arrives late is put where it belongs: what stands behind it is
- * taken back, and carried out again after it, so that it costs no more than what is later. One that makes no
- * sense where it stands is passed over (catalog-state.ts).
+ * The state is that after all operations in the total order of their stamps (Lamport timestamp, origin), in whatever
+ * order they arrive: so brokers that have the same operations have the same catalog. One that arrives late is put where
+ * it belongs: what stands behind it is taken back, and carried out again after it, so that it costs no more than what
+ * is later. One that makes no sense where it stands is passed over (catalog-state.ts).
  *
  * Only the newest operations are kept, `tailMax` of them; of the others their result. One that comes so late
  * that it belongs among those is told (`isTooLate`), and whoever has them all, the log, is to make the catalog
  * anew (catalog/metadata.ts).
  *
- * What a deleted topic held before its deletion is gone for ever. That hangs on nothing but the greatest stamp of a deletion that names it, so it only ever grows, and
- * messages that come from a broker that was away are as dead as the rest.
+ * What a deleted topic held before its deletion is gone for ever. That hangs on nothing but the greatest stamp of a
+ * deletion that names it, so it only ever grows, and messages that come from a broker that was away are as dead as the
+ * rest.
  */
 import type { Operation } from './catalog-operation.ts';
 import { CatalogState, type StateContent, type Topic } from './catalog-state.ts';
@@ -66,7 +67,8 @@ export class Catalog implements TopicNames {
   #floor: Stamp | undefined; // of the newest that is not kept
 
   /**
-   * @param transient whether its subscriptions are: those stand in a catalog of their own, with what is said of topics in it too
+   * @param transient whether its subscriptions are: those stand in a catalog of their own, with what is said of topics
+   * in it too
    * @param tailMax how many operations are kept at least, where there are as many
    */
   constructor(transient = false, tailMax = Infinity, content?: CatalogContent) {
@@ -221,6 +223,7 @@ function merged(one: readonly Said[], other: readonly Said[]): readonly Said[] {
 /** The index of the first message of a batch that is not dead; its count where all are. */
 export function firstLive({ origin, lamport, count }: Pick<RecordBatch, 'origin' | 'lamport' | 'count'>, dead: Stamp | undefined): number {
   if (dead === undefined) return 0;
-  const first = compareRecords({ lamport: dead.lamport, origin }, dead) < 0 ? dead.lamport + 1 : dead.lamport; // of this origin that is not dead
+  // of this origin that is not dead
+  const first = compareRecords({ lamport: dead.lamport, origin }, dead) < 0 ? dead.lamport + 1 : dead.lamport;
   return Math.max(0, Math.min(count, first - lamport));
 }

@@ -1,10 +1,14 @@
 /**
- * Subscriptions and bindings as values: what metadata records (catalog.ts) add up to, and what a subscription's home works with.
+ * Subscriptions and bindings as values: what metadata records (catalog.ts) add up to, and what a subscription's home
+ * works with.
  */
 import { type Message, type Origin, compareRecords } from '../log/record.ts';
 import type { Vector } from '../log/version-vector.ts';
 
-/** When something was said: the name of the record that says it. The order of `compareRecords` decides which of two sayings holds. */
+/**
+ * When something was said: the name of the record that says it. The order of `compareRecords` decides which of two
+ * sayings holds.
+ */
 export interface Stamp {
   readonly lamport: number;
   readonly origin: Origin;
@@ -42,7 +46,10 @@ export interface SubscriptionSettings {
   readonly from: string;
 }
 
-/** One BIND: under which record's name, and what was stored before its begin. Brokers that bind the same before they hear of each other each have one. */
+/**
+ * One BIND: under which record's name, and what was stored before its begin. Brokers that bind the same before they
+ * hear of each other each have one.
+ */
 export interface BindingStart {
   readonly id: string; // stampText
   readonly start: Vector; // what it covers is not for this binding
@@ -50,9 +57,11 @@ export interface BindingStart {
 
 export interface Binding {
   readonly topic: string; // its name now
-  readonly storedTopics: readonly string[]; // the names under which its messages are stored: its name now, and those that it had
+  // the names under which its messages are stored: its name now, and those that it had
+  readonly storedTopics: readonly string[];
   readonly key: string | null; // null on a fanout topic
-  readonly starts: readonly BindingStart[]; // at least one; a message is for the binding if one of them does not cover it
+  // at least one; a message is for the binding if one of them does not cover it
+  readonly starts: readonly BindingStart[];
 }
 
 export interface Subscription {

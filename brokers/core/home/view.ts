@@ -1,14 +1,17 @@
 /**
  * Views: which brokers share the work on subscriptions, and which of them is a subscription's home.
  *
- * The coordinator says who is there; each of its views has a number, and all who follow it use the newest. The home of a subscription is the member whose name
- * hashes highest together with the subscription's: rendezvous hashing (D. G. Thaler, C. V. Ravishankar, "Using Name-Based Mappings to Increase
- * Hit Rates", IEEE/ACM Transactions on Networking 6(1), 1998). So when a member comes or goes, only its own share of the homes moves.
+ * The coordinator says who is there; each of its views has a number, and all who follow it use the newest. The home of
+ * a subscription is the member whose name hashes highest together with the subscription's: rendezvous hashing (D. G.
+ * Thaler, C. V. Ravishankar, "Using Name-Based Mappings to Increase Hit Rates", IEEE/ACM Transactions on Networking
+ * 6(1), 1998). So when a member comes or goes, only its own share of the homes moves.
  *
- * A view is installed here once every member has said that it uses it too, and how much it had stored then: by that time the former homes have stopped,
- * and what they acknowledged is known here (compare K. Birman, T. Joseph, "Exploiting Virtual Synchrony in Distributed Systems", SOSP 1987). Until then a broker
- * serves only what was at home here all the time. After a while it serves without those who say nothing: better twice than not at all. Where all have spoken, and
- * only records that they had stored are missing here, these are on their way, and a slow disk may hold them up: they are waited for longer.
+ * A view is installed here once every member has said that it uses it too, and how much it had stored then: by that
+ * time the former homes have stopped, and what they acknowledged is known here (compare K. Birman, T. Joseph,
+ * "Exploiting Virtual Synchrony in Distributed Systems", SOSP 1987). Until then a broker serves only what was at home
+ * here all the time. After a while it serves without those who say nothing: better twice than not at all. Where all
+ * have spoken, and only records that they had stored are missing here, these are on their way, and a slow disk may hold
+ * them up: they are waited for longer.
  */
 import { type Address, compareAddresses } from '../address.ts';
 import { checkCounter } from '../counter.ts';
@@ -35,7 +38,10 @@ export function homeOf(subscription: string, { members }: View): Address | undef
   return home;
 }
 
-/** Whether a view comes after another one. Those of two coordinators are not ordered: who changes its coordinator changes its view. */
+/**
+ * Whether a view comes after another one. Those of two coordinators are not ordered: who changes its coordinator
+ * changes its view.
+ */
 function isLater(view: Pick<View, 'term' | 'number'>, than: Pick<View, 'term' | 'number'>): boolean {
   return view.term > than.term || (view.term === than.term && view.number > than.number);
 }
@@ -47,7 +53,8 @@ export class Views {
   readonly #installMs: number;
   readonly #catchUpMs: number;
   readonly #offered = new Map<Address, View>(); // coordinator -> its newest
-  readonly #seen = new Map<Address, { readonly view: Omit<View, 'members'>; readonly missing: Map<Origin, number> }>(); // member -> the view that it uses, and what it had stored then and was not stored here when it was looked at last
+  // member -> the view that it uses, and what it had stored then and was not stored here when it was looked at last
+  readonly #seen = new Map<Address, { readonly view: Omit<View, 'members'>; readonly missing: Map<Origin, number> }>();
   #current: View | undefined;
   #installed: View | undefined;
   #sinceInstalled: View[] = []; // the current one last
@@ -71,7 +78,10 @@ export class Views {
     return this.#current !== undefined && this.#installed === this.#current;
   }
 
-  /** As coordinator: who is there, and whether one of them is in another life than before. Returns the view that is new because of it, if it is. */
+  /**
+   * As coordinator: who is there, and whether one of them is in another life than before. Returns the view that is new
+   * because of it, if it is.
+   */
   propose(term: number, members: readonly Address[], isRenewed = false): View | undefined {
     const sorted = [...members].sort(compareAddresses);
     const known = this.#offered.get(this.#self);
@@ -81,7 +91,10 @@ export class Views {
     return view;
   }
 
-  /** A peer tells of a view. Says whether it is news. @throws RumormillError PROTOCOL for a term or number that nobody counts to */
+  /**
+   * A peer tells of a view. Says whether it is news. @throws RumormillError PROTOCOL for a term or number that nobody
+   * counts to
+   */
   learn(view: View): boolean {
     const known = this.#offered.get(view.coordinator);
     checkCounter('term', view.term, known?.term);
@@ -97,8 +110,8 @@ export class Views {
   }
 
   /**
-   * Uses the newest view of the coordinator that is followed; while there is none, the one used so far stays. Says whether it changed.
-   * Then everybody is to be told, as soon as nothing is served any more that went to another home.
+   * Uses the newest view of the coordinator that is followed; while there is none, the one used so far stays. Says
+   * whether it changed. Then everybody is to be told, as soon as nothing is served any more that went to another home.
    */
   follow(coordinator: Address | undefined, now: number, roundTripMs = 0): boolean {
     const view = coordinator === undefined ? undefined : this.#offered.get(coordinator);
@@ -115,7 +128,8 @@ export class Views {
   }
 
   /**
-   * Installs the current view if everybody who can be asked uses it and nothing is missing that they had stored, or if that takes too long. Says whether it did.
+   * Installs the current view if everybody who can be asked uses it and nothing is missing that they had stored, or if
+   * that takes too long. Says whether it did.
    * @param isReachable whether there is a link with a member
    */
   install(stored: Pick<Vector, 'get'>, isReachable: (member: Address) => boolean, now: number): boolean {
@@ -142,7 +156,10 @@ export class Views {
     return this.#installed !== undefined && isHome(this.#installed) && this.#sinceInstalled.every(isHome);
   }
 
-  /** What a member that uses the view had stored, as far as it is not known to be here; undefined where it has not said so. */
+  /**
+   * What a member that uses the view had stored, as far as it is not known to be here; undefined where it has not said
+   * so.
+   */
   #missing(member: Address, view: View): Map<Origin, number> | undefined {
     const seen = this.#seen.get(member);
     return seen === undefined || seen.view.coordinator !== view.coordinator || isLater(view, seen.view) ? undefined : seen.missing;

@@ -1,6 +1,7 @@
 /**
- * Room for bytes that come one after another and are joined soon after, as the drafts of one transaction are: what is taken next stands next in memory, so that joining
- * is a view and no copy. Bytes share a slab, which is freed when none of them is in use any more; so they should live about equally long.
+ * Room for bytes that come one after another and are joined soon after, as the drafts of one transaction are: what is
+ * taken next stands next in memory, so that joining is a view and no copy. Bytes share a slab, which is freed when none
+ * of them is in use any more; so they should live about equally long.
  */
 const SLAB_BYTES = 256 * 1024;
 const SHARED_BYTES_MAX = SLAB_BYTES / 4; // longer ones get memory of their own

@@ -61,7 +61,9 @@ export class Dedupe {
     return entry === NONE ? undefined : this.#table.known(entry);
   }
 
-  /** Claims an id for a message about to be published. False where it is known: `fate` tells what becomes of that one. */
+  /**
+   * Claims an id for a message about to be published. False where it is known: `fate` tells what becomes of that one.
+   */
   claim(topic: string, id: string): boolean {
     if (this.#fresh(topic, id) !== NONE) return false;
     this.#add(topic, id, this.#time.now());

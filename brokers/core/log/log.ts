@@ -1,14 +1,16 @@
 /**
  * The log: one writer with group commit, and a tail of recent batches in memory.
  *
- * While one transaction runs, whatever arrives waits; all of it becomes the next transaction, with what comes right behind it. Drafts of one topic that stand
- * next to each other in it become one batch, however many connections they came on. A local batch gets its name (seq and Lamport timestamps) when its
- * transaction is formed, so a transaction that fails leaves no hole and uses up no seq.
+ * While one transaction runs, whatever arrives waits; all of it becomes the next transaction, with what comes right
+ * behind it. Drafts of one topic that stand next to each other in it become one batch, however many connections they
+ * came on. A local batch gets its name (seq and Lamport timestamps) when its transaction is formed, so a transaction
+ * that fails leaves no hole and uses up no seq.
  *
  * Invariants:
  *   1. `vector`, `position` and the tail show what is on disk, and nothing else (durable first).
  *   2. An origin's batches enter in seq order without holes (contiguity): `receive` refuses anything else.
- *   3. Position order is a causal order: a batch enters after everything it depends on; the caller sees to it for batches of peers
+ *   3. Position order is a causal order: a batch enters after everything it depends on; the caller sees to it for
+ *   batches of peers
  *      (hold-back), and local batches carry as deps what entered since the last one.
  *   4. What waits is bounded by the caller, who stops reading from publishers while `full`.
  */
@@ -33,7 +35,10 @@ export interface LogOptions {
   readonly tailBytesMax: number;
   readonly transactionBytesMax: number;
   readonly transactionMessagesMax: number;
-  /** For how long the first batch waits for company, ms; not while a transaction runs, nor where a peer's batch is there or a transaction is full. */
+  /**
+   * For how long the first batch waits for company, ms; not while a transaction runs, nor where a peer's batch is there
+   * or a transaction is full.
+   */
   readonly batchWaitMs: number;
   readonly pendingBytesMax: number;
   readonly pendingMessagesMax: number;
@@ -42,11 +47,17 @@ export interface LogOptions {
 }
 
 export interface LogEvents {
-  /** What is about to be stored, in position order: the same batches, with `repeats` filled in. @throws RumormillError STORE */
+  /**
+   * What is about to be stored, in position order: the same batches, with `repeats` filled in. @throws RumormillError
+   * STORE
+   */
   mark(batches: readonly StoredBatch[]): readonly StoredBatch[] | Promise<readonly StoredBatch[]>;
   /** Batches are on disk, in position order. Comes before the `stored` of each. */
   committed(batches: readonly StoredBatch[]): void;
-  /** A transaction failed; `error.code` is DISKFULL or STORE. Batches of peers that waited were dropped, to be fetched again. */
+  /**
+   * A transaction failed; `error.code` is DISKFULL or STORE. Batches of peers that waited were dropped, to be fetched
+   * again.
+   */
   failed(error: RumormillError): void;
   /** The log is not `full` any more. */
   drained(): void;
@@ -167,7 +178,9 @@ export class Log {
     this.#admit({ kind: 'remote', batch });
   }
 
-  /** Batches after a position, of these topics or of all, in position order: from memory where it reaches back so far. */
+  /**
+   * Batches after a position, of these topics or of all, in position order: from memory where it reaches back so far.
+   */
   readAfter(position: number, topics: ReadonlySet<string> | undefined, bytesMax: number): Page | Promise<Page> {
     return this.#tail.readAfter(position, topics, bytesMax) ?? this.#store.readAfter(position, topics && [...topics], bytesMax);
   }
@@ -214,8 +227,9 @@ export class Log {
   }
 
   /**
-   * Resolves once what waits has all but stopped growing, or fills a transaction: a commit costs far more than a round of I/O, and publishers who were answered together
-   * come back together, but on a socket each. Who came alone the last time is not made to wait.
+   * Resolves once what waits has all but stopped growing, or fills a transaction: a commit costs far more than a round
+   * of I/O, and publishers who were answered together come back together, but on a socket each. Who came alone the last
+   * time is not made to wait.
    */
   async #gather(): Promise<void> {
     const { transactionBytesMax, transactionMessagesMax } = this.#options;

@@ -1,7 +1,8 @@
 /**
- * Record batches: the unit of everything. Messages of one topic that arrived together on one connection, with consecutive seqs and
- * consecutive Lamport timestamps. A batch is encoded once, at its origin; the same fields are written to SQLite, sent to peers,
- * kept in memory and read back. At a low rate a batch holds one message, under load hundreds.
+ * Record batches: the unit of everything. Messages of one topic that arrived together on one connection, with
+ * consecutive seqs and consecutive Lamport timestamps. A batch is encoded once, at its origin; the same fields are
+ * written to SQLite, sent to peers, kept in memory and read back. At a low rate a batch holds one message, under load
+ * hundreds.
  *
  *   body     the payloads one after another, never touched
  *   lengths  JSON array: how many bytes each payload has
@@ -9,15 +10,17 @@
  *              keys     string or null
  *              headers  flat array of names and values, or null
  *              ids      the publisher's dedupe id, or null
- *   deps     '' or a JSON object, origin -> seq: what the origin had stored when it named this batch and had not yet said in an
+ *   deps     '' or a JSON object, origin -> seq: what the origin had stored when it named this batch and had not yet
+ *   said in an
  *            earlier batch of its own; now and then (log.ts) all that it had stored. With contiguity this adds up to
  *            everything the origin had stored (invariant 4)
  *
- * A covered batch has `lengths` '[]', no body and no meta: its messages are not here any more, or were never to be, but its seqs and its deps stand, so that what
- * comes after it may be stored. It is gossiped, stored and passed by readers like any other, and has nothing to deliver.
+ * A covered batch has `lengths` '[]', no body and no meta: its messages are not here any more, or were never to be, but
+ * its seqs and its deps stand, so that what comes after it may be stored. It is gossiped, stored and passed by readers
+ * like any other, and has nothing to deliver.
  *
- * Invariants: (origin, seq) names one record for ever; the seqs of an origin are 1, 2, 3, ... without holes, and its batches
- * partition them, with the same borders on every broker.
+ * Invariants: (origin, seq) names one record for ever; the seqs of an origin are 1, 2, 3, ... without holes, and its
+ * batches partition them, with the same borders on every broker.
  */
 import { type Address, compareAddresses, parseAddress } from '../address.ts';
 import { joinBytes } from './arena.ts';
@@ -26,10 +29,14 @@ import { LAMPORT_MAX } from './lamport.ts';
 
 declare const brand: unique symbol;
 
-/** One incarnation of one broker's store: `host:port/` and twelve hexadecimal digits drawn when the store was created. */
+/**
+ * One incarnation of one broker's store: `host:port/` and twelve hexadecimal digits drawn when the store was created.
+ */
 export type Origin = string & { readonly [brand]: 'Origin' };
 
-/** Most messages in one batch. It bounds how far the Lamport ranges of two batches can overlap, on which RANGE relies. */
+/**
+ * Most messages in one batch. It bounds how far the Lamport ranges of two batches can overlap, on which RANGE relies.
+ */
 export const BATCH_MESSAGES_MAX = 1000;
 
 /** What one connection publishes together, before it has a name: a batch without origin, seq and Lamport timestamps. */
@@ -48,7 +55,10 @@ export interface RecordBatch extends Draft {
   readonly seq: number;
   readonly lamport: number;
   readonly deps: string;
-  /** The running time here (running-time.ts) at which it was published, 0 or undefined where it has no ids or is being named; never sent. */
+  /**
+   * The running time here (running-time.ts) at which it was published, 0 or undefined where it has no ids or is being
+   * named; never sent.
+   */
   readonly seen?: number;
 }
 
@@ -134,7 +144,10 @@ export function joinDrafts(drafts: readonly Draft[]): Draft {
   };
 }
 
-/** A batch in its place. Field by field, since objects made by spreading another have hidden classes of their own, which slows down all that reads them. */
+/**
+ * A batch in its place. Field by field, since objects made by spreading another have hidden classes of their own, which
+ * slows down all that reads them.
+ */
 export function placeBatch(batch: RecordBatch, position: number, repeats = '', seen = batch.seen ?? 0): StoredBatch {
   const { origin, seq, count, lamport, time, topic, deps, lengths, meta, body } = batch;
   return { origin, seq, count, lamport, time, topic, deps, lengths, meta, body, position, repeats, seen };
@@ -196,14 +209,18 @@ export function batchBytes(batch: Draft): number {
   return batch.body.length + batch.lengths.length + batch.meta.length + 200;
 }
 
-/** About how many bytes a message takes in a reply, but for its names: the payload and what its publisher put beside it. */
+/**
+ * About how many bytes a message takes in a reply, but for its names: the payload and what its publisher put beside it.
+ */
 export function messageBytes({ key, headers, payload, dedupe }: Pick<Message, 'key' | 'headers' | 'payload' | 'dedupe'>): number {
   let bytes = payload.length;
   for (const text of headers) bytes += Buffer.byteLength(text) + HEADER_FRAME_BYTES;
   return bytes + Buffer.byteLength(key ?? '') + Buffer.byteLength(dedupe?.id ?? '');
 }
 
-/** What a column of a batch says that was checked when it came. @throws RumormillError STORE where it is damaged since */
+/**
+ * What a column of a batch says that was checked when it came. @throws RumormillError STORE where it is damaged since
+ */
 function parseStored(json: string, column: string): unknown {
   try {
     return JSON.parse(json);
@@ -236,7 +253,9 @@ export function parseDeps(batch: Pick<RecordBatch, 'deps'>): [Origin, number][] 
   return batch.deps === '' ? [] : (Object.entries(parseStored(batch.deps, 'deps') as object) as [Origin, number][]);
 }
 
-/** The messages of a batch from index `from` (inclusive) to `to` (exclusive). Payloads are views into the batch's body. */
+/**
+ * The messages of a batch from index `from` (inclusive) to `to` (exclusive). Payloads are views into the batch's body.
+ */
 export function messagesOf(batch: RecordBatch, from = 0, to: number = batch.count): Message[] {
   const lengths = parseLengths(batch);
   const meta = parseMeta(batch);
@@ -264,7 +283,8 @@ export function messagesOf(batch: RecordBatch, from = 0, to: number = batch.coun
 }
 
 /**
- * Checks a batch that came from a peer field by field, so that nothing a peer sends can make a file that cannot be read back.
+ * Checks a batch that came from a peer field by field, so that nothing a peer sends can make a file that cannot be read
+ * back.
  * @throws RumormillError PROTOCOL that names the field
  */
 export function validateBatch(batch: RecordBatch): void {
@@ -287,7 +307,8 @@ export function validateBatch(batch: RecordBatch): void {
     if (keys !== undefined && !isColumn(keys, batch.count, isTextOrNull)) fail('keys is not one key a message');
     if (ids !== undefined && !isColumn(ids, batch.count, isTextOrNull)) fail('ids is not one id a message');
     if (headers !== undefined && !isColumn(headers, batch.count, isHeadersOrNull)) fail('headers is not one list a message');
-    if (JSON.stringify(meta) !== batch.meta) fail('meta is not written as JSON.stringify does'); // so that SQLite reads in it what we do, where a name comes twice too
+    // so that SQLite reads in it what we do, where a name comes twice too
+    if (JSON.stringify(meta) !== batch.meta) fail('meta is not written as JSON.stringify does');
   }
   if (batch.deps !== '') {
     for (const [origin, seq] of Object.entries(parseObject(batch.deps, 'deps', fail))) {

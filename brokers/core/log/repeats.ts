@@ -61,8 +61,10 @@ export class Repeats {
   readonly #newest = new Map<Origin, number>(); // when an origin's newest record with ids was published: later ones were so later
   #isSaved = false; // the running time, of this life
   #savedAt = 0;
-  readonly #known = new Map<Origin, VersionVector>(); // what each origin had stored when it named the last record that came from it
-  readonly #later = new Map<string, { origin: Origin; seq: number }[]>(); // name of a record -> the copies of it that are marked
+  // what each origin had stored when it named the last record that came from it
+  readonly #known = new Map<Origin, VersionVector>();
+  // name of a record -> the copies of it that are marked
+  readonly #later = new Map<string, { origin: Origin; seq: number }[]>();
 
   /** @param own the origin of this broker's own records */
   constructor(store: Store, own: () => Origin, options: RepeatsOptions, time: RunningTime, random: Random) {

@@ -56,7 +56,8 @@ export class RunningTime {
     this.#monotonic = monotonic;
     this.#wall = wall;
     this.#startedAt = monotonic();
-    this.end = saved?.now ?? Math.floor(wall()); // which means nothing, but goes on from where stores of earlier versions have wall-clock times
+    // which means nothing, but goes on from where stores of earlier versions have wall-clock times
+    this.end = saved?.now ?? Math.floor(wall());
     this.#guessMs = Math.min(HOLE_MS, Math.max(0, Math.floor(wall() - (saved?.wall ?? wall()))));
     this.#pauses = [...(saved?.pauses ?? []), [this.end, 0] as const].slice(-PAUSES_MAX);
   }

@@ -49,8 +49,9 @@ export interface LogEnd {
 }
 
 /**
- * Batches of peers come first: none of them depends on what is not on disk yet, and who read them elsewhere may have published here. Drafts of one topic
- * become one batch where no other draft stands between them, so that what a connection publishes keeps its order.
+ * Batches of peers come first: none of them depends on what is not on disk yet, and who read them elsewhere may have
+ * published here. Drafts of one topic become one batch where no other draft stands between them, so that what a
+ * connection publishes keeps its order.
  */
 export function joinEntries(entries: readonly Entry[], batchBytesMax: number): (RemoteEntry | Joined)[] {
   const joined: (RemoteEntry | Joined)[] = entries.filter((entry) => entry.kind === 'remote');
@@ -70,7 +71,10 @@ export function joinEntries(entries: readonly Entry[], batchBytesMax: number): (
   return joined;
 }
 
-/** Gives every entry its position, and local ones their names, which are added to `names`. Changes `causes` as the transaction will. */
+/**
+ * Gives every entry its position, and local ones their names, which are added to `names`. Changes `causes` as the
+ * transaction will.
+ */
 export function nameEntries(
   entries: readonly (RemoteEntry | Joined)[], from: LogEnd, causes: Declaring, clock: LamportClock, names: DraftName[],
 ): StoredBatch[] {

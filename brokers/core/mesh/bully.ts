@@ -194,7 +194,8 @@ export class Bully {
     if (compareAddresses(from, this.#self) > 0) return; // who asks upwards was never meant for us
     const outdated = term > this.#term;
     const live = this.#coordinator === this.#self || (this.#coordinator !== undefined && this.#peers.has(this.#coordinator));
-    const isTakeover = live && compareAddresses(from, this.#coordinator!) > 0; // from one that we may not take over ourselves yet: no OK
+    // from one that we may not take over ourselves yet: no OK
+    const isTakeover = live && compareAddresses(from, this.#coordinator!) > 0;
     this.#setTerm(term);
     if (!isTakeover) this.#send(from, { type: 'OK', term: this.#term });
     if (live && !outdated) this.#announce(from);
@@ -212,7 +213,8 @@ export class Bully {
     const follows = compareAddresses(address, this.#self) > 0 || (this.#isBelow(address) && now < this.#takeoverAt);
     if (!follows) {
       this.#setTerm(term);
-      // Our own announcement, of an earlier life, is answered by our election: the first one, or one that is under way, or a new one.
+      // Our own announcement, of an earlier life, is answered by our election: the first one, or one that is under way,
+      // or a new one.
       if (this.#phase === 'idle' && (address !== this.#self || known !== undefined)) this.#elect(now);
       return;
     }
@@ -229,7 +231,8 @@ export class Bully {
   }
 
   #win(): void {
-    this.#choose(this.#self, Math.min(this.#term + 1, COUNTER_MAX), undefined); // at the end of all terms the higher address still wins
+    // at the end of all terms the higher address still wins
+    this.#choose(this.#self, Math.min(this.#term + 1, COUNTER_MAX), undefined);
     for (const peer of this.#peers) this.#announce(peer);
   }
 

@@ -1,13 +1,14 @@
 /**
  * Hearsay: which brokers there are, under which store each runs, and that it lives, also where no link shows it.
  *
- * R. van Renesse, Y. Minsky, M. Hayden, "A Gossip-Style Failure Detection Service", Middleware 1998. Every broker counts its own beats; neighbours tell each
- * other the highest beat that they know of each broker, and only what is news to the other, so each beat goes over each link about once. A broker
- * is heard of when its beat grows, so nobody but itself can make it look alive, and news that goes in circles ends.
+ * R. van Renesse, Y. Minsky, M. Hayden, "A Gossip-Style Failure Detection Service", Middleware 1998. Every broker
+ * counts its own beats; neighbours tell each other the highest beat that they know of each broker, and only what is
+ * news to the other, so each beat goes over each link about once. A broker is heard of when its beat grows, so nobody
+ * but itself can make it look alive, and news that goes in circles ends.
  *
- * A broker that comes back begins at beat 1 and is told what the mesh remembers of it. It goes on above that, as in SWIM a suspected member
- * refutes with a higher incarnation (A. Das, I. Gupta, A. Motivala, DSN 2002, section 4.2); so the store with the highest beat is the one that an
- * address runs now, and needs no clock.
+ * A broker that comes back begins at beat 1 and is told what the mesh remembers of it. It goes on above that, as in
+ * SWIM a suspected member refutes with a higher incarnation (A. Das, I. Gupta, A. Motivala, DSN 2002, section 4.2); so
+ * the store with the highest beat is the one that an address runs now, and needs no clock.
  */
 import type { Address } from '../address.ts';
 import { checkCounter } from '../counter.ts';
@@ -16,7 +17,10 @@ import { type Origin, originAddress } from '../log/record.ts';
 /** A broker, by its store, and its beat, 1 or more. */
 export type Beat = readonly [origin: Origin, beat: number];
 
-/** Of two stores with one beat, the greater name counts as later; which one does not matter, as long as it is the same everywhere. */
+/**
+ * Of two stores with one beat, the greater name counts as later; which one does not matter, as long as it is the same
+ * everywhere.
+ */
 function isLater([origin, beat]: Beat, than: Beat | undefined): boolean {
   return than === undefined || beat > than[1] || (beat === than[1] && origin > than[0]);
 }
@@ -39,7 +43,10 @@ export class Hearsay {
     this.beat();
   }
 
-  /** Whether a broker, or a new store of one, has been heard of since this was last asked: that is worth telling at once. */
+  /**
+   * Whether a broker, or a new store of one, has been heard of since this was last asked: that is worth telling at
+   * once.
+   */
   takeNews(): boolean {
     const hasNews = this.#hasNews;
     this.#hasNews = false;
@@ -51,7 +58,10 @@ export class Hearsay {
     return this.#heard.get(address)?.[0];
   }
 
-  /** The neighbour over which news of a broker comes fastest: the way back leads there too, without circles, since beats grow towards it. */
+  /**
+   * The neighbour over which news of a broker comes fastest: the way back leads there too, without circles, since beats
+   * grow towards it.
+   */
   via(address: Address): Address | undefined {
     return this.#via.get(address);
   }
@@ -72,7 +82,10 @@ export class Hearsay {
     for (const [address, via] of this.#via) if (via === neighbour) this.#via.delete(address);
   }
 
-  /** What a neighbour knows. Returns the brokers of which that is news. @throws RumormillError PROTOCOL for a beat that nobody counts to */
+  /**
+   * What a neighbour knows. Returns the brokers of which that is news. @throws RumormillError PROTOCOL for a beat that
+   * nobody counts to
+   */
   learn(from: Address, beats: readonly Beat[]): Address[] {
     const self = originAddress(this.#self());
     const told = this.#told.get(from);

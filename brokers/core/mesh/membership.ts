@@ -1,17 +1,20 @@
 /**
  * Membership: which brokers there are, which of them live, whom to dial when.
  *
- * A broker is a member because a row of globalState.csv names it (configured), or because it or a peer told us (learned). Configured members count
- * for quorums and are dialled for ever; a learned one is forgotten once it has been dead for `forgetAfterMs`.
+ * A broker is a member because a row of globalState.csv names it (configured), or because it or a peer told us
+ * (learned). Configured members count for quorums and are dialled for ever; a learned one is forgotten once it has been
+ * dead for `forgetAfterMs`.
  *
  *   alive    a link is up and something came over it within `suspectAfterMs`
- *   suspect  a link is up and silent for longer; or it was lost less than `deadAfterMs` ago and redialling was not refused yet
+ *   suspect  a link is up and silent for longer; or it was lost less than `deadAfterMs` ago and redialling was not
+ *   refused yet
  *   dead     otherwise. A link silent for `deadAfterMs` is to be hung up: it is half-open, or the peer is paused
  *
- * Where the mesh is larger than the fan-out (neighbours.ts), there is no link with most members, and all that is known of them is hearsay
- * (hearsay.ts): since the link was lost, or where there was none, such a member is alive while it was heard of within `deadAfterMs`, suspect for
- * as long again, then dead. A dial that fails says dead at once, until it is heard of again. So hearsay of a crash is up to 10 s late, where a link tells of
- * it at once; nothing but what people are shown, and whom to choose as a neighbour, depends on it.
+ * Where the mesh is larger than the fan-out (neighbours.ts), there is no link with most members, and all that is known
+ * of them is hearsay (hearsay.ts): since the link was lost, or where there was none, such a member is alive while it
+ * was heard of within `deadAfterMs`, suspect for as long again, then dead. A dial that fails says dead at once, until
+ * it is heard of again. So hearsay of a crash is up to 10 s late, where a link tells of it at once; nothing but what
+ * people are shown, and whom to choose as a neighbour, depends on it.
  *
  * A row may name a broker otherwise than it names itself (`localhost` and `127.0.0.1`). Once a dial
  * has shown that, the row leads to that broker, and is looked at now and then instead of being

@@ -1,17 +1,22 @@
 /**
  * Neighbours: with whom a broker keeps links where the mesh is larger than its fan-out.
  *
- * Two kinds of links, as in HyParView's and Chord's successors; J. Leitao, J. Pereira, L. Rodrigues, "HyParView", DSN 2007; I. Stoica et al., "Chord",
- * SIGCOMM 2001, section IV.E:
- *   - Ring. Brokers stand on a ring in the order of their addresses' hashes, which scatters machines that stand side by side. Each keeps a link with
- *     its nearest reachable successor: it walks on past those that it does not reach, and keeps trying them. So those that live and reach each other
+ * Two kinds of links, as in HyParView's and Chord's successors; J. Leitao, J. Pereira, L. Rodrigues, "HyParView", DSN
+ * 2007; I. Stoica et al., "Chord", SIGCOMM 2001, section IV.E:
+ *   - Ring. Brokers stand on a ring in the order of their addresses' hashes, which scatters machines that stand side by
+ *   side. Each keeps a link with
+ *     its nearest reachable successor: it walks on past those that it does not reach, and keeps trying them. So those
+ *     that live and reach each other
  *     are always connected, and two halves of a partition find each other again.
- *   - Fill. Up to `fanout` links with others, whoever dialled, which keep paths short: a random graph. Brokers prefer each other by a hash of the pair
- *     (rendezvous hashing), so that the choice is stable, and mostly mutual. One is dialled at a time, since others dial us meanwhile.
+ *   - Fill. Up to `fanout` links with others, whoever dialled, which keep paths short: a random graph. Brokers prefer
+ *   each other by a hash of the pair
+ *     (rendezvous hashing), so that the choice is stable, and mostly mutual. One is dialled at a time, since others
+ *     dial us meanwhile.
  *
- * The walk doubles: it has one dial open, and one more for each broker that was not reached, so that it comes past a dead half of a thousand brokers in
- * ten rounds. A broker with more than twice `fanout` links asks some of its neighbours to hang up (`surplus`); one to which it is the next
- * on the ring refuses. Whoever hung up does not choose it again for a while, so links do not flap.
+ * The walk doubles: it has one dial open, and one more for each broker that was not reached, so that it comes past a
+ * dead half of a thousand brokers in ten rounds. A broker with more than twice `fanout` links asks some of its
+ * neighbours to hang up (`surplus`); one to which it is the next on the ring refuses. Whoever hung up does not choose
+ * it again for a while, so links do not flap.
  */
 import type { Address } from '../address.ts';
 import { hashText, mix } from '../hash.ts';

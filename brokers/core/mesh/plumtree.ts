@@ -166,7 +166,8 @@ export class Plumtree {
     const stalled = [...this.#strandedAt(now), ...this.#owedInVain(now)];
     const neighbour = stalled.length === 0 ? undefined : this.#mostAhead(stalled[0]!, this.#parents.get(stalled[0]!));
     if (neighbour === undefined) return [];
-    return this.#graft(neighbour, stalled.filter((origin) => this.#isAhead(neighbour, origin)), now); // the turn of others comes with the next tick
+    // the turn of others comes with the next tick
+    return this.#graft(neighbour, stalled.filter((origin) => this.#isAhead(neighbour, origin)), now);
   }
 
   /** Those adrift for long. */

@@ -1,11 +1,12 @@
 /**
  * Acknowledgements beyond one's own disk: who waits for a majority, or for everybody, to have a record.
  *
- * Counted of the configured brokers and oneself, whoever is alive (invariant 5). As in Raft (section 5.3 of the paper), the seq
- * that a majority has is the middle one of the sorted seqs of all; all of them have the lowest.
+ * Counted of the configured brokers and oneself, whoever is alive (invariant 5). As in Raft (section 5.3 of the paper),
+ * the seq that a majority has is the middle one of the sorted seqs of all; all of them have the lowest.
  *
- * Most waiters want the newest record of one's own. A publish that repeats a dedupe id wants whichever record has it, an older one or one of
- * another origin; so each origin has its waiters, by seq. Timeouts are the same for all, so those go by arrival.
+ * Most waiters want the newest record of one's own. A publish that repeats a dedupe id wants whichever record has it,
+ * an older one or one of another origin; so each origin has its waiters, by seq. Timeouts are the same for all, so
+ * those go by arrival.
  */
 import { RumormillError } from '../error.ts';
 import { Queue } from '../fifo.ts';

@@ -1,6 +1,7 @@
 /**
- * Leases as text: what a subscription's home hands over to the next one when the subscription moves, so that no message is leased to two consumers at once, and
- * tokens stay good. A JSON array of groups: o origin, s state, i who gave the leases, c consumer, and l: seq, deliveries, lease, ms left, seq, ...
+ * Leases as text: what a subscription's home hands over to the next one when the subscription moves, so that no message
+ * is leased to two consumers at once, and tokens stay good. A JSON array of groups: o origin, s state, i who gave the
+ * leases, c consumer, and l: seq, deliveries, lease, ms left, seq, ...
  */
 import { RumormillError } from '../error.ts';
 import { type Origin, parseOrigin } from '../log/record.ts';
@@ -24,7 +25,10 @@ interface Group {
   readonly l: number[];
 }
 
-/** What was delivered and is not done, '' where there is nothing. What may be delivered again at once is delayed by nothing, so that its deliveries count on. */
+/**
+ * What was delivered and is not done, '' where there is nothing. What may be delivered again at once is delayed by
+ * nothing, so that its deliveries count on.
+ */
 export function encodeHandover(entries: Iterable<Handing>, now: number): string {
   const groups = new Map<string, Group>();
   for (const entry of entries) {

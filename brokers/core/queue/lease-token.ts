@@ -1,11 +1,13 @@
 /**
- * Lease token: opaque text that names one lease of one message. With each delivery of a message there is a new one, and only the newest is good.
+ * Lease token: opaque text that names one lease of one message. With each delivery of a message there is a new one, and
+ * only the newest is good.
  *
- * It says which process gave the lease (`Log.instance`) and as which of its leases, and names the record by its origin's tag and its seq: so the home that comes
- * after this one knows which message an acknowledgement is for.
+ * It says which process gave the lease (`Log.instance`) and as which of its leases, and names the record by its
+ * origin's tag and its seq: so the home that comes after this one knows which message an acknowledgement is for.
  *
- * Format: base64url of both tags (6 bytes each), the lease's number and the seq (LEB128), then 32 bits of FNV-1a over all of it and the subscription's life.
- * A token of another subscription, or of an earlier one of the same name, is as little one of this as a mangled one. It is no protection against forgery.
+ * Format: base64url of both tags (6 bytes each), the lease's number and the seq (LEB128), then 32 bits of FNV-1a over
+ * all of it and the subscription's life. A token of another subscription, or of an earlier one of the same name, is as
+ * little one of this as a mangled one. It is no protection against forgery.
  */
 import { type Origin } from '../log/record.ts';
 import { type Subscription, stampText } from '../catalog/subscription.ts';

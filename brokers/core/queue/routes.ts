@@ -1,6 +1,6 @@
 /**
- * Which messages are a subscription's: its bindings, by the topic under which a message is stored, and by key, so that a thousand bindings cost a message no more
- * than one.
+ * Which messages are a subscription's: its bindings, by the topic under which a message is stored, and by key, so that
+ * a thousand bindings cost a message no more than one.
  */
 import type { Acknowledgements } from './acknowledgements.ts';
 import type { Origin } from '../log/record.ts';
@@ -47,7 +47,10 @@ export class Routes {
     return route === undefined || route.all.length > 0 ? undefined : [...route.byKey.keys()];
   }
 
-  /** What is not for the subscription or done, of whatever topic: the log need not be read before the first record that it does not cover. */
+  /**
+   * What is not for the subscription or done, of whatever topic: the log need not be read before the first record that
+   * it does not cover.
+   */
   settled(done: Acknowledgements): Map<Origin, number> {
     return this.#least((origin, { id, start }) => Math.max(start.get(origin) ?? 0, done.floor(id, origin)), this.#originsOf(done));
   }

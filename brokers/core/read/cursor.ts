@@ -1,16 +1,19 @@
 /**
  * Cursor: an opaque token that says what a reader has read, good on every broker.
  *
- * A reader is sent records in the local position order of whichever broker it asks. That order holds each origin's records in
- * seq order without holes, so what has been read is always, for each origin, everything up to some seq: a version vector.
- * Any broker can go on from it, by sending in its own order what the vector does not cover. A record that the vector covers and this
- * broker has not got yet is simply never sent. So a reader that moves misses nothing and is sent nothing twice (invariant 6).
+ * A reader is sent records in the local position order of whichever broker it asks. That order holds each origin's
+ * records in seq order without holes, so what has been read is always, for each origin, everything up to some seq: a
+ * version vector. Any broker can go on from it, by sending in its own order what the vector does not cover. A record
+ * that the vector covers and this broker has not got yet is simply never sent. So a reader that moves misses nothing
+ * and is sent nothing twice (invariant 6).
  *
- * The token also remembers a position in one store, as the process that made it saw it: everything up to there is covered.
- * That process goes on from the position at once; another looks it up.
+ * The token also remembers a position in one store, as the process that made it saw it: everything up to there is
+ * covered. That process goes on from the position at once; another looks it up.
  *
- * Format: base64url of a version byte, the process's tag and position, the number of addresses, for each its length, the address as text, the number of
- * its stores, for each of those a tag and a seq; then 32 bits of FNV-1a over all of it, which finds slips of the hand and cut tokens and is no protection against forgery. A tag is 6 bytes; numbers are LEB128.
+ * Format: base64url of a version byte, the process's tag and position, the number of addresses, for each its length,
+ * the address as text, the number of its stores, for each of those a tag and a seq; then 32 bits of FNV-1a over all of
+ * it, which finds slips of the hand and cut tokens and is no protection against forgery. A tag is 6 bytes; numbers are
+ * LEB128.
  */
 import { RumormillError } from '../error.ts';
 import { fnv1a } from '../hash.ts';
@@ -33,7 +36,10 @@ const [STORES_SPARE, ADDRESSES_SPARE] = [8192, 1000];
 /** What a reader has read. */
 export interface Cursor {
   readonly vector: Vector;
-  /** The process that made the cursor (`Log.instance`), and the position there up to which `vector` covers every record of the topics read. */
+  /**
+   * The process that made the cursor (`Log.instance`), and the position there up to which `vector` covers every record
+   * of the topics read.
+   */
   readonly instance: string;
   readonly position: number;
 }
@@ -94,7 +100,8 @@ export function decodeCursor(text: string, known = Infinity): Cursor {
   for (let read = 0; read < addresses; read += 1) {
     const address = reader.address();
     for (let stores = reader.count(known + STORES_SPARE - vector.size); stores > 0; stores -= 1) {
-      const origin = `${address}/${reader.tag()}` as Origin; // a tag of six bytes is one, so what is left to be checked is the address
+      // a tag of six bytes is one, so what is left to be checked is the address
+      const origin = `${address}/${reader.tag()}` as Origin;
       vector.set(origin, reader.number());
     }
   }
@@ -140,7 +147,8 @@ class Reader {
     const at = this.#skip(length);
     const address = this.#bytes.toString('utf8', at, at + length);
     if (addressesKept.has(address)) return address;
-    if (!isOrigin(`${address}/${'0'.repeat(2 * TAG_BYTES)}`)) this.#fail(); // whatever part was wrong, to the reader it is the cursor that is
+    // whatever part was wrong, to the reader it is the cursor that is
+    if (!isOrigin(`${address}/${'0'.repeat(2 * TAG_BYTES)}`)) this.#fail();
     if (addressesKept.size >= ADDRESSES_KEPT_MAX) addressesKept.clear();
     addressesKept.add(address);
     return address;

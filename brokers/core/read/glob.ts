@@ -80,7 +80,10 @@ function literalPrefix(pattern: string): string {
   return prefix;
 }
 
-/** What stands before the first star, between any two, and behind the last one; that is undefined where there is no star. */
+/**
+ * What stands before the first star, between any two, and behind the last one; that is undefined where there is no
+ * star.
+ */
 interface Parts {
   readonly first: readonly Token[];
   readonly between: readonly Search[];

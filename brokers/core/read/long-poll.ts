@@ -2,7 +2,8 @@
  * Long-poll: who waits for which topics, who is woken by a commit, whose time is up.
  *
  * What every blocking command must keep to:
- *   - it waits here and nowhere else, so that it costs one entry a topic and one in the expiry queue, and no timer of its own;
+ *   - it waits here and nowhere else, so that it costs one entry a topic and one in the expiry queue, and no timer of
+ *   its own;
  *   - a waiter leaves exactly once: woken and satisfied, expired, or cancelled because its connection went away;
  *   - being woken is a hint: the waiter reads again, and goes on waiting where what came is covered by its cursor.
  *
@@ -50,7 +51,10 @@ export class LongPoll<W extends Waiter> {
     return true;
   }
 
-  /** Those who wait for one of the topics, each once, in the order in which they came for the topic. They stay until removed. */
+  /**
+   * Those who wait for one of the topics, each once, in the order in which they came for the topic. They stay until
+   * removed.
+   */
   woken(topics: Iterable<string>): Set<W> {
     const woken = new Set<W>();
     for (const topic of topics) for (const waiter of this.#byTopic.get(topic) ?? []) woken.add(waiter);

@@ -1,9 +1,10 @@
 /**
- * Pages of the log that a POLL read from the disk and took only a part of, so that the next POLL goes on in them: without it, whoever reads a long backlog a hundred
- * messages at a time would have a page of a megabyte read for each hundred.
+ * Pages of the log that a POLL read from the disk and took only a part of, so that the next POLL goes on in them:
+ * without it, whoever reads a long backlog a hundred messages at a time would have a page of a megabyte read for each
+ * hundred.
  *
- * A page shows batches as they were when it was read. Stored batches never change, but that those of deleted topics are emptied; a reader passes over what is dead
- * by itself, as it does with what the tail has of them.
+ * A page shows batches as they were when it was read. Stored batches never change, but that those of deleted topics are
+ * emptied; a reader passes over what is dead by itself, as it does with what the tail has of them.
  */
 import { batchBytes } from '../log/record.ts';
 import type { Page } from '../runtime.ts';

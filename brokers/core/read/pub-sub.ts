@@ -1,5 +1,6 @@
 /**
- * Who gets what pushed: channels (topics) and glob patterns (glob.ts) of SUBSCRIBE and PSUBSCRIBE, with Redis's meaning.
+ * Who gets what pushed: channels (topics) and glob patterns (glob.ts) of SUBSCRIBE and PSUBSCRIBE, with Redis's
+ * meaning.
  *
  * A subscriber gets what comes behind the position of the log at which it subscribed, since what is pushed may lag.
  *
@@ -87,7 +88,10 @@ export class PubSub<S> {
     return this.#channels.get(channel) ?? new Map();
   }
 
-  /** The patterns that match a channel, each with its subscribers as `subscribers` has them. Yields how much work it was, µs. */
+  /**
+   * The patterns that match a channel, each with its subscribers as `subscribers` has them. Yields how much work it
+   * was, µs.
+   */
   *matching(channel: string): Generator<number, readonly Pick<Pattern<S>, 'text' | 'subscribers'>[]> {
     if (this.#patterns.size === 0) return [];
     const known = this.#matched.get(channel);

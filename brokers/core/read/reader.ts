@@ -1,8 +1,8 @@
 /**
  * Reading the log: from a cursor in position order (POLL), and by Lamport timestamp (RANGE, LATEST).
  *
- * Topics are renamed and deleted (core/catalog/catalog.ts): so a topic is read under all the names that it had, its messages show the name that it has now, and what is dead is
- * passed over like what is covered.
+ * Topics are renamed and deleted (core/catalog/catalog.ts): so a topic is read under all the names that it had, its
+ * messages show the name that it has now, and what is dead is passed over like what is covered.
  */
 import { firstLive, type TopicNames } from '../catalog/catalog.ts';
 import type { Cursor } from './cursor.ts';
@@ -38,7 +38,10 @@ export interface ReadSource {
   readonly turns: Pick<Turns, 'isOver' | 'pause'>;
 }
 
-/** Messages of a batch as they are stored: those from index `from` to `to` (exclusive) but for those that are `skipped`, in ascending order. */
+/**
+ * Messages of a batch as they are stored: those from index `from` to `to` (exclusive) but for those that are `skipped`,
+ * in ascending order.
+ */
 export interface Slice {
   readonly batch: RecordBatch; // under the name that its topic has now
   readonly from: number;
@@ -79,8 +82,9 @@ export function earliestCursor(log: Log): Cursor {
 }
 
 /**
- * The next messages of some topics after a cursor, whichever broker made it. Stops at the first page that brings some, at the limits, or
- * at the end of the log; there the cursor returned covers the whole log, so that an idle reader's cursor stays fresh.
+ * The next messages of some topics after a cursor, whichever broker made it. Stops at the first page that brings some,
+ * at the limits, or at the end of the log; there the cursor returned covers the whole log, so that an idle reader's
+ * cursor stays fresh.
  */
 export async function readTopics(source: ReadSource, topics: ReadonlySet<string>, cursor: Cursor, limits: ReadLimits): Promise<ReadResult> {
   const { log, store, names, pages, turns } = source;
@@ -119,7 +123,10 @@ function shown(names: TopicNames, batch: StoredBatch): StoredBatch {
   return names.isPlain ? batch : { ...batch, topic: names.shownTopic(batch.topic) };
 }
 
-/** Takes what is unread of the batches, in order. Returns the position before the batch at which a limit cut, or undefined. */
+/**
+ * Takes what is unread of the batches, in order. Returns the position before the batch at which a limit cut, or
+ * undefined.
+ */
 function takeSlices(
   batches: readonly StoredBatch[], read: VersionVector, { repeats, names }: ReadSource, slices: Slice[], limits: ReadLimits,
 ): number | undefined {
@@ -158,7 +165,10 @@ function mergedSnapshot(log: Log, read: VersionVector): Vector {
   return stored;
 }
 
-/** The first `limits.count` messages of a topic in a Lamport range, in Lamport order; the last ones, newest first, if reverse. */
+/**
+ * The first `limits.count` messages of a topic in a Lamport range, in Lamport order; the last ones, newest first, if
+ * reverse.
+ */
 export async function readRange(source: Pick<ReadSource, 'store' | 'names'>, query: RangeQuery, limits: ReadLimits): Promise<Message[]> {
   const sign = query.reverse ? -1 : 1;
   const parts: RangePart[] = [];
@@ -178,8 +188,8 @@ interface RangePart {
 }
 
 /**
- * Batches come ordered by their first timestamp and overlap by less than BATCH_MESSAGES_MAX, so a message is known to be next once
- * no batch that has not been read can hold one before it.
+ * Batches come ordered by their first timestamp and overlap by less than BATCH_MESSAGES_MAX, so a message is known to
+ * be next once no batch that has not been read can hold one before it.
  */
 async function readStoredRange({ store, names }: Pick<ReadSource, 'store' | 'names'>, query: RangeQuery, limits: ReadLimits): Promise<RangePart> {
   const sign = query.reverse ? -1 : 1;
@@ -207,7 +217,10 @@ async function readStoredRange({ store, names }: Pick<ReadSource, 'store' | 'nam
   return { found, end };
 }
 
-/** The first `count` messages of a batch in a Lamport range, a few more where it has repeats; the last ones if reverse. No others are made: a batch holds up to a thousand. */
+/**
+ * The first `count` messages of a batch in a Lamport range, a few more where it has repeats; the last ones if reverse.
+ * No others are made: a batch holds up to a thousand.
+ */
 function firstOfRange(batch: StoredBatch, firstAlive: number, { from, to, reverse }: RangeQuery, count: number): Found[] {
   const repeats = parseRepeats(batch);
   const most = count + repeats.size;
@@ -228,7 +241,9 @@ function cutSorted(found: Found[], order: (a: Found, b: Found) => number, limits
   return cut(found.sort(order), limits);
 }
 
-/** Cuts at the limits: what comes before can only push the rest further back. Returns the first one that was cut off. */
+/**
+ * Cuts at the limits: what comes before can only push the rest further back. Returns the first one that was cut off.
+ */
 function cut(found: Found[], limits: ReadLimits): Found | undefined {
   let bytes = 0;
   for (const [index, { message }] of found.entries()) {

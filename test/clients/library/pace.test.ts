@@ -3,7 +3,10 @@ import { Pace } from '../../../clients/library/pace.ts';
 
 const KIB = 1024;
 
-/** A path that carries so much, with one command on its way after the other, as far as there is room. How many bytes are under way in the end. */
+/**
+ * A path that carries so much, with one command on its way after the other, as far as there is room. How many bytes are
+ * under way in the end.
+ */
 function run(bytesPerMs: number, latencyMs: number, commandBytes: number): number {
   const pace = new Pace();
   const under: { readonly bytes: number; readonly doneAt: number }[] = [];

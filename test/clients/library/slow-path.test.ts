@@ -45,7 +45,8 @@ t.test('a broker that takes everything and answers nothing is given up', async (
   const broker = await FakeBroker.start(t, () => undefined);
   const client = await connect({ brokers: broker.address, timeoutMs: 300 });
   t.teardown(() => client.close());
-  const sending = setInterval(() => void client.publish('news', 'another').catch(() => undefined), 20); // that bytes go out is no answer
+  // that bytes go out is no answer
+  const sending = setInterval(() => void client.publish('news', 'another').catch(() => undefined), 20);
   t.teardown(() => clearInterval(sending));
   await t.rejects(client.publish('news', 'x'), { code: /UNREACHABLE|DISCONNECTED/ });
 });

@@ -6,7 +6,10 @@ import { origin } from '../../support/record.ts';
 const [self, a, b, c, d] = [origin('self:1'), origin('a:1'), origin('b:1'), origin('c:1'), origin('d:1')];
 const STALL_MS = 1000;
 
-/** A tree whose accepted seqs the test sets, and effects as text: `b<c 5` grafts c's records after 5 at b, `b<c 5 d 1` those of two, `b|c` prunes c there. */
+/**
+ * A tree whose accepted seqs the test sets, and effects as text: `b<c 5` grafts c's records after 5 at b, `b<c 5 d 1`
+ * those of two, `b|c` prunes c there.
+ */
 class Bench {
   readonly accepted = new Map<Origin, number>();
   readonly heldBack = new Set<Origin>();

@@ -157,7 +157,10 @@ t.test(`round trip of random cursors (seed ${SEED})`, async (t) => {
   t.equal(broken, 0);
 });
 
-/** FNV-1a, 32 bits, little-endian: written anew from its definition, since a test should not borrow it from what it tests. */
+/**
+ * FNV-1a, 32 bits, little-endian: written anew from its definition, since a test should not borrow it from what it
+ * tests.
+ */
 function checksum(hex: string): string {
   let hash = 2166136261n;
   for (const byte of Buffer.from(hex, 'hex')) hash = ((hash ^ BigInt(byte)) * 16777619n) & 0xffffffffn;

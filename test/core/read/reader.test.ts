@@ -379,7 +379,10 @@ t.test('the latest cursor covers all, and is shared', async (t) => {
   t.equal(cursor.vector.get(b), lastSeq(batch(b, 1, 3)));
 });
 
-/** Everything of a topic, by POLL and by RANGE in both directions; each message as its payload and the topic that it shows. */
+/**
+ * Everything of a topic, by POLL and by RANGE in both directions; each message as its payload and the topic that it
+ * shows.
+ */
 async function everyWay(one: Shelf, topic: string, limits: Partial<ReadLimits> = {}): Promise<[polled: string, ranged: string, reversed: string]> {
   const text = (messages: readonly Message[]): string => messages.map((message) => `${message.topic} ${String(message.payload)}`).join(', ');
   let cursor = earliestCursor(one.log);
