@@ -318,8 +318,7 @@ export class Mesh implements Port {
         this.#gossip.takeIn(link, message.batch, message.ageMs);
         break;
       case 'MISSED':
-        this.#runtime.missed(message.ms);
-        break;
+        return this.#runtime.missed(message.ms);
       case 'GRAFT':
         void this.#gossip.graft(link, message.wanted);
         break;
@@ -338,8 +337,7 @@ export class Mesh implements Port {
         this.#overlay.sought(link, message.address, message.hops);
         break;
       case 'SURPLUS':
-        this.#overlay.surplus(link);
-        break;
+        return this.#overlay.surplus(link);
       case 'ELECTION':
       case 'OK':
       case 'COORDINATOR':
