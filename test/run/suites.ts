@@ -35,9 +35,10 @@ export function filesOf(suite: Suite, root: string): string[] {
   const tests = names.filter((name) => name.endsWith('.test.ts'));
   const files = tests.map((name) => `test/${name.replaceAll('\\', '/')}`).sort();
   const chosen = files.filter((file) => suite === 'all' || Object.hasOwn(LATER, file) === (suite === 'later'));
-  return chosen.sort((a, b) => Number(isLong(b)) - Number(isLong(a)));
+  return chosen.sort((a, b) => weightOf(b) - weightOf(a));
 }
 
-function isLong(file: string): boolean {
-  return Object.hasOwn(LATER, file) || file.startsWith('test/simulation/') || file.startsWith('test/processes/');
+function weightOf(file: string): number {
+  if (file.startsWith('test/simulation/seeds')) return 2;
+  return file.startsWith('test/simulation/') || file.startsWith('test/processes/') ? 1 : 0;
 }
