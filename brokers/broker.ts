@@ -6,10 +6,11 @@
 import { onHangUp, STOP_SIGNALS } from './io/signals.ts'; // before what takes long to load
 import { setFlagsFromString } from 'node:v8';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { ACK_LEVELS, type AckLevel } from './config.ts';
+import { ACK_LEVELS, type AckLevel } from './core/ack-level.ts';
 import { messageOf } from './core/error.ts';
 import type { LogLevel } from './core/runtime.ts';
 import { mendStoredClock, openBroker } from './embed.ts';
+import type { Broker } from './host.ts';
 import { LOG_LEVELS, type LogFormat, makeLogger } from './io/logger.ts';
 
 const EXIT_MS = 4500; // a shutdown that takes longer is cut off
@@ -90,7 +91,7 @@ const program = new Command('rumormill-broker')
   .option('--batch-size <n>', 'most messages in one transaction', wholeNumber, 5000)
   .option('--messages-buffer <n>', 'most messages accepted and not yet on disk; then publishers have to wait', wholeNumber, 1_000_000)
   .option('--wait-time <ms>', 'how long a batch waits for company', milliseconds, 0)
-  .option('--memory <bytes>', 'what clients, peers and caches may take together, as 512m or 2g (default: a quarter of the machine)', bytes)
+  .option('--memory <bytes>', 'what clients, peers and caches may take together, as 512m or 2g (default: a quarter of the machine or container)', bytes)
   .addOption(new Option('--log-level <level>').choices(LOG_LEVELS).default('info'))
   .addOption(new Option('--log-format <format>').choices(['text', 'json']).default('text'))
   .option('--mend-clock', 'set back a clock and a term that are beyond sense, and exit; on every broker, while all are stopped')
@@ -103,7 +104,16 @@ async function run(flags: Flags): Promise<void> {
     return;
   }
   const logger = makeLogger(flags.logLevel, flags.logFormat, (line) => process.stderr.write(line));
-  const { broker, reread } = await openBroker({
+  let broker: Broker | undefined;
+  let isStopping = false;
+  const stop = (signal: string): void => {
+    isStopping = true;
+    logger.info('stopping', { signal });
+    setTimeout(() => process.exit(1), EXIT_MS).unref();
+    void broker?.stop();
+  };
+  for (const signal of STOP_SIGNALS) process.on(signal, stop); // one that comes during the start is not lost
+  const opened = await openBroker({
     ...flags,
     brokers: flags.globalState,
     logger,
@@ -114,13 +124,9 @@ async function run(flags: Flags): Promise<void> {
       ...(flags.memory === undefined ? {} : { memoryBytes: flags.memory }),
     },
   });
-  const stop = (signal: string): void => {
-    logger.info('stopping', { signal });
-    setTimeout(() => process.exit(1), EXIT_MS).unref();
-    void broker.stop();
-  };
-  for (const signal of STOP_SIGNALS) process.on(signal, stop);
-  onHangUp(reread, () => stop('SIGHUP'));
+  broker = opened.broker;
+  if (isStopping) void broker.stop();
+  onHangUp(opened.reread, () => stop('SIGHUP'));
   try {
     await broker.stopped;
   } catch (error) {

@@ -1,15 +1,13 @@
 /**
- * Every limit, timeout and default of a broker, with its unit and what happens at it. `checkConfig` holds the relations
+ * Every limit, timeout and default of a broker, with its unit and what happens at it. `checkLimits` holds the relations
  * between them.
  *
  * Policy at a limit: (e) the command gets an error and the connection lives on; (c) the connection is closed; (w) the
  * sender is made to wait, by not reading from its connection; (d) dropped here and fetched again.
  */
+import { ACK_LEVELS, type AckLevel } from './core/ack-level.ts';
 import { type Address, makeAddress } from './core/address.ts';
 import { RumormillError } from './core/error.ts';
-
-export type AckLevel = 'none' | 'local' | 'quorum' | 'all';
-export const ACK_LEVELS: readonly AckLevel[] = ['none', 'local', 'quorum', 'all'];
 
 const MEBIBYTE = 1024 * 1024;
 

@@ -14,6 +14,7 @@ import { readGlobalState, watchGlobalState } from './io/global-state.ts';
 import { makeLogger } from './io/logger.ts';
 import { machineLimits } from './io/machine.ts';
 import { openStore } from './io/open-store.ts';
+import { packageVersion } from './io/version.ts';
 import { tcpTransport } from './io/transport.ts';
 import { mendClock } from './log/mend-clock.ts';
 
@@ -54,6 +55,7 @@ export async function openBroker(options: EmbedOptions): Promise<{ readonly brok
   const { address } = makeConfig(settings);
   const rows = typeof brokers === 'string' ? await readGlobalState(brokers) : parseList(brokers);
   const broker = await Broker.start(settings, rows, {
+    version: packageVersion(),
     clock: systemClock,
     random: systemRandom,
     transport: tcpTransport,

@@ -41,6 +41,8 @@ import type { Args, CommandParser } from './wire/command-parser.ts';
 
 /** The world that a broker runs in. `io/` has the real one. */
 export interface Runtime {
+  /** Of Rumormill, as HELLO tells it. */
+  readonly version: string;
   readonly clock: Clock;
   readonly random: Random;
   readonly transport: Transport;
@@ -50,6 +52,7 @@ export interface Runtime {
 
 export class Broker implements SessionsRuntime {
   readonly config: Config;
+  readonly version: string;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly turns: Turns;
@@ -117,6 +120,7 @@ export class Broker implements SessionsRuntime {
     const storeFailed = (error: unknown): void => this.#failed(error);
     const roomAgain = (): void => this.#sessions.drained();
     this.config = config;
+    this.version = runtime.version;
     this.clock = clock;
     this.logger = logger;
     this.#startedAt = clock.now();

@@ -10,6 +10,7 @@
 import { onStop } from './command-line/signals.ts';
 import { createInterface, type Interface } from 'node:readline';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { ACK_LEVELS } from '../brokers/core/ack-level.ts';
 import { type Client, connect, type PublishOptions } from './client.ts';
 import { addBrokerFlags, type BrokerFlags, connectOptions, note, noteEvent, number, runMain, wholeNumber } from './command-line/command-line.ts';
 import { readLines } from './command-line/line-reader.ts';
@@ -53,7 +54,7 @@ const program = new Command('publisher')
   .option('--key <key>', 'key of each message')
   .option('--header <name=value>', 'header of each message; may be repeated', addHeader)
   .addOption(new Option('--acks <level>', "when a message counts as acknowledged (default: the broker's)")
-    .choices(['none', 'local', 'quorum', 'all']))
+    .choices(ACK_LEVELS))
   .option('--count <n>', 'publish each message n times', wholeNumber(1), 1)
   .option('--rate <n>', 'at most n messages a second', number(0.001, RATE_MAX))
   .option('--quiet', 'print no line for each message')

@@ -28,7 +28,7 @@ function hello(args: Args, connection: Connection): Value {
     connection.version = version;
   }
   const { version, id } = connection;
-  return new Flat(['server', 'rumormill', 'version', '0.1.0', 'proto', version, 'id', id, 'mode', 'cluster', 'role', 'master', 'modules', []]);
+  return new Flat(['server', 'rumormill', 'version', connection.broker.version, 'proto', version, 'id', id, 'mode', 'cluster', 'role', 'master', 'modules', []]);
 }
 
 function noPassword(): RumormillError {

@@ -5,7 +5,8 @@
  * topic and with one acknowledgement level, become one batch. The payloads are copied once, out of the received bytes
  * into the batch's body.
  */
-import { ACK_LEVELS, type AckLevel, type Limits } from '../config.ts';
+import type { Limits } from '../config.ts';
+import { ACK_LEVELS, type AckLevel } from '../core/ack-level.ts';
 import { RumormillError } from '../core/error.ts';
 import { LAMPORT_MAX } from '../core/log/lamport.ts';
 import { BATCH_MESSAGES_MAX, type BatchMeta, type Draft, type HeaderList } from '../core/log/record.ts';
@@ -222,6 +223,6 @@ function metaLength({ key, headers, id }: Options): number {
 
 function ackLevel(text: string): AckLevel {
   const level = ACK_LEVELS.find((each) => each === text.toLowerCase());
-  if (level === undefined) throw new RumormillError('ERR', `ACKS ${shown(text)} is not none, local, quorum or all`);
+  if (level === undefined) throw new RumormillError('ERR', `ACKS ${shown(text)} is not ${ACK_LEVELS.slice(0, -1).join(', ')} or ${ACK_LEVELS.at(-1)}`);
   return level;
 }

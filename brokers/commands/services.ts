@@ -11,6 +11,8 @@ import type { Readers } from '../read/readers.ts';
 
 export interface Services {
   readonly config: Config;
+  /** Of Rumormill. */
+  readonly version: string;
   readonly turns: Turns;
   readonly metadata: Pick<
     Metadata,

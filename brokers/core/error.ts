@@ -10,10 +10,12 @@ export type ErrorCode =
   | 'ERR' // a command that was wrong: unknown, wrong arity, an option or a number that does not fit
   | 'NOTFOUND' // there is no such topic, subscription or binding
   | 'EXISTS' // there is one of that name, with other settings
+  | 'LIMIT' // a limit of leases holds messages back; the text says which, and what ends it
+  | 'MOVED' // between brokers only: the subscription has another home
   | 'TRYAGAIN' // the subscription's home cannot be reached just now; the command may have been carried out
   | 'TOOBIG' // a payload, topic, key or header over its limit
   | 'NOQUORUM' // stored, but not on as many brokers as asked for in time; it may still be delivered
-  | 'BUSY' // a limit on what may wait here is reached; nothing was stored
+  | 'BUSY' // as much waits in this client as may; nothing was sent
   | 'DISKFULL' // the store has no room; nothing was stored
   | 'CLOSING' // this broker is shutting down; nothing was stored
   | 'NOPROTO' // HELLO asked for a RESP version that is not spoken here

@@ -27,7 +27,13 @@ import type { Ask } from '../wire/peer-message.ts';
 import { encodeReply, encodeSteps, Raw, type RespVersion } from '../wire/resp.ts';
 
 const HOPS_MAX = 8; // more than any mesh needs; ends what goes in circles
-const MOVED = Buffer.from('-MOVED ');
+const MOVED_REPLY = encodeReply(new RumormillError('MOVED', 'nobody waits for this')); // and whoever does asks the next home
+
+/** In the place of a reply: the subscription is not at home here any more. */
+const MOVED = Symbol('moved');
+
+/** A command was not carried out: its subscription has another home, or what was asked did not answer. */
+type Unanswered = 'moved' | 'lost';
 
 export interface ErrandsRuntime {
   readonly config: Config;
@@ -112,9 +118,9 @@ export class Errands {
         const asker = { broker, cancellation, consumer, waitedMs: clock.now() - begun };
         const name = { errand, attempt: (attempt += 1) };
         const reply = await this.#ask(link, home!, command, subject, args, version, asker, name);
-        if (reply !== undefined && !reply.subarray(0, MOVED.length).equals(MOVED)) return new Raw(reply);
-        // while it waited there, there was a home
-        reachableAt = reply === undefined ? clock.now() : reachableAt + clock.now() - since;
+        if (reply instanceof Raw) return reply;
+        // While it waited at a home that moved, there was one.
+        reachableAt = reply === 'lost' ? clock.now() : reachableAt + clock.now() - since;
       }
       if (clock.now() - reachableAt >= config.limits.homeTimeoutMs) throw this.#unreachable(subject, home);
       await this.#change();
@@ -213,7 +219,7 @@ export class Errands {
   #ask(
     link: Link, home: Address, { isAboutMessages }: HomeCommand, subject: string, args: Args, version: RespVersion, { cancellation, consumer, waitedMs }: Caller,
     name: Pick<Ask, 'errand' | 'attempt'>,
-  ): Promise<Buffer | undefined> {
+  ): Promise<Raw | Unanswered> {
     const command = Array.from({ length: args.length }, (_, index) => args.bytes(index));
     const { log, catalogVector } = this.#runtime;
     const known = [...(isAboutMessages === true ? log.vector.snapshot() : catalogVector())];
@@ -221,7 +227,8 @@ export class Errands {
       const done = (reply: Uint8Array | undefined): void => {
         this.#moving.delete(look);
         cancellation.onCancel = undefined;
-        resolve(reply === undefined ? undefined : Buffer.from(reply.buffer, reply.byteOffset, reply.byteLength));
+        if (reply === undefined) resolve('lost');
+        else resolve(isMoved(reply) ? 'moved' : new Raw(reply));
       };
       const ask = { type: 'ASK', id: 0, home, hops: HOPS_MAX, consumer, waitedMs: Math.round(waitedMs), version, ...name, known, command } as const;
       const giveUp = this.#send(link, ask, done);
@@ -262,7 +269,7 @@ export class Errands {
     const { clock, log, config, services: broker, commands, errorReply } = this.#runtime;
     this.#attempts.note(ask.errand, ask.attempt);
     while (link.isClogged) {
-      if (cancellation.cancelled) return MOVED;
+      if (cancellation.cancelled) return MOVED_REPLY;
       await this.#change();
     }
     const begun = clock.now();
@@ -275,13 +282,13 @@ export class Errands {
       const subject = command.subject(args);
       const known = new Map<Origin, number>(ask.known);
       while (subject !== undefined && !(this.#homes.serves(subject) && covers(log.vector, known))) {
-        if (cancellation.cancelled) return MOVED;
+        if (cancellation.cancelled) return MOVED_REPLY;
         const home = this.#homes.home(subject);
         if (home !== config.address) throw new RumormillError('MOVED', `${config.address} is not the home of it`);
         if (clock.now() - begun >= config.limits.homeTimeoutMs) throw this.#unreachable(subject, home);
         await this.#change();
       }
-      if (this.#attempts.isOvertaken(ask.errand, ask.attempt)) return MOVED; // nobody waits for this one
+      if (this.#attempts.isOvertaken(ask.errand, ask.attempt)) return MOVED_REPLY; // nobody waits for this one
       const waitedMs = ask.waitedMs + clock.now() - begun;
       const reply = await command.run(args, { broker, cancellation, consumer: ask.consumer, waitedMs });
       return Buffer.concat(await broker.turns.run(encodeSteps(reply ?? null, ask.version)));
@@ -312,4 +319,9 @@ function cancel(service: Service): void {
   service.cancelled = true;
   service.onCancel?.();
   service.onCancel = undefined;
+}
+
+/** Whether another broker answered that it is not the home. */
+function isMoved(reply: Uint8Array): boolean {
+  return Buffer.from(reply.buffer, reply.byteOffset, reply.byteLength).toString('latin1', 0, 7) === '-MOVED ';
 }

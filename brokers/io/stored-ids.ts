@@ -8,6 +8,7 @@
  * and id, and the position of the batch: 30 to 50 bytes an id. A hash may be that of another id, so
  * whoever asks looks at the batches.
  */
+import { fnv1aText } from '../core/hash.ts';
 import { parseMeta, type StoredColumns } from '../core/log/record.ts';
 
 const SLICE_MS = 10_000; // of time, forgotten together
@@ -143,9 +144,6 @@ function sliceOf(time: number): number {
   return Math.floor(time / SLICE_MS);
 }
 
-/** FNV-1a, 32 bits, over UTF-16 code units. http://www.isthe.com/chongo/tech/comp/fnv/ */
 function hash(topic: string, id: string): number {
-  let value = 0x811c9dc5;
-  for (const text of [topic, '\n', id]) for (let index = 0; index < text.length; index += 1) value = Math.imul(value ^ text.charCodeAt(index), 0x01000193);
-  return value;
+  return fnv1aText(id, fnv1aText('\n', fnv1aText(topic)));
 }

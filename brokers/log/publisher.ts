@@ -5,7 +5,7 @@
  * Invariants: each draft is answered once. Nothing is answered before it is on disk here, but at ACKS
  * none, which is answered by the name alone (invariant 5 in brokers/README.md).
  */
-import type { AckLevel } from '../config.ts';
+import type { AckLevel } from '../core/ack-level.ts';
 import { RumormillError } from '../core/error.ts';
 import { Arena } from '../core/log/arena.ts';
 import type { LamportClock } from '../core/log/lamport.ts';

@@ -3,7 +3,8 @@
  * leave in the order of the commands however long each batch takes.
  */
 import { PublishBatcher, type SealedBatch } from '../commands/publish.ts';
-import type { AckLevel, Config } from '../config.ts';
+import type { Config } from '../config.ts';
+import type { AckLevel } from '../core/ack-level.ts';
 import type { RumormillError } from '../core/error.ts';
 import { Queue } from '../core/fifo.ts';
 import type { Publisher } from '../log/publisher.ts';

@@ -36,6 +36,24 @@ t.test('SIGQUIT ends a broker in an orderly way', async (t) => {
   t.equal(await broker.exit(), 0);
 });
 
+t.test('a signal that comes while the broker still starts ends it in an orderly way too', async (t) => {
+  const cluster = new Cluster(t);
+  const [port] = (await freePorts(1)) as [number];
+  cluster.list([`127.0.0.1,${port}`]);
+  const args = [join(DIST, 'brokers/broker.js'), '--port', String(port), '--host', '127.0.0.1'];
+  const files = ['--global-state', cluster.csv, '--data-dir', join(cluster.folder, 'data')];
+  const child = spawn(process.execPath, [...args, ...files], { stdio: ['ignore', 'inherit', 'pipe'] });
+  t.teardown(() => child.kill('SIGKILL'));
+  const exited = new Promise((resolve) => child.once('exit', (code, signal) => resolve(code ?? signal)));
+  const lines: string[] = [];
+  createInterface({ input: child.stderr }).on('line', (line) => {
+    if (line.includes('broker ready')) child.kill('SIGTERM');
+    lines.push(line);
+  });
+  t.equal(await within('it has stopped', exited), 0);
+  t.match(lines.at(-1), /broker stopped/);
+});
+
 t.test('npm start passes SIGHUP on to each broker, and stops them all at SIGQUIT', async (t) => {
   const cluster = new Cluster(t);
   const ports = await freePorts(2);

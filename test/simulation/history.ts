@@ -2,7 +2,7 @@
  * What a run leaves behind for the checker: what publishers asked for and were told, what subscribers were sent, what
  * every disk ever held, and how everything stood in the end. Plain values, so that a test can write a bad one by hand.
  */
-import type { AckLevel } from '../../brokers/config.ts';
+import type { AckLevel } from '../../brokers/core/ack-level.ts';
 import type { Address } from '../../brokers/core/address.ts';
 import type { Vector } from '../../brokers/core/log/version-vector.ts';
 import type { DiskEvent } from './disk.ts';

@@ -1,5 +1,5 @@
 /**
- * What the brokers do not promise (README, "What is not guaranteed"), and the simulation therefore does not ask of
+ * What the brokers do not promise (brokers/RUNNING.md, "Not guaranteed"), and the simulation therefore does not ask of
  * them, unless it is told to (`--strict`).
  */
 export const HOLDS = {

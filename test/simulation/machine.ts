@@ -81,6 +81,7 @@ export class Machine {
     this.#life = life;
     const lost = this.disk.data.loss === undefined ? undefined : this.disk.data.origin;
     const broker = await Broker.start({ ...options, ...splitAddress(this.address) }, this.rows ?? machines.map(({ address }) => address), {
+      version: '0.0.0',
       clock: {
         now: () => time.now,
         wallTime: () => BEGINNING + time.now + this.wallOffsetMs,

@@ -123,7 +123,7 @@ export const MUTANTS: readonly Mutant[] = [
     patches: [['core/queue/leases.js', `entry.state === 'leased' && !entry.isSettling && entry.lease === token.lease && entry.instance === token.instance && entry.dueAt > now`, `entry.state !== 'gone' && !entry.isSettling && entry.lease === token.lease && entry.instance === token.instance`]],
   },
   { name: 'every token of a message is good', patches: [['core/queue/leases.js', `entry.lease === token.lease && entry.instance === token.instance && `, ``]] },
-  { name: 'a token is good for any subscription', patches: [['core/queue/lease-token.js', `scratch.readUInt32LE(end) !== sum(life, scratch, end) || `, ``]] },
+  { name: 'a token is good for any subscription', patches: [['core/queue/lease-token.js', `scratch.readUInt32LE(end) !== fnv1a(scratch, life, end) || `, ``]] },
   { name: 'failed deliveries are not written', patches: [['queue/subscription-queue.js', `failures.fail(origin, seq, deliveries, state === 'delayed' ? dueAt : undefined);`, `;`]] },
   { name: 'the next home does not count the failed deliveries', patches: [['queue/deliverer.js', `ledger.done.attempts(source.origin, source.seq + index)`, `0`]] },
   { name: 'one delivery too few before a dead letter', patches: [['core/queue/leases.js', `deliveries >= this.policy.maxDeliveries`, `deliveries >= this.policy.maxDeliveries - 1`]] },

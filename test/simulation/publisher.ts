@@ -2,7 +2,7 @@
  * A publisher of a run: goes to another broker where its own does not answer; what bears a dedupe id it tries again
  * there.
  */
-import { ACK_LEVELS, type AckLevel } from '../../brokers/config.ts';
+import { ACK_LEVELS, type AckLevel } from '../../brokers/core/ack-level.ts';
 import { type Caller, codeOf } from './caller.ts';
 import type { VirtualClient } from './client.ts';
 import type { Publication } from './history.ts';

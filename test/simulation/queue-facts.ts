@@ -160,7 +160,7 @@ export class QueueFacts {
 
   /**
    * Whether its broker stored it under a name that was given to the topic by a record which that broker had not got
-   * (README, "What is not guaranteed").
+   * (brokers/RUNNING.md, "Not guaranteed").
    */
   isAheadOfName({ topic, causes }: Entry): boolean {
     return this.changes.some(({ entry, operation }) => operation['op'] === 'topic.rename' && operation['to'] === topic && (causes.get(entry.origin) ?? 0) < entry.seq);

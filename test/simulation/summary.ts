@@ -1,5 +1,5 @@
 /** What a batch of runs did, in numbers: a batch in which some fault never happened proves nothing about it. */
-import { ACK_LEVELS } from '../../brokers/config.ts';
+import { ACK_LEVELS } from '../../brokers/core/ack-level.ts';
 import type { QueueCounts } from './queue-checker.ts';
 import { type Report, sum } from './run.ts';
 

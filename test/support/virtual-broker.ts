@@ -33,6 +33,7 @@ export class VirtualBroker {
   ): Promise<VirtualBroker> {
     const virtual = new VirtualBroker(store, clock);
     virtual.#broker = await Broker.start(options, rows, {
+      version: '0.0.0',
       clock: virtual.clock,
       random,
       logger: { debug: () => undefined, info: () => undefined, warn: (event) => void virtual.warnings.push(event), error: () => undefined },

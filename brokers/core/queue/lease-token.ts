@@ -9,6 +9,7 @@
  * all of it and the subscription's life. A token of another subscription, or of an earlier one of the same name, is as
  * little one of this as a mangled one. It is no protection against forgery.
  */
+import { fnv1a } from '../hash.ts';
 import { type Origin } from '../log/record.ts';
 import { type Subscription, stampText } from '../catalog/subscription.ts';
 
@@ -16,7 +17,6 @@ const TAG_BYTES = 6;
 const SUM_BYTES = 4;
 const [BYTES_MIN, BYTES_MAX] = [2 * TAG_BYTES + 2 + SUM_BYTES, 2 * TAG_BYTES + 16 + SUM_BYTES];
 const CHARACTERS_MAX = Math.ceil((BYTES_MAX * 4) / 3);
-const FNV_PRIME = 0x01000193;
 
 /** What a token says. */
 export interface LeaseToken {
@@ -35,7 +35,7 @@ export function originTag(origin: Origin): string {
 
 /** Tells the lives of all subscriptions apart. */
 export function lifeOf({ name, since }: Pick<Subscription, 'name' | 'since'>): number {
-  return sum(0x811c9dc5, Buffer.from(`${name}\n${stampText(since)}`, 'utf8'));
+  return fnv1a(Buffer.from(`${name}\n${stampText(since)}`, 'utf8'));
 }
 
 /** @param life what `lifeOf` gave */
@@ -43,7 +43,7 @@ export function encodeToken(life: number, { instance, lease, tag, seq }: LeaseTo
   scratch.write(instance, 0, TAG_BYTES, 'hex');
   scratch.write(tag, TAG_BYTES, TAG_BYTES, 'hex');
   const end = writeNumber(writeNumber(2 * TAG_BYTES, lease), seq);
-  scratch.writeUInt32LE(sum(life, scratch, end), end);
+  scratch.writeUInt32LE(fnv1a(scratch, life, end), end);
   return scratch.toString('base64url', 0, end + SUM_BYTES);
 }
 
@@ -52,17 +52,11 @@ export function decodeToken(life: number, text: string): LeaseToken | undefined 
   if (text.length > CHARACTERS_MAX) return undefined;
   const length = scratch.write(text, 'base64url');
   const end = length - SUM_BYTES;
-  if (length < BYTES_MIN || scratch.readUInt32LE(end) !== sum(life, scratch, end) || scratch.toString('base64url', 0, length) !== text) return undefined;
+  if (length < BYTES_MIN || scratch.readUInt32LE(end) !== fnv1a(scratch, life, end) || scratch.toString('base64url', 0, length) !== text) return undefined;
   const [lease, at] = readNumber(2 * TAG_BYTES, end);
   const [seq, last] = readNumber(at, end);
   if (last !== end) return undefined;
   return { instance: scratch.toString('hex', 0, TAG_BYTES), lease, tag: scratch.toString('hex', TAG_BYTES, 2 * TAG_BYTES), seq };
-}
-
-function sum(seed: number, bytes: Uint8Array, end = bytes.length): number {
-  let hash = seed;
-  for (let at = 0; at < end; at += 1) hash = Math.imul(hash ^ bytes[at]!, FNV_PRIME);
-  return hash >>> 0;
 }
 
 function writeNumber(at: number, value: number): number {
