@@ -1,5 +1,6 @@
 /** How many lines of a file are longer than 120 columns. Each number falls with the lines that are mended. */
 export const LONG_LINES: Readonly<Record<string, number>> = {
+  'brokers/README.md': 4,
   'brokers/broker.ts': 7,
   'brokers/catalog/metadata.ts': 6,
   'brokers/catalog/sweep.ts': 1,
@@ -118,6 +119,7 @@ export const LONG_LINES: Readonly<Record<string, number>> = {
   'clients/library/topics.ts': 1,
   'clients/publisher.ts': 6,
   'clients/subscriber.ts': 19,
+  'test/README.md': 2,
   'test/bench/batch-counter.ts': 1,
   'test/bench/bench.ts': 3,
   'test/bench/brokers.ts': 2,
@@ -211,10 +213,10 @@ export const LONG_LINES: Readonly<Record<string, number>> = {
   'test/io/transport.test.ts': 3,
   'test/io/upkeep.test.ts': 1,
   'test/logging/recurring.test.ts': 2,
+  'test/logging/tally.test.ts': 1,
   'test/logging/traffic.test.ts': 2,
   'test/mesh/gossip.test.ts': 23,
   'test/mesh/link.test.ts': 8,
-  'test/notice/tally.test.ts': 1,
   'test/processes/bad-input.test.ts': 8,
   'test/processes/catch-up.ts': 7,
   'test/processes/chaos-fault.ts': 3,
