@@ -15,7 +15,7 @@ import { isDiskFull, messageOf, RumormillError } from '../core/error.ts';
 import { decodeKept, encodeKept, type KeptCatalog } from '../core/catalog/kept-catalog.ts';
 import type { LamportClock } from '../core/log/lamport.ts';
 import type { Log } from '../core/log/log.ts';
-import { compareRecords, type Draft, lastSeq, messagesOf, type Origin, type StoredBatch } from '../core/log/record.ts';
+import { compareRecords, lastSeq, makeDraft, messagesOf, type Origin, type StoredBatch } from '../core/log/record.ts';
 import type { Clock, Logger, Store } from '../core/runtime.ts';
 import type { Turns } from '../core/turns.ts';
 import type { Stamp, Subscription } from '../core/catalog/subscription.ts';
@@ -255,7 +255,7 @@ export class Metadata implements TopicNames {
     if (body.length > payloadBytesMax) {
       return Promise.reject(new RumormillError('TOOBIG', `the record of it would have ${body.length} bytes, more than ${payloadBytesMax}; nothing was stored`));
     }
-    const draft: Draft = { topic: CATALOG_TOPIC, count: 1, time: Math.round(clock.wallTime()), lengths: `[${body.length}]`, meta: '', body };
+    const draft = makeDraft(CATALOG_TOPIC, clock.wallTime(), [body]);
     return new Promise((resolve, reject) => {
       publisher.publishOwn(draft, {
         stored: ({ origin, seq, lamport }) => {

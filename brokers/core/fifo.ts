@@ -3,7 +3,7 @@
  */
 const COMPACT_AT = 1024;
 
-export class Queue<T> {
+export class Fifo<T> {
   #items: T[] = [];
   #head = 0;
 

@@ -14,7 +14,7 @@
  * Invariants: what waits runs in the order in which it came, something of it in each round; a task
  * never runs within the call that handed it in.
  */
-import { Queue } from './fifo.ts';
+import { Fifo } from './fifo.ts';
 import type { Clock } from './runtime.ts';
 
 /** Between looks at the clock, µs; a step should not be much longer. */
@@ -33,7 +33,7 @@ export function* slicesOf<T>(things: readonly T[], act: (slice: readonly T[]) =>
 export class Turns {
   readonly #clock: Pick<Clock, 'now' | 'defer'>;
   readonly #turnMs: number;
-  readonly #waiting = new Queue<() => void>();
+  readonly #waiting = new Fifo<() => void>();
   #since: number | undefined; // when the turn began
   #work = 0; // since the last look
   #isOver = false;

@@ -14,7 +14,7 @@ import { performance } from 'node:perf_hooks';
 import { type Address, splitAddress } from '../core/address.ts';
 import { messageOf, RumormillError } from '../core/error.ts';
 import { isPortRefused, isSelfConnected, LocalPorts, PORT_TRIES } from '../core/mesh/local-port.ts';
-import { Queue } from '../core/fifo.ts';
+import { Fifo } from '../core/fifo.ts';
 import type { Channel, ChannelHandler, Listener, Transport } from '../core/runtime.ts';
 
 const KEEP_ALIVE_MS = 60_000; // of silence, before the system asks
@@ -113,7 +113,7 @@ class SocketChannel implements Channel {
   #corked = false;
   #reason: string | undefined;
   // What the socket has not been given yet; most channels never need it.
-  #queue: Queue<Uint8Array> | undefined;
+  #queue: Fifo<Uint8Array> | undefined;
   #rest: Uint8Array | undefined; // of the first of it
   #queuedBytes = 0;
   #isEnding = false;
@@ -169,7 +169,7 @@ class SocketChannel implements Channel {
     }
     if (this.#queuedBytes === 0 && this.#socket.writableLength + bytes.length <= SOCKET_BYTES) this.#socket.write(bytes);
     else {
-      (this.#queue ??= new Queue()).push(bytes);
+      (this.#queue ??= new Fifo()).push(bytes);
       this.#queuedBytes += bytes.length;
     }
   }

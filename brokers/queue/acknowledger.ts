@@ -15,7 +15,7 @@ import type { Ages } from '../core/log/ages.ts';
 import { type AcknowledgementRecord, Acknowledgements, encodeRecord, isOfLife, parseRecord } from '../core/queue/acknowledgements.ts';
 import { isDiskFull, messageOf, RumormillError } from '../core/error.ts';
 import type { Log } from '../core/log/log.ts';
-import { BATCH_MESSAGES_MAX, type Draft, messagesOf, type Origin, type StoredBatch } from '../core/log/record.ts';
+import { BATCH_MESSAGES_MAX, makeDraft, messagesOf, type Origin, type StoredBatch } from '../core/log/record.ts';
 import type { Clock, Logger, Store } from '../core/runtime.ts';
 import { type BindingStart, isBefore, type Subscription } from '../core/catalog/subscription.ts';
 
@@ -246,7 +246,7 @@ export class Acknowledger {
         for (const { ledger, settled } of batch) this.#settle(ledger, settled, error);
         if (this.#gathering.size > 0) this.#write();
       };
-      log.publish(draftOf(batch.map(({ body }) => body), Math.round(clock.wallTime())), { stored: () => settle(), failed: settle });
+      log.publish(makeDraft(ACKS_TOPIC, clock.wallTime(), batch.map(({ body }) => body)), { stored: () => settle(), failed: settle });
     }
   }
 
@@ -270,9 +270,4 @@ function parts<T>(all: readonly T[], bytesOf: (one: T) => number, bytesMax: numb
     bytes += bytesOf(one);
   }
   return runs;
-}
-
-function draftOf(payloads: readonly Buffer[], time: number): Draft {
-  const lengths = JSON.stringify(payloads.map(({ length }) => length));
-  return { topic: ACKS_TOPIC, count: payloads.length, time, lengths, meta: '', body: Buffer.concat(payloads) };
 }

@@ -12,7 +12,7 @@ import { isDiskFull } from '../core/error.ts';
 import { lifeOf, originTag } from '../core/queue/lease-token.ts';
 import type { LeaseEntry, Leases } from '../core/queue/leases.ts';
 import type { Log } from '../core/log/log.ts';
-import { type BatchMeta, type Draft, type Message, messageBytes } from '../core/log/record.ts';
+import { type BatchMeta, makeDraft, type Message, messageBytes } from '../core/log/record.ts';
 import type { Clock } from '../core/runtime.ts';
 import type { Subscription } from '../core/catalog/subscription.ts';
 
@@ -110,10 +110,8 @@ export class DeadLetters {
       ]),
       ids: dead.map(({ entry }) => `dead-letter-${life}-${originTag(entry.origin)}-${entry.seq}`),
     };
-    const draft: Draft = {
-      topic, count: dead.length, time: Math.round(this.#runtime.clock.wallTime()), meta: JSON.stringify(meta),
-      lengths: JSON.stringify(dead.map(({ message }) => message.payload.length)), body: Buffer.concat(dead.map(({ message }) => message.payload)),
-    };
+    const payloads = dead.map(({ message }) => message.payload);
+    const draft = makeDraft(topic, this.#runtime.clock.wallTime(), payloads, JSON.stringify(meta));
     return new Promise((resolve, reject) => this.#runtime.log.publish(draft, { stored: () => resolve(), failed: reject }));
   }
 }

@@ -6,7 +6,7 @@
  * lies behind `end` bytes is over when so many have left.
  */
 import type { SharedBytes } from '../core/budget.ts';
-import { Queue } from '../core/fifo.ts';
+import { Fifo } from '../core/fifo.ts';
 import type { Channel } from '../core/runtime.ts';
 
 const PUSH_BYTES = 64; // about what it takes to wait for shared bytes
@@ -20,7 +20,7 @@ export class Outlet {
   readonly #channel: Channel;
   #written = 0; // bytes, ever
   #left = 0; // of them
-  #pushes: Queue<Waiting> | undefined;
+  #pushes: Fifo<Waiting> | undefined;
   #sharedBytes = 0;
 
   constructor(channel: Channel) {
@@ -51,7 +51,7 @@ export class Outlet {
   push(shared: SharedBytes): void {
     shared.hold();
     this.write(shared.bytes);
-    (this.#pushes ??= new Queue()).push({ shared, end: this.#written });
+    (this.#pushes ??= new Fifo()).push({ shared, end: this.#written });
     this.#sharedBytes += shared.bytes.length;
   }
 

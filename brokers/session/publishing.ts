@@ -6,7 +6,7 @@ import { PublishBatcher, type SealedBatch } from '../commands/publish.ts';
 import type { Config } from '../config.ts';
 import type { AckLevel } from '../core/ack-level.ts';
 import type { RumormillError } from '../core/error.ts';
-import { Queue } from '../core/fifo.ts';
+import { Fifo } from '../core/fifo.ts';
 import type { Publisher } from '../log/publisher.ts';
 import type { Outlet } from './outlet.ts';
 import type { Args } from '../wire/command-parser.ts';
@@ -34,7 +34,7 @@ export class Publishing {
   readonly #config: Config;
   readonly #publisher: Publisher;
   readonly #connection: Publishes;
-  readonly #slots = new Queue<Slot>();
+  readonly #slots = new Fifo<Slot>();
   #batcher: PublishBatcher | undefined; // made when it is needed: thousands of connections only wait
   #unanswered = 0;
   #waitingBytes = 0; // of replies behind one that is not known yet

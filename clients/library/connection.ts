@@ -16,7 +16,7 @@ import { type Address, splitAddress } from '../../brokers/core/address.ts';
 import { messageOf, RumormillError } from '../../brokers/core/error.ts';
 import { isPortRefused, isSelfConnected, LocalPorts, PORT_TRIES } from '../../brokers/core/mesh/local-port.ts';
 import { type Reply, ReplyParser } from '../../brokers/wire/reply-parser.ts';
-import { Queue } from '../../brokers/core/fifo.ts';
+import { Fifo } from '../../brokers/core/fifo.ts';
 import { Pace } from './pace.ts';
 
 /**
@@ -60,7 +60,7 @@ export class Connection<C extends Command = Command> {
   #settledBytes = 0; // of all that was written, what has its answers
   readonly #socket: Socket;
   readonly #parser = new ReplyParser();
-  readonly #pending = new Queue<C>();
+  readonly #pending = new Fifo<C>();
   #owner: Owner<C> | undefined;
   #reason: string | undefined;
   #isOver = false; // the socket's last event has been

@@ -6,7 +6,7 @@
  * for before more is pulled, as long as not too many have no answer.
  */
 import { RumormillError } from '../../brokers/core/error.ts';
-import { Queue } from '../../brokers/core/fifo.ts';
+import { Fifo } from '../../brokers/core/fifo.ts';
 import { BEAT_MS } from './blocking.ts';
 import { checkOptions } from './check.ts';
 import { type Extender, LeaseKeeper } from './lease-keeper.ts';
@@ -82,7 +82,7 @@ class Run {
   readonly #concurrency: number;
   readonly #pulling = new AbortController(); // aborted some time after the end
   readonly #held = new Set<LeasedMessage>();
-  readonly #ready = new Queue<LeasedMessage>(); // held, and not handed out
+  readonly #ready = new Fifo<LeasedMessage>(); // held, and not handed out
   readonly #settling = new Set<Promise<void>>(); // without an answer, each for all that travel together
   #unanswered = 0; // messages in them
   #keeper: LeaseKeeper | undefined;

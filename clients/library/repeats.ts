@@ -9,7 +9,7 @@
  * are remembered. What lies further apart is an id that was used again.
  */
 import type { Message } from './message.ts';
-import { Queue } from '../../brokers/core/fifo.ts';
+import { Fifo } from '../../brokers/core/fifo.ts';
 
 export const REPEAT_IDS_MAX = 100_000;
 export const REPEAT_WINDOW_MS = 120_000;
@@ -22,7 +22,7 @@ interface Seen {
 
 export class Repeats {
   readonly #seen = new Map<string, Seen>();
-  readonly #order = new Queue<Seen>(); // oldest first: a Map is slow to find its oldest where many were deleted
+  readonly #order = new Fifo<Seen>(); // oldest first: a Map is slow to find its oldest where many were deleted
 
   /** How many ids are remembered. */
   get size(): number {

@@ -19,7 +19,7 @@ import { backoffMs } from './backoff.ts';
 import type { Command, Connection, Owner } from './connection.ts';
 import type { Dialer } from './dialer.ts';
 import type { Purpose, Settings } from './options.ts';
-import { Queue } from '../../brokers/core/fifo.ts';
+import { Fifo } from '../../brokers/core/fifo.ts';
 import { STOOD_STILL_MS } from './patience.ts';
 
 const WATCH_MS = 100;
@@ -41,7 +41,7 @@ export class Requests implements Owner<Call> {
   readonly #dialer: Dialer;
   readonly #signal: AbortSignal;
   readonly #purpose: Purpose;
-  readonly #unsent = new Queue<Call>();
+  readonly #unsent = new Fifo<Call>();
   #refused: Call[] = []; // by a broker that is shutting down: it has stored nothing, so they go to the next
   #connection: Connection<Call> | undefined;
   #connecting = false;

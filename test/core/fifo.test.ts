@@ -1,14 +1,14 @@
 import t from 'tap';
-import { Queue } from '../../brokers/core/fifo.ts';
+import { Fifo } from '../../brokers/core/fifo.ts';
 import { SEED, SeededRandom } from '../support/random.ts';
 
 t.test('an empty one', async (t) => {
-  const queue = new Queue<number>();
+  const queue = new Fifo<number>();
   t.strictSame([queue.length, queue.first, queue.shift(), queue.length], [0, undefined, undefined, 0]);
 });
 
 t.test('first in, first out, however long, and what is put before it comes first', async (t) => {
-  const queue = new Queue<number>();
+  const queue = new Fifo<number>();
   t.equal(queue.shift(), undefined);
   for (let each = 0; each < 5000; each += 1) queue.push(each);
   for (let each = 0; each < 3000; each += 1) t.equal(queue.shift(), each) || t.bailout('order');
@@ -20,7 +20,7 @@ t.test('first in, first out, however long, and what is put before it comes first
 
 t.test(`it gives what an array gives (seed ${SEED})`, async (t) => {
   const random = new SeededRandom();
-  const [queue, array] = [new Queue<number>(), [] as number[]];
+  const [queue, array] = [new Fifo<number>(), [] as number[]];
   let wrong = 0;
   for (let round = 0; round < 50_000; round += 1) {
     const growing = Math.floor(round / 10_000) % 2 === 0;

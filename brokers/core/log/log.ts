@@ -6,15 +6,15 @@
  * came on. A local batch gets its name (seq and Lamport timestamps) when its transaction is formed, so a transaction
  * that fails leaves no hole and uses up no seq.
  *
- * Invariants:
- *   1. `vector`, `position` and the tail show what is on disk, and nothing else (durable first).
- *   2. An origin's batches enter in seq order without holes (contiguity): `receive` refuses anything else.
- *   3. Position order is a causal order: a batch enters after everything it depends on; the caller sees to it for
- *   batches of peers
- *      (hold-back), and local batches carry as deps what entered since the last one.
- *   4. What waits is bounded by the caller, who stops reading from publishers while `full`.
+ * Invariants (numbers as in brokers/README.md):
+ *   2. `vector`, `position` and the tail show what is on disk, and nothing else (durable first).
+ *   3. An origin's batches enter in seq order without holes (contiguity): `receive` refuses anything else.
+ *   4. Position order is a causal order: a batch enters after everything it depends on. The caller sees to it for
+ *      batches of peers (hold-back), and local batches carry as deps what entered since the last one.
+ *   8. What waits is bounded by the caller, who stops reading from publishers while `full`.
  */
 import { Causes, Declaring } from './causes.ts';
+import { Company } from './company.ts';
 import { assert, RumormillError } from '../error.ts';
 import { atItsEnd, type LamportClock } from './lamport.ts';
 import { type Draft, lastSeq, type Origin, type RecordBatch, type StoredBatch } from './record.ts';
@@ -24,10 +24,6 @@ import {
   type DraftFate, type DraftName, type Entry, entryBytes, entryCount, joinEntries, nameEntries,
 } from './transaction.ts';
 import { VersionVector } from './version-vector.ts';
-
-/** A transaction is formed after so many rounds of I/O in a row that made what waits grow by less than this share. */
-const QUIET_ROUNDS = 2;
-const GROWTH_MIN = 1 / 8;
 
 export interface LogOptions {
   /** Drawn by each process when it starts: tells its positions from those of another life of the file. */
@@ -73,6 +69,7 @@ export class Log {
   readonly #options: LogOptions;
   readonly #events: LogEvents;
   readonly #tail: Tail;
+  readonly #company: Company;
   #origin: Origin;
   #nameless: Entry[] | undefined; // local batches that came while the origin was not settled
   #position: number;
@@ -83,7 +80,6 @@ export class Log {
   #pendingMessages = 0;
   #full = false;
   #scheduled = false;
-  #hadCompany = false; // the last transaction had more than one entry
   #waitingForCompany: Timer | undefined;
   #idleWaiters: (() => void)[] = [];
   #committingSince: number | undefined;
@@ -102,6 +98,7 @@ export class Log {
     this.#options = options;
     this.#events = events;
     this.#tail = new Tail(position + 1, options.tailBytesMax);
+    this.#company = new Company(clock, options, () => ({ messages: this.#pendingMessages, bytes: this.#pendingBytes }));
   }
 
   /** Under which local batches are named. */
@@ -219,33 +216,18 @@ export class Log {
 
   async #commitAll(): Promise<void> {
     while (this.#queue.length > 0) {
-      await this.#gather();
+      await this.#company.gather();
       await this.#commitSome();
     }
     this.#scheduled = false;
     for (const resolve of this.#idleWaiters.splice(0)) resolve();
   }
 
-  /**
-   * Resolves once what waits has all but stopped growing, or fills a transaction: a commit costs far more than a round
-   * of I/O, and publishers who were answered together come back together, but on a socket each. Who came alone the last
-   * time is not made to wait.
-   */
-  async #gather(): Promise<void> {
-    const { transactionBytesMax, transactionMessagesMax } = this.#options;
-    for (let quiet = this.#hadCompany ? 0 : QUIET_ROUNDS - 1; quiet < QUIET_ROUNDS; ) {
-      const before = this.#pendingMessages;
-      await new Promise<void>((resolve) => this.#clock.defer(resolve));
-      if (this.#pendingMessages >= transactionMessagesMax || this.#pendingBytes >= transactionBytesMax) return;
-      quiet = this.#pendingMessages > before * (1 + GROWTH_MIN) ? 0 : quiet + 1;
-    }
-  }
-
   /** One transaction: name, write, and only then show. */
   async #commitSome(): Promise<void> {
     const entries = this.#refuseAtEnd(this.#takeTransaction());
     if (entries.length === 0) return;
-    this.#hadCompany = entries.length > 1;
+    this.#company.formed(entries.length);
     const causes = new Declaring(this.#causes);
     const names: DraftName[] = [];
     const joined = joinEntries(entries, this.#options.batchBytesMax);

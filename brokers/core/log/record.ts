@@ -11,9 +11,8 @@
  *              headers  flat array of names and values, or null
  *              ids      the publisher's dedupe id, or null
  *   deps     '' or a JSON object, origin -> seq: what the origin had stored when it named this batch and had not yet
- *   said in an
- *            earlier batch of its own; now and then (log.ts) all that it had stored. With contiguity this adds up to
- *            everything the origin had stored (invariant 4)
+ *            said in an earlier batch of its own; now and then (causes.ts) all that it had stored. With contiguity this
+ *            adds up to everything the origin had stored (invariant 4)
  *
  * A covered batch has `lengths` '[]', no body and no meta: its messages are not here any more, or were never to be, but
  * its seqs and its deps stand, so that what comes after it may be stored. It is gossiped, stored and passed by readers
@@ -129,6 +128,16 @@ export function makeTag(random: () => number): string {
 /** The address of the broker that an origin is an incarnation of. */
 export function originAddress(origin: Origin): Address {
   return origin.slice(0, origin.lastIndexOf('/')) as Address;
+}
+
+/**
+ * What a broker itself has to say: one message for each payload.
+ * @param wallTime ms since 1970
+ * @param meta '' or JSON, as in `Draft`
+ */
+export function makeDraft(topic: string, wallTime: number, payloads: readonly Uint8Array[], meta = ''): Draft {
+  const lengths = JSON.stringify(payloads.map(({ length }) => length));
+  return { topic, count: payloads.length, time: Math.round(wallTime), lengths, meta, body: joinBytes(payloads) };
 }
 
 /** Drafts of one topic, one after another, as one. */

@@ -10,7 +10,7 @@
  * The idea is that of HTTP/2 (RFC 9113, sections 4 and 5), with a fixed set of streams and no state
  * of each.
  */
-import { Queue } from '../fifo.ts';
+import { Fifo } from '../fifo.ts';
 
 /** A message as it is written, in pieces. */
 export type Pieces = readonly Uint8Array[];
@@ -30,12 +30,12 @@ interface Waiting {
 }
 
 export class Lanes {
-  readonly #lanes: readonly Queue<Waiting>[];
+  readonly #lanes: readonly Fifo<Waiting>[];
   #turn = 0;
   #bytes = 0;
 
   constructor(count: number) {
-    this.#lanes = Array.from({ length: count }, () => new Queue<Waiting>());
+    this.#lanes = Array.from({ length: count }, () => new Fifo<Waiting>());
   }
 
   /** What waits in all lanes. */

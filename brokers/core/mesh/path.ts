@@ -19,7 +19,7 @@
  *
  * Memory: a mark every `MARK_BYTES` under way.
  */
-import { Queue } from '../fifo.ts';
+import { Fifo } from '../fifo.ts';
 
 const MARK_BYTES = 4096;
 const ELAPSED_MS_MIN = 0.05; // below which a clock tells nothing
@@ -46,7 +46,7 @@ export class Path {
   /** How many bytes may be under way. */
   windowBytes: number;
   readonly #options: PathOptions;
-  readonly #marks = new Queue<Mark>(); // not confirmed yet
+  readonly #marks = new Fifo<Mark>(); // not confirmed yet
   #sent = 0;
   #marked = 0; // the total of the newest mark
   #confirmed = 0;

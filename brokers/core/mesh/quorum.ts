@@ -9,7 +9,7 @@
  * those go by arrival.
  */
 import { RumormillError } from '../error.ts';
-import { Queue } from '../fifo.ts';
+import { Fifo } from '../fifo.ts';
 import { Heap } from '../heap.ts';
 import type { Origin } from '../log/record.ts';
 
@@ -33,7 +33,7 @@ export class Quorum {
   readonly #timeoutMs: number;
   readonly #seqs: (origin: Origin) => readonly number[];
   readonly #waiting = new Map<Origin, Waiting>();
-  readonly #arrivals = new Queue<Waiter>();
+  readonly #arrivals = new Fifo<Waiter>();
 
   /** @param seqs how far each configured broker, and oneself, holds an origin's records */
   constructor(timeoutMs: number, seqs: (origin: Origin) => readonly number[]) {
