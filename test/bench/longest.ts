@@ -1,7 +1,8 @@
 /**
  * How long commands at their largest hold up everybody else: `npm run longest`. One client sends a command, another one
  * a PING each millisecond meanwhile; the longest answer to one of those is how long the broker did nothing else. That
- * many rounds are needed, and how much is done in each, is tested by test/longest.test.ts; this gives the milliseconds.
+ * many rounds are needed, and how much is done in each, is tested by test/session/longest.test.ts; this gives the
+ * milliseconds.
  */
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
