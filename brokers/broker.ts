@@ -64,13 +64,17 @@ function milliseconds(text: string): number {
 
 function bytes(text: string): number {
   const [, number, unit = ''] = /^([1-9]\d{0,14})([kmg]?)$/i.exec(text) ?? [];
-  if (number === undefined) throw new InvalidArgumentError('It is a number of bytes, or of KiB, MiB or GiB with k, m or g behind it.');
+  if (number === undefined) {
+    throw new InvalidArgumentError('It is a number of bytes, or of KiB, MiB or GiB with k, m or g behind it.');
+  }
   return Number(number) * 1024 ** ['', 'k', 'm', 'g'].indexOf(unit.toLowerCase());
 }
 
 function seconds(text: string): number {
   const value = Number(text);
-  if (!/^\d{1,6}(\.\d{1,3})?$/.test(text) || value === 0) throw new InvalidArgumentError('It is a number of seconds, above 0.');
+  if (!/^\d{1,6}(\.\d{1,3})?$/.test(text) || value === 0) {
+    throw new InvalidArgumentError('It is a number of seconds, above 0.');
+  }
   return value;
 }
 
@@ -82,19 +86,35 @@ const program = new Command('rumormill-broker')
   .option('--global-state <file>', "CSV file of the mesh's brokers", 'globalState.csv')
   .option('--data-dir <folder>', 'the log is <folder>/<host>-<port>/broker.db', 'data')
   .option('--mesh <name>', 'brokers of different meshes refuse each other', 'default')
-  .addOption(new Option('--acks <level>', 'when a publish is acknowledged, unless it says so itself').choices(ACK_LEVELS).default('local'))
+  .addOption(
+    new Option('--acks <level>', 'when a publish is acknowledged, unless it says so itself')
+      .choices(ACK_LEVELS)
+      .default('local'),
+  )
   .option('--fanout <n>', 'how many links to keep with other brokers, the same on all of them (default: one with each)')
   .option('--ack-timeout <s>', 'how long a publish waits for the brokers that it needs', seconds, 5)
-  .option('--dial-timeout <s>', 'how long a connection with another broker, and its handshake, may take each', seconds, 5)
+  .option(
+    '--dial-timeout <s>', 'how long a connection with another broker, and its handshake, may take each', seconds, 5,
+  )
   .option('--dedupe-window <s>', 'for how long a dedupe id is remembered', seconds, 120)
   .option('--dedupe-ids <n>', 'how many dedupe ids of a topic are remembered', wholeNumber, 100_000)
   .option('--batch-size <n>', 'most messages in one transaction', wholeNumber, 5000)
-  .option('--messages-buffer <n>', 'most messages accepted and not yet on disk; then publishers have to wait', wholeNumber, 1_000_000)
+  .option(
+    '--messages-buffer <n>', 'most messages accepted and not yet on disk; then publishers have to wait', wholeNumber,
+    1_000_000,
+  )
   .option('--wait-time <ms>', 'how long a batch waits for company', milliseconds, 0)
-  .option('--memory <bytes>', 'what clients, peers and caches may take together, as 512m or 2g (default: a quarter of the machine or container)', bytes)
+  .option(
+    '--memory <bytes>',
+    'what clients, peers and caches may take together, as 512m or 2g (default: a quarter of the machine or container)',
+    bytes,
+  )
   .addOption(new Option('--log-level <level>').choices(LOG_LEVELS).default('info'))
   .addOption(new Option('--log-format <format>').choices(['text', 'json']).default('text'))
-  .option('--mend-clock', 'set back a clock and a term that are beyond sense, and exit; on every broker, while all are stopped')
+  .option(
+    '--mend-clock',
+    'set back a clock and a term that are beyond sense, and exit; on every broker, while all are stopped',
+  )
   .addHelpText('after', EXAMPLES)
   .allowExcessArguments(false);
 

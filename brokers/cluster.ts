@@ -19,7 +19,9 @@ import { readGlobalState } from './io/global-state.ts';
 const COLOURS = ['cyan', 'yellow', 'green', 'magenta', 'blue', 'red'] as const;
 
 const program = new Command('rumormill-cluster')
-  .description('Runs every local row of globalState.csv as a broker. Flags that are not its own are passed on to each broker.')
+  .description(
+    'Runs every local row of globalState.csv as a broker. Flags that are not its own are passed on to each broker.',
+  )
   .option('--global-state <file>', "CSV file of the mesh's brokers", 'globalState.csv')
   .argument('[flags...]', 'flags for every broker, as in: npm start -- --log-level debug')
   .allowUnknownOption();
@@ -57,7 +59,9 @@ function start(address: Address, file: string, flags: readonly string[], prefix:
   for (const output of [child.stdout, child.stderr]) {
     createInterface({ input: output }).on('line', (line) => process.stdout.write(`${prefix} ${line}\n`));
   }
-  child.once('exit', (code, signal) => process.stdout.write(`${prefix} ended ${signal === null ? `with status ${code}` : `by ${signal}`}\n`));
+  child.once('exit', (code, signal) =>
+    process.stdout.write(`${prefix} ended ${signal === null ? `with status ${code}` : `by ${signal}`}\n`),
+  );
   return child;
 }
 

@@ -22,7 +22,8 @@ export const DEFAULT_LIMITS = {
   batchBytesMax: 1024 * 1024, // of payloads, beyond which the next message begins a new batch
 
   // Clocks (core/log/lamport.ts, core/counter.ts): far above what a mesh counts, far below what would use timestamps up
-  lamportPerSecondMax: 2 ** 20, // (e) by which publishers may take a broker's Lamport clock each second; a century for 2^53
+  // (e) by which publishers may take a broker's Lamport clock each second; a century for 2^53
+  lamportPerSecondMax: 2 ** 20,
   lamportSavedMax: 2 ** 36, // (e) how much of that is saved while it is not used: 18 hours of it
   lamportSavedFirst: 2 ** 24, // (e) how much of it there is at the start, for what a client has read elsewhere
   lamportPeersPerSecondMax: 2 ** 24, // (c) by which peers may take it: the publishers of 16 brokers together
@@ -176,13 +177,21 @@ export interface ConfigOptions {
 export function makeConfig(options: ConfigOptions = {}): Config {
   const { host = 'localhost', port = 3000, bind = host, mesh = 'default', acks = 'local' } = options;
   if (!/^[\w.-]{1,64}$/.test(mesh)) {
-    throw new RumormillError('CONFIG', `mesh name ${JSON.stringify(mesh)} is not 1 to 64 letters, digits, dots, dashes or underscores`);
+    throw new RumormillError(
+      'CONFIG',
+      `mesh name ${JSON.stringify(mesh)} is not 1 to 64 letters, digits, dots, dashes or underscores`,
+    );
   }
-  if (!ACK_LEVELS.includes(acks)) throw new RumormillError('CONFIG', `acks ${JSON.stringify(acks)} is not ${ACK_LEVELS.join(', ')}`);
+  if (!ACK_LEVELS.includes(acks)) {
+    throw new RumormillError('CONFIG', `acks ${JSON.stringify(acks)} is not ${ACK_LEVELS.join(', ')}`);
+  }
   const fanout = options.fanout === undefined ? undefined : Number(options.fanout);
   const limits = fitted({ ...DEFAULT_LIMITS, ...options.limits });
   if (fanout !== undefined && !(Number.isInteger(fanout) && fanout >= 2 && fanout <= limits.membersMax)) {
-    throw new RumormillError('CONFIG', `fanout ${JSON.stringify(options.fanout)} is not an integer from 2 to ${limits.membersMax}`);
+    throw new RumormillError(
+      'CONFIG',
+      `fanout ${JSON.stringify(options.fanout)} is not an integer from 2 to ${limits.membersMax}`,
+    );
   }
   checkLimits(limits);
   return { address: makeAddress(host, port), bind: makeAddress(bind, port), mesh, acks, fanout, limits };
@@ -199,7 +208,8 @@ const SHARES = {
 
 function fitted(limits: Limits): Limits {
   const shares = Object.entries(SHARES) as [keyof typeof SHARES, number][];
-  const least = (name: keyof Limits, share: number): number => Math.min(limits[name], Math.floor(limits.memoryBytes * share));
+  const least = (name: keyof Limits, share: number): number =>
+    Math.min(limits[name], Math.floor(limits.memoryBytes * share));
   return { ...limits, ...Object.fromEntries(shares.map(([name, share]) => [name, least(name, share)])) };
 }
 
@@ -208,14 +218,22 @@ const PATH_WINDOW_BYTES_LEAST = 8192; // twice what a link may leave unreported
 function checkLimits(limits: Limits): void {
   if (limits.memoryBytes < 4 * limits.commandBytesMax) {
     const least = `${Math.ceil((4 * limits.commandBytesMax) / MEBIBYTE)} MiB`;
-    throw new RumormillError('CONFIG', `memory of ${Math.floor(limits.memoryBytes / MEBIBYTE)} MiB is less than ${least}`);
+    throw new RumormillError(
+      'CONFIG',
+      `memory of ${Math.floor(limits.memoryBytes / MEBIBYTE)} MiB is less than ${least}`,
+    );
   }
   for (const [name, value] of Object.entries(limits)) {
     const min = name === 'batchWaitMs' ? 0 : 1;
-    if (!Number.isSafeInteger(value) || value < min) throw new RumormillError('CONFIG', `${name} ${value} is not an integer from ${min}`);
+    if (!Number.isSafeInteger(value) || value < min) {
+      throw new RumormillError('CONFIG', `${name} ${value} is not an integer from ${min}`);
+    }
   }
   if (limits.pathWindowBytesMin < PATH_WINDOW_BYTES_LEAST) { // or a window could be full of what is not reported yet
-    throw new RumormillError('CONFIG', `pathWindowBytesMin ${limits.pathWindowBytesMin} is below ${PATH_WINDOW_BYTES_LEAST}`);
+    throw new RumormillError(
+      'CONFIG',
+      `pathWindowBytesMin ${limits.pathWindowBytesMin} is below ${PATH_WINDOW_BYTES_LEAST}`,
+    );
   }
   const relations: readonly [lesser: keyof Limits, greater: keyof Limits][] = [
     ['lamportPerSecondMax', 'lamportPeersPerSecondMax'], // or peers would be refused for what their publishers did
@@ -251,6 +269,8 @@ function checkLimits(limits: Limits): void {
     ['visibilityMsDefault', 'visibilityMsMax'],
   ];
   for (const [lesser, greater] of relations) {
-    if (limits[lesser] > limits[greater]) throw new RumormillError('CONFIG', `${lesser} ${limits[lesser]} is above ${greater} ${limits[greater]}`);
+    if (limits[lesser] > limits[greater]) {
+      throw new RumormillError('CONFIG', `${lesser} ${limits[lesser]} is above ${greater} ${limits[greater]}`);
+    }
   }
 }

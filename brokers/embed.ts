@@ -47,7 +47,9 @@ export async function startBroker(options: EmbedOptions = {}): Promise<Broker> {
 }
 
 /** What `startBroker` does. `reread` reads globalState.csv now; it does nothing where the brokers are a list. */
-export async function openBroker(options: EmbedOptions): Promise<{ readonly broker: Broker; readonly reread: () => void }> {
+export async function openBroker(
+  options: EmbedOptions,
+): Promise<{ readonly broker: Broker; readonly reread: () => void }> {
   checkKinds(options);
   const { brokers = 'globalState.csv', dataDir = 'data' } = options;
   const logger = options.logger ?? makeLogger('info', 'text', (line) => process.stderr.write(line));
@@ -68,9 +70,13 @@ export async function openBroker(options: EmbedOptions): Promise<{ readonly brok
 
 /** JavaScript has no types. */
 function checkKinds(options: EmbedOptions): void {
-  if (typeof options !== 'object' || options === null) throw new RumormillError('CONFIG', 'the options of a broker are no object');
+  if (typeof options !== 'object' || options === null) {
+    throw new RumormillError('CONFIG', 'the options of a broker are no object');
+  }
   for (const name of ['host', 'bind', 'mesh', 'dataDir'] as const) {
-    if (!['undefined', 'string'].includes(typeof options[name])) throw new RumormillError('CONFIG', `${name} is no text`);
+    if (!['undefined', 'string'].includes(typeof options[name])) {
+      throw new RumormillError('CONFIG', `${name} is no text`);
+    }
   }
 }
 

@@ -102,7 +102,10 @@ export class Broker implements SessionsRuntime {
       await broker.metadata.restore();
       await broker.queues.restore();
       broker.#listener = await runtime.transport.listen(
-        config.bind, (channel) => broker.#sessions.accept(channel), (reason) => broker.tally.warn('connection not accepted', { reason }));
+        config.bind,
+        (channel) => broker.#sessions.accept(channel),
+        (reason) => broker.tally.warn('connection not accepted', { reason }),
+      );
     } catch (error) {
       await store.close();
       throw error;
@@ -110,7 +113,9 @@ export class Broker implements SessionsRuntime {
     broker.#mesh.configure(rows);
     broker.#tick();
     tellBeyondSense(store.state, runtime.logger);
-    runtime.logger.info('broker ready', { lamport: broker.#lamport.time, broker: config.address, mesh: config.mesh, batches: store.state.position });
+    runtime.logger.info('broker ready', {
+      lamport: broker.#lamport.time, broker: config.address, mesh: config.mesh, batches: store.state.position,
+    });
     return broker;
   }
 
@@ -165,7 +170,9 @@ export class Broker implements SessionsRuntime {
       homesSaid: (link, message) => this.#homes.receive(link, message),
       errandsSaid: (link, message) => this.#errands.receive(link, message),
     });
-    this.#clockSaver = new ClockSaver({ store, lamport, beatMs: limits.beatMs, term: () => this.#mesh.term, storeFailed });
+    this.#clockSaver = new ClockSaver({
+      store, lamport, beatMs: limits.beatMs, term: () => this.#mesh.term, storeFailed,
+    });
     this.#quorum = new Quorum(limits.ackTimeoutMs, (origin) => this.#mesh.seqs(origin));
     this.publisher = new Publisher({ clock, log, lamport, repeats, quorum: this.#quorum });
 
@@ -179,10 +186,18 @@ export class Broker implements SessionsRuntime {
 
     // Who reads: POLL and subscribers, and consumers of subscriptions, at home here or elsewhere.
     this.readers = new Readers({
-      clock, limits, turns, budget, source: { log, store, repeats, names: this.metadata }, caughtUp: roomAgain, storeFailed,
+      clock,
+      limits,
+      turns,
+      budget,
+      source: { log, store, repeats, names: this.metadata },
+      caughtUp: roomAgain,
+      storeFailed,
     });
     this.topics = new Topics(store, this.metadata, this.readers);
-    this.queues = new Queues({ clock, ages, limits, logger, turns, budget, log, store, repeats, catalog: this.metadata, storeFailed });
+    this.queues = new Queues({
+      clock, ages, limits, logger, turns, budget, log, store, repeats, catalog: this.metadata, storeFailed,
+    });
     this.#homes = new Homes({
       config, clock, logger, log,
       giveUp: (serves) => this.queues.giveUp(serves),
@@ -278,7 +293,9 @@ export class Broker implements SessionsRuntime {
    */
   stop(): Promise<void> {
     this.publisher.close();
-    return (this.#closing ??= this.#stop().then(this.#settleStopped.resolve, this.#settleStopped.reject).then(() => this.stopped));
+    return (this.#closing ??= this.#stop()
+      .then(this.#settleStopped.resolve, this.#settleStopped.reject)
+      .then(() => this.stopped));
   }
 
   async #stop(): Promise<void> {
@@ -300,7 +317,9 @@ export class Broker implements SessionsRuntime {
       await this.#mesh.seal(); // nothing is named after this
     } catch (error) {
       if (!isDiskFull(error)) throw error;
-      this.logger.warn('disk full, the clock of the last second and how the broker stopped are not saved', { lamport: this.#lamport.time });
+      this.logger.warn('disk full, the clock of the last second and how the broker stopped are not saved', {
+        lamport: this.#lamport.time,
+      });
     } finally {
       await this.#store.close();
     }
@@ -358,7 +377,9 @@ export class Broker implements SessionsRuntime {
   /** A full disk passes: reads go on, publishes are refused until there is room. Anything else does not. */
   #failed(error: unknown): void {
     if (!isDiskFull(error)) return this.#fatal(error);
-    if (!this.#diskFull) this.logger.error('disk full, publishes are refused until there is room', { lamport: this.#lamport.time });
+    if (!this.#diskFull) {
+      this.logger.error('disk full, publishes are refused until there is room', { lamport: this.#lamport.time });
+    }
     this.#diskFull = true;
   }
 

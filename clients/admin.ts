@@ -8,8 +8,12 @@
 import './command-line/signals.ts';
 import { Command, Option } from 'commander';
 import { type Client, connect, type SubscriptionOptions, type TopicOptions } from './client.ts';
-import { addBrokerFlags, type BrokerFlags, connectOptions, noteEvent, runMain, wholeNumber } from './command-line/command-line.ts';
-import { bindingListing, consumerListing, type Listing, pendingListing, statusListing, subscriptionListing, topicListing } from './command-line/listing.ts';
+import {
+  addBrokerFlags, type BrokerFlags, connectOptions, noteEvent, runMain, wholeNumber,
+} from './command-line/command-line.ts';
+import {
+  bindingListing, consumerListing, type Listing, pendingListing, statusListing, subscriptionListing, topicListing,
+} from './command-line/listing.ts';
 import { LineWriter } from './command-line/line-writer.ts';
 
 interface Flags extends BrokerFlags {
@@ -51,24 +55,47 @@ const program = new Command('admin')
   .addHelpText('after', EXAMPLES);
 addBrokerFlags(program);
 
-const topics = program.command('topics').description('lists topics, or those that match the pattern').argument('[pattern]')
+const topics = program
+  .command('topics')
+  .description('lists topics, or those that match the pattern')
+  .argument('[pattern]')
   .action((pattern?: string) => list((client) => topicListing(client, pattern)));
-topics.command('create <topic>').description('creates a topic')
-  .addOption(new Option('--type <type>', 'fanout: to every bound subscription; direct: to those bound with the message\'s key').choices(['fanout', 'direct']))
-  .action((topic: string, { type }: TopicOptions) => act(`topic ${topic} is there`, (client) => client.createTopic(topic, type === undefined ? {} : { type })));
-topics.command('rename <topic> <name>').description('renames a topic; who still uses the old name means the same topic')
-  .action((topic: string, name: string) => act(`topic ${topic} is called ${name} now`, (client) => client.renameTopic(topic, name)));
+topics
+  .command('create <topic>')
+  .description('creates a topic')
+  .addOption(
+    new Option(
+      '--type <type>',
+      "fanout: to every bound subscription; direct: to those bound with the message's key",
+    ).choices(['fanout', 'direct']),
+  )
+  .action((topic: string, { type }: TopicOptions) =>
+    act(`topic ${topic} is there`, (client) => client.createTopic(topic, type === undefined ? {} : { type })),
+  );
+topics
+  .command('rename <topic> <name>')
+  .description('renames a topic; who still uses the old name means the same topic')
+  .action((topic: string, name: string) =>
+    act(`topic ${topic} is called ${name} now`, (client) => client.renameTopic(topic, name)),
+  );
 topics.command('delete <topic>').description('deletes a topic with its messages and bindings')
   .action((topic: string) => act(`topic ${topic} is gone`, (client) => client.deleteTopic(topic)));
 
-const subscriptions = program.command('subscriptions').description('lists subscriptions, or those that match the pattern').argument('[pattern]')
+const subscriptions = program
+  .command('subscriptions')
+  .description('lists subscriptions, or those that match the pattern')
+  .argument('[pattern]')
   .action((pattern?: string) => list((client) => subscriptionListing(client, pattern)));
 addSettingFlags(subscriptions.command('create <name>').description('creates a subscription'))
   .option('--transient', 'in the memory of one broker, gone with its last consumer')
-  .action((name: string, flags: SettingFlags) => act(`subscription ${name} is there`, (client) => client.createSubscription(name, settings(flags))));
+  .action((name: string, flags: SettingFlags) =>
+    act(`subscription ${name} is there`, (client) => client.createSubscription(name, settings(flags))),
+  );
 addSettingFlags(subscriptions.command('update <name>').description('changes the settings that are given'))
   .action((name: string, flags: SettingFlags, command: Command) => {
-    if (Object.keys(flags).length === 0) command.error(`error: nothing to change: give ${command.options.map(({ long }) => long).join(', ')}`);
+    if (Object.keys(flags).length === 0) {
+      command.error(`error: nothing to change: give ${command.options.map(({ long }) => long).join(', ')}`);
+    }
     return act(`subscription ${name} is changed`, (client) => client.updateSubscription(name, settings(flags)));
   });
 subscriptions.command('delete <name>').description('deletes a subscription with its bindings and its backlog')
@@ -79,32 +106,50 @@ subscriptions.command('pending <name>').description('lists what is leased or del
 subscriptions.command('consumers <name>').description('lists who holds messages, waits or has pulled lately')
   .option('--count <n>', 'at most n consumers', wholeNumber(1), PENDING_COUNT)
   .action((name: string, { count }: { count: number }) => list((client) => consumerListing(client, name, count)));
-subscriptions.command('free <name>').description('ends leases and delays, so that their messages are delivered again at once')
+subscriptions
+  .command('free <name>')
+  .description('ends leases and delays, so that their messages are delivered again at once')
   .option('--consumer <name>', 'those of this consumer only')
-  .action((name: string, options: { consumer?: string }) => act('', async (client) => `${await client.free(name, options)} messages freed`));
+  .action((name: string, options: { consumer?: string }) =>
+    act('', async (client) => `${await client.free(name, options)} messages freed`),
+  );
 subscriptions.command('purge <name>').description('drops the backlog and all leases')
   .action((name: string) => act('', async (client) => `${await client.purge(name)} messages dropped`));
 
 program.command('bindings').description('lists the bindings of all subscriptions, or of one').argument('[subscription]')
   .action((name?: string) => list((client) => bindingListing(client, name)));
 for (const [verb, done] of [['bind', 'is bound to'], ['unbind', 'is no longer bound to']] as const) {
-  program.command(`${verb} <subscription> <topic>`).description(verb === 'bind' ? 'binds a subscription to a topic' : 'takes the binding away')
+  program
+    .command(`${verb} <subscription> <topic>`)
+    .description(verb === 'bind' ? 'binds a subscription to a topic' : 'takes the binding away')
     .option('--key <key>', 'of a direct topic: only messages with this key')
-    .action((name: string, topic: string, options: { key?: string }) => act(`${name} ${done} ${topic}`, (client) => client[verb](name, topic, options)));
+    .action((name: string, topic: string, options: { key?: string }) =>
+      act(`${name} ${done} ${topic}`, (client) => client[verb](name, topic, options)),
+    );
 }
-program.command('status').description('the brokers of the mesh, and what the one asked says of itself').action(() => list(statusListing));
+program
+  .command('status')
+  .description('the brokers of the mesh, and what the one asked says of itself')
+  .action(() => list(statusListing));
 await program.parseAsync();
 
 function addSettingFlags(command: Command): Command {
   return command
     .option('--visibility <ms>', 'for how long a message is leased', wholeNumber(1, MS_MAX))
-    .option('--max-deliveries <n>', 'after n deliveries without an acknowledgement a message goes to --dead-letter; 0: no limit', wholeNumber(0))
+    .option(
+      '--max-deliveries <n>',
+      'after n deliveries without an acknowledgement a message goes to --dead-letter; 0: no limit', wholeNumber(0),
+    )
     .option('--dead-letter <topic>', "the topic for such messages; '': none")
-    .option('--backoff <ms>', 'how long a message waits after its first delivery; doubles with each', wholeNumber(0, MS_MAX))
+    .option(
+      '--backoff <ms>', 'how long a message waits after its first delivery; doubles with each', wholeNumber(0, MS_MAX),
+    )
     .option('--from <place>', 'where bindings that are made from now on begin: latest, earliest, or a cursor');
 }
 
-function settings({ transient, visibility, maxDeliveries, deadLetter, backoff, from }: SettingFlags): SubscriptionOptions {
+function settings({
+  transient, visibility, maxDeliveries, deadLetter, backoff, from,
+}: SettingFlags): SubscriptionOptions {
   return {
     ...(transient !== undefined && { transient }),
     ...(visibility !== undefined && { visibilityMs: visibility }),

@@ -33,8 +33,20 @@ import { type Answer, requestOf, withResolvers } from './library/request.ts';
 import { Requests } from './library/requests.ts';
 import { type SubscribeOptions, Subscription } from './library/subscription.ts';
 import {
-  bindArgs, type BindingInfo, type BindOptions, type ConsumerInfo, createSubscriptionArgs, decodeBinding, decodeConsumer, decodePending, decodeSubscription, type PendingInfo,
-  type SubscriptionChanges, type SubscriptionInfo, type SubscriptionOptions, updateSubscriptionArgs,
+  bindArgs,
+  type BindingInfo,
+  type BindOptions,
+  type ConsumerInfo,
+  createSubscriptionArgs,
+  decodeBinding,
+  decodeConsumer,
+  decodePending,
+  decodeSubscription,
+  type PendingInfo,
+  type SubscriptionChanges,
+  type SubscriptionInfo,
+  type SubscriptionOptions,
+  updateSubscriptionArgs,
 } from './library/subscriptions.ts';
 import { createTopicArgs, decodeTopic, type TopicInfo, type TopicOptions } from './library/topics.ts';
 
@@ -47,7 +59,9 @@ export type { Message, PollResult } from './library/message.ts';
 export type { ClientEvent, ConnectOptions } from './library/options.ts';
 export type { Published, PublishOptions } from './library/publish.ts';
 export type { SubscribeOptions, Subscription } from './library/subscription.ts';
-export type { BindingInfo, BindOptions, ConsumerInfo, PendingInfo, SubscriptionChanges, SubscriptionInfo, SubscriptionOptions } from './library/subscriptions.ts';
+export type {
+  BindingInfo, BindOptions, ConsumerInfo, PendingInfo, SubscriptionChanges, SubscriptionInfo, SubscriptionOptions,
+} from './library/subscriptions.ts';
 export type { TopicInfo, TopicOptions, TopicType } from './library/topics.ts';
 
 export interface PollOptions {
@@ -126,7 +140,10 @@ export class Client implements AsyncDisposable {
     return promise;
   }
 
-  #submit(topic: string, payload: string | Uint8Array, options: PublishOptions, resolve: (published: Published) => void, reject: (error: unknown) => void): void {
+  #submit(
+    topic: string, payload: string | Uint8Array, options: PublishOptions, resolve: (published: Published) => void,
+    reject: (error: unknown) => void,
+  ): void {
     checkPayload('publish', payload);
     checkOptions('publish', options);
     const makesId = this.#idempotent && options.acks !== 'none';
@@ -156,7 +173,8 @@ export class Client implements AsyncDisposable {
     if (blockMs === 0) return this.#seen(decodePoll(await this.#read(pollArgs(request))));
     return this.#waiting.use(signal, async (connection, until) => {
       // A wait from `latest` begins at a cursor, so that nothing is missed when its broker is lost and another goes on.
-      const from = cursor === 'latest' ? (await poll(connection, { ...request, count: 1, blockMs: 0 }, until)).cursor : cursor;
+      const from =
+        cursor === 'latest' ? (await poll(connection, { ...request, count: 1, blockMs: 0 }, until)).cursor : cursor;
       return this.#seen(await poll(connection, { ...request, cursor: from }, until));
     });
   }
@@ -267,7 +285,9 @@ export class Client implements AsyncDisposable {
 
   /** Who holds messages of a subscription, waits for some or has pulled lately: those first who hold most, at most `count` (default 100). */
   async consumers(name: string, { count }: { readonly count?: number } = {}): Promise<ConsumerInfo[]> {
-    return (await this.#asker.list(['SUBSCRIPTION', 'CONSUMERS', name, ...(count === undefined ? [] : ['COUNT', count])])).map(decodeConsumer);
+    return (
+      await this.#asker.list(['SUBSCRIPTION', 'CONSUMERS', name, ...(count === undefined ? [] : ['COUNT', count])])
+    ).map(decodeConsumer);
   }
 
   /** Ends the leases and delays of a consumer, or of all, so that their messages are delivered again at once. Returns how many. */
@@ -278,7 +298,9 @@ export class Client implements AsyncDisposable {
   /** What is leased or delayed. @throws RumormillError NOTFOUND */
   async pending(name: string, options: { readonly count?: number } = {}): Promise<PendingInfo[]> {
     const { count } = checkOptions('pending', options);
-    return (await this.#asker.list(['SUBSCRIPTION', 'PENDING', name, ...(count === undefined ? [] : ['COUNT', count])])).map(decodePending);
+    return (
+      await this.#asker.list(['SUBSCRIPTION', 'PENDING', name, ...(count === undefined ? [] : ['COUNT', count])])
+    ).map(decodePending);
   }
 
   /** The same again changes nothing. @throws RumormillError NOTFOUND; ERR for a key on a fanout topic, or none on a direct one */

@@ -61,7 +61,9 @@ async function run(folder: string): Promise<void> {
   startBroker(third);
   await using(third, async (client) => {
     await until('it has caught up', async () => (await client.range('news', {})).length === 3);
-    say(`${third} has caught up: ${(await client.range('news', {})).map(({ text }) => JSON.stringify(text)).join(', ')}`);
+    say(
+      `${third} has caught up: ${(await client.range('news', {})).map(({ text }) => JSON.stringify(text)).join(', ')}`,
+    );
   });
   await untilLeader(first, third);
   say(`coordinator: ${third} again`);
@@ -103,7 +105,9 @@ async function until(what: string, condition: () => boolean | Promise<boolean>):
 
 /** Starts one of our programs. What it writes to standard error is shown only if the demo fails. */
 function start(script: string, args: readonly string[]): ChildProcess {
-  const child = spawn(process.execPath, [fileURLToPath(new URL(`../${script}`, import.meta.url)), ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [fileURLToPath(new URL(`../${script}`, import.meta.url)), ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   children.add(child);
   child.once('exit', () => children.delete(child));
   createInterface({ input: child.stderr! }).on('line', (line) => {
@@ -140,7 +144,9 @@ const cleanUp = async (): Promise<void> => {
   await Promise.all([...children].map(kill));
   await rm(folder, { recursive: true, force: true });
 };
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void cleanUp().then(() => process.exit(1)));
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => void cleanUp().then(() => process.exit(1)));
+}
 try {
   await run(folder);
 } catch (error) {

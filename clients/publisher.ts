@@ -12,7 +12,9 @@ import { createInterface, type Interface } from 'node:readline';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { ACK_LEVELS } from '../brokers/core/ack-level.ts';
 import { type Client, connect, type PublishOptions } from './client.ts';
-import { addBrokerFlags, type BrokerFlags, connectOptions, note, noteEvent, number, runMain, wholeNumber } from './command-line/command-line.ts';
+import {
+  addBrokerFlags, type BrokerFlags, connectOptions, note, noteEvent, number, runMain, wholeNumber,
+} from './command-line/command-line.ts';
 import { readLines } from './command-line/line-reader.ts';
 import { LineWriter } from './command-line/line-writer.ts';
 import { grouped, Progress } from './command-line/progress.ts';
@@ -53,12 +55,17 @@ const program = new Command('publisher')
   .argument('[message...]', 'what to publish')
   .option('--key <key>', 'key of each message')
   .option('--header <name=value>', 'header of each message; may be repeated', addHeader)
-  .addOption(new Option('--acks <level>', "when a message counts as acknowledged (default: the broker's)")
-    .choices(ACK_LEVELS))
+  .addOption(
+    new Option('--acks <level>', "when a message counts as acknowledged (default: the broker's)").choices(ACK_LEVELS),
+  )
   .option('--count <n>', 'publish each message n times', wholeNumber(1), 1)
   .option('--rate <n>', 'at most n messages a second', number(0.001, RATE_MAX))
   .option('--quiet', 'print no line for each message')
-  .option('--ids <name>', 'give each message the dedupe id <name>-<its number>: made again with the same name, a run doubles nothing', idsName)
+  .option(
+    '--ids <name>',
+    'give each message the dedupe id <name>-<its number>: made again with the same name, a run doubles nothing',
+    idsName,
+  )
   .option('--from-line <n>', 'begin with this line of standard input', wholeNumber(1), 1)
   .addHelpText('after', EXAMPLES);
 addBrokerFlags(program).action((topic: string | undefined, messages: string[]) =>
@@ -67,7 +74,9 @@ await program.parseAsync();
 
 async function main(topic: string | undefined, messages: readonly string[], flags: Flags): Promise<void> {
   const isAsking = messages.length === 0 && process.stdin.isTTY;
-  if (flags.fromLine > 1 && (messages.length > 0 || isAsking)) return program.error('error: --from-line is for standard input, from a file or a pipe');
+  if (flags.fromLine > 1 && (messages.length > 0 || isAsking)) {
+    return program.error('error: --from-line is for standard input, from a file or a pipe');
+  }
   if (topic === undefined && !isAsking) return program.error('error: give a topic: publisher <topic> [message...]');
   const client = await connect({ ...connectOptions(flags), onEvent: noteEvent });
   try {
@@ -194,7 +203,9 @@ function resume(lines: Interface): void {
 }
 
 function idsName(text: string): string {
-  if (text === '' || Buffer.byteLength(text) > IDS_BYTES_MAX) throw new InvalidArgumentError(`It must have 1 to ${IDS_BYTES_MAX} bytes.`);
+  if (text === '' || Buffer.byteLength(text) > IDS_BYTES_MAX) {
+    throw new InvalidArgumentError(`It must have 1 to ${IDS_BYTES_MAX} bytes.`);
+  }
   return text;
 }
 

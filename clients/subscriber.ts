@@ -13,7 +13,9 @@ import { onStop } from './command-line/signals.ts';
 import { hostname } from 'node:os';
 import { Argument, Command, Option } from 'commander';
 import { type Client, connect, type Message } from './client.ts';
-import { addBrokerFlags, type BrokerFlags, connectOptions, noteEvent, notEmpty, runMain, wholeNumber } from './command-line/command-line.ts';
+import {
+  addBrokerFlags, type BrokerFlags, connectOptions, noteEvent, notEmpty, runMain, wholeNumber,
+} from './command-line/command-line.ts';
 import { CursorFile } from './command-line/cursor-file.ts';
 import { printGroup } from './command-line/group.ts';
 import { LineWriter } from './command-line/line-writer.ts';
@@ -56,17 +58,34 @@ subscription has a limit: after the last one the message is a dead letter. 'admi
 
 const program = new Command('subscriber')
   .description('Prints the messages of topics as they come.')
-  .addArgument(new Argument('<topic...>', 'what to read').argParser<string[]>((topic, topics) => [...(topics ?? []), topic]))
+  .addArgument(
+    new Argument('<topic...>', 'what to read').argParser<string[]>((topic, topics) => [...(topics ?? []), topic]),
+  )
   .option('--from <place>', 'latest, earliest, or a cursor; with --group-id, where a new group begins', 'latest')
   .option('--count <n>', 'exit after n messages', wholeNumber(1))
   .addOption(new Option('--json', 'one JSON object a line').conflicts('raw'))
   .option('--raw', 'the payload only')
-  .option('--cursor-file <path>', 'go on from the cursor in this file (from --from where there is none yet), and keep it up to date', notEmpty)
-  .addOption(new Option('--group-id <name>', 'consume through this subscription, sharing the messages with all who name it').conflicts('cursorFile'))
-  .option('--consumer-id <name>', "with --group-id: what the subscription calls this consumer (default: the host's name and the process id)")
+  .option(
+    '--cursor-file <path>',
+    'go on from the cursor in this file (from --from where there is none yet), and keep it up to date',
+    notEmpty,
+  )
+  .addOption(
+    new Option(
+      '--group-id <name>',
+      'consume through this subscription, sharing the messages with all who name it',
+    ).conflicts('cursorFile'),
+  )
+  .option(
+    '--consumer-id <name>',
+    "with --group-id: what the subscription calls this consumer (default: the host's name and the process id)",
+  )
   .option('--key <key>', 'with --group-id: bind direct topics with this key')
-  .option('--no-ack', 'with --group-id: acknowledge nothing; messages come again when their leases have run out, or this subscriber ends'
-    + ' (these are deliveries that failed: not for looking)')
+  .option(
+    '--no-ack',
+    'with --group-id: acknowledge nothing; messages come again when their leases have run out, or this subscriber ends' +
+      ' (these are deliveries that failed: not for looking)',
+  )
   .addHelpText('after', EXAMPLES);
 addBrokerFlags(program).action((topics: string[]) => runMain('subscriber', () => main(topics, program.opts<Flags>())));
 await program.parseAsync();
@@ -102,9 +121,12 @@ interface Sinks {
   readonly signal: AbortSignal;
 }
 
-async function print(client: Client, topics: readonly string[], place: string, flags: Flags, sinks: Sinks): Promise<void> {
+async function print(
+  client: Client, topics: readonly string[], place: string, flags: Flags, sinks: Sinks,
+): Promise<void> {
   const { file, signal } = sinks;
-  const from = file !== undefined && place === 'latest' ? (await client.poll(topics, { cursor: place, count: 1 })).cursor : place;
+  const from =
+    file !== undefined && place === 'latest' ? (await client.poll(topics, { cursor: place, count: 1 })).cursor : place;
   if (from !== place) await file?.write(from); // a run that is killed before its first message has its place too
   const format = formatOf(flags);
   const limit = flags.count === undefined ? {} : { limit: flags.count };
@@ -115,21 +137,36 @@ async function print(client: Client, topics: readonly string[], place: string, f
   }
 }
 
-async function consume(client: Client, topics: readonly string[], group: string, flags: Flags, { output, signal }: Sinks): Promise<void> {
-  const { consumerId = `${hostname()}-${process.pid}`, key, from, ack: isAcknowledging, count: limit = Infinity } = flags;
+async function consume(
+  client: Client, topics: readonly string[], group: string, flags: Flags, { output, signal }: Sinks,
+): Promise<void> {
+  const {
+    consumerId = `${hostname()}-${process.pid}`,
+    key,
+    from,
+    ack: isAcknowledging,
+    count: limit = Infinity,
+  } = flags;
   const format = formatOf(flags);
-  await printGroup(client, { group, consumer: consumerId, topics, from, key, isAcknowledging, limit, signal }, async (messages) => {
-    for (const message of messages) {
-      output.line(messageLine(message, format));
-      if (output.isBehind) await output.flushed();
-    }
-    await output.flushed();
-    return !output.isClosed;
-  });
+  await printGroup(
+    client,
+    { group, consumer: consumerId, topics, from, key, isAcknowledging, limit, signal },
+    async (messages) => {
+      for (const message of messages) {
+        output.line(messageLine(message, format));
+        if (output.isBehind) await output.flushed();
+      }
+      await output.flushed();
+      return !output.isClosed;
+    },
+  );
 }
 
 function groupFlags({ consumerId, key, ack }: Flags): string[] {
-  return [...(consumerId === undefined ? [] : ['--consumer-id']), ...(key === undefined ? [] : ['--key']), ...(ack ? [] : ['--no-ack'])];
+  return [
+    ...(consumerId === undefined ? [] : ['--consumer-id']), ...(key === undefined ? [] : ['--key']),
+    ...(ack ? [] : ['--no-ack']),
+  ];
 }
 
 function formatOf({ json, raw }: Flags): LineFormat {
@@ -137,7 +174,9 @@ function formatOf({ json, raw }: Flags): LineFormat {
 }
 
 /** Whether all of it was handed to the system, and somebody reads. */
-async function printBatch(messages: readonly Message[], format: LineFormat, { output, signal }: Sinks): Promise<boolean> {
+async function printBatch(
+  messages: readonly Message[], format: LineFormat, { output, signal }: Sinks,
+): Promise<boolean> {
   for (const message of messages) {
     if (signal.aborted) return false;
     output.line(messageLine(message, format));
@@ -149,6 +188,8 @@ async function printBatch(messages: readonly Message[], format: LineFormat, { ou
 
 /** The promise's value, or undefined if the signal fires first. */
 async function unlessStopped<T>(signal: AbortSignal, promise: Promise<T>): Promise<T | undefined> {
-  const stopped = new Promise<undefined>((resolve) => signal.addEventListener('abort', () => resolve(undefined), { once: true }));
+  const stopped = new Promise<undefined>((resolve) =>
+    signal.addEventListener('abort', () => resolve(undefined), { once: true }),
+  );
   return Promise.race([promise, stopped]);
 }

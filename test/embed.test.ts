@@ -28,9 +28,15 @@ t.test('a broker and a client in one program', async (t) => {
 
 t.test('what cannot start says so as an error, and leaves nothing open', async (t) => {
   const folder = temporaryFolder(t);
-  await t.rejects(startBroker({ brokers: ['nonsense'], dataDir: folder }), { code: 'CONFIG', message: 'address "nonsense" is not host:port' });
+  await t.rejects(startBroker({ brokers: ['nonsense'], dataDir: folder }), {
+    code: 'CONFIG',
+    message: 'address "nonsense" is not host:port',
+  });
   await t.rejects(startBroker({ port: 0, brokers: [], dataDir: folder }), { code: 'CONFIG' });
-  await t.rejects(startBroker({ brokers: join(folder, 'none.csv') }), { code: 'CONFIG', message: /none\.csv cannot be read/ });
+  await t.rejects(startBroker({ brokers: join(folder, 'none.csv') }), {
+    code: 'CONFIG',
+    message: /none\.csv cannot be read/,
+  });
 });
 
 t.test('after its store has failed, a broker has let go of its folder as soon as it has stopped', async (t) => {

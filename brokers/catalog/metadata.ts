@@ -188,7 +188,10 @@ export class Metadata implements TopicNames {
   /** All that `subscription` finds; changes meanwhile may show or not. */
   *subscriptions(): Iterable<Subscription> {
     yield* this.#durable.subscriptions();
-    for (const subscription of this.#transient.subscriptions()) if (!this.#durable.hasSubscription(subscription.name)) yield subscription;
+    for (const subscription of this.#transient.subscriptions())
+      if (!this.#durable.hasSubscription(subscription.name)) {
+        yield subscription;
+      }
   }
 
   /** Their names. */
@@ -224,7 +227,10 @@ export class Metadata implements TopicNames {
    * there is nothing to say.
    * @throws RumormillError NOTFOUND, EXISTS or ERR where the operation is wrong, and what `decide` and `submit` throw
    */
-  async change(decide: () => Operation | undefined | Promise<Operation | undefined>, transient?: boolean): Promise<void> {
+  async change(
+    decide: () => Operation | undefined | Promise<Operation | undefined>,
+    transient?: boolean,
+  ): Promise<void> {
     const before = this.#turn;
     let next!: () => void;
     this.#turn = new Promise<void>((resolve) => (next = resolve));
@@ -253,14 +259,21 @@ export class Metadata implements TopicNames {
     const body = Buffer.from(encodeOperation(operation));
     const { payloadBytesMax } = config.limits;
     if (body.length > payloadBytesMax) {
-      return Promise.reject(new RumormillError('TOOBIG', `the record of it would have ${body.length} bytes, more than ${payloadBytesMax}; nothing was stored`));
+      return Promise.reject(
+        new RumormillError(
+          'TOOBIG',
+          `the record of it would have ${body.length} bytes, more than ${payloadBytesMax}; nothing was stored`,
+        ),
+      );
     }
     const draft = makeDraft(CATALOG_TOPIC, clock.wallTime(), [body]);
     return new Promise((resolve, reject) => {
       publisher.publishOwn(draft, {
         stored: ({ origin, seq, lamport }) => {
           stored();
-          publisher.acknowledge(config.acks, origin, seq, lamport, (outcome) => ('error' in outcome ? reject(outcome.error) : resolve()));
+          publisher.acknowledge(config.acks, origin, seq, lamport, (outcome) =>
+            'error' in outcome ? reject(outcome.error) : resolve(),
+          );
         },
         failed: reject,
       });
@@ -331,7 +344,9 @@ export class Metadata implements TopicNames {
   #saidBy(batch: StoredBatch): Said[] {
     const origin: Origin = batch.origin;
     return messagesOf(batch).flatMap(({ lamport, payload }) => {
-      const operation = parseOperation(Buffer.from(payload.buffer, payload.byteOffset, payload.length).toString('utf8'));
+      const operation = parseOperation(
+        Buffer.from(payload.buffer, payload.byteOffset, payload.length).toString('utf8'),
+      );
       if (operation !== undefined) return [{ stamp: { lamport, origin }, operation }];
       this.#runtime.logger.warn('catalog record not understood, ignored', { origin, record: lamport });
       return [];

@@ -54,7 +54,9 @@ export class Sweep {
     if (names.isPlain) return;
     for (const batch of batches) {
       const dead = names.deadBefore(batch.topic);
-      if (dead !== undefined && !isCovered(batch) && firstLive(batch, dead) === batch.count) this.#add(batch.topic, { lamport: batch.lamport, position: 0 });
+      if (dead !== undefined && !isCovered(batch) && firstLive(batch, dead) === batch.count) {
+        this.#add(batch.topic, { lamport: batch.lamport, position: 0 });
+      }
     }
   }
 

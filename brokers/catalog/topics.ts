@@ -47,7 +47,11 @@ export class Topics {
   async names(): Promise<Iterable<string>> {
     const metadata = this.#metadata;
     const found = new Set<string>();
-    for (let page = await this.#store.readTopics('', NAMES_READ); page.length > 0; page = await this.#store.readTopics(page.at(-1)!, NAMES_READ)) {
+    for (
+      let page = await this.#store.readTopics('', NAMES_READ);
+      page.length > 0;
+      page = await this.#store.readTopics(page.at(-1)!, NAMES_READ)
+    ) {
       for (const stored of page) {
         if (isReserved(stored) || metadata.topic(stored) !== undefined) continue;
         if (metadata.deadBefore(stored) === undefined || (await this.exists(stored))) found.add(stored);
@@ -74,7 +78,10 @@ export class Topics {
         after = count.through;
       }
     }
-    return { topic: topic.name, type: topic.type, messages, bytes, bindings: this.#metadata.bindingCount(name), lamport: (await this.#newest(name)) ?? null };
+    return {
+      topic: topic.name, type: topic.type, messages, bytes, bindings: this.#metadata.bindingCount(name),
+      lamport: (await this.#newest(name)) ?? null,
+    };
   }
 
   /** The Lamport timestamp of a topic's newest message. */

@@ -109,7 +109,12 @@ export function checkArity(command: Usage, name: string, args: Args): void {
 export function subcommand<T extends Usage>(args: Args, subcommands: Readonly<Record<string, T>>): T {
   const [name, what] = [args.word(0).toUpperCase(), args.word(1).toUpperCase()];
   const found = Object.hasOwn(subcommands, what) ? subcommands[what] : undefined;
-  if (found === undefined) throw new RumormillError('ERR', `unknown subcommand ${name} ${shown(args.word(1))}; ${Object.keys(subcommands).join(', ')}`);
+  if (found === undefined) {
+    throw new RumormillError(
+      'ERR',
+      `unknown subcommand ${name} ${shown(args.word(1))}; ${Object.keys(subcommands).join(', ')}`,
+    );
+  }
   checkArity(found, name, args);
   return found;
 }
@@ -132,7 +137,9 @@ export class OptionReader {
   /** The next option in upper case, or undefined at the end. @throws RumormillError ERR where they are too many */
   next(): string | undefined {
     if (this.#at >= this.#args.length) return undefined;
-    if ((this.#count += 1) > OPTIONS_MAX) throw new RumormillError('ERR', `more than ${OPTIONS_MAX} options of ${this.#args.word(0).toUpperCase()}`);
+    if ((this.#count += 1) > OPTIONS_MAX) {
+      throw new RumormillError('ERR', `more than ${OPTIONS_MAX} options of ${this.#args.word(0).toUpperCase()}`);
+    }
     this.#name = this.#args.word(this.#at++).toUpperCase();
     return this.#name;
   }
@@ -180,7 +187,12 @@ export function checkTopic(topic: string, bytesMax: number): string {
  * the text is no name of one
  */
 export function checkOpenTopic(topic: string, bytesMax: number): string {
-  if (isReserved(topic)) throw new RumormillError('ERR', `topic name ${shown(topic)} is reserved, as all that begin with ${RESERVED_PREFIX}`);
+  if (isReserved(topic)) {
+    throw new RumormillError(
+      'ERR',
+      `topic name ${shown(topic)} is reserved, as all that begin with ${RESERVED_PREFIX}`,
+    );
+  }
   return checkTopic(topic, bytesMax);
 }
 
@@ -190,7 +202,9 @@ export function checkName(what: string, name: string, bytesMax: number): string 
   if (Buffer.byteLength(name) > bytesMax) throw new RumormillError('TOOBIG', `${what} name is over ${bytesMax} bytes`);
   for (let index = 0; index < name.length; index += 1) {
     const code = name.charCodeAt(index);
-    if (code < 32 || (code >= 127 && code < 160)) throw new RumormillError('ERR', `${what} name ${shown(name)} has control characters`);
+    if (code < 32 || (code >= 127 && code < 160)) {
+      throw new RumormillError('ERR', `${what} name ${shown(name)} has control characters`);
+    }
   }
   return name;
 }
@@ -220,7 +234,9 @@ export function patternArgument(args: Args, bytesMax: number): Glob {
 }
 
 /** Those of some names that a pattern matches, sorted, in turns. */
-export function listed(names: Iterable<string>, pattern: Glob, { turns }: Pick<Services, 'turns'>): Promise<readonly string[]> {
+export function listed(
+  names: Iterable<string>, pattern: Glob, { turns }: Pick<Services, 'turns'>,
+): Promise<readonly string[]> {
   return turns.run(listSteps(names, pattern));
 }
 

@@ -28,7 +28,10 @@ function hello(args: Args, connection: Connection): Value {
     connection.version = version;
   }
   const { version, id } = connection;
-  return new Flat(['server', 'rumormill', 'version', connection.broker.version, 'proto', version, 'id', id, 'mode', 'cluster', 'role', 'master', 'modules', []]);
+  return new Flat([
+    'server', 'rumormill', 'version', connection.broker.version, 'proto', version, 'id', id, 'mode', 'cluster', 'role',
+    'master', 'modules', [],
+  ]);
 }
 
 function noPassword(): RumormillError {
@@ -38,7 +41,9 @@ function noPassword(): RumormillError {
 /** @throws RumormillError ERR or TOOBIG where the argument cannot be the name of a connection */
 function clientName(args: Args, index: number, connection: Connection): string {
   const text = boundedName('client name', args, index, connection.broker.config.limits.nameBytesMax);
-  if (/[^!-~]/.test(text)) throw new RumormillError('ERR', 'client names cannot contain spaces, newlines or special characters');
+  if (/[^!-~]/.test(text)) {
+    throw new RumormillError('ERR', 'client names cannot contain spaces, newlines or special characters');
+  }
   return text;
 }
 
@@ -46,7 +51,9 @@ function client(args: Args, connection: Connection): Value {
   switch (args.word(1).toUpperCase()) {
     case 'SETINFO':
       if (args.length !== 4) break;
-      for (const index of [2, 3]) boundedName('library name', args, index, connection.broker.config.limits.nameBytesMax);
+      for (const index of [2, 3]) {
+        boundedName('library name', args, index, connection.broker.config.limits.nameBytesMax);
+      }
       return OK;
     case 'SETNAME':
       if (args.length !== 3) break;
@@ -59,7 +66,10 @@ function client(args: Args, connection: Connection): Value {
       if (args.length !== 2) break;
       return connection.id;
   }
-  throw new RumormillError('ERR', `unknown subcommand or wrong number of arguments: CLIENT ${shown(args.word(1))}; SETINFO, SETNAME, GETNAME, ID`);
+  throw new RumormillError(
+    'ERR',
+    `unknown subcommand or wrong number of arguments: CLIENT ${shown(args.word(1))}; SETINFO, SETNAME, GETNAME, ID`,
+  );
 }
 
 /**
@@ -76,14 +86,21 @@ function command(args: Args, table: CommandTable): Value {
   if (what === 'DOCS') {
     const wanted = new Set(args.texts(2).map((name) => name.toUpperCase()));
     const chosen = all.filter(([name]) => wanted.size === 0 || wanted.has(name));
-    return new Flat(chosen.flatMap(([name, { usage }]) => [name.toLowerCase(), new Flat(['summary', `${name} ${usage}`.trim(), 'group', 'pubsub'])]));
+    return new Flat(
+      chosen.flatMap(([name, { usage }]) => [
+        name.toLowerCase(),
+        new Flat(['summary', `${name} ${usage}`.trim(), 'group', 'pubsub']),
+      ]),
+    );
   }
   if (what !== '') throw new RumormillError('ERR', `unknown subcommand COMMAND ${shown(args.word(1))}; COUNT, DOCS`);
   return all.map(([name, { min, max }]) => [name.toLowerCase(), max === min ? min : -min, ...COMMAND_DETAILS]);
 }
 
 function info(_args: Args, { broker }: Connection): Value {
-  const lines = Object.entries({ redis_mode: 'cluster', role: 'master', ...broker.status() }).map(([name, value]) => `${name}:${value}`);
+  const lines = Object.entries({ redis_mode: 'cluster', role: 'master', ...broker.status() }).map(
+    ([name, value]) => `${name}:${value}`,
+  );
   return `# Rumormill\r\n${lines.join('\r\n')}\r\n`;
 }
 

@@ -16,7 +16,10 @@ function mesh(args: Args, { broker }: Connection): Value {
     case 'STATUS':
       return new Flat(Object.entries(broker.status()).flat());
     default:
-      throw new RumormillError('ERR', `unknown subcommand MESH ${shown(args.word(1))}; LEADER, BROKERS, VECTOR, STATUS`);
+      throw new RumormillError(
+        'ERR',
+        `unknown subcommand MESH ${shown(args.word(1))}; LEADER, BROKERS, VECTOR, STATUS`,
+      );
   }
 }
 

@@ -6,7 +6,9 @@ import { RumormillError } from '../core/error.ts';
 import { slicesOf } from '../core/turns.ts';
 import type { Args } from '../wire/command-parser.ts';
 import { Push, type Value } from '../wire/resp.ts';
-import { checkOpenTopic, checkPattern, type Command, type Connection, listed, patternArgument, shown } from './command.ts';
+import {
+  checkOpenTopic, checkPattern, type Command, type Connection, listed, patternArgument, shown,
+} from './command.ts';
 
 const SUBSCRIPTION_BYTES = 250; // about what one takes beside its name
 
@@ -30,19 +32,30 @@ function psubscribe(args: Args, connection: Connection): Promise<undefined> {
 
 /** All names are good, or none of them is subscribed to. */
 function join(
-  args: Args, connection: Connection, known: ReadonlySet<string>, check: (name: string, bytesMax: number) => string, act: (name: string) => Push,
+  args: Args,
+  connection: Connection,
+  known: ReadonlySet<string>,
+  check: (name: string, bytesMax: number) => string,
+  act: (name: string) => Push,
 ): Promise<undefined> {
-  const { turns, config: { limits } } = connection.broker;
+  const {
+    turns,
+    config: { limits },
+  } = connection.broker;
   const names = named(args, connection);
-  return turns.run((function* (): Generator<number, undefined> {
-    yield* slicesOf(names, (slice) => slice.forEach((name) => check(name, limits.topicBytesMax)));
-    checkRoom(connection, known, names);
-    yield* confirmSteps(names, connection, act);
-  })());
+  return turns.run(
+    (function* (): Generator<number, undefined> {
+      yield* slicesOf(names, (slice) => slice.forEach((name) => check(name, limits.topicBytesMax)));
+      checkRoom(connection, known, names);
+      yield* confirmSteps(names, connection, act);
+    })(),
+  );
 }
 
 /** What is pushed meanwhile comes after the confirmation of its own name. Ends with the connection. */
-function confirmSteps(names: readonly string[], connection: Connection, act: (name: string) => Push): Generator<number, void> {
+function confirmSteps(
+  names: readonly string[], connection: Connection, act: (name: string) => Push,
+): Generator<number, void> {
   return slicesOf(names, (slice) => {
     if (!connection.isOver) connection.sendAll(slice.map(act));
   });
@@ -52,9 +65,23 @@ function confirmSteps(names: readonly string[], connection: Connection, act: (na
  * @throws RumormillError ERR where a connection would have too many channels and patterns; then it has those that it
  * had
  */
-function checkRoom({ subscriptions, broker: { config: { limits } } }: Connection, known: ReadonlySet<string>, names: readonly string[]): void {
+function checkRoom(
+  {
+    subscriptions,
+    broker: {
+      config: { limits },
+    },
+  }: Connection,
+  known: ReadonlySet<string>,
+  names: readonly string[],
+): void {
   const count = subscriptions + new Set(names.filter((name) => !known.has(name))).size;
-  if (count > limits.channelsMax) throw new RumormillError('ERR', `${count} channels and patterns of one connection are more than ${limits.channelsMax}`);
+  if (count > limits.channelsMax) {
+    throw new RumormillError(
+      'ERR',
+      `${count} channels and patterns of one connection are more than ${limits.channelsMax}`,
+    );
+  }
 }
 
 async function unsubscribe(args: Args, connection: Connection): Promise<undefined> {
@@ -96,10 +123,19 @@ function confirmation(connection: Connection, kind: string, name: string | null)
 function pubsub(args: Args, connection: Connection): Value | Promise<Value> {
   const { readers: { pubSub }, config: { limits } } = connection.broker;
   const what = args.word(1).toUpperCase();
-  if (what === 'CHANNELS' && args.length <= 3) return listed(pubSub.channels(), patternArgument(args, limits.topicBytesMax), connection.broker);
-  if (what === 'NUMSUB') return named(args, connection).slice(1).flatMap((channel) => [channel, pubSub.countSubscribers(channel)]);
+  if (what === 'CHANNELS' && args.length <= 3) {
+    return listed(pubSub.channels(), patternArgument(args, limits.topicBytesMax), connection.broker);
+  }
+  if (what === 'NUMSUB') {
+    return named(args, connection)
+      .slice(1)
+      .flatMap((channel) => [channel, pubSub.countSubscribers(channel)]);
+  }
   if (what === 'NUMPAT' && args.length === 2) return pubSub.patternCount;
-  throw new RumormillError('ERR', `unknown subcommand or wrong number of arguments: PUBSUB ${shown(args.word(1))}; CHANNELS [pattern], NUMSUB [topic ...], NUMPAT`);
+  throw new RumormillError(
+    'ERR',
+    `unknown subcommand or wrong number of arguments: PUBSUB ${shown(args.word(1))}; CHANNELS [pattern], NUMSUB [topic ...], NUMPAT`,
+  );
 }
 
 export const pubSubCommands: Readonly<Record<string, Command>> = {

@@ -92,7 +92,12 @@ export class PublishBatcher {
     if (count === 0) return;
     const lengths = this.#starts.map((start, index) => this.#ends[index]! - start);
     const draft: Draft = {
-      topic: this.#topic, count, time: this.#target.wallTime(), lengths: `[${lengths.join(',')}]`, meta: this.#meta(), body: this.#body(),
+      topic: this.#topic,
+      count,
+      time: this.#target.wallTime(),
+      lengths: `[${lengths.join(',')}]`,
+      meta: this.#meta(),
+      body: this.#body(),
     };
     this.#sources = [];
     this.#starts = [];
@@ -107,24 +112,35 @@ export class PublishBatcher {
    */
   #body(): Buffer {
     const [source, start, end] = [this.#sources[0]!, this.#starts[0]!, this.#ends[0]!];
-    if (this.#starts.length === 1 && this.#bytes >= LONG_BYTES && 2 * this.#bytes > source.buffer.byteLength) return source.subarray(start, end);
+    if (this.#starts.length === 1 && this.#bytes >= LONG_BYTES && 2 * this.#bytes > source.buffer.byteLength) {
+      return source.subarray(start, end);
+    }
     const body = this.#target.room(this.#bytes);
     let offset = 0;
-    for (const [index, each] of this.#sources.entries()) offset += each.copy(body, offset, this.#starts[index]!, this.#ends[index]!);
+    for (const [index, each] of this.#sources.entries()) {
+      offset += each.copy(body, offset, this.#starts[index]!, this.#ends[index]!);
+    }
     return body;
   }
 
   #add(args: Args): void {
-    if (args.length < 3) throw new RumormillError('ERR', 'wrong number of arguments for PUBLISH: a topic and a payload at least');
+    if (args.length < 3) {
+      throw new RumormillError('ERR', 'wrong number of arguments for PUBLISH: a topic and a payload at least');
+    }
     const bytes = args.byteLength(2);
     if (bytes > this.#limits.payloadBytesMax) {
-      throw new RumormillError('TOOBIG', `payload of ${bytes} bytes is over ${this.#limits.payloadBytesMax}; nothing was stored`);
+      throw new RumormillError(
+        'TOOBIG',
+        `payload of ${bytes} bytes is over ${this.#limits.payloadBytesMax}; nothing was stored`,
+      );
     }
     const options = args.length > 3 ? this.#readOptions(args) : undefined;
     const acks = options?.acks ?? this.#defaultAcks;
     const known = this.#isTopic(args);
     const metaBytes = options === undefined ? 0 : metaLength(options);
-    const full = this.#starts.length >= BATCH_MESSAGES_MAX || this.#bytes + this.#metaBytes + bytes + metaBytes > this.#limits.batchBytesMax;
+    const full =
+      this.#starts.length >= BATCH_MESSAGES_MAX ||
+      this.#bytes + this.#metaBytes + bytes + metaBytes > this.#limits.batchBytesMax;
     if (!known || acks !== this.#acks || full) this.seal();
     if (!known) {
       this.#topic = checkOpenTopic(args.text(1), this.#limits.topicBytesMax);
@@ -181,7 +197,10 @@ export class PublishBatcher {
           options.key = this.#text(reader, 'key', limits.keyBytesMax);
           break;
         case 'HEADER':
-          headers.push(this.#text(reader, 'header name', limits.headerBytesMax), this.#text(reader, 'header value', limits.headerBytesMax));
+          headers.push(
+            this.#text(reader, 'header name', limits.headerBytesMax),
+            this.#text(reader, 'header value', limits.headerBytesMax),
+          );
           break;
         case 'ID':
           options.id = this.#text(reader, 'dedupe id', limits.idBytesMax);
@@ -202,7 +221,9 @@ export class PublishBatcher {
 
   #text(reader: OptionReader, what: string, bytesMax: number): string {
     const text = reader.text();
-    if (Buffer.byteLength(text) > bytesMax) throw new RumormillError('TOOBIG', `${what} is over ${bytesMax} bytes; nothing was stored`);
+    if (Buffer.byteLength(text) > bytesMax) {
+      throw new RumormillError('TOOBIG', `${what} is over ${bytesMax} bytes; nothing was stored`);
+    }
     return text;
   }
 
@@ -210,7 +231,10 @@ export class PublishBatcher {
     const { headersMax, headerBytesMax } = this.#limits;
     const bytes = headers.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
     if (headers.length / 2 > headersMax || bytes > headerBytesMax) {
-      throw new RumormillError('TOOBIG', `headers are over ${headersMax} in number or ${headerBytesMax} bytes; nothing was stored`);
+      throw new RumormillError(
+        'TOOBIG',
+        `headers are over ${headersMax} in number or ${headerBytesMax} bytes; nothing was stored`,
+      );
     }
     return headers;
   }
@@ -223,6 +247,11 @@ function metaLength({ key, headers, id }: Options): number {
 
 function ackLevel(text: string): AckLevel {
   const level = ACK_LEVELS.find((each) => each === text.toLowerCase());
-  if (level === undefined) throw new RumormillError('ERR', `ACKS ${shown(text)} is not ${ACK_LEVELS.slice(0, -1).join(', ')} or ${ACK_LEVELS.at(-1)}`);
+  if (level === undefined) {
+    throw new RumormillError(
+      'ERR',
+      `ACKS ${shown(text)} is not ${ACK_LEVELS.slice(0, -1).join(', ')} or ${ACK_LEVELS.at(-1)}`,
+    );
+  }
   return level;
 }

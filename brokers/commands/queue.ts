@@ -21,7 +21,9 @@ async function pull(args: Args, { broker, consumer, waitedMs, cancellation }: Ca
     else if (option === 'BLOCK') blockMs = options.integer(0, blockMsMax);
     else options.unknown();
   }
-  const deliveries = await broker.queues.pull(name, { consumer: by, count, blockMs: Math.max(0, blockMs - waitedMs) }, cancellation);
+  const deliveries = await broker.queues.pull(
+    name, { consumer: by, count, blockMs: Math.max(0, blockMs - waitedMs) }, cancellation,
+  );
   return deliveries.map(({ token, deliveries: number, message }) => [token, number, encodeMessage(message)]);
 }
 
@@ -79,7 +81,9 @@ export async function describeSubscription(args: Args, { broker }: Caller): Prom
 /** SUBSCRIPTION PENDING name [COUNT n] */
 export function pendingLeases(args: Args, { broker }: Caller): Value {
   const pending = broker.queues.pending(args.text(2), readCount(args, broker.config.limits));
-  return pending.map(({ id, consumer, deliveries, remainingMs, state }) => [id ?? null, consumer, deliveries, remainingMs, state]);
+  return pending.map(({ id, consumer, deliveries, remainingMs, state }) => [
+    id ?? null, consumer, deliveries, remainingMs, state,
+  ]);
 }
 
 /** SUBSCRIPTION CONSUMERS name [COUNT n] */

@@ -38,7 +38,9 @@ function poll(args: Args, { broker, cancellation }: Connection): Promise<Value> 
   }
   args.release();
   const cursor = parseCursor(broker, cursorText); // once, however often it is given
-  return broker.readers.poll({ topics: [...topics], cursor, count, blockMs }, cancellation).then(inBatches ? encodeBatches : encodeMessages);
+  return broker.readers
+    .poll({ topics: [...topics], cursor, count, blockMs }, cancellation)
+    .then(inBatches ? encodeBatches : encodeMessages);
 }
 
 function encodeBatches({ cursor, slices }: ReadResult): Value {
@@ -96,7 +98,10 @@ async function range(args: Args, { broker }: Connection): Promise<Value> {
 }
 
 export const readCommands: Readonly<Record<string, Command>> = {
-  POLL: { min: 2, usage: 'topic [topic ...] [CURSOR cursor|earliest|latest] [COUNT n] [BLOCK ms] [FORMAT messages|batches]', run: poll },
+  POLL: {
+    min: 2, usage: 'topic [topic ...] [CURSOR cursor|earliest|latest] [COUNT n] [BLOCK ms] [FORMAT messages|batches]',
+    run: poll,
+  },
   LATEST: { min: 2, max: 2, usage: 'topic', run: latest },
   RANGE: { min: 2, usage: 'topic [FROM lamport] [TO lamport] [COUNT n] [REV]', run: range },
 };

@@ -16,12 +16,21 @@ export interface Services {
   readonly turns: Turns;
   readonly metadata: Pick<
     Metadata,
-    'change' | 'topic' | 'storedTopics' | 'subscription' | 'subscriptions' | 'subscriptionNames' | 'subscriptionCount' | 'allBindings' | 'forget'
+    | 'change'
+    | 'topic'
+    | 'storedTopics'
+    | 'subscription'
+    | 'subscriptions'
+    | 'subscriptionNames'
+    | 'subscriptionCount'
+    | 'allBindings'
+    | 'forget'
   >;
   readonly topics: Pick<Topics, 'find' | 'exists' | 'names' | 'describe'>;
   readonly readers: Pick<Readers, 'poll' | 'range' | 'latestCursor' | 'earliestCursor' | 'parseCursor' | 'pubSub'>;
   readonly queues: Pick<
-    Queues, 'pull' | 'acknowledge' | 'negativeAcknowledge' | 'extend' | 'purge' | 'describe' | 'pending' | 'consumers' | 'free'
+    Queues,
+    'pull' | 'acknowledge' | 'negativeAcknowledge' | 'extend' | 'purge' | 'describe' | 'pending' | 'consumers' | 'free'
   >;
   /** The broker that the election chose, as far as is known. */
   readonly coordinator: Address | undefined;

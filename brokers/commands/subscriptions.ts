@@ -10,13 +10,20 @@ import { EMPTY_VECTOR, type Vector } from '../core/log/version-vector.ts';
 import type { Limits } from '../config.ts';
 import type { Args } from '../wire/command-parser.ts';
 import { OK, type Value } from '../wire/resp.ts';
-import { type Caller, checkKey, checkName, checkOpenTopic, type HomeCommand, listed, OptionReader, patternArgument, subcommand, type Usage } from './command.ts';
+import {
+  type Caller, checkKey, checkName, checkOpenTopic, type HomeCommand, listed, OptionReader, patternArgument, subcommand,
+  type Usage,
+} from './command.ts';
 import { describeSubscription, freeLeases, listConsumers, pendingLeases } from './queue.ts';
 import type { Services } from './services.ts';
 
 /** How options and settings are called in commands and in errors. */
 const SETTINGS: Readonly<Record<string, keyof Settings>> = {
-  VISIBILITY: 'visibilityMs', MAXDELIVERIES: 'maxDeliveries', DEADLETTER: 'deadLetter', BACKOFF: 'backoffMs', FROM: 'from',
+  VISIBILITY: 'visibilityMs',
+  MAXDELIVERIES: 'maxDeliveries',
+  DEADLETTER: 'deadLetter',
+  BACKOFF: 'backoffMs',
+  FROM: 'from',
 };
 
 interface Subcommand extends Usage {
@@ -27,11 +34,16 @@ async function create(args: Args, { broker }: Caller): Promise<Value> {
   const { metadata, config: { limits } } = broker;
   const name = checkSubscription(args.text(2), limits);
   const { transient, given } = readSettings(args, broker);
-  const settings: Settings = { visibilityMs: limits.visibilityMsDefault, maxDeliveries: null, deadLetter: null, backoffMs: null, from: 'latest', ...given };
+  const settings: Settings = {
+    visibilityMs: limits.visibilityMsDefault, maxDeliveries: null, deadLetter: null, backoffMs: null, from: 'latest',
+    ...given,
+  };
   await metadata.change(() => {
     const existing = metadata.subscription(name);
     if (existing !== undefined) return checkSame(existing, settings, transient);
-    if (metadata.subscriptionCount >= limits.subscriptionsMax) throw new RumormillError('ERR', `there are ${limits.subscriptionsMax} subscriptions, the most that there may be`);
+    if (metadata.subscriptionCount >= limits.subscriptionsMax) {
+      throw new RumormillError('ERR', `there are ${limits.subscriptionsMax} subscriptions, the most that there may be`);
+    }
     return { op: 'subscription.create', name, settings };
   }, transient);
   return OK;
@@ -41,7 +53,12 @@ async function create(args: Args, { broker }: Caller): Promise<Value> {
 function checkSame({ name, settings }: Subscription, wanted: Settings, transient: boolean): undefined {
   const option = Object.entries(SETTINGS).find(([, setting]) => settings[setting] !== wanted[setting]);
   if (settings.transient === transient && option === undefined) return;
-  const what = option === undefined || settings.transient !== transient ? (settings.transient ? 'TRANSIENT' : 'durable') : `${option[0]} ${settings[option[1]] ?? 'none'}`;
+  const what =
+    option === undefined || settings.transient !== transient
+      ? settings.transient
+        ? 'TRANSIENT'
+        : 'durable'
+      : `${option[0]} ${settings[option[1]] ?? 'none'}`;
   throw new RumormillError('EXISTS', `subscription ${JSON.stringify(name)} has other settings: ${what}`);
 }
 
@@ -53,7 +70,9 @@ async function update(args: Args, { broker }: Caller): Promise<Value> {
   await metadata.change(() => {
     const existing = metadata.subscription(name);
     if (existing === undefined) throw notFound(name);
-    const isSame = Object.values(SETTINGS).every((setting) => given[setting] === undefined || given[setting] === existing.settings[setting]);
+    const isSame = Object.values(SETTINGS).every(
+      (setting) => given[setting] === undefined || given[setting] === existing.settings[setting],
+    );
     return isSame ? undefined : { op: 'subscription.update', name, settings: given };
   });
   return OK;
@@ -111,9 +130,14 @@ async function bind(args: Args, { broker }: Caller): Promise<Value> {
     checkKeyFits(found, key);
     if (subscription.bindings.some((binding) => binding.topic === found.name && binding.key === key)) return undefined;
     if (subscription.bindings.length >= limits.bindingsMax) {
-      throw new RumormillError('ERR', `subscription ${JSON.stringify(name)} has ${limits.bindingsMax} bindings, the most that it may have`);
+      throw new RumormillError(
+        'ERR',
+        `subscription ${JSON.stringify(name)} has ${limits.bindingsMax} bindings, the most that it may have`,
+      );
     }
-    if (metadata.allBindings >= limits.allBindingsMax) throw new RumormillError('ERR', `there are ${limits.allBindingsMax} bindings, the most that there may be`);
+    if (metadata.allBindings >= limits.allBindingsMax) {
+      throw new RumormillError('ERR', `there are ${limits.allBindingsMax} bindings, the most that there may be`);
+    }
     return { op: 'bind', name, topic, key, start: startOf(broker, subscription.settings.from) };
   });
   return OK;
@@ -122,8 +146,12 @@ async function bind(args: Args, { broker }: Caller): Promise<Value> {
 /** @throws RumormillError ERR where a binding to this topic must not, or must, have a key */
 function checkKeyFits({ name, type }: { name: string; type: string }, key: string | null): void {
   const topic = `topic ${JSON.stringify(name)} is ${type}`;
-  if (type === 'fanout' && key !== null) throw new RumormillError('ERR', `${topic}, so that a binding to it has no KEY`);
-  if (type === 'direct' && key === null) throw new RumormillError('ERR', `${topic}, so that a binding to it needs a KEY`);
+  if (type === 'fanout' && key !== null) {
+    throw new RumormillError('ERR', `${topic}, so that a binding to it has no KEY`);
+  }
+  if (type === 'direct' && key === null) {
+    throw new RumormillError('ERR', `${topic}, so that a binding to it needs a KEY`);
+  }
 }
 
 /** What a binding that is made now does not bring. */
@@ -171,7 +199,8 @@ function checkSubscription(name: string, limits: Limits): string {
   return checkName('subscription', name, limits.topicBytesMax);
 }
 
-const SETTINGS_USAGE = '[VISIBILITY ms] [MAXDELIVERIES n] [DEADLETTER topic] [BACKOFF ms] [FROM latest|earliest|cursor]';
+const SETTINGS_USAGE =
+  '[VISIBILITY ms] [MAXDELIVERIES n] [DEADLETTER topic] [BACKOFF ms] [FROM latest|earliest|cursor]';
 
 const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
   CREATE: { min: 3, usage: `CREATE name [TRANSIENT] ${SETTINGS_USAGE}`, run: create },
@@ -187,11 +216,17 @@ const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
 export const subscriptionCommands: Readonly<Record<string, HomeCommand>> = {
   SUBSCRIPTION: {
     min: 2,
-    usage: Object.values(SUBCOMMANDS).map(({ usage }) => usage).join(' | '),
+    usage: Object.values(SUBCOMMANDS)
+      .map(({ usage }) => usage)
+      .join(' | '),
     subject: (args) => (args.length > 2 && args.word(1).toUpperCase() !== 'LIST' ? args.text(2) : undefined),
     run: (args, caller) => subcommand(args, SUBCOMMANDS).run(args, caller),
   },
-  BIND: { min: 3, max: 5, usage: 'name topic [KEY key]', subject: (args) => args.text(1), isAboutMessages: true, run: bind },
+  BIND: {
+    min: 3, max: 5, usage: 'name topic [KEY key]', subject: (args) => args.text(1), isAboutMessages: true, run: bind,
+  },
   UNBIND: { min: 3, max: 5, usage: 'name topic [KEY key]', subject: (args) => args.text(1), run: unbind },
-  BINDINGS: { min: 1, max: 2, usage: '[name]', subject: (args) => (args.length > 1 ? args.text(1) : undefined), run: bindings },
+  BINDINGS: {
+    min: 1, max: 2, usage: '[name]', subject: (args) => (args.length > 1 ? args.text(1) : undefined), run: bindings,
+  },
 };

@@ -8,7 +8,8 @@ import { readCommands } from './read.ts';
 import { subscriptionCommands } from './subscriptions.ts';
 import { topicCommands } from './topics.ts';
 
-const PUBLISH_USAGE = 'topic payload [KEY key] [HEADER name value]... [ID dedupe-id] [ACKS none|local|quorum|all] [LAMPORT n]';
+const PUBLISH_USAGE =
+  'topic payload [KEY key] [HEADER name value]... [ID dedupe-id] [ACKS none|local|quorum|all] [LAMPORT n]';
 
 /** PUBLISH is in it for COMMAND only: a session hands it to its batcher. */
 export const commands: CommandTable = {

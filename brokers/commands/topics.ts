@@ -4,7 +4,10 @@ import { RumormillError } from '../core/error.ts';
 import { TOPIC_TYPES, type TopicType } from '../core/catalog/subscription.ts';
 import type { Args } from '../wire/command-parser.ts';
 import { Flat, OK, type Value } from '../wire/resp.ts';
-import { type Caller, checkOpenTopic, checkTopic, listed, type LocalCommand, OptionReader, patternArgument, shown, subcommand, type Usage } from './command.ts';
+import {
+  type Caller, checkOpenTopic, checkTopic, listed, type LocalCommand, OptionReader, patternArgument, shown, subcommand,
+  type Usage,
+} from './command.ts';
 
 interface Subcommand extends Usage {
   run(args: Args, caller: Caller): Promise<Value>;
@@ -58,7 +61,12 @@ async function rename(args: Args, { broker }: Caller): Promise<Value> {
     if (topic.name === to) return undefined;
     const own = metadata.storedTopics(from);
     const isOwn = own.includes(to);
-    if (!isOwn && own.length >= topicNamesMax) throw new RumormillError('ERR', `topic ${JSON.stringify(topic.name)} has had ${own.length} names, the most that one may have`);
+    if (!isOwn && own.length >= topicNamesMax) {
+      throw new RumormillError(
+        'ERR',
+        `topic ${JSON.stringify(topic.name)} has had ${own.length} names, the most that one may have`,
+      );
+    }
     if (!isOwn && (await topics.exists(to))) throw topicExists(to, metadata.topic(to));
     return { op: 'topic.rename', topic: from, to };
   });

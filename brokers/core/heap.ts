@@ -53,6 +53,8 @@ export class Heap<T> {
 
   /** Keeps those elements only of which this is true. */
   filter(keep: (element: T) => boolean): void {
-    this.#elements = this.#elements.filter(keep).sort((a, b) => (this.#isBefore(a, b) ? -1 : this.#isBefore(b, a) ? 1 : 0)); // sorted, it is a heap
+    this.#elements = this.#elements
+      .filter(keep)
+      .sort((a, b) => (this.#isBefore(a, b) ? -1 : this.#isBefore(b, a) ? 1 : 0)); // sorted, it is a heap
   }
 }

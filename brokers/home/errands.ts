@@ -27,7 +27,8 @@ import type { Ask } from '../wire/peer-message.ts';
 import { encodeReply, encodeSteps, Raw, type RespVersion } from '../wire/resp.ts';
 
 const HOPS_MAX = 8; // more than any mesh needs; ends what goes in circles
-const MOVED_REPLY = encodeReply(new RumormillError('MOVED', 'nobody waits for this')); // and whoever does asks the next home
+// and whoever does asks the next home
+const MOVED_REPLY = encodeReply(new RumormillError('MOVED', 'nobody waits for this'));
 
 /** In the place of a reply: the subscription is not at home here any more. */
 const MOVED = Symbol('moved');
@@ -108,7 +109,9 @@ export class Errands {
     while (!cancellation.cancelled) {
       const home = this.#homes.home(subject);
       if (home === config.address && this.#homes.serves(subject)) {
-        const reply = await this.#unlessMoved(command, args, { broker, cancellation, consumer, waitedMs: clock.now() - begun });
+        const reply = await this.#unlessMoved(command, args, {
+          broker, cancellation, consumer, waitedMs: clock.now() - begun,
+        });
         if (reply !== MOVED) return reply;
         reachableAt = clock.now();
       }
@@ -158,7 +161,9 @@ export class Errands {
    */
   close(): void {
     this.#isClosed = true;
-    for (const services of this.#services.values()) for (const service of services.values()) if (service.onCancel !== undefined) cancel(service);
+    for (const services of this.#services.values()) {
+      for (const service of services.values()) if (service.onCancel !== undefined) cancel(service);
+    }
   }
 
   linkDown(link: Link): void {
@@ -217,7 +222,13 @@ export class Errands {
   }
 
   #ask(
-    link: Link, home: Address, { isAboutMessages }: HomeCommand, subject: string, args: Args, version: RespVersion, { cancellation, consumer, waitedMs }: Caller,
+    link: Link,
+    home: Address,
+    { isAboutMessages }: HomeCommand,
+    subject: string,
+    args: Args,
+    version: RespVersion,
+    { cancellation, consumer, waitedMs }: Caller,
     name: Pick<Ask, 'errand' | 'attempt'>,
   ): Promise<Raw | Unanswered> {
     const command = Array.from({ length: args.length }, (_, index) => args.bytes(index));
@@ -230,7 +241,10 @@ export class Errands {
         if (reply === undefined) resolve('lost');
         else resolve(isMoved(reply) ? 'moved' : new Raw(reply));
       };
-      const ask = { type: 'ASK', id: 0, home, hops: HOPS_MAX, consumer, waitedMs: Math.round(waitedMs), version, ...name, known, command } as const;
+      const ask = {
+        type: 'ASK', id: 0, home, hops: HOPS_MAX, consumer, waitedMs: Math.round(waitedMs), version, ...name, known,
+        command,
+      } as const;
       const giveUp = this.#send(link, ask, done);
       const look = (): void => {
         const now = this.#homes.home(subject);
@@ -277,7 +291,9 @@ export class Errands {
       const args = Args.of(ask.command);
       const name = args.word(0).toUpperCase();
       const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
-      if (command?.subject === undefined) throw new RumormillError('ERR', `${name} is not carried out for other brokers`);
+      if (command?.subject === undefined) {
+        throw new RumormillError('ERR', `${name} is not carried out for other brokers`);
+      }
       checkArity(command, name, args);
       const subject = command.subject(args);
       const known = new Map<Origin, number>(ask.known);
@@ -305,7 +321,10 @@ export class Errands {
   #unreachable(subscription: string, home: Address | undefined): RumormillError {
     const { homeTimeoutMs } = this.#runtime.config.limits;
     const where = home === undefined ? 'no coordinator has said where it is' : `${home} is not ready or not reached`;
-    return new RumormillError('TRYAGAIN', `home of subscription ${JSON.stringify(subscription)}: ${where} after ${homeTimeoutMs} ms`);
+    return new RumormillError(
+      'TRYAGAIN',
+      `home of subscription ${JSON.stringify(subscription)}: ${where} after ${homeTimeoutMs} ms`,
+    );
   }
 }
 

@@ -92,8 +92,12 @@ export class Homes {
     const { coordinator, term } = this.#mesh;
     if (coordinator !== this.#runtime.config.address) return;
     const members = this.#present();
-    const lives = new Map(members.map((member) => [member, this.#mesh.linkTo(member)?.peer.instance ?? this.#lives.get(member)]));
-    const isRenewed = members.some((member) => this.#lives.get(member) !== undefined && this.#lives.get(member) !== lives.get(member));
+    const lives = new Map(
+      members.map((member) => [member, this.#mesh.linkTo(member)?.peer.instance ?? this.#lives.get(member)]),
+    );
+    const isRenewed = members.some(
+      (member) => this.#lives.get(member) !== undefined && this.#lives.get(member) !== lives.get(member),
+    );
     this.#lives = lives;
     const view = this.#views.propose(term, members, isRenewed);
     if (view !== undefined) this.#pass(view);
@@ -140,7 +144,10 @@ export class Homes {
    */
   #isNext(subscription: string, leaving: Address): boolean {
     const { address } = this.#runtime.config;
-    return this.view === undefined || [this.view, without(this.view, leaving)].some((view) => homeOf(subscription, view) === address);
+    return (
+      this.view === undefined ||
+      [this.view, without(this.view, leaving)].some((view) => homeOf(subscription, view) === address)
+    );
   }
 
   /** Who is there, and not so far behind that its subscriptions would have to wait for it. */
@@ -150,7 +157,11 @@ export class Homes {
     const members = new Set(this.view?.members);
     const isNear = (address: Address): boolean => {
       const link = this.#mesh.linkTo(address);
-      return members.has(address) || link === undefined || countMissing(log.vector.entries(), link.vector, homeBehindMax) <= homeBehindMax;
+      return (
+        members.has(address) ||
+        link === undefined ||
+        countMissing(log.vector.entries(), link.vector, homeBehindMax) <= homeBehindMax
+      );
     };
     return [config.address, ...this.#mesh.present(homeSilenceMs).filter(isNear)];
   }
@@ -170,7 +181,9 @@ export class Homes {
 
   async #change(view: View): Promise<void> {
     if (view !== this.view) return; // there is a newer one, in which what comes here meanwhile may be at home
-    const handovers = await this.#runtime.giveUp((subscription) => homeOf(subscription, view) === this.#runtime.config.address);
+    const handovers = await this.#runtime.giveUp(
+      (subscription) => homeOf(subscription, view) === this.#runtime.config.address,
+    );
     this.#handOver(handovers, this.view);
     this.#cleared = view;
     this.#toldAfar.clear();

@@ -35,7 +35,9 @@ export function parseGlobalState(text: string, file: string): Address[] {
     if (index === 0 && record[1] !== undefined && /^port$/i.test(record[1])) continue;
     const [host = '', port] = record;
     if (port === undefined) fail(`a row is ip-address,port; ${JSON.stringify(record.join(','))} has no port`);
-    if (record.length > 2) fail(`a row is ip-address,port; ${JSON.stringify(record.join(','))} has ${record.length} columns`);
+    if (record.length > 2) {
+      fail(`a row is ip-address,port; ${JSON.stringify(record.join(','))} has ${record.length} columns`);
+    }
     let address: Address;
     try {
       address = makeAddress(host, port!);
@@ -57,14 +59,22 @@ interface Row {
 function parseRows(text: string, file: string): Row[] {
   try {
     const options = {
-      bom: true, comment: '#', comment_no_infix: true, info: true, relax_column_count: true, skip_empty_lines: true, trim: true,
+      bom: true,
+      comment: '#',
+      comment_no_infix: true,
+      info: true,
+      relax_column_count: true,
+      skip_empty_lines: true,
+      trim: true,
       record_delimiter: ['\r\n', '\n', '\r'], // in one file too, which editors of two systems had in their hands
     };
     const rows = parse(text, options) as unknown as Row[];
     return rows.filter(({ record }) => record.some((field) => field !== ''));
   } catch (cause) {
     const { lines } = cause as CsvError & { lines?: number };
-    throw new RumormillError('CONFIG', `${file}${lines === undefined ? '' : ` line ${lines}`}: ${messageOf(cause)}`, { cause });
+    throw new RumormillError('CONFIG', `${file}${lines === undefined ? '' : ` line ${lines}`}: ${messageOf(cause)}`, {
+      cause,
+    });
   }
 }
 

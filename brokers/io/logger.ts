@@ -14,7 +14,9 @@ export function makeLogger(level: LogLevel, format: LogFormat, write: (line: str
   const at = (each: LogLevel) => (event: string, fields: LogFields = {}): void => {
     if (!enabled(each)) return;
     const time = new Date().toISOString();
-    write(format === 'json' ? `${toJson({ time, level: each, event, ...fields })}\n` : textLine(time, each, event, fields));
+    write(
+      format === 'json' ? `${toJson({ time, level: each, event, ...fields })}\n` : textLine(time, each, event, fields),
+    );
   };
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
 }
@@ -36,5 +38,8 @@ function quoted(text: string): string {
 }
 
 function toJson(value: unknown): string {
-  return JSON.stringify(value).replace(UNPRINTABLE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return JSON.stringify(value).replace(
+    UNPRINTABLE,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }

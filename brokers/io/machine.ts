@@ -27,7 +27,10 @@ export function machineLimits(): Pick<Limits, 'memoryBytes' | 'connectionsMax'> 
   const clients = files === undefined ? Infinity : files - openFiles() - FILES_KEPT;
   if (clients < CLIENTS_MIN) {
     const least = files! - clients + CLIENTS_MIN;
-    throw new RumormillError('CONFIG', `only ${files} files may be open (ulimit -n), and a broker needs ${least} or more`);
+    throw new RumormillError(
+      'CONFIG',
+      `only ${files} files may be open (ulimit -n), and a broker needs ${least} or more`,
+    );
   }
   return {
     memoryBytes: Math.max(MEMORY_BYTES_MIN, Math.floor(memory * MEMORY_SHARE)),
@@ -61,7 +64,12 @@ export function controlGroupBytes(read: ReadText): number | undefined {
  */
 function upwards(path: string): string[] {
   const names = path.split('/').filter((name) => name !== '');
-  return Array.from({ length: names.length + 1 }, (_, count) => names.slice(0, count).map((name) => `/${name}`).join(''));
+  return Array.from({ length: names.length + 1 }, (_, count) =>
+    names
+      .slice(0, count)
+      .map((name) => `/${name}`)
+      .join(''),
+  );
 }
 
 /** How many files this process may have open; undefined where the system does not say. */

@@ -7,7 +7,8 @@
  */
 
 const INDEX_BATCHES_MIN = 64; // fewer are not worth a transaction
-const COLUMNS = `b.position, o.name AS origin, b.seq, b.count, b.lamport, b.time, b.topic, b.deps, b.lengths, b.meta, b.repeats, coalesce(b.seen, b.time) AS seen`; // of StoredColumns
+// of StoredColumns
+const COLUMNS = `b.position, o.name AS origin, b.seq, b.count, b.lamport, b.time, b.topic, b.deps, b.lengths, b.meta, b.repeats, coalesce(b.seen, b.time) AS seen`;
 const FROM = `FROM batches b JOIN origins o ON o.id = b.origin`;
 
 /**
@@ -56,15 +57,22 @@ export const SQL = {
   addOrigins: 'INSERT INTO origins (name, id) SELECT value ->> 0, value ->> 1 FROM json_each(?)',
   renew: "UPDATE broker SET origin = ?, life = 1, electors = ''",
   saveName: 'UPDATE broker SET life = ?, electors = ?',
-  saveLife: 'INSERT INTO lives (store, life, holder) VALUES (?, ?, ?) ON CONFLICT (store) DO UPDATE SET life = excluded.life, holder = excluded.holder',
-  index: `UPDATE broker SET indexed = n.position FROM (SELECT max(position) AS position FROM batches) n WHERE indexed + ${INDEX_BATCHES_MIN} <= n.position`, // which a trigger follows
+  saveLife:
+    'INSERT INTO lives (store, life, holder) VALUES (?, ?, ?) ON CONFLICT (store) DO UPDATE SET life = excluded.life, holder = excluded.holder',
+  // which a trigger follows
+  index: `UPDATE broker SET indexed = n.position FROM (SELECT max(position) AS position FROM batches) n WHERE indexed + ${INDEX_BATCHES_MIN} <= n.position`,
   saveClock: 'UPDATE broker SET lamport = ?, term = ?',
   saveTime: 'UPDATE broker SET running = ?',
   afterPosition: page('batches b WHERE b.position > ? ORDER BY b.position LIMIT ?', 'position'),
   afterPositionOfTopic: pageOfTopic('position > ? AND position <= ? AND topic = ?', 'position'),
-  rangeForward: pageOfTopic('topic = ? AND lamport BETWEEN ? AND ? AND lamport + count > ? AND (lamport, position) > (?, ?)', 'lamport, position'),
+  rangeForward: pageOfTopic(
+    'topic = ? AND lamport BETWEEN ? AND ? AND lamport + count > ? AND (lamport, position) > (?, ?)',
+    'lamport, position',
+  ),
   rangeReverse: pageOfTopic(
-    'topic = ? AND lamport BETWEEN ? AND ? AND lamport + count > ? AND (lamport, position) < (?, ?)', 'lamport DESC, position DESC'),
+    'topic = ? AND lamport BETWEEN ? AND ? AND lamport + count > ? AND (lamport, position) < (?, ?)',
+    'lamport DESC, position DESC',
+  ),
   /** When the newest batch with ids was published, of those that came after the running time was saved. */
   newestSeen: `SELECT max(seen) AS seen FROM batches WHERE meta LIKE '%"ids":%' AND coalesce(seen, time) > ? AND seen IS NOT NULL`,
   withIds: `SELECT json_group_array(position) AS positions FROM batches WHERE meta LIKE '%"ids":%' AND coalesce(seen, time) >= ?`,
@@ -108,7 +116,8 @@ export const SQL = {
   dropAcks: 'DELETE FROM acknowledgements WHERE subscription IN (SELECT value FROM json_each(?))',
   saveAcksPosition: 'UPDATE broker SET acknowledged = ?',
   trimCatalog: 'DELETE FROM catalog WHERE generation <> (SELECT catalog FROM broker)',
-  addCatalog: 'INSERT INTO catalog (generation, line, text) SELECT (SELECT catalog + 1 FROM broker), ?1 + key, value FROM json_each(?2)',
+  addCatalog:
+    'INSERT INTO catalog (generation, line, text) SELECT (SELECT catalog + 1 FROM broker), ?1 + key, value FROM json_each(?2)',
   useCatalog: 'UPDATE broker SET catalog = catalog + 1, cataloged = ?',
   loadCatalog: 'SELECT text FROM catalog WHERE generation = (SELECT catalog FROM broker) ORDER BY line',
   loadCatalogPosition: 'SELECT cataloged FROM broker',

@@ -131,9 +131,14 @@ export async function prepareSchema(db: Handle, file: string, origin: Origin): P
   const number = async (sql: string): Promise<number> => Number(Object.values((await db.all(sql))[0] ?? {})[0]);
   const version = await number('PRAGMA user_version');
   const tables = await number('SELECT count(*) FROM sqlite_schema');
-  if (tables > 0 && (await number('PRAGMA application_id')) !== APPLICATION_ID) throw new RumormillError('STORE', `${file} is an SQLite file of another program`);
+  if (tables > 0 && (await number('PRAGMA application_id')) !== APPLICATION_ID) {
+    throw new RumormillError('STORE', `${file} is an SQLite file of another program`);
+  }
   if (version > SCHEMA_VERSION) {
-    throw new RumormillError('STORE', `${file} has version ${version}, this broker reads up to ${SCHEMA_VERSION}; use a newer broker`);
+    throw new RumormillError(
+      'STORE',
+      `${file} has version ${version}, this broker reads up to ${SCHEMA_VERSION}; use a newer broker`,
+    );
   }
   await db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
   if (tables > 0) {
@@ -142,5 +147,7 @@ export async function prepareSchema(db: Handle, file: string, origin: Origin): P
     }
     return;
   }
-  await db.exec(`BEGIN IMMEDIATE; ${SCHEMA} INSERT INTO broker (id, origin, lamport, term) VALUES (1, '${origin.replaceAll("'", "''")}', 0, 0); COMMIT`);
+  await db.exec(
+    `BEGIN IMMEDIATE; ${SCHEMA} INSERT INTO broker (id, origin, lamport, term) VALUES (1, '${origin.replaceAll("'", "''")}', 0, 0); COMMIT`,
+  );
 }

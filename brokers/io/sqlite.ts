@@ -24,7 +24,9 @@ export class Handle {
 
   static open(file: string, mode: number): Promise<Handle> {
     return new Promise((resolve, reject) => {
-      const db = new sqlite3.Database(file, mode, (error) => (error ? reject(failure(error, file)) : resolve(new Handle(file, db))));
+      const db = new sqlite3.Database(file, mode, (error) =>
+        error ? reject(failure(error, file)) : resolve(new Handle(file, db)),
+      );
     });
   }
 
@@ -50,7 +52,9 @@ export class Handle {
   /** Rows of a statement that is used once. */
   all(sql: string): Promise<Row[]> {
     return new Promise((resolve, reject) => {
-      this.#db.all(sql, (error: Error | null, rows: Row[]) => (error ? reject(failure(error, this.#file)) : resolve(rows)));
+      this.#db.all(sql, (error: Error | null, rows: Row[]) =>
+        error ? reject(failure(error, this.#file)) : resolve(rows),
+      );
     });
   }
 
@@ -132,7 +136,9 @@ export function fileError(cause: unknown, what: string): RumormillError {
 export function storeError(cause: unknown, file: string): RumormillError {
   if (cause instanceof RumormillError) return cause;
   const code = sqliteCode(cause);
-  if (code === 'SQLITE_FULL') return new RumormillError('DISKFULL', `no room on the disk (ENOSPC) for ${file}; nothing was stored`, { cause });
+  if (code === 'SQLITE_FULL') {
+    return new RumormillError('DISKFULL', `no room on the disk (ENOSPC) for ${file}; nothing was stored`, { cause });
+  }
   if (code === 'SQLITE_NOTADB') return new RumormillError('STORE', `${file} is not an SQLite database`, { cause });
   if (code === 'SQLITE_CANTOPEN' || code === 'SQLITE_READONLY') {
     return new RumormillError('STORE', `${file} cannot be opened for writing`, { cause });

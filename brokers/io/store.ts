@@ -13,8 +13,12 @@ import { COUNTER_MAX } from '../core/counter.ts';
 import { RumormillError } from '../core/error.ts';
 import type { Electors, Lived } from '../core/mesh/incarnation.ts';
 import type { Life } from '../core/mesh/lives.ts';
-import { BATCH_MESSAGES_MAX, lastLamport, type Origin, parseDeps, type StoredBatch, type StoredColumns } from '../core/log/record.ts';
-import type { AckCheckpoint, CountQuery, FoundId, IdColumns, LamportPlace, LiveCount, Page, RangeQuery, Store, StoreState } from '../core/runtime.ts';
+import {
+  BATCH_MESSAGES_MAX, lastLamport, type Origin, parseDeps, type StoredBatch, type StoredColumns,
+} from '../core/log/record.ts';
+import type {
+  AckCheckpoint, CountQuery, FoundId, IdColumns, LamportPlace, LiveCount, Page, RangeQuery, Store, StoreState,
+} from '../core/runtime.ts';
 import { goOn, type SavedTime } from '../core/log/running-time.ts';
 import { isBefore, type Stamp } from '../core/catalog/subscription.ts';
 import type { Vector } from '../core/log/version-vector.ts';
@@ -29,11 +33,13 @@ import { Upkeep } from './upkeep.ts';
 
 const [PAGE_ROWS_MIN, PAGE_ROWS_MAX] = [16, 1024];
 const ROW_BYTES = 200; // of a batch, beside its body; queries.ts counts so too
-const [ID_ROWS, CATALOG_LINES] = [8192, 1000]; // batches with ids that are read, lines of the catalog that are written, at a time
+// batches with ids that are read, lines of the catalog that are written, at a time
+const [ID_ROWS, CATALOG_LINES] = [8192, 1000];
 const NO_DELETION = -BATCH_MESSAGES_MAX;
 const SCRATCH_BYTES = 1024 * 1024;
 const CHECK_MS = 20; // between looks whether the files are there, while it is written; one takes some 60 us
-const COMMIT_BYTES = 2 * 4096; // about what a commit takes in the WAL beside its parameters: a page of the table and one of its index
+// about what a commit takes in the WAL beside its parameters: a page of the table and one of its index
+const COMMIT_BYTES = 2 * 4096;
 const COVER_BYTES_MAX = 8 * 1024 * 1024; // of bodies, in one transaction: publishers wait for it
 
 /** The connections of an open store. */
@@ -51,8 +57,12 @@ export class SqliteStore implements Store {
   readonly #originIds: Map<Origin, number>;
   #head: number;
   #rowBytes = 0; // of a row, in the last page
-  readonly #storedIds = new StoredIds(async ({ seen, position }, until, limit) => (await this.#all(SQL.idsAfter, seen, position, until, limit)) as unknown as IdRow[]);
-  readonly #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES); // for the bodies of a transaction, which the package copies at once
+  readonly #storedIds = new StoredIds(
+    async ({ seen, position }, until, limit) =>
+      (await this.#all(SQL.idsAfter, seen, position, until, limit)) as unknown as IdRow[],
+  );
+  // for the bodies of a transaction, which the package copies at once
+  readonly #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
   readonly #upkeep: Upkeep;
   readonly #place: Place;
   readonly #reserve: Reserve;
@@ -64,7 +74,9 @@ export class SqliteStore implements Store {
     const lives = await writer.all('SELECT store, life, holder FROM lives');
     const [newest] = await writer.all('SELECT coalesce(max(position), 0) AS position FROM batches');
     const origins = await writer.all(NEWEST);
-    if (broker === undefined || newest === undefined) throw new RumormillError('STORE', 'broker.db has no row in table broker');
+    if (broker === undefined || newest === undefined) {
+      throw new RumormillError('STORE', 'broker.db has no row in table broker');
+    }
     const held = origins.filter((row) => row['seq'] !== null);
     const records = held.reduce((most, row) => Math.max(most, Number(row['lamport'])), 0);
     const { lamport, loss } = compareMark(paths.mark, Number(newest['position']));
@@ -79,13 +91,17 @@ export class SqliteStore implements Store {
       ...(loss !== undefined && { loss }),
       life: Number(broker['life']),
       electors: parseElectors(String(broker['electors'])),
-      lives: new Map(lives.map((row) => [row['store'] as Origin, { life: Number(row['life']), holder: String(row['holder']) }])),
+      lives: new Map(
+        lives.map((row) => [row['store'] as Origin, { life: Number(row['life']), holder: String(row['holder']) }]),
+      ),
     };
     const originIds = new Map(origins.map((row) => [row['name'] as Origin, Number(row['id'])]));
     return new SqliteStore(state, handles, originIds, paths, reserve);
   }
 
-  private constructor(state: StoreState, handles: Handles, originIds: Map<Origin, number>, paths: StorePaths, reserve: Reserve) {
+  private constructor(
+    state: StoreState, handles: Handles, originIds: Map<Origin, number>, paths: StorePaths, reserve: Reserve,
+  ) {
     this.#state = state;
     this.#head = state.position;
     this.#handles = handles;
@@ -120,7 +136,10 @@ export class SqliteStore implements Store {
     for (const batch of batches) {
       const { position, seq, count, lamport, time, topic, deps, lengths, meta, repeats, body, seen } = batch;
       const origin = this.#originIds.get(batch.origin)!;
-      rows.push([position, origin, seq, count, lamport, time, topic, deps, lengths, meta, repeats, offset, body.length, seen ?? 0]);
+      rows.push([
+        position, origin, seq, count, lamport, time, topic, deps, lengths, meta, repeats, offset, body.length,
+        seen ?? 0,
+      ]);
       offset += body.length;
     }
     await this.#write(SQL.append, JSON.stringify(rows), this.#join(batches, offset));
@@ -153,10 +172,17 @@ export class SqliteStore implements Store {
   async readAfter(position: number, topics: readonly string[] | undefined, bytesMax: number): Promise<Page> {
     const head = this.#head;
     if (topics === undefined) return this.#readPage(SQL.afterPosition, [position], head, bytesMax);
-    const pageBytes = bytesMax * Math.sqrt(topics.length); // more topics take longer to look at, so there should be fewer pages
+    // more topics take longer to look at, so there should be fewer pages
+    const pageBytes = bytesMax * Math.sqrt(topics.length);
     let page: Page = { batches: [], through: head };
-    for (const topic of topics) { // each up to where those before it end, so that a thousand of them are not a thousand pages
-      const { batches, through } = await this.#readPage(SQL.afterPositionOfTopic, [position, page.through, topic], page.through, bytesMax);
+    for (const topic of topics) {
+      // each up to where those before it end, so that a thousand of them are not a thousand pages
+      const { batches, through } = await this.#readPage(
+        SQL.afterPositionOfTopic,
+        [position, page.through, topic],
+        page.through,
+        bytesMax,
+      );
       if (batches.length > 0) page = cutPage([...page.batches, ...batches], through, pageBytes);
     }
     return page;
@@ -173,20 +199,33 @@ export class SqliteStore implements Store {
     const farthest = reverse ? Number.MAX_SAFE_INTEGER : -1;
     return this.#read(
       reverse ? SQL.rangeReverse : SQL.rangeForward,
-      topic, from - BATCH_MESSAGES_MAX, to, from, previous?.lamport ?? farthest, previous?.position ?? farthest, this.#rowsOf(bytesMax), bytesMax);
+      topic,
+      from - BATCH_MESSAGES_MAX,
+      to,
+      from,
+      previous?.lamport ?? farthest,
+      previous?.position ?? farthest,
+      this.#rowsOf(bytesMax),
+      bytesMax,
+    );
   }
 
   async *readIds(since: number): AsyncGenerator<IdColumns[]> {
     const names = new Map([...this.#originIds].map(([origin, id]) => [id, origin]));
     const [found] = await this.#all(SQL.withIds, since);
     const positions = Float64Array.from(JSON.parse(String(found?.['positions'] ?? '[]')) as number[]).sort();
-    const read = (from: number): Promise<Row[]> => this.#all(SQL.readIds, `[${positions.subarray(from, from + ID_ROWS).join()}]`);
+    const read = (from: number): Promise<Row[]> =>
+      this.#all(SQL.readIds, `[${positions.subarray(from, from + ID_ROWS).join()}]`);
     let next = read(0);
     for (let from = 0; from < positions.length; from += ID_ROWS) {
       const [row] = await next;
       if (from + ID_ROWS < positions.length) next = read(from + ID_ROWS); // while these are taken in
-      const batches = JSON.parse(String(row?.['batches'] ?? '[]')) as [number, number, number, number, string, (string | null)[]][];
-      yield batches.map(([origin, seq, lamport, seen, topic, ids]) => ({ origin: names.get(origin)!, seq, lamport, seen, topic, ids }));
+      const batches = JSON.parse(String(row?.['batches'] ?? '[]')) as [
+        number, number, number, number, string, (string | null)[],
+      ][];
+      yield batches.map(([origin, seq, lamport, seen, topic, ids]) => ({
+        origin: names.get(origin)!, seq, lamport, seen, topic, ids,
+      }));
     }
     await next;
   }
@@ -195,7 +234,10 @@ export class SqliteStore implements Store {
     const positions = await this.#storedIds.find(topic, ids, from, to);
     if (positions?.length === 0) return [];
     const params = [from, to, topic, JSON.stringify(ids)];
-    const rows = positions === undefined ? await this.#all(SQL.findIds, ...params) : await this.#all(SQL.findIdsAt, ...params, JSON.stringify(positions));
+    const rows =
+      positions === undefined
+        ? await this.#all(SQL.findIds, ...params)
+        : await this.#all(SQL.findIdsAt, ...params, JSON.stringify(positions));
     return rows as unknown as FoundId[];
   }
 
@@ -210,13 +252,23 @@ export class SqliteStore implements Store {
   }
 
   async vectorAt(position: number): Promise<Vector> {
-    return new Map((await this.#all(SQL.vectorAt, position)).map((row) => [row['origin'] as Origin, Number(row['seq'])]));
+    return new Map(
+      (await this.#all(SQL.vectorAt, position)).map((row) => [row['origin'] as Origin, Number(row['seq'])]),
+    );
   }
 
-  async count({ topic, keys, after, until, settled, batchesMax }: CountQuery): Promise<{ messages: number; through: number }> {
+  async count({
+    topic, keys, after, until, settled, batchesMax,
+  }: CountQuery): Promise<{ messages: number; through: number }> {
     const params = [topic, after, until, batchesMax, this.#byId(settled)];
-    const [row] = keys === undefined ? await this.#all(SQL.count, ...params) : await this.#all(SQL.countOfKeys, ...params, JSON.stringify(keys));
-    return { messages: Number(row?.['messages'] ?? 0), through: Number(row?.['batches']) < batchesMax ? until : Number(row?.['through']) };
+    const [row] =
+      keys === undefined
+        ? await this.#all(SQL.count, ...params)
+        : await this.#all(SQL.countOfKeys, ...params, JSON.stringify(keys));
+    return {
+      messages: Number(row?.['messages'] ?? 0),
+      through: Number(row?.['batches']) < batchesMax ? until : Number(row?.['through']),
+    };
   }
 
   /** Three transactions, since statements of another one may run between those of one: each by itself leaves what can be read back. */
@@ -228,21 +280,28 @@ export class SqliteStore implements Store {
 
   async loadAcks(): Promise<AckCheckpoint> {
     const [row] = await this.#all(SQL.loadAcksPosition);
-    const states = (await this.#all(SQL.loadAcks)).map((each) => [String(each['subscription']), String(each['state'])] as const);
+    const states = (await this.#all(SQL.loadAcks)).map(
+      (each) => [String(each['subscription']), String(each['state'])] as const,
+    );
     return { states, position: Number(row?.['acknowledged']) };
   }
 
   /** Several transactions, since statements of another one may run between those of one: the lines count from the one that names them on. */
   async saveCatalog(position: number, lines: readonly string[]): Promise<void> {
     await this.#write(SQL.trimCatalog); // what a save that was cut short has left
-    for (let at = 0; at < lines.length; at += CATALOG_LINES) await this.#write(SQL.addCatalog, at, JSON.stringify(lines.slice(at, at + CATALOG_LINES)));
+    for (let at = 0; at < lines.length; at += CATALOG_LINES) {
+      await this.#write(SQL.addCatalog, at, JSON.stringify(lines.slice(at, at + CATALOG_LINES)));
+    }
     await this.#write(SQL.useCatalog, position);
     await this.#write(SQL.trimCatalog);
   }
 
   async loadCatalog(): Promise<{ position: number; lines: string[] }> {
     const [row] = await this.#all(SQL.loadCatalogPosition);
-    return { position: Number(row?.['cataloged']), lines: (await this.#all(SQL.loadCatalog)).map((each) => String(each['text'])) };
+    return {
+      position: Number(row?.['cataloged']),
+      lines: (await this.#all(SQL.loadCatalog)).map((each) => String(each['text'])),
+    };
   }
 
   async readTopics(after: string, limit: number): Promise<string[]> {
@@ -250,20 +309,29 @@ export class SqliteStore implements Store {
   }
 
   async countLive(topic: string, dead: Stamp | undefined, after: number, limit: number): Promise<LiveCount> {
-    const [row = {}] = await this.#all(TOPIC_SQL.countLive, dead?.lamport ?? NO_DELETION, this.#originsNotBefore(dead), topic, after, limit);
+    const [row = {}] = await this.#all(
+      TOPIC_SQL.countLive, dead?.lamport ?? NO_DELETION, this.#originsNotBefore(dead), topic, after, limit,
+    );
     const through = Number(row['batches']) < limit ? undefined : Number(row['through']);
     return { messages: Number(row['messages']), bytes: Number(row['bytes']), through };
   }
 
   async cover(topic: string, dead: Stamp, after: LamportPlace, limit: number): Promise<LamportPlace | undefined> {
     const { lamport, position } = after;
-    const rows = await this.#all(TOPIC_SQL.deadAfter, dead.lamport, this.#originsNotBefore(dead), topic, lamport, dead.lamport, lamport, position, limit);
+    const rows = await this.#all(
+      TOPIC_SQL.deadAfter, dead.lamport, this.#originsNotBefore(dead), topic, lamport, dead.lamport, lamport, position,
+      limit,
+    );
     let bytes = 0;
-    const end = rows.findIndex((row, index) => row['dead'] === 1 && (bytes += Number(row['size'])) > COVER_BYTES_MAX && index > 0);
+    const end = rows.findIndex(
+      (row, index) => row['dead'] === 1 && (bytes += Number(row['size'])) > COVER_BYTES_MAX && index > 0,
+    );
     const batches = rows.slice(0, end < 0 ? rows.length : end) as unknown as (LamportPlace & { dead: number })[];
     const positions = batches.filter((batch) => batch.dead === 1).map((batch) => batch.position);
     if (positions.length > 0) await this.#write(TOPIC_SQL.cover, JSON.stringify(positions));
-    return end < 0 && rows.length < limit ? undefined : { lamport: batches.at(-1)!.lamport, position: batches.at(-1)!.position };
+    return end < 0 && rows.length < limit
+      ? undefined
+      : { lamport: batches.at(-1)!.lamport, position: batches.at(-1)!.position };
   }
 
   /** As JSON, pairs of an origin's id and a seq, of those origins that were ever stored. */
@@ -278,7 +346,9 @@ export class SqliteStore implements Store {
 
   /** As JSON, the ids of origins whose records come not before a stamp where they have its Lamport timestamp. */
   #originsNotBefore(stamp: Stamp | undefined): string {
-    const later = [...this.#originIds].filter(([origin]) => stamp !== undefined && !isBefore({ lamport: stamp.lamport, origin }, stamp));
+    const later = [...this.#originIds].filter(
+      ([origin]) => stamp !== undefined && !isBefore({ lamport: stamp.lamport, origin }, stamp),
+    );
     return JSON.stringify(later.map(([, id]) => id));
   }
 
@@ -310,7 +380,9 @@ export class SqliteStore implements Store {
 
   async #fillReserve(): Promise<void> {
     await this.#reserve.fill();
-    if (!this.#reserve.isWhole) throw storeError(Object.assign(new Error('the reserve has no room'), { code: 'SQLITE_FULL' }), 'broker.db');
+    if (!this.#reserve.isWhole) {
+      throw storeError(Object.assign(new Error('the reserve has no room'), { code: 'SQLITE_FULL' }), 'broker.db');
+    }
   }
 
   /** Those that are new, in a transaction of their own: an origin without batches does no harm, should the append that follows fail. */
@@ -348,7 +420,8 @@ export class SqliteStore implements Store {
     const bytes = batches.reduce((sum, batch) => sum + batch.body.length + ROW_BYTES, 0);
     if (batches.length > 0) this.#rowBytes = bytes / batches.length;
     const last = batches.at(-1);
-    const isCut = batches.length >= rows || bytes >= bytesMax; // a page below both limits holds everything up to the head
+    // a page below both limits holds everything up to the head
+    const isCut = batches.length >= rows || bytes >= bytesMax;
     return { batches, through: last !== undefined && isCut ? last.position : Math.max(head, last?.position ?? 0) };
   }
 

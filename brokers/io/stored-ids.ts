@@ -24,7 +24,9 @@ export type IdRow = Pick<StoredColumns, 'position' | 'topic' | 'meta'> & { reado
  * The batches with ids published after another one (by time, then position) and before a time, in
  * that order; at most `limit`.
  */
-type ReadIds = (after: { readonly seen: number; readonly position: number }, until: number, limit: number) => Promise<readonly IdRow[]>;
+type ReadIds = (
+  after: { readonly seen: number; readonly position: number }, until: number, limit: number,
+) => Promise<readonly IdRow[]>;
 
 /** Hash of topic and id -> position, or positions. */
 type Slice = Map<number, number | number[]>;
@@ -83,7 +85,8 @@ export class StoredIds {
   async #cover(from: number, until: number): Promise<boolean> {
     if (until < this.#from || from > this.#until) this.#clear();
     if (this.#from === this.#until) this.#from = this.#until = from;
-    const isCovered = (await this.#take(from, this.#from, from, until)) && (await this.#take(this.#until, until, from, until));
+    const isCovered =
+      (await this.#take(from, this.#from, from, until)) && (await this.#take(this.#until, until, from, until));
     if (!isCovered) this.#clear();
     else [this.#from, this.#until] = [Math.min(this.#from, from), Math.max(this.#until, until)];
     return isCovered;

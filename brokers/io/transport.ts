@@ -26,7 +26,10 @@ const NONE: ReadonlySet<number> = new Set();
 
 export const tcpTransport: Transport = {
   listen(address, accept, failed) {
-    const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS }, (socket) => accept(new SocketChannel(socket)));
+    const server = createServer(
+      { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS },
+      (socket) => accept(new SocketChannel(socket)),
+    );
     return new Promise((resolve, reject) => {
       server.once('error', (error) => reject(listenError(address, error)));
       server.listen({ ...splitAddress(address), backlog: 4096 }, () => {
@@ -167,8 +170,9 @@ class SocketChannel implements Channel {
       this.#socket.cork();
       process.nextTick(() => this.flush());
     }
-    if (this.#queuedBytes === 0 && this.#socket.writableLength + bytes.length <= SOCKET_BYTES) this.#socket.write(bytes);
-    else {
+    if (this.#queuedBytes === 0 && this.#socket.writableLength + bytes.length <= SOCKET_BYTES) {
+      this.#socket.write(bytes);
+    } else {
       (this.#queue ??= new Fifo()).push(bytes);
       this.#queuedBytes += bytes.length;
     }
@@ -267,5 +271,7 @@ function listenError(address: Address, error: NodeJS.ErrnoException): RumormillE
     EACCES: `port ${port} may not be used by this user`,
     ENOTFOUND: `host name ${host} is not known; use --bind to listen on an address of this machine`,
   };
-  return new RumormillError('CONFIG', reasons[error.code ?? ''] ?? `cannot listen on ${address}: ${error.message}`, { cause: error });
+  return new RumormillError('CONFIG', reasons[error.code ?? ''] ?? `cannot listen on ${address}: ${error.message}`, {
+    cause: error,
+  });
 }

@@ -17,8 +17,10 @@ import type { Logger, Store, StoreState } from '../core/runtime.ts';
 /** Tells whoever starts a broker on this store, where its clock or term is beyond sense. */
 export function tellBeyondSense({ lamport, term }: Pick<StoreState, 'lamport' | 'term'>, logger: Logger): void {
   if (lamport <= COUNTER_SENSE_MAX && term <= COUNTER_SENSE_MAX) return;
-  logger.error('the stored Lamport clock or term is beyond sense: stop all brokers, run each once with --mend-clock, and start them again',
-    { lamport, term });
+  logger.error(
+    'the stored Lamport clock or term is beyond sense: stop all brokers, run each once with --mend-clock, and start them again',
+    { lamport, term },
+  );
 }
 
 /**

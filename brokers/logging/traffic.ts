@@ -60,7 +60,10 @@ export class Traffic {
       this.#slow = undefined;
     }
     if (since === undefined || since === this.#slow || since === this.#interrupted || now - since < SLOW_MS) return;
-    this.#logger.warn('messages wait to be written: the disk is slow, or another program holds the lock of broker.db', waited(since));
+    this.#logger.warn(
+      'messages wait to be written: the disk is slow, or another program holds the lock of broker.db',
+      waited(since),
+    );
     this.#slow = since;
   }
 

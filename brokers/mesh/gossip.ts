@@ -13,7 +13,9 @@ import { HoldBack } from '../core/log/hold-back.ts';
 import type { LamportClock } from '../core/log/lamport.ts';
 import type { Log } from '../core/log/log.ts';
 import { Plumtree, type PlumtreeEffect, type Wanted } from '../core/mesh/plumtree.ts';
-import { dateBatch, hasIds, lastLamport, lastSeq, type Origin, type RecordBatch, type StoredBatch } from '../core/log/record.ts';
+import {
+  dateBatch, hasIds, lastLamport, lastSeq, type Origin, type RecordBatch, type StoredBatch,
+} from '../core/log/record.ts';
 import type { RunningTime } from '../core/log/running-time.ts';
 import type { Clock, Store } from '../core/runtime.ts';
 import { Grafts } from './grafts.ts';
@@ -47,7 +49,9 @@ export class Gossip {
   constructor(runtime: GossipRuntime) {
     const { log, config } = runtime;
     this.#runtime = runtime;
-    this.#holdBack = new HoldBack((origin) => log.nextSeq(origin), (batch) => this.#accept(batch), config.limits.holdBackBytesMax);
+    this.#holdBack = new HoldBack(
+      (origin) => log.nextSeq(origin), (batch) => this.#accept(batch), config.limits.holdBackBytesMax,
+    );
     const received = {
       accepted: (origin: Origin) => log.nextSeq(origin) - 1,
       isHeldBack: (origin: Origin) => this.#holdBack.has(origin),
@@ -132,7 +136,11 @@ export class Gossip {
    * ours, or the first of theirs.
    */
   #isAwaited(link: Link, origin: Origin): boolean {
-    return origin === this.#runtime.log.origin || this.#plumtree.parent(origin) === link.peer.origin || link.told.get(origin) === 0;
+    return (
+      origin === this.#runtime.log.origin ||
+      this.#plumtree.parent(origin) === link.peer.origin ||
+      link.told.get(origin) === 0
+    );
   }
 
   /** A peer has these seqs on disk. Says whether that is more than before. */
@@ -180,7 +188,9 @@ export class Gossip {
    * @throws RumormillError PROTOCOL for one of our own: nobody else may name those
    */
   takeIn(link: Link, batch: RecordBatch, ageMs: number): void {
-    if (batch.origin === this.#runtime.log.origin) throw new RumormillError('PROTOCOL', 'it sends records of this very broker');
+    if (batch.origin === this.#runtime.log.origin) {
+      throw new RumormillError('PROTOCOL', 'it sends records of this very broker');
+    }
     const { lamport, time } = this.#runtime;
     const entry = [batch.origin, lastSeq(batch)] as const;
     lamport.witnessPeer(lastLamport(batch));
@@ -273,7 +283,9 @@ export class Gossip {
   #frame(batch: StoredBatch): readonly Uint8Array[] {
     const known = this.#frames.get(batch);
     if (known !== undefined) return known;
-    const frame = encodePeerMessage({ type: 'RECORDS', batch, ageMs: hasIds(batch) ? this.#runtime.time.age(batch.seen ?? 0) : 0 });
+    const frame = encodePeerMessage({
+      type: 'RECORDS', batch, ageMs: hasIds(batch) ? this.#runtime.time.age(batch.seen ?? 0) : 0,
+    });
     this.#frames.set(batch, frame);
     return frame;
   }

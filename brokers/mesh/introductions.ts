@@ -209,8 +209,11 @@ export class Introductions {
       if (median !== undefined) lamport.follow(median);
     }
     if (!lamport.mayWitness(time)) {
-      throw new RumormillError('REFUSED', 'its Lamport clock is further ahead than a mesh can have counted; where that is wrong,'
-        + ' stop all brokers and run each with --mend-clock');
+      throw new RumormillError(
+        'REFUSED',
+        'its Lamport clock is further ahead than a mesh can have counted; where that is wrong,' +
+          ' stop all brokers and run each with --mend-clock',
+      );
     }
   }
 
@@ -236,7 +239,13 @@ export class Introductions {
   }
 
   #replaces(link: Link, other: Link): boolean {
-    if (other.peer.instance !== link.peer.instance || other.peer.origin !== link.peer.origin || other.dialled === link.dialled) return true;
+    if (
+      other.peer.instance !== link.peer.instance ||
+      other.peer.origin !== link.peer.origin ||
+      other.dialled === link.dialled
+    ) {
+      return true;
+    }
     const higher = compareAddresses(this.#runtime.config.address, link.peer.address) > 0;
     return link.dialled === higher;
   }

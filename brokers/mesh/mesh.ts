@@ -99,7 +99,9 @@ export class Mesh implements Port {
     });
     this.#recurring = new Recurring(runtime.logger, runtime.clock);
     this.#election = new Election(runtime, {
-      linkTo: (address) => this.#overlay.linkTo(address), roundTripMs: () => this.roundTripMs(), recurring: this.#recurring,
+      linkTo: (address) => this.#overlay.linkTo(address),
+      roundTripMs: () => this.roundTripMs(),
+      recurring: this.#recurring,
     });
     this.#bully = this.#election.bully;
   }
@@ -165,9 +167,14 @@ export class Mesh implements Port {
     const peers = this.#membership.all().map((address): BrokerInfo => ({
       address,
       state: this.#membership.state(address, now),
-      behind: countMissing(log.vector.entries(), byAddress.get(address)?.vector ?? this.#lastSeen.get(address) ?? EMPTY_VECTOR),
+      behind: countMissing(
+        log.vector.entries(),
+        byAddress.get(address)?.vector ?? this.#lastSeen.get(address) ?? EMPTY_VECTOR,
+      ),
     }));
-    return [...peers, { address: config.address, state: 'self' as const, behind: 0 }].sort((a, b) => compareAddresses(a.address, b.address));
+    return [...peers, { address: config.address, state: 'self' as const, behind: 0 }].sort((a, b) =>
+      compareAddresses(a.address, b.address),
+    );
   }
 
   /** How far this broker, and the one that fulfils each other row, holds an origin's records; 0 for a missing one. */
@@ -185,7 +192,10 @@ export class Mesh implements Port {
   /** Takes over the rows of globalState.csv: new ones are dialled, those taken out are hung up. */
   configure(rows: readonly Address[]): void {
     const removed = new Set(this.#membership.configure(rows, this.#runtime.clock.now()));
-    for (const link of [...this.#links.values()]) if (removed.has(link.peer.address)) link.close('not in globalState.csv any more');
+    for (const link of [...this.#links.values()])
+      if (removed.has(link.peer.address)) {
+        link.close('not in globalState.csv any more');
+      }
     this.#runtime.acknowledged();
   }
 
@@ -202,7 +212,9 @@ export class Mesh implements Port {
     const name = this.#membership.takeLook(now);
     if (name !== undefined) void this.#introductions.look(name);
     if (this.#membership.takeRecounted()) this.#runtime.acknowledged();
-    for (const address of this.#membership.silent(now)) this.#overlay.linkTo(address)?.destroy(`silent for ${config.limits.deadAfterMs} ms`);
+    for (const address of this.#membership.silent(now)) {
+      this.#overlay.linkTo(address)?.destroy(`silent for ${config.limits.deadAfterMs} ms`);
+    }
     this.#overlay.tick(now);
     this.#gossip.tick();
     this.#recurring.tick();
@@ -283,7 +295,9 @@ export class Mesh implements Port {
     if (this.#links.get(origin) !== link) return;
     this.#links.delete(origin);
     this.#membership.linkDown(address, link.leaving, now, link.refusedBy !== undefined);
-    if (this.#lastSeen.size < this.#runtime.config.limits.membersMax) this.#lastSeen.set(address, link.vector.snapshot());
+    if (this.#lastSeen.size < this.#runtime.config.limits.membersMax) {
+      this.#lastSeen.set(address, link.vector.snapshot());
+    }
     this.#naming.linkDown(link);
     if (this.#closing) return;
     if (link.refusedBy === 'peer') {

@@ -45,10 +45,17 @@ export async function openName(store: Store, address: Address, random: Random, l
   const moved = originAddress(origin) !== address;
   if (!moved && vector.has(origin) && loss === undefined) return;
   await store.renew(makeOrigin(address, random));
-  if (moved && vector.has(origin)) logger.warn('store was made under another address and goes on under a new name', { was: origin, is: store.state.origin });
+  if (moved && vector.has(origin)) {
+    logger.warn('store was made under another address and goes on under a new name', {
+      was: origin,
+      is: store.state.origin,
+    });
+  }
   if (loss !== undefined) {
     const remedy = 'what other brokers hold comes back by itself; what was on this one alone is lost';
-    logger.error('store has lost records and goes on under a new name', { was: origin, is: store.state.origin, reason: loss, remedy });
+    logger.error('store has lost records and goes on under a new name', {
+      was: origin, is: store.state.origin, reason: loss, remedy,
+    });
   }
 }
 
@@ -87,11 +94,15 @@ export class Naming {
   heardRecords(link: Link, entries: readonly (readonly [Origin, number])[]): void {
     const { log, config } = this.#runtime;
     const seq = entries.find(([origin]) => origin === log.origin)?.[1] ?? 0;
-    const earlier = entries.filter(([origin]) => origin !== log.origin && log.vector.get(origin) === 0 && originAddress(origin) === config.address);
+    const earlier = entries.filter(
+      ([origin]) => origin !== log.origin && log.vector.get(origin) === 0 && originAddress(origin) === config.address,
+    );
     if (earlier.length > 0) {
       const [origin, records] = earlier.at(-1)!; // there may be thousands, which are not worth a line each
       const others = earlier.length > 1 ? { others: String(earlier.length - 1) } : {};
-      this.#mesh.said.once('info', 'peers know an earlier store of this broker; its records are fetched', { origin, records: String(records), ...others });
+      this.#mesh.said.once('info', 'peers know an earlier store of this broker; its records are fetched', {
+        origin, records: String(records), ...others,
+      });
     }
     if (log.isHeld) this.#heard(link.peer.address, seq);
     else if (seq > log.vector.get(log.origin)) {
@@ -183,7 +194,9 @@ export class Naming {
   /** What waits for a name gets one, because there is no more time to ask. */
   async hurry(): Promise<void> {
     await this.#settling;
-    if (this.#runtime.log.isWanted) await this.#settle('the broker stops before everybody could be asked whether it is the newest copy');
+    if (this.#runtime.log.isWanted) {
+      await this.#settle('the broker stops before everybody could be asked whether it is the newest copy');
+    }
   }
 
   /**
@@ -197,7 +210,8 @@ export class Naming {
     const linked = granted.filter((row) => this.#mesh.linkTo(row) !== undefined);
     const there = [...linked, ...granted.filter((row) => !linked.includes(row) && this.#left.has(row))];
     const rows = configured.length + 1;
-    this.#electors = chooseElectors(there, rows) ?? chooseElectors([...there, ...granted.filter((row) => !there.includes(row))], rows);
+    this.#electors =
+      chooseElectors(there, rows) ?? chooseElectors([...there, ...granted.filter((row) => !there.includes(row))], rows);
   }
 
   /**
@@ -206,7 +220,9 @@ export class Naming {
    */
   async seal(): Promise<void> {
     await Promise.all([this.#settling, this.#answering]);
-    if (this.#electors !== undefined) await this.#runtime.store.saveName({ life: this.#life, electors: this.#electors });
+    if (this.#electors !== undefined) {
+      await this.#runtime.store.saveName({ life: this.#life, electors: this.#electors });
+    }
   }
 
   /** @param reason why the name is not kept, if it is not */

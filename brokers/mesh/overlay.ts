@@ -173,7 +173,9 @@ export class Overlay {
     }
     if (this.#neighbours === undefined) return;
     const { count, among } = this.#neighbours.surplus();
-    const shuffled = among.map(({ address }) => ({ address, rank: this.#runtime.random() })).sort((a, b) => a.rank - b.rank);
+    const shuffled = among
+      .map(({ address }) => ({ address, rank: this.#runtime.random() }))
+      .sort((a, b) => a.rank - b.rank);
     for (const { address } of shuffled.slice(0, count)) this.linkTo(address)?.send({ type: 'SURPLUS' });
   }
 

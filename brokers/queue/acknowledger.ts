@@ -12,7 +12,9 @@
  */
 import type { Limits } from '../config.ts';
 import type { Ages } from '../core/log/ages.ts';
-import { type AcknowledgementRecord, Acknowledgements, encodeRecord, isOfLife, parseRecord } from '../core/queue/acknowledgements.ts';
+import {
+  type AcknowledgementRecord, Acknowledgements, encodeRecord, isOfLife, parseRecord,
+} from '../core/queue/acknowledgements.ts';
 import { isDiskFull, messageOf, RumormillError } from '../core/error.ts';
 import type { Log } from '../core/log/log.ts';
 import { BATCH_MESSAGES_MAX, makeDraft, messagesOf, type Origin, type StoredBatch } from '../core/log/record.ts';
@@ -104,7 +106,9 @@ export class Acknowledger {
   committed(batches: readonly StoredBatch[]): void {
     for (const batch of batches) {
       if (batch.topic !== ACKS_TOPIC) continue;
-      for (const { payload } of messagesOf(batch)) this.#take(Buffer.from(payload.buffer, payload.byteOffset, payload.length).toString('utf8'), batch.origin);
+      for (const { payload } of messagesOf(batch)) {
+        this.#take(Buffer.from(payload.buffer, payload.byteOffset, payload.length).toString('utf8'), batch.origin);
+      }
     }
   }
 
@@ -112,7 +116,9 @@ export class Acknowledger {
   ledger(subscription: Subscription): Ledger {
     const { name, since, settings } = subscription;
     let ledger = this.#ledgers.get(name);
-    if (ledger === undefined || isBefore(ledger.since, since) || ledger.isTransient !== settings.transient) this.#ledgers.set(name, (ledger = new Ledger(subscription)));
+    if (ledger === undefined || isBefore(ledger.since, since) || ledger.isTransient !== settings.transient) {
+      this.#ledgers.set(name, (ledger = new Ledger(subscription)));
+    }
     this.#gone.delete(name);
     return ledger;
   }
@@ -132,7 +138,9 @@ export class Acknowledger {
 
   /** Resolves when nothing of a ledger is on its way. */
   async idle(ledger: Ledger): Promise<void> {
-    while (ledger.gathering !== undefined || ledger.writing !== undefined) await new Promise<void>((resolve) => ledger.idleWaiters.push(resolve));
+    while (ledger.gathering !== undefined || ledger.writing !== undefined) {
+      await new Promise<void>((resolve) => ledger.idleWaiters.push(resolve));
+    }
   }
 
   /** The catalog has changed: forgets subscriptions that are gone. */
@@ -171,7 +179,9 @@ export class Acknowledger {
     const states = dirty.map((ledger) => [ledger.name, this.#encode(ledger, ledger.done)] as const);
     for (const ledger of dirty) ledger.isDirty = false;
     try {
-      for (const part of parts(states, ([, state]) => state.length, limits.batchBytesMax)) await store.saveAcks({ states: part, position: this.#savedPosition }, []);
+      for (const part of parts(states, ([, state]) => state.length, limits.batchBytesMax)) {
+        await store.saveAcks({ states: part, position: this.#savedPosition }, []);
+      }
       await store.saveAcks({ states: [], position }, gone);
       this.#savedPosition = position;
       for (const name of gone) this.#gone.delete(name);
@@ -246,7 +256,12 @@ export class Acknowledger {
         for (const { ledger, settled } of batch) this.#settle(ledger, settled, error);
         if (this.#gathering.size > 0) this.#write();
       };
-      log.publish(makeDraft(ACKS_TOPIC, clock.wallTime(), batch.map(({ body }) => body)), { stored: () => settle(), failed: settle });
+      log.publish(
+        makeDraft(
+          ACKS_TOPIC, clock.wallTime(), batch.map(({ body }) => body),
+        ),
+        { stored: () => settle(), failed: settle },
+      );
     }
   }
 

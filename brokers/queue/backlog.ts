@@ -106,7 +106,9 @@ export class Backlog {
       }
       const index = this.#index;
       const message = messages[index]!;
-      if (this.#isDue(open, index) && !isTaken(source.origin, source.seq + index, source)) return { source, index, message };
+      if (this.#isDue(open, index) && !isTaken(source.origin, source.seq + index, source)) {
+        return { source, index, message };
+      }
       this.advance();
     }
     return 'pause';
@@ -122,7 +124,9 @@ export class Backlog {
   again(source: Source, index: number): Message | undefined | Promise<void> {
     this.#isUsed = true;
     const open = [this.#openBefore, this.#open].find((each) => each?.source.position === source.position);
-    if (open !== undefined) return index >= open.firstLive && this.#isDue(open, index) ? open.messages[index] : undefined;
+    if (open !== undefined) {
+      return index >= open.firstLive && this.#isDue(open, index) ? open.messages[index] : undefined;
+    }
     const near = this.#stretchBefore.find(({ position }) => position >= source.position);
     if (near?.position === source.position) {
       this.#openBefore = this.#opened(near);
@@ -174,7 +178,9 @@ export class Backlog {
       for (const [origin, seq] of passed) bounds.set(origin, Math.max(seq, bounds.get(origin) ?? 0));
       for (const [origin, seq] of bounds) settled.set(origin, Math.max(seq, settled.get(origin) ?? 0));
       for (let at = after; at < until; ) {
-        const counted = await store.count({ topic, keys: routes.keysOf(topic), after: at, until, settled: bounds, batchesMax: limits.countBatchesMax });
+        const counted = await store.count({
+          topic, keys: routes.keysOf(topic), after: at, until, settled: bounds, batchesMax: limits.countBatchesMax,
+        });
         count += counted.messages;
         at = counted.through;
       }
@@ -185,7 +191,10 @@ export class Backlog {
 
   #hasPassed({ source, seq }: LeaseEntry): boolean {
     if (source === undefined) return false;
-    return source.position <= this.#position || (source.position === this.#partial?.position && seq - source.seq < this.#index);
+    return (
+      source.position <= this.#position ||
+      (source.position === this.#partial?.position && seq - source.seq < this.#index)
+    );
   }
 
   /** The batch to go on in, opened. */
@@ -198,7 +207,9 @@ export class Backlog {
       if (batch !== undefined) {
         stretch!.at += 1;
         if (batch.position <= this.#position) continue;
-        if (this.#partial?.position !== batch.position) this.#pass(batch.position - 1); // what lies between is not the subscription's
+        if (this.#partial?.position !== batch.position) {
+          this.#pass(batch.position - 1);
+        } // what lies between is not the subscription's
         return (this.#open = this.#opened(batch));
       }
       if (stretch !== undefined && stretch.page.through > this.#position) this.#pass(stretch.page.through);
@@ -218,7 +229,9 @@ export class Backlog {
   #keepBefore(page: Page, source: Source, bytes: number): void {
     this.#stretchBefore = page.batches;
     this.#bytesBefore = bytes;
-    if (page.batches[0]?.position !== source.position) this.#openBefore = { source, messages: [], firstLive: 0, repeats: new Map() }; // it is gone
+    if (page.batches[0]?.position !== source.position) {
+      this.#openBefore = { source, messages: [], firstLive: 0, repeats: new Map() };
+    } // it is gone
   }
 
   #read(): void {
@@ -262,7 +275,9 @@ export class Backlog {
     if (catalog.isPlain) return { source, messages, firstLive: 0, repeats: parseRepeats(batch) };
     const shown = catalog.shownTopic(topic);
     const named = shown === topic ? messages : messages.map((message) => ({ ...message, topic: shown }));
-    return { source, messages: named, firstLive: firstLive(batch, catalog.deadBefore(topic)), repeats: parseRepeats(batch) };
+    return {
+      source, messages: named, firstLive: firstLive(batch, catalog.deadBefore(topic)), repeats: parseRepeats(batch),
+    };
   }
 
   #isDue({ source, messages, firstLive: live, repeats }: OpenBatch, index: number): boolean {

@@ -32,7 +32,9 @@ export class Consumers {
   pulled(consumer: string, now: number): void {
     this.#pulledAt.delete(consumer);
     this.#pulledAt.set(consumer, now);
-    if (this.#pulledAt.size > this.#runtime.limits.consumersMax) this.#pulledAt.delete(this.#pulledAt.keys().next().value!);
+    if (this.#pulledAt.size > this.#runtime.limits.consumersMax) {
+      this.#pulledAt.delete(this.#pulledAt.keys().next().value!);
+    }
   }
 
   /** How many wait, or have pulled since a time; the others are forgotten. */

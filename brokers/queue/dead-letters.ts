@@ -70,7 +70,13 @@ export class DeadLetters {
     let seen = 0;
     for (const entry of entries) {
       const message = entry.state === 'gone' ? undefined : await this.#read(entry);
-      if (message !== undefined && dead.length > 0 && bytes + messageBytes(message) > this.#runtime.limits.batchBytesMax) break;
+      if (
+        message !== undefined &&
+        dead.length > 0 &&
+        bytes + messageBytes(message) > this.#runtime.limits.batchBytesMax
+      ) {
+        break;
+      }
       seen += 1;
       if (message === undefined) this.#runtime.leases.remove(entry);
       else {
@@ -105,13 +111,22 @@ export class DeadLetters {
     const meta: BatchMeta = {
       keys: dead.map(({ message }) => message.key),
       headers: dead.map(({ entry, message }) => [
-        ...message.headers, 'dead-letter-subscription', subscription.name, 'dead-letter-topic', message.topic, 'dead-letter-id', message.id,
-        'dead-letter-deliveries', String(entry.deliveries),
+        ...message.headers,
+        'dead-letter-subscription',
+        subscription.name,
+        'dead-letter-topic',
+        message.topic,
+        'dead-letter-id',
+        message.id,
+        'dead-letter-deliveries',
+        String(entry.deliveries),
       ]),
       ids: dead.map(({ entry }) => `dead-letter-${life}-${originTag(entry.origin)}-${entry.seq}`),
     };
     const payloads = dead.map(({ message }) => message.payload);
     const draft = makeDraft(topic, this.#runtime.clock.wallTime(), payloads, JSON.stringify(meta));
-    return new Promise((resolve, reject) => this.#runtime.log.publish(draft, { stored: () => resolve(), failed: reject }));
+    return new Promise((resolve, reject) =>
+      this.#runtime.log.publish(draft, { stored: () => resolve(), failed: reject }),
+    );
   }
 }

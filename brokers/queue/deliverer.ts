@@ -133,11 +133,20 @@ export class Deliverer {
   }
 
   #ownLimit({ consumer }: Pull): Limited {
-    return { isOwn: true, error: new RumormillError('LIMIT', ownLimitText(this.#runtime.subscription().name, consumer, this.#runtime.limits)) };
+    return {
+      isOwn: true,
+      error: new RumormillError(
+        'LIMIT',
+        ownLimitText(this.#runtime.subscription().name, consumer, this.#runtime.limits),
+      ),
+    };
   }
 
   #limit(): Limited {
-    return { isOwn: false, error: new RumormillError('LIMIT', limitText(this.#runtime.subscription().name, this.#runtime.leasesMax())) };
+    return {
+      isOwn: false,
+      error: new RumormillError('LIMIT', limitText(this.#runtime.subscription().name, this.#runtime.leasesMax())),
+    };
   }
 
   #redeliver(entry: LeaseEntry, message: Message, { consumer }: Pull, given: Deliveries): void {
@@ -180,13 +189,17 @@ export class Deliverer {
 }
 
 export function ownLimitText(name: string, consumer: string, { consumerLeasesMax }: Limits): string {
-  return `consumer ${JSON.stringify(consumer)} holds ${consumerLeasesMax} messages of subscription ${JSON.stringify(name)}, `
-    + 'the most that one may: ACK or NACK some, wait until their leases run out, or free them with SUBSCRIPTION FREE';
+  return (
+    `consumer ${JSON.stringify(consumer)} holds ${consumerLeasesMax} messages of subscription ${JSON.stringify(name)}, ` +
+    'the most that one may: ACK or NACK some, wait until their leases run out, or free them with SUBSCRIPTION FREE'
+  );
 }
 
 export function limitText(name: string, leasesMax: number): string {
-  return `${leasesMax} messages of subscription ${JSON.stringify(name)} are leased, delayed or to become dead letters, the most that may be: `
-    + 'nothing new is delivered until some are settled; SUBSCRIPTION CONSUMERS shows who holds them, and SUBSCRIPTION FREE frees them';
+  return (
+    `${leasesMax} messages of subscription ${JSON.stringify(name)} are leased, delayed or to become dead letters, the most that may be: ` +
+    'nothing new is delivered until some are settled; SUBSCRIPTION CONSUMERS shows who holds them, and SUBSCRIPTION FREE frees them'
+  );
 }
 
 /** What is leased to one PULL. */

@@ -51,7 +51,9 @@ export class Floors {
     this.#position = position;
     try {
       const vector = position >= log.position ? log.vector.snapshot() : await store.vectorAt(position);
-      const risen = new Map([...vector].filter(([origin, seq]) => starts.some(({ id }) => ledger.done.floor(id, origin) < seq)));
+      const risen = new Map(
+        [...vector].filter(([origin, seq]) => starts.some(({ id }) => ledger.done.floor(id, origin) < seq)),
+      );
       acknowledger.gather(ledger, (state) => state.raise(starts.map(({ id }) => id), risen), (error) => {
         if (error !== undefined) this.#position = 0;
       });

@@ -146,7 +146,10 @@ export class PullLine {
     this.#limited = undefined;
     for (const [consumer, pulls] of this.#turns) {
       const [pull] = pulls;
-      const limited = await fill(pull!, this.#turns.size > 1 ? Math.min(pull!.count, limits.pullShareMax) : pull!.count);
+      const limited = await fill(
+        pull!,
+        this.#turns.size > 1 ? Math.min(pull!.count, limits.pullShareMax) : pull!.count,
+      );
       this.#wasLimited ||= limited !== undefined;
       if (limited?.isOwn === true) {
         this.#ownLimits.set(consumer, limited);

@@ -31,7 +31,10 @@ export interface Subscriptions extends TopicNames {
   forget(name: string): void;
 }
 
-export interface QueuesRuntime extends Omit<QueueRuntime, 'acknowledger' | 'waiters' | 'originOf' | 'catalog' | 'leasesMax' | 'replyBytes'> {
+export interface QueuesRuntime extends Omit<
+  QueueRuntime,
+  'acknowledger' | 'waiters' | 'originOf' | 'catalog' | 'leasesMax' | 'replyBytes'
+> {
   readonly budget: Budget;
   readonly ages: Ages;
   readonly catalog: Subscriptions;
@@ -136,7 +139,10 @@ export class Queues {
     const queue = this.#queue(name);
     const { counts } = queue.leases;
     const backlog = await queue.backlog();
-    return { subscription: queue.subscription, backlog, inFlight: counts.leased, delayed: counts.delayed + counts.failed, consumers: queue.consumers, limit: queue.limit, ...queue.counts };
+    return {
+      subscription: queue.subscription, backlog, inFlight: counts.leased, delayed: counts.delayed + counts.failed,
+      consumers: queue.consumers, limit: queue.limit, ...queue.counts,
+    };
   }
 
   /** Who holds leases, waits or has pulled lately: those who hold most, at most `count`. */
@@ -158,7 +164,9 @@ export class Queues {
       if (pending.length >= count) break;
       if (state === 'ready' || state === 'gone') continue;
       const remainingMs = state === 'failed' ? 0 : Math.max(0, Math.round(dueAt - now));
-      pending.push({ id: idOf(entry), consumer, deliveries, remainingMs, state: state === 'leased' ? 'leased' : 'delayed' });
+      pending.push({
+        id: idOf(entry), consumer, deliveries, remainingMs, state: state === 'leased' ? 'leased' : 'delayed',
+      });
     }
     return pending;
   }
@@ -203,10 +211,14 @@ export class Queues {
     this.#acknowledger.catalogChanged();
     for (const [name, queue] of this.#queues) {
       const subscription = catalog.subscription(name);
-      if (subscription !== undefined && !isBefore(queue.subscription.since, subscription.since)) queue.configure(subscription);
-      else this.#drop(name, queue, `subscription ${JSON.stringify(name)} is not what it was`);
+      if (subscription !== undefined && !isBefore(queue.subscription.since, subscription.since)) {
+        queue.configure(subscription);
+      } else this.#drop(name, queue, `subscription ${JSON.stringify(name)} is not what it was`);
     }
-    for (const { name } of catalog.transientSubscriptions()) if (!this.#transientSince.has(name)) this.#transientSince.set(name, clock.now());
+    for (const { name } of catalog.transientSubscriptions())
+      if (!this.#transientSince.has(name)) {
+        this.#transientSince.set(name, clock.now());
+      }
   }
 
   /**
@@ -219,15 +231,23 @@ export class Queues {
     const passing = [...this.#handed].filter(([name]) => !serves(name)); // nobody has asked for them here
     for (const [name] of passing) this.#handed.delete(name);
     const leaving = [...this.#queues].filter(([name]) => !serves(name));
-    for (const [name, queue] of leaving) this.#drop(name, queue, `subscription ${JSON.stringify(name)} has another home now`);
+    for (const [name, queue] of leaving) {
+      this.#drop(name, queue, `subscription ${JSON.stringify(name)} has another home now`);
+    }
     for (const { name } of [...catalog.transientSubscriptions()]) if (!serves(name)) this.#forget(name);
     for (const [, queue] of leaving) await this.#acknowledger.idle(queue.ledger);
     const now = clock.now();
     const handovers = [
       ...leaving.map(([name, { leases }]) => ({ subscription: name, leases: encodeHandover(leases.all(), now) })),
-      ...passing.flatMap(([name, all]) => all.map(({ leases, at }) => ({
-        subscription: name, leases: encodeHandover(leases.map((lease) => ({ ...lease, dueAt: at + lease.remainingMs })), now),
-      }))),
+      ...passing.flatMap(([name, all]) =>
+        all.map(({ leases, at }) => ({
+          subscription: name,
+          leases: encodeHandover(
+            leases.map((lease) => ({ ...lease, dueAt: at + lease.remainingMs })),
+            now,
+          ),
+        })),
+      ),
     ];
     return handovers.filter(({ leases }) => leases !== '');
   }
@@ -236,7 +256,10 @@ export class Queues {
   takeOver({ subscription, leases }: Handover): void {
     const { clock, limits, logger } = this.#runtime;
     try {
-      const handed = { leases: decodeHandover(leases, { leasesMax: limits.leasesMax, remainingMsMax: limits.delayMsMax }), at: clock.now() };
+      const handed = {
+        leases: decodeHandover(leases, { leasesMax: limits.leasesMax, remainingMsMax: limits.delayMsMax }),
+        at: clock.now(),
+      };
       const queue = this.#queues.get(subscription);
       if (queue !== undefined) queue.adopt(handed.leases, handed.at);
       else this.#handed.set(subscription, [...(this.#handed.get(subscription) ?? []), handed]);
@@ -295,7 +318,9 @@ export class Queues {
     for (const [name, since] of this.#transientSince) {
       const subscription = this.#runtime.catalog.subscription(name);
       if (subscription?.settings.transient !== true) this.#transientSince.delete(name);
-      else if ((this.#queues.get(name)?.idleMs(now) ?? now - since) >= subscription.settings.visibilityMs) this.#forget(name);
+      else if ((this.#queues.get(name)?.idleMs(now) ?? now - since) >= subscription.settings.visibilityMs) {
+        this.#forget(name);
+      }
     }
   }
 
@@ -307,7 +332,9 @@ export class Queues {
     if (first === undefined) return;
     this.#limitsToldAt = now;
     const reason = first.limit === '' ? 'it did, and does not any more' : first.limit;
-    logger.warn('a limit holds up messages of a subscription', { subscription: first.subscription.name, reason, others: others.length });
+    logger.warn('a limit holds up messages of a subscription', {
+      subscription: first.subscription.name, reason, others: others.length,
+    });
   }
 
   #originOf(tag: string): Origin | undefined {

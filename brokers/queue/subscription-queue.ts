@@ -75,12 +75,19 @@ export class SubscriptionQueue {
     this.#backlog = new Backlog(runtime, this.ledger, this.#routes);
     this.#floors = new Floors({ ...runtime, ledger: this.ledger });
     const deliverer = new Deliverer({
-      ...runtime, life: this.#life, leases: this.leases, backlog: this.#backlog, ledger: this.ledger, counts: this.counts,
+      ...runtime,
+      life: this.#life,
+      leases: this.leases,
+      backlog: this.#backlog,
+      ledger: this.ledger,
+      counts: this.counts,
       subscription: () => this.#subscription,
       failed: (entries) => void this.#failed(entries),
     });
     this.#line = new PullLine({ ...runtime, fill: (pull, countMax) => deliverer.fill(pull, countMax) });
-    this.#consumers = new Consumers({ ...runtime, waiting: () => this.#line.consumers(), held: () => this.leases.held });
+    this.#consumers = new Consumers({
+      ...runtime, waiting: () => this.#line.consumers(), held: () => this.leases.held,
+    });
     this.#deadLetters = new DeadLetters({
       ...runtime, leases: this.leases, backlog: this.#backlog, counts: this.counts,
       subscription: () => this.#subscription,
@@ -138,7 +145,9 @@ export class SubscriptionQueue {
         if (!this.leases.isGood(entry, token, now)) continue;
         this.leases.settle(entry);
         entries.push(entry);
-      } else if (token.instance !== this.#runtime.log.instance && this.#mayBeOpen(origin, token.seq)) others.set(`${token.tag} ${token.seq}`, [origin, token.seq]);
+      } else if (token.instance !== this.#runtime.log.instance && this.#mayBeOpen(origin, token.seq)) {
+        others.set(`${token.tag} ${token.seq}`, [origin, token.seq]);
+      }
     }
     if (entries.length + others.size > 0) await this.#settle(entries, [...others.values()]);
     return entries.length + others.size;
@@ -179,9 +188,14 @@ export class SubscriptionQueue {
     if (this.#moved !== undefined) throw this.#moved;
     await new Promise<void>((resolve, reject) => {
       const ids = this.#routes.starts.map(({ id }) => id);
-      acknowledger.gather(this.ledger, (state) => state.raise(ids, vector), (error) => (error === undefined ? resolve() : reject(error)));
+      acknowledger.gather(
+        this.ledger, (state) => state.raise(ids, vector), (error) => (error === undefined ? resolve() : reject(error)),
+      );
     });
-    for (const entry of [...this.leases.all()]) if ((vector.get(entry.origin) ?? 0) >= entry.seq) this.leases.remove(entry);
+    for (const entry of [...this.leases.all()])
+      if ((vector.get(entry.origin) ?? 0) >= entry.seq) {
+        this.leases.remove(entry);
+      }
     this.#backlog.skipTo(until);
     this.wake();
     return count;
@@ -195,7 +209,9 @@ export class SubscriptionQueue {
   /** What a former home had leased. @param at when it was told */
   adopt(leases: readonly HandedLease[], at: number): void {
     for (const lease of leases) {
-      if (this.leases.size < this.#runtime.leasesMax() && this.#mayBeOpen(lease.origin, lease.seq)) this.leases.adopt(lease, at);
+      if (this.leases.size < this.#runtime.leasesMax() && this.#mayBeOpen(lease.origin, lease.seq)) {
+        this.leases.adopt(lease, at);
+      }
     }
   }
 
@@ -240,7 +256,9 @@ export class SubscriptionQueue {
   /** Which limit holds messages back now, as text; '' for none. */
   get limit(): string {
     const { limits, leasesMax } = this.#runtime;
-    if (this.leases.size >= leasesMax() && this.leases.nextReady === undefined) return limitText(this.#subscription.name, leasesMax());
+    if (this.leases.size >= leasesMax() && this.leases.nextReady === undefined) {
+      return limitText(this.#subscription.name, leasesMax());
+    }
     for (const [consumer, count] of this.leases.held) {
       if (count >= limits.consumerLeasesMax) return ownLimitText(this.#subscription.name, consumer, limits);
     }
@@ -273,7 +291,10 @@ export class SubscriptionQueue {
     if (shapeOf(subscription.bindings) === before) return;
     this.#routes = new Routes(subscription.bindings);
     this.#floors.reset();
-    for (const entry of [...this.leases.all()]) if (entry.source !== undefined && !this.#routes.topics.has(entry.source.topic)) this.leases.remove(entry);
+    for (const entry of [...this.leases.all()])
+      if (entry.source !== undefined && !this.#routes.topics.has(entry.source.topic)) {
+        this.leases.remove(entry);
+      }
     this.#backlog.configure(this.#routes);
     this.#line.retarget([...this.#routes.topics]);
     this.wake();
@@ -292,7 +313,9 @@ export class SubscriptionQueue {
     this.#bury();
     this.#backlog.tick();
     if (this.#othersSettling > 0 || !this.#floors.isDue(now)) return;
-    void this.#floors.raise(Math.min(this.#backlog.position, (this.leases.lowest ?? Infinity) - 1), this.#routes.starts, now);
+    void this.#floors.raise(
+      Math.min(this.#backlog.position, (this.leases.lowest ?? Infinity) - 1), this.#routes.starts, now,
+    );
   }
 
   /** Nobody is served any more: whoever waits gets the error, or nothing. */
@@ -350,7 +373,10 @@ export class SubscriptionQueue {
   #mayBeOpen(origin: Origin, seq: number): boolean {
     if (this.#runtime.log.vector.get(origin) < seq || this.ledger.isPending(origin, seq)) return false;
     const { done } = this.ledger;
-    return !done.has(origin, seq) && this.#routes.starts.some(({ id, start }) => Math.max(start.get(origin) ?? 0, done.floor(id, origin)) < seq);
+    return (
+      !done.has(origin, seq) &&
+      this.#routes.starts.some(({ id, start }) => Math.max(start.get(origin) ?? 0, done.floor(id, origin)) < seq)
+    );
   }
 
   /** Messages are done. Settles when that is on disk. */
@@ -383,5 +409,7 @@ export class SubscriptionQueue {
 
 /** Of bindings, what the queue works with, as text. */
 function shapeOf(bindings: readonly Binding[]): string {
-  return JSON.stringify(bindings.map(({ storedTopics, key, starts }) => [storedTopics, key, starts.map(({ id }) => id)]));
+  return JSON.stringify(
+    bindings.map(({ storedTopics, key, starts }) => [storedTopics, key, starts.map(({ id }) => id)]),
+  );
 }

@@ -7,7 +7,9 @@ import { type Cursor, decodeCursor } from '../core/read/cursor.ts';
 import { LongPoll, type Waiter } from '../core/read/long-poll.ts';
 import { Pages } from '../core/read/pages.ts';
 import type { PubSub } from '../core/read/pub-sub.ts';
-import { earliestCursor, latestCursor, readRange, type ReadLimits, type ReadResult, type ReadSource, readTopics, storedTopics } from '../core/read/reader.ts';
+import {
+  earliestCursor, latestCursor, readRange, type ReadLimits, type ReadResult, type ReadSource, readTopics, storedTopics,
+} from '../core/read/reader.ts';
 import type { Message, StoredBatch } from '../core/log/record.ts';
 import type { Clock, RangeQuery } from '../core/runtime.ts';
 import { Pushes, type PushesRuntime, type Subscriber } from './pushes.ts';
@@ -30,7 +32,10 @@ class Poll implements Waiter {
   cursor: Cursor;
   topics: Iterable<string> = []; // as stored, while it waits
 
-  constructor(request: PollRequest, deadline: number, cancellation: Cancellation, answer: (result: ReadResult | Promise<never>) => void) {
+  constructor(
+    request: PollRequest, deadline: number, cancellation: Cancellation,
+    answer: (result: ReadResult | Promise<never>) => void,
+  ) {
     this.request = request;
     this.cursor = request.cursor;
     this.deadline = deadline;
@@ -86,7 +91,9 @@ export class Readers {
    * The next messages of the topics after a cursor; waits for the first one, until its time is up or it is cancelled.
    */
   poll(request: PollRequest, cancellation: Cancellation): Promise<ReadResult> {
-    return new Promise((answer) => void this.#read(new Poll(request, this.#runtime.clock.now() + request.blockMs, cancellation, answer)));
+    return new Promise(
+      (answer) => void this.#read(new Poll(request, this.#runtime.clock.now() + request.blockMs, cancellation, answer)),
+    );
   }
 
   /**
@@ -97,8 +104,17 @@ export class Readers {
     const { request, deadline, cancellation } = poll;
     try {
       for (;;) {
-        const result = await this.#reading(request.count, (limits) => readTopics(this.#source, new Set(request.topics), poll.cursor, limits));
-        if (result.slices.length > 0 || this.#runtime.clock.now() >= deadline || cancellation.cancelled || this.#closing) return poll.answer(result);
+        const result = await this.#reading(request.count, (limits) =>
+          readTopics(this.#source, new Set(request.topics), poll.cursor, limits),
+        );
+        if (
+          result.slices.length > 0 ||
+          this.#runtime.clock.now() >= deadline ||
+          cancellation.cancelled ||
+          this.#closing
+        ) {
+          return poll.answer(result);
+        }
         poll.cursor = result.cursor;
         if (result.cursor.position >= this.#source.log.position) return this.#wait(poll);
       }

@@ -60,7 +60,9 @@ export class Outlet {
     const left = this.#written - this.#channel.bufferedBytes;
     const bytes = left - this.#left;
     this.#left = left;
-    for (let first = this.#pushes?.first; first !== undefined && first.end <= left; first = this.#pushes?.first) this.#release();
+    for (let first = this.#pushes?.first; first !== undefined && first.end <= left; first = this.#pushes?.first) {
+      this.#release();
+    }
     return bytes;
   }
 

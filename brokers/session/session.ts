@@ -203,7 +203,10 @@ export class Session implements ChannelHandler, Connection, Holder, Publishes {
   #isSlow(): boolean {
     const { unsentBytes } = this.out;
     if (unsentBytes <= this.broker.config.limits.pushBytesMax) return false;
-    this.broker.tally.warn('client too slow, disconnected', { client: this.#channel.remote, bufferedBytes: unsentBytes });
+    this.broker.tally.warn('client too slow, disconnected', {
+      client: this.#channel.remote,
+      bufferedBytes: unsentBytes,
+    });
     this.destroy();
     return true;
   }
@@ -224,7 +227,9 @@ export class Session implements ChannelHandler, Connection, Holder, Publishes {
     const fields = { client: this.#channel.remote, held_bytes: held, limit };
     this.broker.tally.warn('memory is short, the client that holds the most of it and does not move is closed', fields);
     const holds = `this connection holds ${mebibytes(held)} of it and does not move`;
-    this.dismiss(new RumormillError('ERR', `the broker's memory (--memory ${limit}) is all in use, and ${holds}: closed`));
+    this.dismiss(
+      new RumormillError('ERR', `the broker's memory (--memory ${limit}) is all in use, and ${holds}: closed`),
+    );
   }
 
   /** Closes, and gives back what it holds. The client is told why, unless it would not come to that. */
@@ -278,8 +283,16 @@ export class Session implements ChannelHandler, Connection, Holder, Publishes {
 
   #mayExecute(): boolean {
     const { limits } = this.broker.config;
-    return !this.#ended && !this.#broken && !this.#busy && !this.#givesWay && this.#waiting === undefined && this.#held === undefined
-      && this.#publishing.unanswered < limits.unansweredMax && this.out.unsentBytes < limits.outputBytesMax;
+    return (
+      !this.#ended &&
+      !this.#broken &&
+      !this.#busy &&
+      !this.#givesWay &&
+      this.#waiting === undefined &&
+      this.#held === undefined &&
+      this.#publishing.unanswered < limits.unansweredMax &&
+      this.out.unsentBytes < limits.outputBytesMax
+    );
   }
 
   #execute(args: Args): void {
@@ -305,7 +318,8 @@ export class Session implements ChannelHandler, Connection, Holder, Publishes {
     try {
       const command = this.#lookup(name, args);
       this.#commandBytes = argsBytes(args);
-      const reply = command.subject === undefined ? command.run(args, this) : this.broker.runAtHome(command, args, this);
+      const reply =
+        command.subject === undefined ? command.run(args, this) : this.broker.runAtHome(command, args, this);
       if (reply instanceof Promise) this.#await(reply);
       else {
         this.#commandBytes = 0;
@@ -322,10 +336,16 @@ export class Session implements ChannelHandler, Connection, Holder, Publishes {
     if (name === 'POST' || name === 'HOST:') this.#dropProbe(name);
     const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
     if (command === undefined) {
-      throw new RumormillError('ERR', `unknown command ${JSON.stringify(args.word(0).slice(0, 64))}; COMMAND DOCS lists what there is`);
+      throw new RumormillError(
+        'ERR',
+        `unknown command ${JSON.stringify(args.word(0).slice(0, 64))}; COMMAND DOCS lists what there is`,
+      );
     }
     if (!this.#isAllowed(name)) {
-      throw new RumormillError('ERR', `${name} cannot be used by a connection that has subscribed, but for ${[...SUBSCRIBED_COMMANDS].join(', ')}`);
+      throw new RumormillError(
+        'ERR',
+        `${name} cannot be used by a connection that has subscribed, but for ${[...SUBSCRIBED_COMMANDS].join(', ')}`,
+      );
     }
     checkArity(command, name, args);
     return command;
@@ -362,7 +382,10 @@ export class Session implements ChannelHandler, Connection, Holder, Publishes {
 
   /** A browser, or an HTTP request smuggled through one: nothing it says is to be carried out. */
   #dropProbe(name: string): never {
-    this.broker.logger.warn('not a client: an HTTP request, connection dropped', { client: this.#channel.remote, command: name });
+    this.broker.logger.warn('not a client: an HTTP request, connection dropped', {
+      client: this.#channel.remote,
+      command: name,
+    });
     this.destroy();
     throw new RumormillError('ERR', 'this is not an HTTP server');
   }
@@ -388,13 +411,18 @@ export class Session implements ChannelHandler, Connection, Holder, Publishes {
   #settle(isHalf: boolean): void {
     if (this.#ended) return;
     const [{ budget, config: { limits } }, { bufferedBytes }] = [this.broker, this.#in];
-    const hold = this.#held !== undefined || !budget.mayGrow(this.#account, bufferedBytes) || (!this.#mayExecute() && bufferedBytes > limits.inputBytesMax);
+    const hold =
+      this.#held !== undefined ||
+      !budget.mayGrow(this.#account, bufferedBytes) ||
+      (!this.#mayExecute() && bufferedBytes > limits.inputBytesMax);
     if (hold) this.#keeper.paused(this); // each time, since the broker calls each session once
     this.#in.settle(isHalf, hold);
   }
 
   #endIfDone(): void {
-    if (!this.#inputEnded || this.#ended || this.isBusy || this.#waiting !== undefined || this.#held !== undefined) return;
+    if (!this.#inputEnded || this.#ended || this.isBusy || this.#waiting !== undefined || this.#held !== undefined) {
+      return;
+    }
     if (this.#broken || this.#mayExecute() || this.#in.bufferedBytes === 0) this.end();
   }
 }

@@ -194,7 +194,9 @@ export class CommandParser {
     if (!input.has(this.#bulk + 2)) return false;
     const start = input.at;
     const end = start + this.#bulk;
-    if (input.bytes[end] !== 13 || input.bytes[end + 1] !== 10) throw protocolError('bulk string is not followed by CR LF');
+    if (input.bytes[end] !== 13 || input.bytes[end + 1] !== 10) {
+      throw protocolError('bulk string is not followed by CR LF');
+    }
     const args = this.#args;
     args.starts[args.length] = start - input.base;
     args.ends[args.length] = end - input.base;
@@ -223,7 +225,9 @@ export class CommandParser {
     const end = input.line(LINE_BYTES_MAX);
     if (end === -1) return false;
     if (end === -2) throw protocolError('too big inline request');
-    const words = splitWords(input.bytes.toString('latin1', input.base, end)).map((word) => Buffer.from(word, 'latin1'));
+    const words = splitWords(input.bytes.toString('latin1', input.base, end)).map((word) =>
+      Buffer.from(word, 'latin1'),
+    );
     const args = this.#args;
     args.buffer = Buffer.concat(words);
     let offset = 0;
@@ -245,7 +249,8 @@ const ESCAPES: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', b
  */
 function splitWords(line: string): string[] {
   const words: string[] = [];
-  const token = /(?:"((?:[^"\\]|\\[^])*)"(?=[ \t\v\f\r]|$)|'((?:[^'\\]|\\[^])*)'(?=[ \t\v\f\r]|$)|([^ \t\v\f\r"'][^ \t\v\f\r]*))[ \t\v\f\r]*/y;
+  const token =
+    /(?:"((?:[^"\\]|\\[^])*)"(?=[ \t\v\f\r]|$)|'((?:[^'\\]|\\[^])*)'(?=[ \t\v\f\r]|$)|([^ \t\v\f\r"'][^ \t\v\f\r]*))[ \t\v\f\r]*/y;
   token.lastIndex = line.search(/[^ \t\v\f\r]|$/);
   while (token.lastIndex < line.length) {
     const match = token.exec(line);

@@ -15,7 +15,9 @@ import type { Value } from './resp.ts';
 
 export function encodeMessage(message: Message): Value {
   const { id, topic, lamport, key, headers, payload, dedupe } = message;
-  return dedupe === null ? [id, topic, lamport, key, headers, payload] : [id, topic, lamport, key, headers, payload, dedupe.id, dedupe.time];
+  return dedupe === null
+    ? [id, topic, lamport, key, headers, payload]
+    : [id, topic, lamport, key, headers, payload, dedupe.id, dedupe.time];
 }
 
 /** @throws RumormillError PROTOCOL where the reply is not a message */
@@ -26,7 +28,12 @@ export function decodeMessage(reply: Reply): Message {
     throw new RumormillError('PROTOCOL', 'reply is not a message');
   }
   return {
-    id: text(id), topic: text(topic), lamport, key: key === null ? null : text(key), headers: headers.map(text), payload,
+    id: text(id),
+    topic: text(topic),
+    lamport,
+    key: key === null ? null : text(key),
+    headers: headers.map(text),
+    payload,
     dedupe: dedupeId === null || typeof time !== 'number' ? null : { id: text(dedupeId), time },
   };
 }
@@ -46,7 +53,10 @@ export function decodeSlice(reply: Reply): Message[] {
   try {
     const draft = { topic: text(topic), time, lengths: text(lengths), meta: text(meta), body };
     const count = parseLengths({ ...draft, count: 0 }).length;
-    return messagesOfSlice({ batch: { ...draft, count, origin: parseOrigin(text(origin)), seq: 1, lamport, deps: '' }, from: 0, to: count, skipped: skipped.map(Number) });
+    return messagesOfSlice({
+      batch: { ...draft, count, origin: parseOrigin(text(origin)), seq: 1, lamport, deps: '' }, from: 0, to: count,
+      skipped: skipped.map(Number),
+    });
   } catch (cause) {
     throw new RumormillError('PROTOCOL', `reply is not a batch: ${messageOf(cause)}`, { cause });
   }

@@ -143,7 +143,10 @@ export function encodePeerMessage(message: PeerMessage): readonly Uint8Array[] {
     case 'VECTOR':
       return encodeCommandParts(['VECTOR', message.lamport, ...message.entries.flat()]);
     case 'HELD':
-      return encodeCommandParts(['HELD', ...message.held.flatMap(([origin, claims]) => [origin, claims.length, ...claims.flat()])]);
+      return encodeCommandParts([
+        'HELD',
+        ...message.held.flatMap(([origin, claims]) => [origin, claims.length, ...claims.flat()]),
+      ]);
     case 'LIFE':
       return encodeCommandParts(['LIFE', message.life, message.holder]);
     case 'CLAIM':
@@ -233,7 +236,9 @@ export function decodePeerMessage(args: Args): PeerMessage {
       return { type, view: { ...view, members: args.texts(4).map(address) } };
     }
     case 'SEEN':
-      return { type, ...decodeTravel(args), view: decodeView(args, 4), stored: originNumbers(args, 7, args.length, 'seq') };
+      return {
+        type, ...decodeTravel(args), view: decodeView(args, 4), stored: originNumbers(args, 7, args.length, 'seq'),
+      };
     case 'LEASES':
       arity(args, 6);
       return { type, ...decodeTravel(args), subscription: args.text(4), leases: args.text(5) };
@@ -270,7 +275,10 @@ export function decodePeerMessage(args: Args): PeerMessage {
 function decodeHello(args: Args): Hello {
   const version = args.length > 1 ? integer(args, 1, 'protocol version') : 0;
   if (version !== PEER_PROTOCOL_VERSION) {
-    throw new RumormillError('REFUSED', `peer protocol version ${version}, this broker speaks ${PEER_PROTOCOL_VERSION}`);
+    throw new RumormillError(
+      'REFUSED',
+      `peer protocol version ${version}, this broker speaks ${PEER_PROTOCOL_VERSION}`,
+    );
   }
   const wants = args.length > 8 ? args.text(7) : '';
   if (wants !== 'link' && wants !== 'look') {
@@ -326,19 +334,35 @@ function decodeTravel(args: Args): Travelling {
 /** @param at the first of its fields */
 function decodeView(args: Args, at = 1): Omit<View, 'members'> {
   if (args.length < at + 3) {
-    throw new RumormillError('PROTOCOL', `peer message ${args.text(0)} has ${args.length} fields, not ${at + 3} or more`);
+    throw new RumormillError(
+      'PROTOCOL',
+      `peer message ${args.text(0)} has ${args.length} fields, not ${at + 3} or more`,
+    );
   }
-  return { coordinator: address(args.text(at)), term: integer(args, at + 1, 'term'), number: integer(args, at + 2, 'view') };
+  return {
+    coordinator: address(args.text(at)), term: integer(args, at + 1, 'term'), number: integer(args, at + 2, 'view'),
+  };
 }
 
 function decodeAsk(args: Args): Ask {
   const known = 10 + 2 * (args.length > 9 ? integer(args, 9, 'count') : 0);
-  if (args.length <= known) throw new RumormillError('PROTOCOL', `peer message ASK has ${args.length} fields and no command`);
+  if (args.length <= known) {
+    throw new RumormillError('PROTOCOL', `peer message ASK has ${args.length} fields and no command`);
+  }
   const version = integer(args, 6, 'version');
-  if (version !== 2 && version !== 3) throw new RumormillError('PROTOCOL', `peer message ASK wants a reply in RESP${version}`);
+  if (version !== 2 && version !== 3) {
+    throw new RumormillError('PROTOCOL', `peer message ASK wants a reply in RESP${version}`);
+  }
   return {
-    type: 'ASK', id: integer(args, 1, 'id'), home: address(args.text(2)), hops: integer(args, 3, 'hops'), consumer: args.text(4),
-    waitedMs: integer(args, 5, 'time'), version, errand: args.text(7), attempt: integer(args, 8, 'attempt'),
+    type: 'ASK',
+    id: integer(args, 1, 'id'),
+    home: address(args.text(2)),
+    hops: integer(args, 3, 'hops'),
+    consumer: args.text(4),
+    waitedMs: integer(args, 5, 'time'),
+    version,
+    errand: args.text(7),
+    attempt: integer(args, 8, 'attempt'),
     known: originNumbers(args, 10, known, 'seq'),
     command: Array.from({ length: args.length - known }, (_, index) => args.bytes(known + index)),
   };
@@ -350,7 +374,9 @@ function decodeHeld(args: Args): HeldOf[] {
   for (let index = 1; index < args.length; ) {
     const origin = parseOrigin(args.text(index));
     const end = index + 2 + 2 * integer(args, index + 1, 'count');
-    if (end > args.length) throw new RumormillError('PROTOCOL', `peer message HELD has ${args.length} fields, not ${end} or more`);
+    if (end > args.length) {
+      throw new RumormillError('PROTOCOL', `peer message HELD has ${args.length} fields, not ${end} or more`);
+    }
     held.push([origin, originNumbers(args, index + 2, end, 'seq')]);
     index = end;
   }
@@ -386,5 +412,7 @@ function integer(args: Args, index: number, what: string): number {
 }
 
 function arity(args: Args, length: number): void {
-  if (args.length !== length) throw new RumormillError('PROTOCOL', `peer message ${args.text(0)} has ${args.length} fields, not ${length}`);
+  if (args.length !== length) {
+    throw new RumormillError('PROTOCOL', `peer message ${args.text(0)} has ${args.length} fields, not ${length}`);
+  }
 }

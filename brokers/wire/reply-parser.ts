@@ -62,7 +62,9 @@ export class ReplyParser {
     const text = (): string => input.bytes.toString('utf8', input.base + start, end);
     const number = (min: number, max: number): number => {
       const value = parseInteger(input.bytes, input.base + start, end);
-      if (!(value >= min && value <= max)) throw protocolError(`length or integer ${JSON.stringify(text())} is out of range`);
+      if (!(value >= min && value <= max)) {
+        throw protocolError(`length or integer ${JSON.stringify(text())} is out of range`);
+      }
       return value;
     };
     switch (String.fromCharCode(type)) {
@@ -91,7 +93,9 @@ export class ReplyParser {
     const input = this.#input;
     if (!input.has(this.#bulk + 2)) return undefined;
     const end = input.at + this.#bulk;
-    if (input.bytes[end] !== 13 || input.bytes[end + 1] !== 10) throw protocolError('bulk string is not followed by CR LF');
+    if (input.bytes[end] !== 13 || input.bytes[end + 1] !== 10) {
+      throw protocolError('bulk string is not followed by CR LF');
+    }
     const value = input.bytes.subarray(input.at, end);
     input.at = end + 2;
     this.#bulk = -1;

@@ -12,7 +12,8 @@ import { RumormillError } from '../core/error.ts';
 export type RespVersion = 2 | 3;
 
 /** A reply. Strings and bytes become bulk strings, null becomes nil. */
-export type Value = string | number | Uint8Array | null | Simple | Flat | Push | Raw | Lazy | RumormillError | readonly Value[];
+export type Value =
+  string | number | Uint8Array | null | Simple | Flat | Push | Raw | Lazy | RumormillError | readonly Value[];
 
 /** A simple string: one line, as in `+OK`. */
 export class Simple {
@@ -88,7 +89,9 @@ export function isLong(value: Value): boolean {
  * A reply in chunks, step by step: yields after each item how many values that were, at about a µs each.
  * @param grown is told of so many bytes more
  */
-export function* encodeSteps(value: Value, version: RespVersion = 2, grown?: (bytes: number) => void): Generator<number, readonly Uint8Array[]> {
+export function* encodeSteps(
+  value: Value, version: RespVersion = 2, grown?: (bytes: number) => void,
+): Generator<number, readonly Uint8Array[]> {
   const writer = new Writer();
   const chunks: Uint8Array[] = [];
   for (const step of writeSteps(writer, value, version)) {

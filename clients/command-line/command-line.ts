@@ -27,15 +27,25 @@ export function addBrokerFlags(program: Command): Command {
   return program
     .option('--host <host>', 'host of the broker to begin with', checked(checkHost), 'localhost')
     .option('--port <port>', 'its port', checked(checkPort), '3000')
-    .addOption(program.createOption('--brokers <a:1,b:2>', 'several brokers to begin with, in place of --host and --port')
-      .argParser(checked(brokerAddresses)).conflicts(['host', 'port']))
-    .option('--timeout <seconds>', 'how long to look for a broker, and to wait for its answer', number(0.001, TIMEOUT_S_MAX), 10)
+    .addOption(
+      program
+        .createOption('--brokers <a:1,b:2>', 'several brokers to begin with, in place of --host and --port')
+        .argParser(checked(brokerAddresses))
+        .conflicts(['host', 'port']),
+    )
+    .option(
+      '--timeout <seconds>', 'how long to look for a broker, and to wait for its answer', number(0.001, TIMEOUT_S_MAX),
+      10,
+    )
     .showHelpAfterError('(--help shows every flag, with examples)');
 }
 
 /** What `connect` takes, out of the flags. */
 export function connectOptions(flags: BrokerFlags): { brokers: readonly string[]; timeoutMs: number } {
-  return { brokers: flags.brokers ?? [makeAddress(flags.host, flags.port)], timeoutMs: Math.ceil(flags.timeout * 1000) };
+  return {
+    brokers: flags.brokers ?? [makeAddress(flags.host, flags.port)],
+    timeoutMs: Math.ceil(flags.timeout * 1000),
+  };
 }
 
 /** An argument parser for whole numbers in a range, both ends inclusive. */

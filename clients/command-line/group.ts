@@ -55,7 +55,9 @@ async function bindGroup(client: Client, { group, topics, from, key }: GroupOpti
   }
 }
 
-async function printAndAcknowledge(client: Client, { group, consumer, limit, signal }: GroupOptions, print: Print): Promise<void> {
+async function printAndAcknowledge(
+  client: Client, { group, consumer, limit, signal }: GroupOptions, print: Print,
+): Promise<void> {
   for await (const messages of client.consume(group, { consumer, concurrency: AHEAD_MAX, limit, signal }).batches()) {
     const isPrinted = await print(messages);
     await Promise.all(messages.map((message) => (isPrinted ? message.ack() : message.nack({ delayMs: 0 }))));
@@ -63,11 +65,18 @@ async function printAndAcknowledge(client: Client, { group, consumer, limit, sig
   }
 }
 
-async function printOnly(client: Client, { group, consumer, limit, signal }: GroupOptions, print: Print): Promise<void> {
+async function printOnly(
+  client: Client, { group, consumer, limit, signal }: GroupOptions, print: Print,
+): Promise<void> {
   let tokens: string[] = [];
   try {
-    for (let left = limit; left > 0; ) {
-      const messages = await client.pull(group, { consumer, count: Math.min(AHEAD_MAX, left), blockMs: BLOCK_MS, signal });
+    for (let left = limit; left > 0;) {
+      const messages = await client.pull(group, {
+        consumer,
+        count: Math.min(AHEAD_MAX, left),
+        blockMs: BLOCK_MS,
+        signal,
+      });
       left -= messages.length;
       tokens = [...tokens, ...messages.map(({ token }) => token)].slice(-GIVEN_BACK_MAX);
       if (messages.length > 0 && !(await print(messages))) return;

@@ -10,12 +10,17 @@ import { RumormillError } from '../../brokers/core/error.ts';
 const [CR, LF] = [13, 10];
 
 /** @throws RumormillError TOOBIG, with the line's number, for a line over `lineBytesMax` */
-export async function* readLines(input: AsyncIterable<Buffer>, lineBytesMax: number): AsyncGenerator<Buffer[], void, undefined> {
+export async function* readLines(
+  input: AsyncIterable<Buffer>,
+  lineBytesMax: number,
+): AsyncGenerator<Buffer[], void, undefined> {
   let begun: Buffer[] = []; // pieces of the line that has no end yet
   let begunBytes = 0;
   let count = 0;
   const check = (bytes: number): void => {
-    if (bytes > lineBytesMax) throw new RumormillError('TOOBIG', `line ${count + 1} of the input is longer than ${lineBytesMax} bytes`);
+    if (bytes > lineBytesMax) {
+      throw new RumormillError('TOOBIG', `line ${count + 1} of the input is longer than ${lineBytesMax} bytes`);
+    }
   };
   for await (const chunk of input) {
     const lines: Buffer[] = [];

@@ -1,6 +1,8 @@
 /** What the mesh holds, as `admin` lists it: the rows as objects for `--json`, and as tables for people. */
 import { RumormillError } from '../../brokers/core/error.ts';
-import type { BindingInfo, BrokerInfo, Client, ConsumerInfo, PendingInfo, SubscriptionInfo, TopicInfo } from '../client.ts';
+import type {
+  BindingInfo, BrokerInfo, Client, ConsumerInfo, PendingInfo, SubscriptionInfo, TopicInfo,
+} from '../client.ts';
 import { type Cell, tableLines } from './table.ts';
 
 /** Something to be shown in either form. */
@@ -20,22 +22,37 @@ export async function topicListing(client: Client, pattern: string | undefined):
 export async function subscriptionListing(client: Client, pattern: string | undefined): Promise<Listing> {
   const rows = await described(await client.subscriptions(pattern), (name) => client.subscription(name));
   const counts = ['BACKLOG', 'IN FLIGHT', 'DELAYED', 'REDELIVERED', 'DEAD-LETTERED', 'CONSUMERS'];
-  return listing(['SUBSCRIPTION', 'KIND', ...counts, 'BINDINGS', 'VISIBILITY', 'MAX DELIVERIES', 'DEAD LETTER', 'BACKOFF', 'HOME', 'HELD BACK BY'], rows, subscriptionRow);
+  return listing(
+    [
+      'SUBSCRIPTION', 'KIND', ...counts, 'BINDINGS', 'VISIBILITY', 'MAX DELIVERIES', 'DEAD LETTER', 'BACKOFF', 'HOME',
+      'HELD BACK BY',
+    ],
+    rows,
+    subscriptionRow,
+  );
 }
 
 export async function bindingListing(client: Client, subscription: string | undefined): Promise<Listing> {
-  const rows = (await client.bindings(subscription)).sort((a, b) => compare(a.subscription, b.subscription) || compare(a.topic, b.topic) || compare(a.key ?? '', b.key ?? ''));
-  return listing(['SUBSCRIPTION', 'TOPIC', 'KEY'], rows, ({ subscription: name, topic, key }: BindingInfo) => [name, topic, key]);
+  const rows = (await client.bindings(subscription)).sort(
+    (a, b) => compare(a.subscription, b.subscription) || compare(a.topic, b.topic) || compare(a.key ?? '', b.key ?? ''),
+  );
+  return listing(['SUBSCRIPTION', 'TOPIC', 'KEY'], rows, ({ subscription: name, topic, key }: BindingInfo) => [
+    name, topic, key,
+  ]);
 }
 
 export async function pendingListing(client: Client, name: string, count: number): Promise<Listing> {
   const rows = await client.pending(name, { count });
-  const row = ({ id, consumer, deliveries, msLeft, state }: PendingInfo): Cell[] => [id, state, consumer, deliveries, duration(msLeft)];
+  const row = ({ id, consumer, deliveries, msLeft, state }: PendingInfo): Cell[] => [
+    id, state, consumer, deliveries, duration(msLeft),
+  ];
   return listing(['MESSAGE', 'STATE', 'CONSUMER', 'DELIVERIES', 'TIME LEFT'], rows, row);
 }
 
 export async function consumerListing(client: Client, name: string, count: number): Promise<Listing> {
-  const row = ({ consumer, inFlight, idleMs }: ConsumerInfo): Cell[] => [consumer, inFlight, idleMs === null ? null : duration(idleMs)];
+  const row = ({ consumer, inFlight, idleMs }: ConsumerInfo): Cell[] => [
+    consumer, inFlight, idleMs === null ? null : duration(idleMs),
+  ];
   return listing(['CONSUMER', 'IN FLIGHT', 'IDLE'], await client.consumers(name, { count }), row);
 }
 
@@ -43,11 +60,15 @@ export async function consumerListing(client: Client, name: string, count: numbe
 export async function statusListing(client: Client): Promise<Listing> {
   const [brokers, status] = await Promise.all([client.brokers(), client.status()]);
   const rows = Object.entries(status);
-  const ofBrokers = listing(['BROKER', 'STATE', 'BEHIND'], brokers, ({ address, state, behind }: BrokerInfo) => [address, state, behind]);
+  const ofBrokers = listing(['BROKER', 'STATE', 'BEHIND'], brokers, ({ address, state, behind }: BrokerInfo) => [
+    address, state, behind,
+  ]);
   const width = Math.max(0, ...rows.map(([name]) => name.length));
   return {
     data: { brokers, status },
-    lines: (isTerminal) => [...ofBrokers.lines(isTerminal), '', ...rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`.trimEnd())],
+    lines: (isTerminal) => [
+      ...ofBrokers.lines(isTerminal), '', ...rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`.trimEnd()),
+    ],
   };
 }
 
@@ -60,10 +81,16 @@ function topicRow({ topic, type, messages, bytes, bindings, lamport }: TopicInfo
 }
 
 function subscriptionRow(info: SubscriptionInfo): Cell[] {
-  const { name, backlog, inFlight, delayed, redelivered, deadLettered, consumers, bindings, visibilityMs, maxDeliveries, deadLetter, backoffMs, home } = info;
+  const {
+    name, backlog, inFlight, delayed, redelivered, deadLettered, consumers, bindings, visibilityMs, maxDeliveries,
+    deadLetter, backoffMs, home,
+  } = info;
   const counts = [backlog, inFlight, delayed, redelivered, deadLettered, consumers];
   const kind = info.transient ? 'transient' : 'durable';
-  return [name, kind, ...counts, bindings, duration(visibilityMs), maxDeliveries, deadLetter, backoffMs === null ? null : duration(backoffMs), home, info.limit];
+  return [
+    name, kind, ...counts, bindings, duration(visibilityMs), maxDeliveries, deadLetter,
+    backoffMs === null ? null : duration(backoffMs), home, info.limit,
+  ];
 }
 
 /** What is known of each; those that were deleted meanwhile are left out. */

@@ -31,7 +31,10 @@ function jsonLine({ id, topic, lamport, key, headers, payload, text }: Message):
 
 /** Control characters spelt out: a message is one line, and no message drives the reader's terminal. Tabs stay. */
 export function printable(text: string): string {
-  return text.replaceAll(/[\0-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]/g, (character) => JSON_ESCAPES[character] ?? hexEscape(character));
+  return text.replaceAll(
+    /[\0-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]/g,
+    (character) => JSON_ESCAPES[character] ?? hexEscape(character),
+  );
 }
 
 const JSON_ESCAPES: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r' };

@@ -160,7 +160,9 @@ export class PublishRun {
     const { rate } = this.#options;
     if (rate === undefined || this.stopped.aborted) return;
     const dueInMs = this.#startedAt + (this.#handed * 1000) / rate - performance.now();
-    if (dueInMs >= 1) await wait(dueInMs, undefined, { signal: this.stopped }).catch(() => undefined); // stopped: `publish` looks
+    if (dueInMs >= 1) {
+      await wait(dueInMs, undefined, { signal: this.stopped }).catch(() => undefined);
+    } // stopped: `publish` looks
   }
 
   #change(): Promise<void> {

@@ -37,6 +37,8 @@ export class Ranges {
     if (value === range.last + 1) range.last = value;
     else if (value === range.first - 1) range.first = value;
     else return void this.#ranges.splice(at, 0, { first: value, last: value });
-    if (next !== undefined && range.last + 1 >= next.first) this.#ranges.splice(at, 2, { first: range.first, last: next.last });
+    if (next !== undefined && range.last + 1 >= next.first) {
+      this.#ranges.splice(at, 2, { first: range.first, last: next.last });
+    }
   }
 }

@@ -12,12 +12,21 @@ export type Cell = string | number | null;
 const GAP = '  ';
 
 /** Lines without newlines, the headings first. */
-export function tableLines(headings: readonly string[], rows: readonly (readonly Cell[])[], isTerminal: boolean): string[] {
+export function tableLines(
+  headings: readonly string[], rows: readonly (readonly Cell[])[], isTerminal: boolean,
+): string[] {
   const texts = rows.map((row) => row.map((cell) => shown(cell, isTerminal)));
-  const widths = headings.map((heading, column) => texts.reduce((width, row) => Math.max(width, row[column]!.length), heading.length));
-  const isNumber = headings.map((_, column) => rows.length > 0 && rows.every((row) => row[column] === null || typeof row[column] === 'number'));
+  const widths = headings.map((heading, column) =>
+    texts.reduce((width, row) => Math.max(width, row[column]!.length), heading.length),
+  );
+  const isNumber = headings.map(
+    (_, column) => rows.length > 0 && rows.every((row) => row[column] === null || typeof row[column] === 'number'),
+  );
   const line = (cells: readonly string[]): string =>
-    cells.map((cell, column) => (isNumber[column] ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!))).join(GAP).trimEnd();
+    cells
+      .map((cell, column) => (isNumber[column] ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!)))
+      .join(GAP)
+      .trimEnd();
   const head = line(headings);
   return [isTerminal ? styleText('bold', head) : head, ...texts.map(line)];
 }

@@ -94,7 +94,8 @@ export class BlockingConnection {
       throw new RumormillError('CLOSED', 'nobody waits for it any more');
     }
     this.#learnedAt = performance.now();
-    if (before !== undefined) this.#settings.emit({ type: 'failover', purpose: 'poll', broker: this.#connection.address, from: before });
+    if (before !== undefined)
+      this.#settings.emit({ type: 'failover', purpose: 'poll', broker: this.#connection.address, from: before });
     this.#lost = undefined;
     return this.#connection;
   }
@@ -103,12 +104,15 @@ export class BlockingConnection {
    * The answer to a command, which is due after `dueMs`. The connection of a broker that does not answer at all is
    * closed.
    */
-  async #ask(connection: Connection, args: readonly (string | number)[], dueMs: number, signal: AbortSignal): Promise<Answer> {
+  async #ask(
+    connection: Connection, args: readonly (string | number)[], dueMs: number, signal: AbortSignal,
+  ): Promise<Answer> {
     const { silenceMs, timeoutMs } = this.#settings;
     let answered = false;
     const look = async (): Promise<void> => {
       const since = performance.now() - silenceMs;
-      const isAlive = connection.movedAt > since || (await this.#dialer.isAlive(connection.address)) || connection.movedAt > since;
+      const isAlive =
+        connection.movedAt > since || (await this.#dialer.isAlive(connection.address)) || connection.movedAt > since;
       if (answered) return;
       if (isAlive) timer = setTimeout(look, silenceMs);
       else connection.destroy('the broker does not answer');
@@ -147,7 +151,8 @@ export class BlockingConnections {
   /** @throws RumormillError BUSY */
   open(): BlockingConnection {
     const { pollsMax } = this.#settings;
-    if (this.#open >= pollsMax) throw new RumormillError('BUSY', `${this.#open} readers, consumers and waiting polls are open already`);
+    if (this.#open >= pollsMax)
+      throw new RumormillError('BUSY', `${this.#open} readers, consumers and waiting polls are open already`);
     this.#open += 1;
     return new BlockingConnection(this.#settings, this.#dialer);
   }
@@ -158,7 +163,10 @@ export class BlockingConnections {
   }
 
   /** Does something that waits, on a connection of its own, until the client closes or the signal is aborted. */
-  async use<T>(signal: AbortSignal | undefined, wait: (connection: BlockingConnection, until: AbortSignal) => Promise<T>): Promise<T> {
+  async use<T>(
+    signal: AbortSignal | undefined,
+    wait: (connection: BlockingConnection, until: AbortSignal) => Promise<T>,
+  ): Promise<T> {
     const connection = this.open();
     try {
       return await wait(connection, this.until(signal));

@@ -52,10 +52,19 @@ const HEADERS: Kind = {
 
 /** What is used here, before a broker could say what is wrong with it. */
 const KINDS: readonly (readonly [name: string, kind: Kind])[] = Object.entries({
-  blockMs: NUMBER, count: NUMBER, limit: NUMBER, signal: SIGNAL, cursor: TEXT, key: TEXT, id: TEXT, acks: TEXT, headers: HEADERS,
+  blockMs: NUMBER,
+  count: NUMBER,
+  limit: NUMBER,
+  signal: SIGNAL,
+  cursor: TEXT,
+  key: TEXT,
+  id: TEXT,
+  acks: TEXT,
+  headers: HEADERS,
 });
 
 function wrong(call: string, name: string, what: string, value: unknown): RumormillError {
-  const shown = typeof value === 'object' || typeof value === 'function' ? Object.prototype.toString.call(value) : String(value);
+  const shown =
+    typeof value === 'object' || typeof value === 'function' ? Object.prototype.toString.call(value) : String(value);
   return new RumormillError('CONFIG', `${call}: ${name} must be ${what}, not ${shown}`);
 }

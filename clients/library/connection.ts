@@ -173,7 +173,10 @@ export class Connection<C extends Command = Command> {
     const owner = this.#owner;
     this.#owner = undefined; // it is told once, whatever it may still write
     if (owner !== undefined) owner.closed(reason, unanswered);
-    else for (const command of unanswered) command.fail(new RumormillError('DISCONNECTED', `${this.address}: ${reason}`));
+    else
+      for (const command of unanswered) {
+        command.fail(new RumormillError('DISCONNECTED', `${this.address}: ${reason}`));
+      }
   }
 }
 

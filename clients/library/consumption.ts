@@ -69,7 +69,10 @@ export class Consumption implements AsyncIterable<LeasedMessage> {
   #run(): Run {
     const { concurrency = CONCURRENCY } = checkOptions('consume', this.#options);
     if (!(Number.isInteger(concurrency) && concurrency >= 1 && concurrency <= CONCURRENCY_MAX)) {
-      throw new RumormillError('CONFIG', `concurrency must be a whole number from 1 to ${CONCURRENCY_MAX}, not ${concurrency}`);
+      throw new RumormillError(
+        'CONFIG',
+        `concurrency must be a whole number from 1 to ${CONCURRENCY_MAX}, not ${concurrency}`,
+      );
     }
     return new Run(this.#options, this.#open);
   }
@@ -159,7 +162,9 @@ class Run {
    * that pulls stay large.
    */
   #room(): number {
-    const free = Math.min(this.#concurrency - this.#held.size, this.#left - this.#ready.length, UNANSWERED_MAX - this.#unanswered);
+    const free = Math.min(
+      this.#concurrency - this.#held.size, this.#left - this.#ready.length, UNANSWERED_MAX - this.#unanswered,
+    );
     return this.#ready.length === 0 || 2 * free >= this.#concurrency ? Math.max(0, free) : 0;
   }
 

@@ -53,7 +53,10 @@ export class Dialer {
       const pause = backoffMs(round, Math.random);
       if (round > 0 && pause >= rest) throw unreachable(reasons);
       if (round > 0) await wait(pause, undefined, { signal }).catch(() => signal.throwIfAborted());
-      const timeoutMs = Math.min(this.#settings.connectTimeoutMs * 2 ** round, Math.max(this.#settings.connectTimeoutMs, Math.ceil(rest)));
+      const timeoutMs = Math.min(
+        this.#settings.connectTimeoutMs * 2 ** round,
+        Math.max(this.#settings.connectTimeoutMs, Math.ceil(rest)),
+      );
       const connection = await this.#first<C>([...this.#known], reasons, signal, timeoutMs);
       if (connection !== undefined) return connection;
       signal.throwIfAborted();
@@ -105,7 +108,10 @@ export class Dialer {
     for (const address of addresses) {
       if (until.aborted) break;
       attempts.push(attempt(address));
-      await Promise.race([attempts.at(-1), wait(STAGGER_MS, undefined, { signal: until, ref: false }).catch(() => undefined)]); // aborted: somebody answered
+      await Promise.race([
+        attempts.at(-1),
+        wait(STAGGER_MS, undefined, { signal: until, ref: false }).catch(() => undefined),
+      ]); // aborted: somebody answered
     }
     await Promise.all(attempts);
     if (winner !== undefined) this.#known = [winner.address, ...this.#known.filter((each) => each !== winner!.address)];
@@ -119,7 +125,11 @@ export class Dialer {
     const connection = new Connection<Command>(await dialSocket(address, timeoutMs, signal), address);
     try {
       const ask = (...args: string[]): Promise<Answer> => request(connection, args, timeoutMs, signal);
-      const [status, brokers] = await Promise.all([ask('MESH', 'STATUS'), ask('MESH', 'BROKERS'), name && ask('CLIENT', 'SETNAME', name)]);
+      const [status, brokers] = await Promise.all([
+        ask('MESH', 'STATUS'),
+        ask('MESH', 'BROKERS'),
+        name && ask('CLIENT', 'SETNAME', name),
+      ]);
       connection.broker = parseAddress(field(status, 'broker'));
       this.learn(brokers);
       if (this.#tookMs.size >= KNOWN_MAX) this.#tookMs.clear();
@@ -128,7 +138,8 @@ export class Dialer {
       connection.destroy('handshake failed');
       throw error;
     }
-    return connection as unknown as Connection<C>; // commands of the handshake are answered; from here on it carries its owner's
+    // commands of the handshake are answered; from here on it carries its owner's
+    return connection as unknown as Connection<C>;
   }
 }
 
@@ -144,7 +155,9 @@ export interface BrokerInfo {
 export function decodeBrokers(reply: Answer): BrokerInfo[] {
   if (!Array.isArray(reply)) throw new RumormillError('PROTOCOL', 'MESH BROKERS did not answer an array');
   return reply.map((row) => {
-    if (!Array.isArray(row) || typeof row[2] !== 'number') throw new RumormillError('PROTOCOL', 'MESH BROKERS answered a row that is none');
+    if (!Array.isArray(row) || typeof row[2] !== 'number') {
+      throw new RumormillError('PROTOCOL', 'MESH BROKERS answered a row that is none');
+    }
     return { address: parseAddress(text(row[0])), state: text(row[1]) as BrokerInfo['state'], behind: row[2] };
   });
 }
@@ -152,7 +165,10 @@ export function decodeBrokers(reply: Answer): BrokerInfo[] {
 /** The text value of a name in a flat array. @throws RumormillError PROTOCOL where it is not there */
 function field(flat: Answer, name: string): string {
   if (Array.isArray(flat)) {
-    for (let index = 0; index + 1 < flat.length; index += 2) if (text(flat[index]) === name) return text(flat[index + 1]);
+    for (let index = 0; index + 1 < flat.length; index += 2)
+      if (text(flat[index]) === name) {
+        return text(flat[index + 1]);
+      }
   }
   throw new RumormillError('PROTOCOL', `MESH STATUS has no ${name}: this is not a Rumormill broker`);
 }

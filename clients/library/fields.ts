@@ -10,8 +10,12 @@ export class Fields {
   /** @throws RumormillError PROTOCOL where the reply is no such array */
   constructor(reply: Answer, command: string) {
     this.#command = command;
-    if (!Array.isArray(reply) || reply.length % 2 > 0) throw new RumormillError('PROTOCOL', `${command} did not answer names and values`);
-    for (let index = 0; index < reply.length; index += 2) this.#values.set(text(reply[index]), reply[index + 1] as Answer);
+    if (!Array.isArray(reply) || reply.length % 2 > 0) {
+      throw new RumormillError('PROTOCOL', `${command} did not answer names and values`);
+    }
+    for (let index = 0; index < reply.length; index += 2) {
+      this.#values.set(text(reply[index]), reply[index + 1] as Answer);
+    }
   }
 
   /** @throws RumormillError PROTOCOL where it is not there */
@@ -38,7 +42,12 @@ export class Fields {
 
   /** Everything, by name; numbers that were sent as such stay numbers. */
   all(): Record<string, string | number> {
-    return Object.fromEntries([...this.#values].map(([name, value]) => [name, typeof value === 'number' ? value : value === null ? '' : text(value)]));
+    return Object.fromEntries(
+      [...this.#values].map(([name, value]) => [
+        name,
+        typeof value === 'number' ? value : value === null ? '' : text(value),
+      ]),
+    );
   }
 
   #missing(name: string): never {

@@ -24,6 +24,7 @@ export function frameOf(args: readonly (string | number | Uint8Array)[]): Buffer
 function checkKind(command: unknown, arg: unknown): void {
   const isRight = typeof arg === 'string' || Number.isFinite(arg) || arg instanceof Uint8Array;
   if (isRight) return;
-  const shown = typeof arg === 'object' || typeof arg === 'function' ? Object.prototype.toString.call(arg) : String(arg);
+  const shown =
+    typeof arg === 'object' || typeof arg === 'function' ? Object.prototype.toString.call(arg) : String(arg);
   throw new RumormillError('CONFIG', `${String(command)}: ${shown} is neither text nor a number nor bytes`);
 }

@@ -33,7 +33,9 @@ export class Leases {
   readonly #asker: Asker;
   readonly #connections: BlockingConnections;
   readonly #witness: (lamport: number) => void;
-  readonly #settlements = new Settlements((name, settling, tokens) => (settling.verb === 'ACK' ? this.ack(name, tokens) : this.nack(name, tokens, settling)));
+  readonly #settlements = new Settlements((name, settling, tokens) =>
+    settling.verb === 'ACK' ? this.ack(name, tokens) : this.nack(name, tokens, settling),
+  );
 
   /** @param witness told of the Lamport timestamp of each message */
   constructor(asker: Asker, connections: BlockingConnections, witness: (lamport: number) => void) {
@@ -49,7 +51,10 @@ export class Leases {
       if (blockMs === 0 || !isLimit(error)) throw error;
       return [];
     }));
-    const pulled = now.length > 0 || blockMs === 0 ? now : await this.#connections.use(signal, (connection, until) => pull(connection, request, until));
+    const pulled =
+      now.length > 0 || blockMs === 0
+        ? now
+        : await this.#connections.use(signal, (connection, until) => pull(connection, request, until));
     return this.#seen(pulled).map((each) => new LeasedMessage(each, {
       settle: (message, settling) => this.#settlements.add(name, settling, message.token),
       extend: async (message, ms) => (await this.extend(name, ms, [message.token])) > 0,
@@ -67,7 +72,9 @@ export class Leases {
   }
 
   nack(name: string, tokens: Tokens, { delayMs }: NackOptions, timeoutMs?: number): Promise<number> {
-    return this.#count((some) => ['NACK', name, ...some, ...(delayMs === undefined ? [] : ['DELAY', delayMs])], tokens, timeoutMs);
+    return this.#count(
+      (some) => ['NACK', name, ...some, ...(delayMs === undefined ? [] : ['DELAY', delayMs])], tokens, timeoutMs,
+    );
   }
 
   extend(name: string, ms: number, tokens: Tokens): Promise<number> {
@@ -80,10 +87,13 @@ export class Leases {
     return {
       closing: this.#connections.until(undefined),
       visibilityMs: async () => decodeSubscription(await this.#asker.ask(['SUBSCRIPTION', 'GET', name])).visibilityMs,
-      pull: async (count, blockMs) => this.#seen(await pull(connection, { name, consumer, count, blockMs }, until).catch((error: unknown) => {
-        if (!isLimit(error)) throw error;
-        return []; // the iteration goes on when there is room: the broker's log and SUBSCRIPTION GET say what is up
-      })),
+      pull: async (count, blockMs) =>
+        this.#seen(
+          await pull(connection, { name, consumer, count, blockMs }, until).catch((error: unknown) => {
+            if (!isLimit(error)) throw error;
+            return []; // the iteration goes on when there is room: the broker's log and SUBSCRIPTION GET say what is up
+          }),
+        ),
       settle: (settling, token) => this.#settlements.add(name, settling, token),
       extend: (ms, tokens) => this.extend(name, ms, tokens),
       giveBack: async (tokens) => void (await this.nack(name, tokens, { delayMs: 0 }, GIVE_BACK_MS)),
@@ -95,7 +105,9 @@ export class Leases {
   async #count(args: (tokens: Tokens) => (string | number)[], tokens: Tokens, timeoutMs?: number): Promise<number> {
     const counts: Promise<number>[] = [];
     for (let at = 0; at < tokens.length; at += TOKENS_MAX) {
-      counts.push(this.#asker.count(args(tokens.slice(at, at + TOKENS_MAX)), timeoutMs === undefined ? {} : { timeoutMs }));
+      counts.push(
+        this.#asker.count(args(tokens.slice(at, at + TOKENS_MAX)), timeoutMs === undefined ? {} : { timeoutMs }),
+      );
     }
     return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
   }

@@ -46,7 +46,9 @@ export class ReceivedMessage implements Message {
     this.lamport = lamport;
     this.key = key;
     this.headers = namedHeaders(headers);
-    this.payload = Buffer.isBuffer(payload) ? payload : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
+    this.payload = Buffer.isBuffer(payload)
+      ? payload
+      : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
     this.dedupeId = dedupe?.id ?? null;
     this.time = dedupe?.time ?? null;
   }

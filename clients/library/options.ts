@@ -84,7 +84,9 @@ const DEFAULTS = {
 
 /** @throws RumormillError CONFIG that names the option and what is wrong with it */
 export function settingsOf(options: ConnectOptions): Settings {
-  if (typeof options !== 'object' || options === null) throw new RumormillError('CONFIG', 'options are missing: give { brokers } at least'); // JavaScript has no types
+  if (typeof options !== 'object' || options === null) {
+    throw new RumormillError('CONFIG', 'options are missing: give { brokers } at least');
+  } // JavaScript has no types
   const { onEvent } = options;
   const numbers = Object.fromEntries(
     Object.entries(DEFAULTS).map(([name, value]) => {
@@ -92,7 +94,9 @@ export function settingsOf(options: ConnectOptions): Settings {
       return [name, atLeastOne(name, given, name.endsWith('Ms') ? TIMER_MS_MAX : Number.MAX_SAFE_INTEGER)];
     }),
   ) as Record<keyof typeof DEFAULTS, number>;
-  if (onEvent !== undefined && typeof onEvent !== 'function') throw new RumormillError('CONFIG', 'onEvent must be a function');
+  if (onEvent !== undefined && typeof onEvent !== 'function') {
+    throw new RumormillError('CONFIG', 'onEvent must be a function');
+  }
   if (options.name !== undefined && !/^[!-~]{1,100}$/.test(options.name)) {
     throw new RumormillError('CONFIG', 'name must be 1 to 100 printable ASCII characters without spaces');
   }
@@ -110,10 +114,14 @@ export function settingsOf(options: ConnectOptions): Settings {
 /** The addresses in `a:1,b:2` or in a list, each once. @throws RumormillError CONFIG */
 export function brokerAddresses(brokers: string | readonly string[]): Address[] {
   const texts: unknown = typeof brokers === 'string' ? brokers.split(',') : brokers;
-  if (!Array.isArray(texts) || !texts.every((text) => typeof text === 'string')) throw new RumormillError('CONFIG', "brokers must be 'host:port,host:port' or a list of host:port");
+  if (!Array.isArray(texts) || !texts.every((text) => typeof text === 'string')) {
+    throw new RumormillError('CONFIG', "brokers must be 'host:port,host:port' or a list of host:port");
+  }
   const addresses = new Set(texts.map((text) => parseAddress(text.trim())));
   if (addresses.size === 0) throw new RumormillError('CONFIG', 'brokers is empty: give at least one host:port');
-  if (addresses.size > BROKERS_MAX) throw new RumormillError('CONFIG', `brokers lists ${addresses.size} addresses, at most ${BROKERS_MAX}`);
+  if (addresses.size > BROKERS_MAX) {
+    throw new RumormillError('CONFIG', `brokers lists ${addresses.size} addresses, at most ${BROKERS_MAX}`);
+  }
   return [...addresses];
 }
 

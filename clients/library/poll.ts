@@ -17,9 +17,11 @@ export interface PollRequest {
  * Waits up to `blockMs` for the first message. @throws RumormillError of an error reply; UNREACHABLE; the signal's
  * reason
  */
-export async function poll(connection: BlockingConnection, wanted: PollRequest, signal: AbortSignal): Promise<PollResult> {
+export async function poll(
+  connection: BlockingConnection, wanted: PollRequest, signal: AbortSignal,
+): Promise<PollResult> {
   const until = performance.now() + wanted.blockMs;
-  for (let { cursor } = wanted; ; ) {
+  for (let { cursor } = wanted; ;) {
     const restMs = Math.max(0, Math.ceil(until - performance.now()));
     const blockMs = Math.min(restMs, BEAT_MS);
     const result = decodePoll(await connection.ask(pollArgs({ ...wanted, cursor, blockMs }), blockMs, signal));
@@ -36,6 +38,8 @@ export function pollArgs({ topics, cursor, count, blockMs }: PollRequest): (stri
 
 /** @throws RumormillError PROTOCOL */
 export function decodePoll(reply: Answer): PollResult {
-  if (!Array.isArray(reply) || !Array.isArray(reply[1])) throw new RumormillError('PROTOCOL', 'POLL did not answer a cursor and messages');
+  if (!Array.isArray(reply) || !Array.isArray(reply[1])) {
+    throw new RumormillError('PROTOCOL', 'POLL did not answer a cursor and messages');
+  }
   return { cursor: text(reply[0]), messages: reply[1].flatMap((each) => decodeSlice(each).map(toMessage)) };
 }

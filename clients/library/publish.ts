@@ -38,7 +38,8 @@ export interface Published {
   readonly attempts: number;
 }
 
-const RANDOM_BYTES = 9; // 12 characters: ids of 10,000 clients within the brokers' two minutes meet with a chance of 1 in 10^14
+// 12 characters: ids of 10,000 clients within the brokers' two minutes meet with a chance of 1 in 10^14
+const RANDOM_BYTES = 9;
 
 /** Makes dedupe ids: what is random once a client, and a counter. 13 to 23 bytes. */
 export class DedupeIds {
@@ -76,8 +77,9 @@ export function publishCall({ topic, payload, options, dedupeId, lamport, since,
     since,
     until: Infinity,
     settle(reply: Reply, broker: Address) {
-      if (reply instanceof RumormillError) reject(reply.code === 'NOQUORUM' || this.attempts > 1 ? maybeStored(reply, dedupeId) : reply);
-      else if (typeof reply !== 'number' || reply < 0 || reply > LAMPORT_MAX) {
+      if (reply instanceof RumormillError) {
+        reject(reply.code === 'NOQUORUM' || this.attempts > 1 ? maybeStored(reply, dedupeId) : reply);
+      } else if (typeof reply !== 'number' || reply < 0 || reply > LAMPORT_MAX) {
         reject(new RumormillError('PROTOCOL', 'PUBLISH did not answer a Lamport timestamp'));
       } else resolve({ id: `${reply}@${broker}`, lamport: reply, dedupeId, attempts: this.attempts });
     },

@@ -29,15 +29,19 @@ export interface Pulled {
  * Waits up to `blockMs` for the first message. @throws RumormillError of an error reply (LIMIT once the time is up);
  * TRYAGAIN, UNREACHABLE; the signal's reason
  */
-export async function pull(connection: BlockingConnection, wanted: PullRequest, signal: AbortSignal): Promise<Pulled[]> {
+export async function pull(
+  connection: BlockingConnection, wanted: PullRequest, signal: AbortSignal,
+): Promise<Pulled[]> {
   const until = performance.now() + wanted.blockMs;
   for (;;) {
     const restMs = Math.max(0, Math.ceil(until - performance.now()));
     const blockMs = Math.min(restMs, BEAT_MS);
-    const pulled = decodePull(await connection.ask(pullArgs({ ...wanted, blockMs }), blockMs, signal).catch((error: unknown) => {
-      if (!isLimit(error) || performance.now() >= until) throw error;
-      return []; // there may be room before the time is up
-    }));
+    const pulled = decodePull(
+      await connection.ask(pullArgs({ ...wanted, blockMs }), blockMs, signal).catch((error: unknown) => {
+        if (!isLimit(error) || performance.now() >= until) throw error;
+        return []; // there may be room before the time is up
+      }),
+    );
     if (pulled.length > 0 || performance.now() >= until) return pulled;
   }
 }
@@ -48,14 +52,19 @@ export function isLimit(error: unknown): boolean {
 }
 
 export function pullArgs({ name, consumer, count, blockMs }: PullRequest): Args {
-  return ['PULL', name, ...(consumer === undefined ? [] : ['CONSUMER', consumer]), 'COUNT', count, ...(blockMs > 0 ? ['BLOCK', blockMs] : [])];
+  return [
+    'PULL', name, ...(consumer === undefined ? [] : ['CONSUMER', consumer]), 'COUNT', count,
+    ...(blockMs > 0 ? ['BLOCK', blockMs] : []),
+  ];
 }
 
 /** @throws RumormillError PROTOCOL */
 export function decodePull(reply: Answer): Pulled[] {
   return arrayOf(reply, 'PULL').map((row) => {
     const [token, deliveries, message] = arrayOf(row, 'PULL');
-    if (typeof deliveries !== 'number' || message === undefined) throw new RumormillError('PROTOCOL', 'PULL answered a row that is no leased message');
+    if (typeof deliveries !== 'number' || message === undefined) {
+      throw new RumormillError('PROTOCOL', 'PULL answered a row that is no leased message');
+    }
     return { token: text(token), deliveries, message: decodeMessage(message) };
   });
 }

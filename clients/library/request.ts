@@ -15,7 +15,10 @@ export type Answer = Exclude<Reply, RumormillError>;
  * A command and the promise of its reply. The promise rejects with the RumormillError of an error reply.
  * @throws RumormillError ERR for text that UTF-8 cannot say
  */
-export function requestOf(args: readonly (string | number | Uint8Array)[]): { command: Command; reply: Promise<Answer> } {
+export function requestOf(args: readonly (string | number | Uint8Array)[]): {
+  command: Command;
+  reply: Promise<Answer>;
+} {
   const { promise, resolve, reject } = withResolvers<Answer>();
   const command: Command = {
     frame: frameOf(args),
@@ -45,7 +48,9 @@ export async function request(
   signal.addEventListener('abort', abort, { once: true });
   connection.write([command]);
   const limitMs = timeoutMs + connection.patienceMs;
-  const end = expireWithout(() => connection.movedAt, limitMs, () => connection.destroy(`no answer within ${timeoutMs} ms`));
+  const end = expireWithout(
+    () => connection.movedAt, limitMs, () => connection.destroy(`no answer within ${timeoutMs} ms`),
+  );
   try {
     return await reply;
   } finally {
@@ -72,7 +77,11 @@ export async function orAborted<T>(promise: Promise<T>, signal: AbortSignal | un
 }
 
 /** A promise and what settles it (Promise.withResolvers of ES2024, which Node 20 lacks). */
-export function withResolvers<T>(): { promise: Promise<T>; resolve: (value: T) => void; reject: (error: unknown) => void } {
+export function withResolvers<T>(): {
+  promise: Promise<T>;
+  resolve: (value: T) => void;
+  reject: (error: unknown) => void;
+} {
   let resolve!: (value: T) => void;
   let reject!: (error: unknown) => void;
   const promise = new Promise<T>((yes, no) => {

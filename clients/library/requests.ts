@@ -84,7 +84,9 @@ export class Requests implements Owner<Call> {
     const { unansweredMax, unansweredBytesMax } = this.#settings;
     if (this.#signal.aborted) return call.fail(this.#signal.reason as RumormillError);
     if (this.#unanswered >= unansweredMax || this.#unansweredBytes + call.frame.length > unansweredBytesMax) {
-      return call.fail(new RumormillError('BUSY', `${this.#unanswered} calls have no answer yet; await some before making more`));
+      return call.fail(
+        new RumormillError('BUSY', `${this.#unanswered} calls have no answer yet; await some before making more`),
+      );
     }
     this.#unanswered += 1;
     this.#unansweredBytes += call.frame.length;
@@ -116,7 +118,9 @@ export class Requests implements Owner<Call> {
       call.settle(reply, this.#connection!.broker);
     }
     if (this.#unsent.length > 0) this.#schedule(); // there is room for more
-    if (this.#refused.length > 0 && this.#connection!.unanswered === 0) this.#connection!.destroy('the broker is shutting down');
+    if (this.#refused.length > 0 && this.#connection!.unanswered === 0) {
+      this.#connection!.destroy('the broker is shutting down');
+    }
   }
 
   drained(): void {
@@ -170,7 +174,9 @@ export class Requests implements Owner<Call> {
       const deadline = this.#deadlineOf(this.#unsent.first!);
       // another broker is tried at once; brokers that all drop us are not besieged
       const pauseMs = Math.min(backoffMs(this.#drops - 1, Math.random), deadline - performance.now());
-      if (pauseMs > 0) await wait(pauseMs, undefined, { signal: this.#signal }).catch(() => this.#signal.throwIfAborted());
+      if (pauseMs > 0) {
+        await wait(pauseMs, undefined, { signal: this.#signal }).catch(() => this.#signal.throwIfAborted());
+      }
       this.#use(await this.#dialer.open<Call>(deadline, this.#signal, this.#lost));
     } catch (error) {
       if (!(error instanceof RumormillError)) throw error;
@@ -188,7 +194,9 @@ export class Requests implements Owner<Call> {
   #use(connection: Connection<Call>): void {
     this.#connection = connection;
     connection.attach(this);
-    if (this.#lost !== undefined) this.#settings.emit({ type: 'failover', purpose: this.#purpose, broker: connection.address, from: this.#lost });
+    if (this.#lost !== undefined) {
+      this.#settings.emit({ type: 'failover', purpose: this.#purpose, broker: connection.address, from: this.#lost });
+    }
     this.#lost = undefined;
   }
 
@@ -208,8 +216,11 @@ export class Requests implements Owner<Call> {
     if (now - this.#checkedAt >= STOOD_STILL_MS) connection.movedAt = now; // what came meanwhile was not read yet
     this.#checkedAt = now;
     const { timeoutMs, silenceMs } = this.#settings;
-    if (now >= Math.min(oldest.until, this.#deadlineOf(oldest) + connection.patienceMs)) connection.destroy(`no answer within ${timeoutMs} ms`);
-    else if (now - Math.max(connection.movedAt, this.#probedAt) >= silenceMs && !this.#probing) void this.#probe(connection);
+    if (now >= Math.min(oldest.until, this.#deadlineOf(oldest) + connection.patienceMs))
+      connection.destroy(`no answer within ${timeoutMs} ms`);
+    else if (now - Math.max(connection.movedAt, this.#probedAt) >= silenceMs && !this.#probing) {
+      void this.#probe(connection);
+    }
   }
 
   /**
@@ -221,7 +232,9 @@ export class Requests implements Owner<Call> {
     this.#probing = false;
     this.#probedAt = performance.now();
     const quietMs = this.#probedAt - connection.movedAt;
-    if (!alive && quietMs >= this.#settings.silenceMs + connection.patienceMs) connection.destroy('the broker does not answer');
+    if (!alive && quietMs >= this.#settings.silenceMs + connection.patienceMs) {
+      connection.destroy('the broker does not answer');
+    }
   }
 
   #fail(call: Call, error: RumormillError): void {

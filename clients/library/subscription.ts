@@ -32,7 +32,10 @@ export class Subscription implements AsyncIterable<Message> {
   #cursor: string;
 
   /** @param poll rejects with the signal's reason once the subscription's signal is aborted */
-  constructor(topics: readonly string[], options: SubscribeOptions, poll: (request: PollRequest) => Promise<PollResult>, close: () => void) {
+  constructor(
+    topics: readonly string[], options: SubscribeOptions, poll: (request: PollRequest) => Promise<PollResult>,
+    close: () => void,
+  ) {
     this.#topics = topics;
     this.#options = options;
     this.#cursor = options.from ?? 'latest';

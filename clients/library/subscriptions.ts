@@ -113,10 +113,16 @@ export function bindArgs(verb: 'BIND' | 'UNBIND', name: string, topic: string, {
   return [verb, name, topic, ...(key === undefined ? [] : ['KEY', key])];
 }
 
-function changes({ visibilityMs, maxDeliveries, deadLetter, backoffMs, from }: SubscriptionChanges): (string | number)[] {
+function changes({
+  visibilityMs, maxDeliveries, deadLetter, backoffMs, from,
+}: SubscriptionChanges): (string | number)[] {
   const none = (value: number | null | undefined): number | undefined => (value === null ? 0 : value);
   const options = {
-    VISIBILITY: visibilityMs, MAXDELIVERIES: none(maxDeliveries), DEADLETTER: deadLetter === null ? '' : deadLetter, BACKOFF: none(backoffMs), FROM: from,
+    VISIBILITY: visibilityMs,
+    MAXDELIVERIES: none(maxDeliveries),
+    DEADLETTER: deadLetter === null ? '' : deadLetter,
+    BACKOFF: none(backoffMs),
+    FROM: from,
   };
   return Object.entries(options).flatMap(([word, value]) => (value === undefined ? [] : [word, value]));
 }
@@ -148,7 +154,9 @@ export function decodeSubscription(reply: Answer): SubscriptionInfo {
 /** @throws RumormillError PROTOCOL */
 export function decodePending(row: Answer): PendingInfo {
   const [id, consumer, deliveries, msLeft, state] = arrayOf(row, 'SUBSCRIPTION PENDING');
-  if (typeof deliveries !== 'number' || typeof msLeft !== 'number') throw new RumormillError('PROTOCOL', 'SUBSCRIPTION PENDING answered a row that is none');
+  if (typeof deliveries !== 'number' || typeof msLeft !== 'number') {
+    throw new RumormillError('PROTOCOL', 'SUBSCRIPTION PENDING answered a row that is none');
+  }
   return { id: id === null ? null : text(id), consumer: text(consumer), deliveries, msLeft, state: text(state) };
 }
 

@@ -34,7 +34,9 @@ export function createTopicArgs(topic: string, { type }: TopicOptions): Args {
 export function decodeTopic(reply: Answer): TopicInfo {
   const fields = new Fields(reply, 'TOPIC GET');
   const type = TOPIC_TYPES.find((each) => each === fields.text('type'));
-  if (type === undefined) throw new RumormillError('PROTOCOL', `TOPIC GET answered a type ${JSON.stringify(fields.text('type'))}`);
+  if (type === undefined) {
+    throw new RumormillError('PROTOCOL', `TOPIC GET answered a type ${JSON.stringify(fields.text('type'))}`);
+  }
   return {
     topic: fields.text('topic'),
     type,

@@ -23,7 +23,9 @@ export class BatchCounter {
   }
 
   #count(reply: Reply): void {
-    if (!Array.isArray(reply) || !Array.isArray(reply[1])) throw new Error(`the server answers ${reply instanceof Error ? reply.message : 'no batches'}`);
+    if (!Array.isArray(reply) || !Array.isArray(reply[1])) {
+      throw new Error(`the server answers ${reply instanceof Error ? reply.message : 'no batches'}`);
+    }
     for (const batch of reply[1]) this.messages += messagesIn(batch);
     this.cursor = text(reply[0]);
     this.replies += 1;

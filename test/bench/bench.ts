@@ -47,7 +47,14 @@ const options = new Command('bench')
   .option('--rounds <n>', 'how often each system runs in each case (default: 3; 1 with --quick)', wholeNumber(1))
   .option('--json <file>', 'write every round there')
   .option('--svg <file>', 'write a picture of publishing there')
-  .parse().opts<{ readonly quick?: true; readonly only?: string; readonly rounds?: number; readonly json?: string; readonly svg?: string }>();
+  .parse()
+  .opts<{
+    readonly quick?: true;
+    readonly only?: string;
+    readonly rounds?: number;
+    readonly json?: string;
+    readonly svg?: string;
+  }>();
 
 // whose listeners kill and clean up
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1));
@@ -68,8 +75,18 @@ const versions = [`Node ${process.versions.node}`, ...[ours, ...peers].map((syst
 const machine = `${cpus().length} cores, ${versions.join(', ')}`;
 say(`\n${report.table()}\n\nOn ${machine}. An acknowledgement means, with`);
 for (const { name, promise } of [ours, new Ours('local'), ...peers]) say(`* ${name}: ${promise}`);
-if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify({ at: new Date().toISOString(), machine, rows: report.rows }, null, 2)}\n`);
-if (options.svg !== undefined) writeFileSync(options.svg, report.svg(PICTURE, `Acknowledged messages of 100 bytes a second, three servers on one machine`));
+if (options.json !== undefined) {
+  writeFileSync(
+    options.json,
+    `${JSON.stringify({ at: new Date().toISOString(), machine, rows: report.rows }, null, 2)}\n`,
+  );
+}
+if (options.svg !== undefined) {
+  writeFileSync(
+    options.svg,
+    report.svg(PICTURE, `Acknowledged messages of 100 bytes a second, three servers on one machine`),
+  );
+}
 
 function say(text: string): void {
   process.stdout.write(`${text}\n`);

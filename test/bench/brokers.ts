@@ -22,7 +22,8 @@ export class Ours implements System {
     this.#acks = acks;
     this.#brokers = brokers;
     this.name = brokers === 1 ? 'ours, alone' : `ours, ${acks}`;
-    this.promise = acks === 'quorum' ? 'synced to the disks of a majority' : 'synced to the disk of the broker that answers';
+    this.promise =
+      acks === 'quorum' ? 'synced to the disks of a majority' : 'synced to the disk of the broker that answers';
   }
 
   version(): string {
@@ -50,7 +51,9 @@ export class Brokers implements Running {
     await Promise.all(brokers.all.map((broker) => brokers.up(broker)));
     await waitFor('the brokers are linked', async () => {
       const statuses = await Promise.all(brokers.all.map((broker) => broker.status()));
-      return statuses.every(({ links, coordinator }) => Number(links) >= count - 1 && coordinator === brokers.all.at(-1)!.address);
+      return statuses.every(
+        ({ links, coordinator }) => Number(links) >= count - 1 && coordinator === brokers.all.at(-1)!.address,
+      );
     });
     return brokers;
   }

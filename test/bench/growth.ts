@@ -32,7 +32,9 @@ export async function growth(plan: Plan): Promise<void> {
     for (const count of plan.scale < 1 ? MESHES.slice(0, 2) : MESHES) await mesh(plan, count);
   });
   await plan.rounds(async () => {
-    for (const size of BACKLOGS.filter((each) => each <= 10_000_000 * plan.scale * plan.scale)) await backlog(plan, size);
+    for (const size of BACKLOGS.filter((each) => each <= 10_000_000 * plan.scale * plan.scale)) {
+      await backlog(plan, size);
+    }
   });
 }
 
@@ -42,7 +44,8 @@ async function mesh(plan: Plan, count: number): Promise<void> {
   const brokers = await new Ours('quorum', count).start(home);
   const pids = brokers.all.map(({ pid }) => pid);
   const what = (name: string): string => `${count} ${count === 1 ? 'broker' : 'brokers'}: ${name}`;
-  const found = (name: string, unit: string, value: number): void => plan.found(SCENARIO, what(name), 'ours, quorum', unit, value);
+  const found = (name: string, unit: string, value: number): void =>
+    plan.found(SCENARIO, what(name), 'ours, quorum', unit, value);
   const load = { ...LOAD, window: 1000 };
   const { acked: warmUp } = await publish(brokers.publishing, { ...load, messages: 50_000 * plan.scale });
   await assertStored(brokers, brokers.all.map(() => 0), warmUp);
@@ -53,7 +56,9 @@ async function mesh(plan: Plan, count: number): Promise<void> {
   const sent = tcpBytesSent(pids);
   found('CPU a message and broker', 'µs', cpu.reduce((sum, each) => sum + each, 0) / count);
   if (count > 1) found('CPU a message, where it is published', 'µs', cpu[0]!);
-  if (count > 1 && sent !== undefined && sentBefore !== undefined) found('between brokers, a message and receiver', 'bytes', (sent - sentBefore) / acked / (count - 1));
+  if (count > 1 && sent !== undefined && sentBefore !== undefined) {
+    found('between brokers, a message and receiver', 'bytes', (sent - sentBefore) / acked / (count - 1));
+  }
   await Promise.all(brokers.all.map((broker) => broker.stop()));
   const stored = brokers.all.reduce((sum, { file }) => sum + statSync(file).size, 0);
   found('on disk, a message and broker', 'bytes', stored / (warmUp + acked) / count);
@@ -75,7 +80,10 @@ async function backlog(plan: Plan, size: number): Promise<void> {
   await fill(brokers, size / 2 - POLLED - 1);
   await broker.stop();
   found('start', 'ms', await start(broker));
-  const warm = { ...brokers.publishing, frame: (_: number, payload: Buffer) => encodeCommand(['PUBLISH', WARM_TOPIC, payload]) };
+  const warm = {
+    ...brokers.publishing,
+    frame: (_: number, payload: Buffer) => encodeCommand(['PUBLISH', WARM_TOPIC, payload]),
+  };
   const load = { ...LOAD, window: 100, messages: 50_000 * plan.scale };
   await publish(warm, load);
   await polls(broker, WARM_TOPIC, 'earliest');

@@ -16,14 +16,20 @@ export async function ids(plan: Plan): Promise<void> {
   await plan.rounds(async () => {
     await using home = new Home();
     const [broker] = (await new Ours('local', 1).start(home)).all;
-    const found = (what: string, unit: string, value: number): void => plan.found('ids', what, 'ours, alone', unit, value);
+    const found = (what: string, unit: string, value: number): void =>
+      plan.found('ids', what, 'ours, alone', unit, value);
     const client = await broker!.connect();
     const publish = async (what: string, idOf: (number: number) => string[]): Promise<void> => {
       const [startedAt, cpuBefore] = [performance.now(), cpuMs(broker!.pid)];
       const count = Math.ceil((IDS * plan.scale) / IN_FLIGHT) * IN_FLIGHT;
       for (let at = 0; at < count; at += IN_FLIGHT) {
-        for (let number = at; number < at + IN_FLIGHT; number += 1) client.send('PUBLISH', `topic-${number % 10}`, PAYLOAD, ...idOf(number));
-        for (let number = 0; number < IN_FLIGHT; number += 1) if (typeof (await client.next()) !== 'number') throw new Error('a publish was refused');
+        for (let number = at; number < at + IN_FLIGHT; number += 1) {
+          client.send('PUBLISH', `topic-${number % 10}`, PAYLOAD, ...idOf(number));
+        }
+        for (let number = 0; number < IN_FLIGHT; number += 1)
+          if (typeof (await client.next()) !== 'number') {
+            throw new Error('a publish was refused');
+          }
       }
       found(`publish ${what}`, 'msg/s', (count * 1000) / (performance.now() - startedAt));
       found(`publish ${what}, CPU a message`, 'µs', ((cpuMs(broker!.pid) - cpuBefore) * 1000) / count);

@@ -50,7 +50,10 @@ const CHUNK_BYTES_MAX = 1024 * 1024; // of one write
  */
 export async function publish(publishing: Publishing, load: Load): Promise<Published> {
   const count = Math.min(load.connections, load.window);
-  const lanes = Array.from({ length: count }, (_, index) => new Lane(publishing, load, index, shareOf(load.window, count, index), quotaOf(load, count, index)));
+  const lanes = Array.from(
+    { length: count },
+    (_, index) => new Lane(publishing, load, index, shareOf(load.window, count, index), quotaOf(load, count, index)),
+  );
   try {
     await Promise.all(lanes.map((lane) => lane.open()));
     const startedAt = performance.now();
@@ -76,7 +79,10 @@ export async function publish(publishing: Publishing, load: Load): Promise<Publi
 function result(lanes: readonly Lane[], counted: number, ms: number): Published {
   const latencies = new Latencies();
   for (const lane of lanes) latencies.addAll(lane.latencies);
-  return { acked: sum(lanes, (lane) => lane.acked), perSecond: (counted * 1000) / ms, latency: latencies.percentiles(...SHARES) };
+  return {
+    acked: sum(lanes, (lane) => lane.acked), perSecond: (counted * 1000) / ms,
+    latency: latencies.percentiles(...SHARES),
+  };
 }
 
 /** One connection. */
@@ -104,7 +110,12 @@ class Lane {
     this.#quota = Math.ceil(quota / this.#unit);
     const frame = publishing.frame(index, load.payload, this.#unit);
     this.#frameBytes = frame.length;
-    this.#frames = Buffer.concat(Array.from({ length: Math.min(this.#flight, Math.max(1, Math.floor(CHUNK_BYTES_MAX / frame.length))) }, () => frame));
+    this.#frames = Buffer.concat(
+      Array.from(
+        { length: Math.min(this.#flight, Math.max(1, Math.floor(CHUNK_BYTES_MAX / frame.length))) },
+        () => frame,
+      ),
+    );
   }
 
   async open(): Promise<void> {
@@ -170,7 +181,9 @@ class Lane {
     this.#due += units;
     this.#sent.push({ at: performance.now(), units });
     const most = this.#frames.length / this.#frameBytes;
-    for (let left = units; left > 0; left -= most) this.#socket.write(this.#frames.subarray(0, Math.min(left, most) * this.#frameBytes));
+    for (let left = units; left > 0; left -= most) {
+      this.#socket.write(this.#frames.subarray(0, Math.min(left, most) * this.#frameBytes));
+    }
   }
 }
 

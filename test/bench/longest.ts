@@ -83,10 +83,14 @@ function many(count: number, command: (index: number) => Command): Command[] {
   return Array.from({ length: count }, (_, index) => command(index));
 }
 
-const names = (prefix: string, count: number): string[] => Array.from({ length: count }, (_, index) => `${prefix}${index}`);
+const names = (prefix: string, count: number): string[] =>
+  Array.from({ length: count }, (_, index) => `${prefix}${index}`);
 
 const origin = (tag: number): ReturnType<typeof makeOrigin> => makeOrigin(parseAddress('h:1'), () => tag);
-const longCursor = encodeCursor({ instance: '000000000001', position: 1, vector: new Map(Array.from({ length: 8000 }, (_, index) => [origin(index * 65_537), index])) });
+const longCursor = encodeCursor({
+  instance: '000000000001', position: 1,
+  vector: new Map(Array.from({ length: 8000 }, (_, index) => [origin(index * 65_537), index])),
+});
 
 const CASES: readonly [name: string, commands: readonly Command[]][] = [
   ['100,000 PINGs in one go', many(100_000, () => ['PING'])],
@@ -119,8 +123,12 @@ async function main(): Promise<void> {
   console.log('longest wait of a PING meanwhile, ms');
   await tell('nothing', () => wait(2000));
   for (const [name, commands] of CASES) await tell(name, () => sender.send(commands));
-  await tell('PSUBSCRIBE of 10,000 patterns', () => subscriber.send([['PSUBSCRIBE', ...names('*a'.repeat(100), 10_000)]], 10_000));
-  await tell('a publish for which they are tried', () => sender.send([['PUBLISH', 'a'.repeat(255), 'x']]).then(() => wait(1000)));
+  await tell('PSUBSCRIBE of 10,000 patterns', () =>
+    subscriber.send([['PSUBSCRIBE', ...names('*a'.repeat(100), 10_000)]], 10_000),
+  );
+  await tell('a publish for which they are tried', () =>
+    sender.send([['PUBLISH', 'a'.repeat(255), 'x']]).then(() => wait(1000)),
+  );
   await pinger.terminate();
   for (const each of [sender, subscriber]) each.end();
   await broker.dispose();

@@ -14,7 +14,10 @@ export interface Plan {
   readonly scale: number;
   rounds(round: () => Promise<void>): Promise<void>;
   /** @param bytes of each message, where the table is to show bytes a second beside messages */
-  found(scenario: string, what: string, system: string, unit: string, value: number, latency?: readonly number[], bytes?: number): void;
+  found(
+    scenario: string, what: string, system: string, unit: string, value: number, latency?: readonly number[],
+    bytes?: number,
+  ): void;
 }
 
 export function makePlan(report: Report, peers: readonly System[], quick: boolean, rounds: number): Plan {

@@ -49,7 +49,11 @@ export class PollReader {
   poll(cursor: string, count: number, blockMs: number): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
-      this.#socket.write(encodeCommand(['POLL', this.#topic, 'CURSOR', cursor, 'COUNT', count, 'BLOCK', blockMs, 'FORMAT', this.#format]));
+      this.#socket.write(
+        encodeCommand([
+          'POLL', this.#topic, 'CURSOR', cursor, 'COUNT', count, 'BLOCK', blockMs, 'FORMAT', this.#format,
+        ]),
+      );
     });
   }
 

@@ -21,7 +21,9 @@ export function publishQuorum(scenario: string, bytes: number, many: boolean): (
  */
 export function publishLarge(scenario: string, bytes: number): (plan: Plan) => Promise<void> {
   return async (plan) => {
-    for (const window of [1, 10, 100]) await publishes(plan, scenario, bytes, [new Ours('quorum'), ...plan.peers], [window], false);
+    for (const window of [1, 10, 100]) {
+      await publishes(plan, scenario, bytes, [new Ours('quorum'), ...plan.peers], [window], false);
+    }
   };
 }
 
@@ -30,15 +32,29 @@ export function publishLocal(scenario: string, bytes: number): (plan: Plan) => P
   return (plan) => publishes(plan, scenario, bytes, [new Ours('local'), new Ours('local', 1)], [1, 100, 10_000], false);
 }
 
-async function publishes(plan: Plan, scenario: string, bytes: number, systems: readonly System[], windows: readonly number[], many: boolean): Promise<void> {
+async function publishes(
+  plan: Plan, scenario: string, bytes: number, systems: readonly System[], windows: readonly number[], many: boolean,
+): Promise<void> {
   await using home = new Home();
   const running: [System, Running][] = [];
   for (const system of systems) running.push([system, await system.start(home)]);
   const payload = Buffer.alloc(bytes, 'x');
-  const once = async (what: string, system: System, servers: Running, connections: number, window: number): Promise<void> => {
+  const once = async (
+    what: string,
+    system: System,
+    servers: Running,
+    connections: number,
+    window: number,
+  ): Promise<void> => {
     const before = await servers.stored();
     const publishing = connections > CONNECTIONS ? servers.everywhere : servers.publishing;
-    const { acked, perSecond, latency } = await publish(publishing, { connections, window, payload, warmUpMs: plan.warmUpMs, durationMs: plan.durationMs });
+    const { acked, perSecond, latency } = await publish(publishing, {
+      connections,
+      window,
+      payload,
+      warmUpMs: plan.warmUpMs,
+      durationMs: plan.durationMs,
+    });
     await assertStored(servers, before, acked);
     plan.found(scenario, what, system.name, 'msg/s', perSecond, latency, bytes);
   };
@@ -50,11 +66,15 @@ async function publishes(plan: Plan, scenario: string, bytes: number, systems: r
   }
   for (const each of windows) {
     await plan.rounds(async () => {
-      for (const [system, servers] of running) await once(`${each.toLocaleString('en-US')} in flight`, system, servers, CONNECTIONS, each);
+      for (const [system, servers] of running) {
+        await once(`${each.toLocaleString('en-US')} in flight`, system, servers, CONNECTIONS, each);
+      }
     });
   }
   if (!many) return;
   await plan.rounds(async () => {
-    for (const [system, servers] of running) await once(`${PUBLISHERS} publishers × 10`, system, servers, PUBLISHERS, PUBLISHERS * 10);
+    for (const [system, servers] of running) {
+      await once(`${PUBLISHERS} publishers × 10`, system, servers, PUBLISHERS, PUBLISHERS * 10);
+    }
   });
 }

@@ -44,7 +44,9 @@ export class PullConsumer {
   /** Acknowledges what came last and asks for more, in one write. @throws Error where a token was not good */
   async ackAndPull(tokens: readonly Buffer[], count: number, blockMs: number): Promise<Buffer[]> {
     this.#good = 0;
-    await this.#ask(2, this.#acknowledgement(tokens), encodeCommand(['PULL', this.#subscription, 'COUNT', count, 'BLOCK', blockMs]));
+    await this.#ask(
+      2, this.#acknowledgement(tokens), encodeCommand(['PULL', this.#subscription, 'COUNT', count, 'BLOCK', blockMs]),
+    );
     if (this.#good !== tokens.length) throw new Error(`${this.#good} of ${tokens.length} tokens were good`);
     return this.#tokens();
   }
@@ -56,7 +58,10 @@ export class PullConsumer {
 
   #acknowledgement(tokens: readonly Buffer[]): Buffer {
     const { length } = this.#subscription;
-    return Buffer.concat([Buffer.from(`*${tokens.length + 2}\r\n$3\r\nACK\r\n$${length}\r\n${this.#subscription}\r\n`), ...tokens]);
+    return Buffer.concat([
+      Buffer.from(`*${tokens.length + 2}\r\n$3\r\nACK\r\n$${length}\r\n${this.#subscription}\r\n`),
+      ...tokens,
+    ]);
   }
 
   #tokens(): Buffer[] {

@@ -43,7 +43,9 @@ async function pullAndAck(plan: Plan): Promise<void> {
       const { acked: messages } = await publish(brokers.publishing, { ...LOAD, messages: 200_000 * plan.scale });
       await settled(brokers);
       const broker = await notHome(brokers, name);
-      const consumers = await Promise.all(Array.from({ length: connections }, () => PullConsumer.open(broker.port, name)));
+      const consumers = await Promise.all(
+        Array.from({ length: connections }, () => PullConsumer.open(broker.port, name)),
+      );
       const latencies = new Latencies();
       let acked = 0;
       const startedAt = performance.now();
@@ -59,8 +61,14 @@ async function pullAndAck(plan: Plan): Promise<void> {
       }));
       const ms = performance.now() - startedAt;
       if (acked !== messages) throw new Error(`${acked} messages were acknowledged of ${messages}`);
-      plan.found(SCENARIO, `PULL and ACK by ${BATCH}, other broker, ${connections === 1 ? 'one connection' : `${connections} connections`}`, 'ours', 'msg/s',
-        (messages * 1000) / ms, latencies.percentiles(...SHARES));
+      plan.found(
+        SCENARIO,
+        `PULL and ACK by ${BATCH}, other broker, ${connections === 1 ? 'one connection' : `${connections} connections`}`,
+        'ours',
+        'msg/s',
+        (messages * 1000) / ms,
+        latencies.percentiles(...SHARES),
+      );
     });
   }
 }
@@ -119,7 +127,11 @@ async function backlog(plan: Plan): Promise<void> {
       await broker.stop();
       await brokers.up(broker);
       const consumer = await PullConsumer.open(broker.port, name);
-      await waitFor('it is the home', async () => (await describe(await broker.connect(), name).catch(() => undefined))?.['home'] === broker.address, WAIT_MS);
+      await waitFor(
+        'it is the home',
+        async () => (await describe(await broker.connect(), name).catch(() => undefined))?.['home'] === broker.address,
+        WAIT_MS,
+      );
       const latencies = new Latencies();
       for (let pulls = 0; pulls < Math.min(PULLS, count / BATCH); pulls += 1) {
         const sentAt = performance.now();
@@ -143,10 +155,15 @@ async function manySubscriptions(plan: Plan): Promise<void> {
   const count = SUBSCRIPTIONS * plan.scale;
   await make(clients[0]!, 'TOPIC CREATE popular');
   await Promise.all(clients.map(async (client, lane) => {
-    for (let number = lane; number < count; number += clients.length) await make(client, `SUBSCRIPTION CREATE s${number}`, `BIND s${number} popular`);
+    for (let number = lane; number < count; number += clients.length) {
+      await make(client, `SUBSCRIPTION CREATE s${number}`, `BIND s${number} popular`);
+    }
   }));
   await settled(brokers);
-  const topics = [['lonely', 'without subscriptions'], ['popular', `with ${count.toLocaleString('en-US')} subscriptions`]] as const;
+  const topics = [
+    ['lonely', 'without subscriptions'],
+    ['popular', `with ${count.toLocaleString('en-US')} subscriptions`],
+  ] as const;
   const load = { ...LOAD, warmUpMs: plan.warmUpMs, durationMs: plan.durationMs };
   for (const [topic] of topics) await publish(publishingTo(brokers, topic), load);
   await settled(brokers);
@@ -165,7 +182,10 @@ let subscriptions = 0;
 /** Makes a subscription of its own and binds it to what is published from now on. Returns its name. */
 async function subscribe(broker: BrokerProcess, topic: string): Promise<string> {
   const name = `queue-${(subscriptions += 1)}`;
-  await make(await broker.connect(), `TOPIC CREATE ${topic}`, `SUBSCRIPTION CREATE ${name} VISIBILITY 600000`, `BIND ${name} ${topic}`);
+  await make(
+    await broker.connect(), `TOPIC CREATE ${topic}`, `SUBSCRIPTION CREATE ${name} VISIBILITY 600000`,
+    `BIND ${name} ${topic}`,
+  );
   return name;
 }
 

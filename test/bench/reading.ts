@@ -69,7 +69,9 @@ export async function keepUp(plan: Plan): Promise<void> {
     const publishedAt = performance.now();
     target = before + acked;
     const readAt = await reading;
-    if (reader.messages !== target) throw new Error(`${acked} messages were published and ${reader.messages - before} read`);
+    if (reader.messages !== target) {
+      throw new Error(`${acked} messages were published and ${reader.messages - before} read`);
+    }
     plan.found('keep up', 'published', 'ours, local', 'msg/s', perSecond);
     plan.found('keep up', 'read on another broker', 'ours, local', 'msg/s', (acked * 1000) / (readAt - startedAt));
     plan.found('keep up', 'reader behind the last acknowledgement', 'ours, local', 'ms', readAt - publishedAt);
@@ -82,7 +84,9 @@ export async function fanOut(plan: Plan): Promise<void> {
   await using home = new Home();
   const { all } = await new Ours('local').start(home);
   const publisher = await all[0]!.connect();
-  const readers = await Promise.all(Array.from({ length: 1000 }, (_, index) => PollReader.open(all[index % all.length]!.port, TOPIC)));
+  const readers = await Promise.all(
+    Array.from({ length: 1000 }, (_, index) => PollReader.open(all[index % all.length]!.port, TOPIC)),
+  );
   await Promise.all(readers.map((reader) => reader.poll('latest', 1, 0)));
   await plan.rounds(async () => {
     const latencies = new Latencies();
@@ -111,14 +115,19 @@ export async function replay(plan: Plan): Promise<void> {
   };
   const found = (what: string, read: number, startedAt: number): void => {
     if (read !== messages) throw new Error(`${read} messages were read of ${messages}`);
-    plan.found('replay', `${messages.toLocaleString('en-US')}, ${what}`, 'ours', 'msg/s', (messages * 1000) / (performance.now() - startedAt));
+    plan.found(
+      'replay', `${messages.toLocaleString('en-US')}, ${what}`, 'ours', 'msg/s',
+      (messages * 1000) / (performance.now() - startedAt),
+    );
   };
   await plan.rounds(async () => {
     for (const [what, format] of [['over the wire', 'messages'], ['over the wire, in batches', 'batches']] as const) {
       await cold();
       const reader = await PollReader.open(broker.port, TOPIC, format);
       const rawAt = performance.now();
-      for (let cursor = 'earliest'; reader.messages < messages; cursor = reader.cursor) await reader.poll(cursor, MANY, WAIT_MS);
+      for (let cursor = 'earliest'; reader.messages < messages; cursor = reader.cursor) {
+        await reader.poll(cursor, MANY, WAIT_MS);
+      }
       found(what, reader.messages, rawAt);
       reader.close();
     }
@@ -126,7 +135,9 @@ export async function replay(plan: Plan): Promise<void> {
     await using client = await connect({ brokers: broker.address });
     const startedAt = performance.now();
     let read = 0;
-    for await (const { payload } of client.subscribe(TOPIC, { from: 'earliest', limit: messages })) read += payload.length === PAYLOAD.length ? 1 : 0;
+    for await (const { payload } of client.subscribe(TOPIC, { from: 'earliest', limit: messages })) {
+      read += payload.length === PAYLOAD.length ? 1 : 0;
+    }
     found('client library', read, startedAt);
   });
 }
@@ -156,7 +167,9 @@ export async function catchUp(plan: Plan): Promise<void> {
     await caught;
     const ms = performance.now() - startedAt;
     await assertStored(brokers, [0, 0, 0], acked + live);
-    plan.found('catch-up', `${messages.toLocaleString('en-US')} behind, start included`, 'ours', 'msg/s', (acked * 1000) / ms);
+    plan.found(
+      'catch-up', `${messages.toLocaleString('en-US')} behind, start included`, 'ours', 'msg/s', (acked * 1000) / ms,
+    );
     const found = latencies.percentiles(...SHARES);
     plan.found('catch-up', 'a publisher meanwhile', 'ours, local', 'ms', found[0]!, found);
   });
@@ -178,7 +191,10 @@ export async function idleWaiters(plan: Plan): Promise<void> {
       plan.found('idle waiters', what, 'ours', 'KiB each', (residentKiB(broker) - before) / count);
       if (plan.scale === 1) {
         await new Promise((resolve) => setTimeout(resolve, REST_MS));
-        plan.found('idle waiters', `${what}, after ${REST_MS / 1000} s`, 'ours', 'KiB each', (residentKiB(broker) - before) / count);
+        plan.found(
+          'idle waiters', `${what}, after ${REST_MS / 1000} s`, 'ours', 'KiB each',
+          (residentKiB(broker) - before) / count,
+        );
       }
       for (const reader of readers) reader.close();
     });

@@ -22,12 +22,32 @@ export const redis: System = {
     for (const port of ports) {
       const folder = join(home.folder, `redis-${port}`);
       mkdirSync(folder);
-      const args = ['--port', port, '--bind', '127.0.0.1', '--dir', folder, '--appendonly', 'yes', '--appendfsync', 'always', '--save', '',
+      const args = [
+        '--port',
+        port,
+        '--bind',
+        '127.0.0.1',
+        '--dir',
+        folder,
+        '--appendonly',
+        'yes',
+        '--appendfsync',
+        'always',
+        '--save',
+        '',
         // rewriting the file would slow it down, and is not measured
-        '--auto-aof-rewrite-percentage', 0, '--repl-diskless-sync-delay', 0];
+        '--auto-aof-rewrite-percentage',
+        0,
+        '--repl-diskless-sync-delay',
+        0,
+      ];
       home.run(COMMAND, [...args, ...(port === primary ? [] : ['--replicaof', '127.0.0.1', primary])].map(String));
     }
-    await waitFor('the replicas follow', async () => /^connected_slaves:2[^]*state=online[^]*state=online/m.test(await info(primary).catch(() => '')), 30_000);
+    await waitFor(
+      'the replicas follow',
+      async () => /^connected_slaves:2[^]*state=online[^]*state=online/m.test(await info(primary).catch(() => '')),
+      30_000,
+    );
     const publishing: Publishing = {
       ports: [primary],
       unit: (share) => share,

@@ -40,7 +40,9 @@ t.test('replies to PULL give their tokens, those to ACK how many were good', asy
 });
 
 t.test('an error reply is an error', async (t) => {
-  for (const size of [1, 3, 100]) t.throws(() => count(new RespCounter(), ':1\r\n-NOQUORUM too few\r\n', size), /NOQUORUM too few/);
+  for (const size of [1, 3, 100]) {
+    t.throws(() => count(new RespCounter(), ':1\r\n-NOQUORUM too few\r\n', size), /NOQUORUM too few/);
+  }
 });
 
 t.test('PubAcks are counted wherever a chunk ends', async (t) => {
@@ -55,6 +57,8 @@ t.test('PubAcks are counted wherever a chunk ends', async (t) => {
 
 t.test('a publish that JetStream refuses is an error', async (t) => {
   const refusal = '{"error":{"code":503},"stream":"BENCH","seq":0}';
-  for (const size of [1, 7, 100]) t.throws(() => count(new NatsCounter(() => {}), `MSG i 1 ${refusal.length}\r\n${refusal}\r\n`, size), /503/);
+  for (const size of [1, 7, 100]) {
+    t.throws(() => count(new NatsCounter(() => {}), `MSG i 1 ${refusal.length}\r\n${refusal}\r\n`, size), /503/);
+  }
   t.throws(() => count(new NatsCounter(() => {}), "-ERR 'Slow Consumer'\r\n", 4), /Slow Consumer/);
 });

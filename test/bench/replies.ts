@@ -169,7 +169,9 @@ export class NatsCounter implements AckCounter {
         next += Number(line.slice(line.lastIndexOf(' ') + 1)) + 2;
         if (next > bytes.length) break;
         const answer = bytes.toString('latin1', end + 2, next - 2);
-        if (!answer.includes('"seq"') || answer.includes('"error"')) throw new Error(`the server answers ${answer.slice(0, ERROR_CHARS)}`);
+        if (!answer.includes('"seq"') || answer.includes('"error"')) {
+          throw new Error(`the server answers ${answer.slice(0, ERROR_CHARS)}`);
+        }
         acks += 1;
       } else if (line === 'PING') this.#pong();
       else if (line.startsWith('-ERR')) throw new Error(`the server answers ${line.slice(0, ERROR_CHARS)}`);

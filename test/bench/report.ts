@@ -20,9 +20,14 @@ export class Report {
   readonly rows: Row[] = [];
 
   /** Adds what a round found. */
-  add(scenario: string, what: string, system: string, unit: string, value: number, latency?: readonly number[], bytes?: number): void {
-    let row = this.rows.find((each) => each.scenario === scenario && each.what === what && each.system === system && each.unit === unit);
-    if (row === undefined) this.rows.push(row = { scenario, what, system, unit, values: [], latencies: [], bytes });
+  add(
+    scenario: string, what: string, system: string, unit: string, value: number, latency?: readonly number[],
+    bytes?: number,
+  ): void {
+    let row = this.rows.find(
+      (each) => each.scenario === scenario && each.what === what && each.system === system && each.unit === unit,
+    );
+    if (row === undefined) this.rows.push((row = { scenario, what, system, unit, values: [], latencies: [], bytes }));
     row.values.push(value);
     if (latency !== undefined) row.latencies.push(latency);
   }
@@ -32,10 +37,15 @@ export class Report {
     const lines = this.rows.map((row) => {
       const { median, min, max } = spreadOf(row.values);
       const latency = row.latencies.length === 0 ? '' : [0, 1, 2].map((at) => shown(latencyOf(row, at))).join(' / ');
-      const volume = row.bytes === undefined || row.bytes < LARGE_BYTES ? '' : `, ${shown((median * row.bytes) / 1e6)} MB/s`;
+      const volume =
+        row.bytes === undefined || row.bytes < LARGE_BYTES ? '' : `, ${shown((median * row.bytes) / 1e6)} MB/s`;
       return `| ${row.scenario} | ${row.what} | ${row.system} | **${shown(median)}** ${row.unit}${volume} | ${shown(min)} to ${shown(max)} | ${latency} |`;
     });
-    return ['| scenario | case | system | median | rounds | latency, ms: median / 99% / 99.9% |', '| --- | --- | --- | --- | --- | --- |', ...lines].join('\n');
+    return [
+      '| scenario | case | system | median | rounds | latency, ms: median / 99% / 99.9% |',
+      '| --- | --- | --- | --- | --- | --- |',
+      ...lines,
+    ].join('\n');
   }
 
   /** A bar for each row of the scenario, one group a case. */
@@ -51,18 +61,27 @@ export class Report {
         const { median, min, max } = spreadOf(row.values);
         const [width, from, to] = [median, min, max].map((value) => (value / most) * WIDTH) as [number, number, number];
         const middle = y + BAR / 2 - 1;
-        parts.push(`<rect x="${LEFT}" y="${y}" width="${width.toFixed(1)}" height="${BAR - 2}" fill="${colour(systems.indexOf(row.system))}"/>`);
+        parts.push(
+          `<rect x="${LEFT}" y="${y}" width="${width.toFixed(1)}" height="${BAR - 2}" fill="${colour(systems.indexOf(row.system))}"/>`,
+        );
         parts.push(`<path d="M${(LEFT + from).toFixed(1)} ${middle}H${(LEFT + to).toFixed(1)}" stroke="#222"/>`);
         parts.push(label(LEFT + to + GAP, middle + 4, shown(median)));
         y += BAR;
       }
       y += BAR / 2;
     }
-    const legend = systems.map((system, index) =>
-      `<rect x="${LEFT + index * 150}" y="34" width="10" height="10" fill="${colour(index)}"/>${label(LEFT + index * 150 + 15, 43, system)}`);
+    const legend = systems.map(
+      (system, index) =>
+        `<rect x="${LEFT + index * 150}" y="34" width="10" height="10" fill="${colour(index)}"/>${label(LEFT + index * 150 + 15, 43, system)}`,
+    );
     return [
       `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${LEFT + WIDTH + 90} ${y + 10}" font-family="sans-serif" font-size="12">`,
-      '<rect width="100%" height="100%" fill="#fff"/>', label(10, 20, title), ...legend, ...parts, '</svg>', '',
+      '<rect width="100%" height="100%" fill="#fff"/>',
+      label(10, 20, title),
+      ...legend,
+      ...parts,
+      '</svg>',
+      '',
     ].join('\n');
   }
 }

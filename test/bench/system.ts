@@ -35,7 +35,11 @@ export async function assertStored(running: Running, before: readonly number[], 
     return counts.length > 0 && counts.every((count, index) => count >= expected[index]!);
   }, STORED_MS);
   await complete.catch(() => undefined); // what is missing is said below
-  if (counts.join() !== expected.join()) throw new Error(`${acked} messages are acknowledged, and the servers have ${counts.join(', ')} and not ${expected.join(', ')}`);
+  if (counts.join() !== expected.join()) {
+    throw new Error(
+      `${acked} messages are acknowledged, and the servers have ${counts.join(', ')} and not ${expected.join(', ')}`,
+    );
+  }
 }
 
 /** A server as the folder's end needs it. */

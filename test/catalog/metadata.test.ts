@@ -21,9 +21,17 @@ const PEER = origin('peer:1');
 
 t.test('records of the catalog that are no operations are passed over, whoever wrote them', async (t) => {
   const store = new MemoryStore(HERE);
-  const payloads = ['nonsense', '{"op":"topic.create","topic":"a","type":"fanout"}', '{"op":"topic.delete","topics":["$catalog"]}', '\ufffd', ''];
-  const batch: StoredBatch = { ...draft(payloads, { topic: '$catalog' }), origin: PEER, seq: 1, lamport: 7, deps: '', position: 1, repeats: '' };
-  const covered: StoredBatch = { ...draft([], { topic: '$catalog' }), count: 3, origin: PEER, seq: 6, lamport: 12, deps: '', position: 2, repeats: '' };
+  const payloads = [
+    'nonsense', '{"op":"topic.create","topic":"a","type":"fanout"}', '{"op":"topic.delete","topics":["$catalog"]}',
+    '\ufffd', '',
+  ];
+  const batch: StoredBatch = {
+    ...draft(payloads, { topic: '$catalog' }), origin: PEER, seq: 1, lamport: 7, deps: '', position: 1, repeats: '',
+  };
+  const covered: StoredBatch = {
+    ...draft([], { topic: '$catalog' }), count: 3, origin: PEER, seq: 6, lamport: 12, deps: '', position: 2,
+    repeats: '',
+  };
   await store.append([batch, covered]);
   const { broker } = await VirtualBroker.start({}, store);
   t.strictSame([...broker.metadata.topics()].map(({ name }) => name), ['a']);
@@ -34,14 +42,21 @@ t.test('what could not be stored was not said', async (t) => {
   const virtual = await VirtualBroker.start();
   const client = virtual.connect();
   virtual.store.failures.push(new RumormillError('DISKFULL', 'no room; nothing was stored'));
-  t.strictSame(await client.ask('TOPIC CREATE a', 'TOPIC LIST', 'TOPIC CREATE a TYPE direct'), ['-DISKFULL no room; nothing was stored', [], 'OK']);
+  t.strictSame(await client.ask('TOPIC CREATE a', 'TOPIC LIST', 'TOPIC CREATE a TYPE direct'), [
+    '-DISKFULL no room; nothing was stored', [], 'OK',
+  ]);
   const limited = (await VirtualBroker.start({ limits: { payloadBytesMax: 100 } })).connect();
-  t.match(await limited.ask(`TOPIC CREATE ${'x'.repeat(90)}`, 'TOPIC CREATE a'), [/^-TOOBIG the record of it would have \d+ bytes, more than 100; nothing was stored$/, 'OK']);
+  t.match(await limited.ask(`TOPIC CREATE ${'x'.repeat(90)}`, 'TOPIC CREATE a'), [
+    /^-TOOBIG the record of it would have \d+ bytes, more than 100; nothing was stored$/,
+    'OK',
+  ]);
 });
 
 t.test('an operation is acknowledged as publishes are by default, and decided on without waiting for that', async (t) => {
   const virtual = await VirtualBroker.start({ acks: 'quorum' });
-  virtual.broker.configure(['localhost:3000', 'peer:1', 'other:1'].map((address) => origin(address).split('/')[0] as never));
+  virtual.broker.configure(
+    ['localhost:3000', 'peer:1', 'other:1'].map((address) => origin(address).split('/')[0] as never),
+  );
   const [one, two] = [virtual.connect(), virtual.connect()];
   t.strictSame(await one.ask('TOPIC CREATE a'), []);
   t.strictSame(await two.ask('TOPIC CREATE a TYPE direct'), ['-EXISTS topic "a" is fanout']);
@@ -66,9 +81,17 @@ t.test('operations are decided on one after another', async (t) => {
   const release = virtual.store.hold();
   const done = Promise.all([
     metadata.change(() => ({ op: 'topic.create', topic: 'a', type: 'fanout' })),
-    metadata.change(() => (metadata.topic('a') === undefined ? { op: 'topic.create', topic: 'never', type: 'fanout' } : undefined)),
-    t.rejects(metadata.change(() => ({ op: 'subscription.delete', name: 'x' })), { code: 'NOTFOUND' }),
-    t.rejects(metadata.change(() => Promise.reject(new RumormillError('ERR', 'no'))), { code: 'ERR' }),
+    metadata.change(() =>
+      metadata.topic('a') === undefined ? { op: 'topic.create', topic: 'never', type: 'fanout' } : undefined,
+    ),
+    t.rejects(
+      metadata.change(() => ({ op: 'subscription.delete', name: 'x' })),
+      { code: 'NOTFOUND' },
+    ),
+    t.rejects(
+      metadata.change(() => Promise.reject(new RumormillError('ERR', 'no'))),
+      { code: 'ERR' },
+    ),
     metadata.change(() => ({ op: 'topic.create', topic: 'b', type: 'fanout' })),
   ]);
   await virtual.clock.settle();
@@ -94,9 +117,15 @@ class CountingStore extends MemoryStore {
 async function sayMuch(store: MemoryStore, count: number): Promise<void> {
   const settings = { visibilityMs: 1, maxDeliveries: null, deadLetter: null, backoffMs: null, from: 'latest' };
   const all = Array.from({ length: count }, (_, index): Operation[] => [
-    { op: 'topic.create', topic: `t${index}`, type: 'fanout' }, { op: 'subscription.create', name: `s${index}`, settings },
+    { op: 'topic.create', topic: `t${index}`, type: 'fanout' },
+    { op: 'subscription.create', name: `s${index}`, settings },
     { op: 'bind', name: `s${index}`, topic: `t${index}`, key: null, start: new Map() },
-    ...(index % 100 === 0 ? [] : [{ op: 'subscription.delete', name: `s${index}` }, { op: 'topic.delete', topics: [`t${index}`] }] as const),
+    ...(index % 100 === 0
+      ? []
+      : ([
+          { op: 'subscription.delete', name: `s${index}` },
+          { op: 'topic.delete', topics: [`t${index}`] },
+        ] as const)),
   ]).flat();
   await store.append(catalogBatches(all));
 }
@@ -115,7 +144,10 @@ t.test('what was created and deleted leaves no trace after a restart', async (t)
     store.operationsRead = 0;
     const { broker } = await VirtualBroker.start({ limits }, store);
     t.strictSame([[...broker.metadata.topics()].length, broker.metadata.subscriptionCount], [20, 20]);
-    t.strictSame([...broker.metadata.subscriptionNames()].sort(), [...first.broker.metadata.subscriptionNames()].sort());
+    t.strictSame(
+      [...broker.metadata.subscriptionNames()].sort(),
+      [...first.broker.metadata.subscriptionNames()].sort(),
+    );
     t.equal(store.operationsRead, 0, 'nothing of it is read again');
   }
 });
@@ -147,7 +179,9 @@ class SlowStore extends MemoryStore {
   override async readAfter(position: number, topics: readonly string[] | undefined, bytesMax: number): Promise<Page> {
     if (position === 0 && this.catalog.position > 0) this.remakes += 1;
     const page = await super.readAfter(position, topics, bytesMax);
-    for (let rounds = this.#random.integer(0, 3); rounds > 0; rounds -= 1) await new Promise<void>((resolve) => this.clock.defer(resolve));
+    for (let rounds = this.#random.integer(0, 3); rounds > 0; rounds -= 1) {
+      await new Promise<void>((resolve) => this.clock.defer(resolve));
+    }
     return page;
   }
 }
@@ -160,13 +194,29 @@ async function life(store: SlowStore, catalogTailMax: number): Promise<{ log: Lo
   };
   const config = makeConfig({ limits: { catalogTailMax, readBytesMax: 500 } });
   const lamport = new LamportClock(store.state.lamport);
-  const log: Log = new Log(store, clock, lamport, { instance: 'aaaaaaaaaaaa', ...config.limits }, {
-    mark: (batches) => batches, committed: (batches) => metadata.committed(batches), failed: fail, drained: () => undefined,
-  });
+  const log: Log = new Log(
+    store,
+    clock,
+    lamport,
+    { instance: 'aaaaaaaaaaaa', ...config.limits },
+    {
+      mark: (batches) => batches, committed: (batches) => metadata.committed(batches), failed: fail,
+      drained: () => undefined,
+    },
+  );
   const nothing = (): void => undefined;
   const metadata = new Metadata({
-    config, clock, store, log, lamport, turns: new Turns(clock, 0), logger: { debug: nothing, info: nothing, warn: nothing, error: nothing },
-    publisher: { publishOwn: nothing, acknowledge: nothing }, swept: nothing, storeFailed: fail, changed: nothing,
+    config,
+    clock,
+    store,
+    log,
+    lamport,
+    turns: new Turns(clock, 0),
+    logger: { debug: nothing, info: nothing, warn: nothing, error: nothing },
+    publisher: { publishOwn: nothing, acknowledge: nothing },
+    swept: nothing,
+    storeFailed: fail,
+    changed: nothing,
   });
   const restored = metadata.restore();
   await clock.settle();
@@ -186,7 +236,10 @@ function randomArrivals(random: SeededRandom): Arrival[] {
     return Array.from({ length: random.integer(0, 60) }, (_, index): Arrival => {
       const operation = randomOperation(random);
       lamport += random.integer(1, 3);
-      const batch = { ...draft([encodeOperation(operation)], { topic: CATALOG_TOPIC }), origin: from, seq: index + 1, lamport, deps: '' };
+      const batch = {
+        ...draft([encodeOperation(operation)], { topic: CATALOG_TOPIC }), origin: from, seq: index + 1, lamport,
+        deps: '',
+      };
       return { said: { stamp: { lamport, origin: from }, operation }, batch };
     });
   });

@@ -21,18 +21,35 @@ class FailingStore extends MemoryStore {
 }
 
 /** A store with batches of one message each, a sweep over it two batches a tick, and a way to delete topics. */
-function setUp(): { store: FailingStore; failed: unknown[]; put: (from: Origin, topic: string, lamport: number) => Promise<void>; remove: (lamport: number, ...topics: string[]) => void; ticks: () => Promise<number>; sweep: Sweep } {
+function setUp(): {
+  store: FailingStore;
+  failed: unknown[];
+  put: (from: Origin, topic: string, lamport: number) => Promise<void>;
+  remove: (lamport: number, ...topics: string[]) => void;
+  ticks: () => Promise<number>;
+  sweep: Sweep;
+} {
   const store = new FailingStore(A);
   const names = new Catalog();
   const clock = new ManualClock();
   const failed: unknown[] = [];
-  const sweep = new Sweep({ limits: { ...DEFAULT_LIMITS, sweepBatchesMax: 2 }, store, names, storeFailed: (error) => failed.push(error) });
+  const sweep = new Sweep({
+    limits: { ...DEFAULT_LIMITS, sweepBatchesMax: 2 }, store, names, storeFailed: (error) => failed.push(error),
+  });
   return {
     store,
     failed,
     sweep,
     put: async (from, topic, lamport) => {
-      const batch: StoredBatch = { ...draft(['x'], { topic }), origin: from, seq: (store.state.vector.get(from) ?? 0) + 1, lamport, deps: '', position: store.batches.length + 1, repeats: '' };
+      const batch: StoredBatch = {
+        ...draft(['x'], { topic }),
+        origin: from,
+        seq: (store.state.vector.get(from) ?? 0) + 1,
+        lamport,
+        deps: '',
+        position: store.batches.length + 1,
+        repeats: '',
+      };
       await store.append([batch]);
       sweep.committed([batch]);
     },

@@ -30,7 +30,9 @@ export class Command {
     child.stdout.on('data', (chunk: Buffer) => (this.stdout += chunk.toString('utf8')));
     child.stderr.on('data', (chunk: Buffer) => (this.stderr += chunk.toString('utf8')));
     child.stdin.on('error', () => undefined); // it may end before it has read everything
-    this.#ended = new Promise((resolve) => child.once('close', (code) => resolve({ code, stdout: this.stdout, stderr: this.stderr })));
+    this.#ended = new Promise((resolve) =>
+      child.once('close', (code) => resolve({ code, stdout: this.stdout, stderr: this.stderr })),
+    );
     t.teardown(() => child.kill('SIGKILL'));
   }
 

@@ -42,7 +42,9 @@ t.test('publish-and-read, competing-workers, dead-letters, resume', async (t) =>
   await t.test('resume', async (t) => {
     const { code, stdout, stderr } = await run(t, 'examples/resume', [address]);
     t.strictSame([code, stderr], [0, '']);
-    t.strictSame(lines(stdout), ['first reader: one', 'first reader: two', 'second reader: three', 'second reader: four']);
+    t.strictSame(lines(stdout), [
+      'first reader: one', 'first reader: two', 'second reader: three', 'second reader: four',
+    ]);
   });
 
   await t.test('each can be run again', async (t) => {
@@ -56,7 +58,9 @@ t.test('embedded-broker', async (t) => {
   const [port] = await freePorts(1);
   const { code, stdout, stderr } = await run(t, 'examples/embedded-broker', [`127.0.0.1:${port}`]);
   t.strictSame([code, stderr], [0, '']);
-  t.strictSame(lines(stdout), ['stored: hello from inside', 'the broker holds 1 records in 1 batches', 'the broker has stopped']);
+  t.strictSame(lines(stdout), [
+    'stored: hello from inside', 'the broker holds 1 records in 1 batches', 'the broker has stopped',
+  ]);
 });
 
 t.test('embedded-broker joins a mesh', async (t) => {

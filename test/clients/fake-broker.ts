@@ -95,7 +95,9 @@ export class FakeBroker {
     if (name === 'CLIENT') return 'OK';
     if (name !== 'MESH') return undefined;
     if (what === 'STATUS') return ['broker', this.address, 'term', 1];
-    if (what === 'BROKERS') return [[this.address, 'self', 0], ...this.others.map((address): Value => [address, 'alive', 3])];
+    if (what === 'BROKERS') {
+      return [[this.address, 'self', 0], ...this.others.map((address): Value => [address, 'alive', 3])];
+    }
     return undefined;
   }
 
@@ -118,7 +120,9 @@ export function option(args: readonly string[], name: string): string | undefine
 
 export function message(lamport: number, payload: string | Uint8Array, more: Partial<Message> = {}): Value {
   const bytes = typeof payload === 'string' ? Buffer.from(payload) : payload;
-  return encodeMessage({ id: `${lamport}@a:1`, topic: 'news', lamport, key: null, headers: [], payload: bytes, dedupe: null, ...more });
+  return encodeMessage({
+    id: `${lamport}@a:1`, topic: 'news', lamport, key: null, headers: [], payload: bytes, dedupe: null, ...more,
+  });
 }
 
 /** An address on which nobody listens. */

@@ -71,7 +71,10 @@ export class FakeQueue {
 
   /** Ends the leases of these payloads, or of all, as when the time is over or the home has died. */
   expire(...payloads: string[]): void {
-    for (const entry of this.#entries.values()) if (payloads.length === 0 || payloads.includes(entry.payload)) entry.token = undefined;
+    for (const entry of this.#entries.values())
+      if (payloads.length === 0 || payloads.includes(entry.payload)) {
+        entry.token = undefined;
+      }
     this.#wake();
   }
 
@@ -115,8 +118,40 @@ export class FakeQueue {
 
   #describe(name: string): Value {
     return [
-      'name', name, 'transient', 0, 'visibility_ms', this.visibilityMs, 'max_deliveries', null, 'dead_letter', null, 'backoff_ms', null, 'from', 'latest', 'bindings', 1,
-      'backlog', this.#entries.size, 'in_flight', this.leased.length, 'delayed', 0, 'dead_lettered', 0, 'redelivered', 2, 'consumers', 1, 'limit', this.limit, 'home', 'a:1', 'rival_records', 0,
+      'name',
+      name,
+      'transient',
+      0,
+      'visibility_ms',
+      this.visibilityMs,
+      'max_deliveries',
+      null,
+      'dead_letter',
+      null,
+      'backoff_ms',
+      null,
+      'from',
+      'latest',
+      'bindings',
+      1,
+      'backlog',
+      this.#entries.size,
+      'in_flight',
+      this.leased.length,
+      'delayed',
+      0,
+      'dead_lettered',
+      0,
+      'redelivered',
+      2,
+      'consumers',
+      1,
+      'limit',
+      this.limit,
+      'home',
+      'a:1',
+      'rival_records',
+      0,
     ];
   }
 

@@ -70,9 +70,13 @@ class Bench {
 
 t.test('what arrives together for one topic with one level is one batch, in order', async (t) => {
   const bench = new Bench();
-  t.strictSame(bench.take(['a', '1'], ['a', '2'], ['b', '3'], ['b', '4', 'ACKS', 'local'], ['b', '5', 'acks', 'QUORUM'], ['a', '6'], ['a', '7']), [
-    'a local 1 2', 'b local 3 4', 'b quorum 5', 'a local 6 7',
-  ]);
+  t.strictSame(
+    bench.take(
+      ['a', '1'], ['a', '2'], ['b', '3'], ['b', '4', 'ACKS', 'local'], ['b', '5', 'acks', 'QUORUM'], ['a', '6'],
+      ['a', '7'],
+    ),
+    ['a local 1 2', 'b local 3 4', 'b quorum 5', 'a local 6 7'],
+  );
   t.strictSame(bench.take(['a', '8']), ['a local 8']);
   t.strictSame(bench.take(), [], 'nothing to seal');
 });
@@ -101,7 +105,10 @@ t.test('a long payload alone is not copied, unless that would keep much else in 
 
 t.test('keys, headers and ids stand in columns, only where there are any', async (t) => {
   const bench = new Bench();
-  bench.take(['a', '1'], ['a', '2', 'KEY', 'k'], ['a', '3', 'header', 'x', '1', 'HEADER', 'x', '2', 'id', 'i'], ['a', '4', 'KEY', '']);
+  bench.take(
+    ['a', '1'], ['a', '2', 'KEY', 'k'], ['a', '3', 'header', 'x', '1', 'HEADER', 'x', '2', 'id', 'i'],
+    ['a', '4', 'KEY', ''],
+  );
   bench.take(['a', '5', 'ID', 'j', 'LAMPORT', 7]);
   bench.take(['a', '6', 'LAMPORT', 7]);
   t.strictSame(bench.batches.map(({ draft }) => parseMeta(draft)), [
@@ -131,7 +138,10 @@ t.test('what is wrong is answered in its place, and the rest is published', asyn
     [['a\n', 'x'], /^- ERR topic name "a\\n" has control characters$/],
     [[Buffer.from([0xff]), 'x'], /^- PROTOCOL argument 1 of PUBLISH is not UTF-8: "\ufffd"$/],
     [['t'.repeat(256), 'x'], /^- TOOBIG topic name is over 255 bytes$/],
-    [['a', Buffer.alloc(DEFAULT_LIMITS.payloadBytesMax + 1)], /^- TOOBIG payload of 1048577 bytes is over 1048576; nothing was stored$/],
+    [
+      ['a', Buffer.alloc(DEFAULT_LIMITS.payloadBytesMax + 1)],
+      /^- TOOBIG payload of 1048577 bytes is over 1048576; nothing was stored$/,
+    ],
     [['a', 'x', 'KEY'], /^- ERR option "KEY" needs a value$/],
     [['a', 'x', 'HEADER', 'n'], /^- ERR option "HEADER" needs a value$/],
     [['a', 'x', 'TTL', '5'], /^- ERR unknown option "TTL" of PUBLISH$/],
@@ -143,8 +153,14 @@ t.test('what is wrong is answered in its place, and the rest is published', asyn
     [['a', 'x', 'KEY', Buffer.from([0x80])], /^- PROTOCOL argument 4 of PUBLISH is not UTF-8/],
     [['a', 'x', 'ID', 'i'.repeat(129)], /^- TOOBIG dedupe id is over 128 bytes; nothing was stored$/],
     [['a', 'x', 'HEADER', 'n', 'v'.repeat(8193)], /^- TOOBIG header value is over 8192 bytes; nothing was stored$/],
-    [['a', 'x', 'HEADER', 'n', 'v'.repeat(8192)], /^- TOOBIG headers are over 64 in number or 8192 bytes; nothing was stored$/],
-    [['a', 'x', ...Array.from({ length: 65 }, () => ['HEADER', 'n', 'v']).flat()], /^- TOOBIG headers are over 64 in number/],
+    [
+      ['a', 'x', 'HEADER', 'n', 'v'.repeat(8192)],
+      /^- TOOBIG headers are over 64 in number or 8192 bytes; nothing was stored$/,
+    ],
+    [
+      ['a', 'x', ...Array.from({ length: 65 }, () => ['HEADER', 'n', 'v']).flat()],
+      /^- TOOBIG headers are over 64 in number/,
+    ],
   ];
   for (const [args, error] of cases) {
     const bench = new Bench();
@@ -156,14 +172,18 @@ t.test('what is wrong is answered in its place, and the rest is published', asyn
 });
 
 t.test('a topic that is wrong does not spoil the one before', async (t) => {
-  t.strictSame(new Bench().take(['a', '1'], ['\n', '2'], ['a', '3'], ['b', '4']).map((text) => text.slice(0, 9)), ['a local 1', '- ERR top', 'a local 3', 'b local 4']);
+  t.strictSame(
+    new Bench().take(['a', '1'], ['\n', '2'], ['a', '3'], ['b', '4']).map((text) => text.slice(0, 9)),
+    ['a local 1', '- ERR top', 'a local 3', 'b local 4'],
+  );
 });
 
 t.test('an id that is known is not published again, and answered in its place', async (t) => {
   const bench = new Bench();
-  t.strictSame(bench.take(['a', '1', 'ID', 'x'], ['a', '2'], ['a', '3', 'ID', 'x'], ['a', '4'], ['b', '5', 'ID', 'x']), [
-    'a local 1 2', 'repeat a x', 'a local 4', 'b local 5',
-  ]);
+  t.strictSame(
+    bench.take(['a', '1', 'ID', 'x'], ['a', '2'], ['a', '3', 'ID', 'x'], ['a', '4'], ['b', '5', 'ID', 'x']),
+    ['a local 1 2', 'repeat a x', 'a local 4', 'b local 5'],
+  );
   t.strictSame(bench.take(['a', '6', 'ID', 'x']), ['repeat a x']);
 });
 

@@ -37,14 +37,39 @@ t.test('bytes that are not UTF-8 are refused, and do not mean the name with U+FF
   const ask = await bench();
   for (const what of ['TOPIC', 'SUBSCRIPTION']) t.equal(await ask(what, 'CREATE', '\ufffd'), 'OK');
   const commands: Arg[][] = [
-    ['PUBLISH', NO_TEXT, 'x'], ['PUBLISH', 'a', 'x', 'KEY', NO_TEXT], ['PUBLISH', 'a', 'x', 'ID', NO_TEXT], ['PUBLISH', 'a', 'x', 'HEADER', 'n', NO_TEXT],
-    ['PUBLISH', 'a', 'x', 'HEADER', NO_TEXT, 'v'], ['POLL', NO_TEXT], ['LATEST', NO_TEXT], ['RANGE', NO_TEXT], ['TOPIC', 'GET', NO_TEXT], ['TOPIC', 'LIST', NO_TEXT],
-    ['TOPIC', 'RENAME', 'a', NO_TEXT], ['TOPIC', 'DELETE', NO_TEXT], ['SUBSCRIBE', NO_TEXT], ['UNSUBSCRIBE', NO_TEXT], ['PSUBSCRIBE', NO_TEXT], ['PUNSUBSCRIBE', NO_TEXT],
-    ['PUBSUB', 'CHANNELS', NO_TEXT], ['PUBSUB', 'NUMSUB', NO_TEXT], ['PULL', NO_TEXT], ['PULL', '\ufffd', 'CONSUMER', NO_TEXT], ['ACK', NO_TEXT, 'x'], ['PURGE', NO_TEXT],
-    ['BIND', NO_TEXT, 'a'], ['BIND', '\ufffd', NO_TEXT], ['BIND', '\ufffd', '\ufffd', 'KEY', NO_TEXT], ['BINDINGS', NO_TEXT], ['SUBSCRIPTION', 'GET', NO_TEXT],
-    ['SUBSCRIPTION', 'DELETE', NO_TEXT], ['SUBSCRIPTION', 'UPDATE', '\ufffd', 'DEADLETTER', NO_TEXT],
+    ['PUBLISH', NO_TEXT, 'x'],
+    ['PUBLISH', 'a', 'x', 'KEY', NO_TEXT],
+    ['PUBLISH', 'a', 'x', 'ID', NO_TEXT],
+    ['PUBLISH', 'a', 'x', 'HEADER', 'n', NO_TEXT],
+    ['PUBLISH', 'a', 'x', 'HEADER', NO_TEXT, 'v'],
+    ['POLL', NO_TEXT],
+    ['LATEST', NO_TEXT],
+    ['RANGE', NO_TEXT],
+    ['TOPIC', 'GET', NO_TEXT],
+    ['TOPIC', 'LIST', NO_TEXT],
+    ['TOPIC', 'RENAME', 'a', NO_TEXT],
+    ['TOPIC', 'DELETE', NO_TEXT],
+    ['SUBSCRIBE', NO_TEXT],
+    ['UNSUBSCRIBE', NO_TEXT],
+    ['PSUBSCRIBE', NO_TEXT],
+    ['PUNSUBSCRIBE', NO_TEXT],
+    ['PUBSUB', 'CHANNELS', NO_TEXT],
+    ['PUBSUB', 'NUMSUB', NO_TEXT],
+    ['PULL', NO_TEXT],
+    ['PULL', '\ufffd', 'CONSUMER', NO_TEXT],
+    ['ACK', NO_TEXT, 'x'],
+    ['PURGE', NO_TEXT],
+    ['BIND', NO_TEXT, 'a'],
+    ['BIND', '\ufffd', NO_TEXT],
+    ['BIND', '\ufffd', '\ufffd', 'KEY', NO_TEXT],
+    ['BINDINGS', NO_TEXT],
+    ['SUBSCRIPTION', 'GET', NO_TEXT],
+    ['SUBSCRIPTION', 'DELETE', NO_TEXT],
+    ['SUBSCRIPTION', 'UPDATE', '\ufffd', 'DEADLETTER', NO_TEXT],
   ];
-  for (const command of commands) t.match(await ask(...command), /^-ERR argument \d+ of [A-Z]+ is not UTF-8: "\ufffd"$/, command.join(' '));
+  for (const command of commands) {
+    t.match(await ask(...command), /^-ERR argument \d+ of [A-Z]+ is not UTF-8: "\ufffd"$/, command.join(' '));
+  }
   t.match(await ask(NO_TEXT), /^-ERR unknown command/);
   t.match(await ask('PUBLISH', 'a', 'x', NO_TEXT), /^-ERR unknown option/);
   t.strictSame(await ask('TOPIC', 'LIST'), ['\ufffd']);

@@ -111,7 +111,10 @@ t.test('while it is tight whoever holds much input waits, replies are cut short,
   t.equal(budget.isTight, true);
   t.equal(budget.replyBytes(8_000_000), Math.floor((10_000_000 - budget.bytes) / 8));
   budget.promise(2_000_000);
-  t.equal(budget.replyBytes(8_000_000), Math.floor((8_000_000 - budget.bytes) / 8), 'what is being read for others is not free');
+  t.equal(
+    budget.replyBytes(8_000_000), Math.floor((8_000_000 - budget.bytes) / 8),
+    'what is being read for others is not free',
+  );
   budget.promise(-2_000_000);
   account.set(9_800_000);
   t.equal(budget.replyBytes(8_000_000), 65_536, 'some is always read');

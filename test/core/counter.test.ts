@@ -10,11 +10,19 @@ const [a, b] = [parseAddress('a:1'), parseAddress('b:1')];
 
 t.test('any number up to 2^49 may be told, and beyond that those near to what is known', async (t) => {
   const open = 2 ** 49;
-  for (const [told, known] of [[COUNTER_MAX, undefined], [0, 0], [open, 0], [open, open + 9], [open + 1, open - 1000], [open + 2 ** 32, open], [COUNTER_MAX, COUNTER_MAX - 1]] as const) {
+  for (const [told, known] of [
+    [COUNTER_MAX, undefined], [0, 0], [open, 0], [open, open + 9], [open + 1, open - 1000], [open + 2 ** 32, open],
+    [COUNTER_MAX, COUNTER_MAX - 1],
+  ] as const) {
     t.doesNotThrow(() => checkCounter('beat', told, known), `${told} ${known}`);
   }
-  for (const [told, known] of [[open + 2 ** 33, open], [COUNTER_MAX, 0], [COUNTER_MAX, open], [open + 2 ** 32, 7]] as const) {
-    t.throws(() => checkCounter('beat', told, known), { code: 'PROTOCOL', message: `beat ${told} is above ${open}, and ${known} is known here` });
+  for (const [told, known] of [
+    [open + 2 ** 33, open], [COUNTER_MAX, 0], [COUNTER_MAX, open], [open + 2 ** 32, 7],
+  ] as const) {
+    t.throws(() => checkCounter('beat', told, known), {
+      code: 'PROTOCOL',
+      message: `beat ${told} is above ${open}, and ${known} is known here`,
+    });
   }
 });
 
@@ -26,18 +34,37 @@ t.test('a counter may be taken so far at once, and further with each second; bey
   t.equal(growth.max(6000), 1110);
   t.equal(new Growth({ atOnce: 100, perSecond: 10 }, COUNTER_SENSE_MAX + 1, 0).max(0), COUNTER_SENSE_MAX + 101);
   t.equal(new Growth({ atOnce: 100, perSecond: 10 }, COUNTER_MAX - 1, 0).max(0), COUNTER_MAX);
-  t.doesNotThrow(() => checkGrowth('term', 5, 5, new Growth({ atOnce: 0, perSecond: 0 }, 0, 0), 0), 'what is known is no growth');
+  t.doesNotThrow(
+    () => checkGrowth('term', 5, 5, new Growth({ atOnce: 0, perSecond: 0 }, 0, 0), 0),
+    'what is known is no growth',
+  );
 });
 
 t.test('an absurd number that a peer tells changes nothing', async (t) => {
   const absurd = { code: 'PROTOCOL', message: / is above \d+, and \d+ is known here/ };
-  const bully = new Bully(a, 3, { okTimeoutMs: 1, coordinatorTimeoutMs: 1, graceMs: 1, takeoverAfterMs: 0, termGrowth: { atOnce: 100, perSecond: 10 } }, 0);
+  const bully = new Bully(
+    a,
+    3,
+    {
+      okTimeoutMs: 1, coordinatorTimeoutMs: 1, graceMs: 1, takeoverAfterMs: 0,
+      termGrowth: { atOnce: 100, perSecond: 10 },
+    },
+    0,
+  );
   bully.linkUp(b);
   for (const type of ['ELECTION', 'OK'] as const) t.throws(() => bully.receive(b, { type, term: 104 }, 0), absurd);
-  for (let step = 0; step < 50; step += 1) t.throws(() => bully.receive(b, { type: 'COORDINATOR', term: 114 + step, address: b }, 1000 + step), absurd);
+  for (let step = 0; step < 50; step += 1) {
+    t.throws(() => bully.receive(b, { type: 'COORDINATOR', term: 114 + step, address: b }, 1000 + step), absurd);
+  }
   t.strictSame([bully.term, bully.coordinator], [3, undefined]);
-  t.strictSame(bully.receive(b, { type: 'COORDINATOR', term: 4, address: b }, 0).map(({ type }) => type), ['persist', 'chosen'], 'and nothing is left to be done');
-  t.strictSame(bully.receive(b, { type: 'COORDINATOR', term: 113, address: b }, 1000).map(({ type }) => type), ['persist', 'chosen'], 'time brings more');
+  t.strictSame(
+    bully.receive(b, { type: 'COORDINATOR', term: 4, address: b }, 0).map(({ type }) => type), ['persist', 'chosen'],
+    'and nothing is left to be done',
+  );
+  t.strictSame(
+    bully.receive(b, { type: 'COORDINATOR', term: 113, address: b }, 1000).map(({ type }) => type),
+    ['persist', 'chosen'], 'time brings more',
+  );
 
   const views = new Views(a, 1000);
   t.equal(views.learn({ coordinator: b, term: 1, number: 1, members: [b] }), true);
@@ -52,7 +79,9 @@ t.test('an absurd number that a peer tells changes nothing', async (t) => {
 });
 
 t.test('at the end of all terms the highest address still becomes coordinator, and no term overflows', async (t) => {
-  const bully = new Bully(b, COUNTER_MAX, { okTimeoutMs: 1, coordinatorTimeoutMs: 1, graceMs: 1, takeoverAfterMs: 0 }, 0);
+  const bully = new Bully(
+    b, COUNTER_MAX, { okTimeoutMs: 1, coordinatorTimeoutMs: 1, graceMs: 1, takeoverAfterMs: 0 }, 0,
+  );
   bully.start(0);
   t.strictSame([bully.term, bully.coordinator], [COUNTER_MAX, b]);
 });

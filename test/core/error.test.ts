@@ -10,7 +10,9 @@ t.test('an error carries its code, its message and its cause', async (t) => {
 });
 
 t.test('messageOf takes whatever was thrown', async (t) => {
-  for (const [thrown, message] of [[new Error('e'), 'e'], ['text', 'text'], [undefined, 'undefined'], [7, '7'], [null, 'null']] as const) {
+  for (const [thrown, message] of [
+    [new Error('e'), 'e'], ['text', 'text'], [undefined, 'undefined'], [7, '7'], [null, 'null'],
+  ] as const) {
     t.equal(messageOf(thrown), message);
   }
 });

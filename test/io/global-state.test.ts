@@ -13,15 +13,28 @@ t.test('what a file may hold', async (t) => {
     ['with a header', 'ip-address,port\n10.0.0.1,3000\n', ['10.0.0.1:3000']],
     ['with another header', 'Host, Port\n10.0.0.1,3000\n', ['10.0.0.1:3000']],
     ['header behind comments', '# the mesh\n\nip-address,port\n10.0.0.1,3000\n', ['10.0.0.1:3000']],
-    ['comments and blank lines', '\n# one\n10.0.0.1,3000\n\n   \n  # two, with a comma\n10.0.0.2,3000\n\n', ['10.0.0.1:3000', '10.0.0.2:3000']],
+    [
+      'comments and blank lines', '\n# one\n10.0.0.1,3000\n\n   \n  # two, with a comma\n10.0.0.2,3000\n\n',
+      ['10.0.0.1:3000', '10.0.0.2:3000'],
+    ],
     ['CR LF', 'ip-address,port\r\n10.0.0.1,3000\r\n\r\n10.0.0.2,3000\r\n', ['10.0.0.1:3000', '10.0.0.2:3000']],
-    ['LF, then CR LF, then CR, as editors of several systems leave it', 'ip-address,port\n10.0.0.1,3000\r\n10.0.0.2,3000\r10.0.0.3,3000\n', ['10.0.0.1:3000', '10.0.0.2:3000', '10.0.0.3:3000']],
+    [
+      'LF, then CR LF, then CR, as editors of several systems leave it',
+      'ip-address,port\n10.0.0.1,3000\r\n10.0.0.2,3000\r10.0.0.3,3000\n',
+      ['10.0.0.1:3000', '10.0.0.2:3000', '10.0.0.3:3000'],
+    ],
     ['white space', '  10.0.0.1 ,\t3000  \n', ['10.0.0.1:3000']],
     ['no last line break', '10.0.0.1,3000', ['10.0.0.1:3000']],
     ['byte order mark', '\ufeffip-address,port\n10.0.0.1,3000\n', ['10.0.0.1:3000']],
     ['byte order mark without header', '\ufeff10.0.0.1,3000\n', ['10.0.0.1:3000']],
-    ['names, in their one form', 'LocalHost,3000\nbroker-1.example.org,1\n', ['localhost:3000', 'broker-1.example.org:1']],
-    ['IPv6, bare and in brackets', '::1,3000\n"[2001:DB8:0:0::1]",3001\n[fe80::2],65535\n', ['[::1]:3000', '[2001:db8::1]:3001', '[fe80::2]:65535']],
+    [
+      'names, in their one form', 'LocalHost,3000\nbroker-1.example.org,1\n',
+      ['localhost:3000', 'broker-1.example.org:1'],
+    ],
+    [
+      'IPv6, bare and in brackets', '::1,3000\n"[2001:DB8:0:0::1]",3001\n[fe80::2],65535\n',
+      ['[::1]:3000', '[2001:db8::1]:3001', '[fe80::2]:65535'],
+    ],
     ['quotes', '"10.0.0.1","3000"\n', ['10.0.0.1:3000']],
     ['one host, several ports', 'localhost,3000\nlocalhost,3001\n', ['localhost:3000', 'localhost:3001']],
     ['an empty file', '', []],
@@ -50,13 +63,21 @@ t.test('what is wrong is named with file and line', async (t) => {
     ['::1,3000\n0:0::1,3000\n', 'mesh.csv line 2: [::1]:3000 stands in line 1 already'],
     ['10.0.0.1,3000\nip-address,port\n', 'mesh.csv line 2: port "port" is not a number from 1 to 65535'],
   ];
-  for (const [text, message] of cases) t.throws(() => parseGlobalState(text, 'mesh.csv'), { code: 'CONFIG', message }, JSON.stringify(text));
-  t.throws(() => parseGlobalState('10.0.0.1,3000\n"10.0.0.2,3000\n', 'mesh.csv'), { code: 'CONFIG', message: /^mesh\.csv line 2: .*quote/i }, 'a quote left open');
+  for (const [text, message] of cases) {
+    t.throws(() => parseGlobalState(text, 'mesh.csv'), { code: 'CONFIG', message }, JSON.stringify(text));
+  }
+  t.throws(
+    () => parseGlobalState('10.0.0.1,3000\n"10.0.0.2,3000\n', 'mesh.csv'),
+    { code: 'CONFIG', message: /^mesh\.csv line 2: .*quote/i }, 'a quote left open',
+  );
 });
 
 t.test('a file that is not there, or is none', async (t) => {
   const folder = temporaryFolder(t);
-  await t.rejects(readGlobalState(join(folder, 'none.csv')), { code: 'CONFIG', message: /none\.csv cannot be read: .*ENOENT/ });
+  await t.rejects(readGlobalState(join(folder, 'none.csv')), {
+    code: 'CONFIG',
+    message: /none\.csv cannot be read: .*ENOENT/,
+  });
   await t.rejects(readGlobalState(folder), { code: 'CONFIG', message: /cannot be read: .*EISDIR/ });
 });
 
@@ -66,7 +87,9 @@ t.test('watching: changes are taken over, what is bad is said once and changes n
   const lists: Address[][] = [];
   const errors: RumormillError[] = [];
   let looks = 0;
-  const watch = watchGlobalState(file, parseGlobalState('10.0.0.1,3000', file), 5, (rows) => lists.push(rows), (error) => errors.push(error));
+  const watch = watchGlobalState(
+    file, parseGlobalState('10.0.0.1,3000', file), 5, (rows) => lists.push(rows), (error) => errors.push(error),
+  );
   t.teardown(watch.stop);
   /** All at once: where it is written in its place, a look may come between and find it empty. */
   const put = (text: string): void => {
@@ -118,7 +141,9 @@ t.test('a file changed between reading it and watching it is noticed', async (t)
   const file = join(temporaryFolder(t), 'mesh.csv');
   writeFileSync(file, '10.0.0.1,3000\n');
   const lists: Address[][] = [];
-  const watch = watchGlobalState(file, parseGlobalState('10.0.0.1,3000', file), 5, (rows) => lists.push(rows), () => undefined);
+  const watch = watchGlobalState(
+    file, parseGlobalState('10.0.0.1,3000', file), 5, (rows) => lists.push(rows), () => undefined,
+  );
   t.teardown(watch.stop);
   writeFileSync(file, '10.0.0.1,3000\n10.0.0.2,3000\n');
   await waitFor('it is noticed', () => lists.length > 0).catch(() => undefined);
@@ -131,7 +156,9 @@ t.test('a file that is to be read again is read, though nothing has changed', as
   const lists: Address[][] = [];
   const errors: RumormillError[] = [];
   const rows = await readGlobalState(file);
-  const watch = watchGlobalState(file, rows, 3_600_000, (changed) => lists.push(changed), (error) => errors.push(error));
+  const watch = watchGlobalState(
+    file, rows, 3_600_000, (changed) => lists.push(changed), (error) => errors.push(error),
+  );
   t.teardown(watch.stop);
   watch.reread();
   await waitFor('it is read', () => lists.length === 1);

@@ -11,8 +11,13 @@ function line(format: LogFormat, event: string, fields?: LogFields): string {
 
 t.test('text lines: level, Lamport timestamp, event, fields', async (t) => {
   t.equal(line('text', 'broker ready'), 'info  broker ready\n');
-  t.equal(line('text', 'broker ready', { lamport: 7, broker: 'a:1', batches: 0, ok: true }), 'info  [7] broker ready broker=a:1 batches=0 ok=true\n');
-  t.equal(line('text', 'x', { lamport: undefined, reason: undefined }), 'info  x\n', 'fields without a value are left out');
+  t.equal(
+    line('text', 'broker ready', { lamport: 7, broker: 'a:1', batches: 0, ok: true }),
+    'info  [7] broker ready broker=a:1 batches=0 ok=true\n',
+  );
+  t.equal(
+    line('text', 'x', { lamport: undefined, reason: undefined }), 'info  x\n', 'fields without a value are left out',
+  );
   t.equal(line('text', 'x', { lamport: 0 }), 'info  [0] x\n');
 });
 
@@ -24,13 +29,21 @@ t.test('what a client or a peer chose cannot make another line, nor reach the te
   t.equal(line('text', 'x', { topic: 'a"b=c' }), 'info  x topic="a\\"b=c"\n');
   for (const control of ['\x00', '\x07', '\x1b', '\x7f', '\x9b', '\r', '\u2028', '\u202e']) {
     for (const format of ['text', 'json'] as const) {
-      t.notOk(line(format, 'x', { topic: `a${control}b` }).slice(0, -1).includes(control), `${format} ${control.charCodeAt(0).toString(16)}`);
+      t.notOk(
+        line(format, 'x', { topic: `a${control}b` })
+          .slice(0, -1)
+          .includes(control),
+        `${format} ${control.charCodeAt(0).toString(16)}`,
+      );
     }
   }
 });
 
 t.test('JSON lines', async (t) => {
-  const parsed = JSON.parse(line('json', 'x', { lamport: 7, topic: 'a\n"b"', none: undefined })) as Record<string, unknown>;
+  const parsed = JSON.parse(line('json', 'x', { lamport: 7, topic: 'a\n"b"', none: undefined })) as Record<
+    string,
+    unknown
+  >;
   const { time, ...rest } = parsed;
   t.match(time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
   t.strictSame(rest, { level: 'info', event: 'x', lamport: 7, topic: 'a\n"b"' });

@@ -1,4 +1,6 @@
-import { closeSync, cpSync, openSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync, cpSync, openSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync, writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { parseAddress } from '../../brokers/core/address.ts';
@@ -22,9 +24,13 @@ async function crashed(t: Test): Promise<string> {
   const [folder, image] = [temporaryFolder(t), temporaryFolder(t)];
   const store = await open(folder);
   for (let position = 1; position <= COUNT; position += 1) {
-    await store.append([{ ...draft(['x'.repeat(1000)]), origin: A, seq: position, lamport: position, deps: '', position, repeats: '' }]);
+    await store.append([
+      { ...draft(['x'.repeat(1000)]), origin: A, seq: position, lamport: position, deps: '', position, repeats: '' },
+    ]);
   }
-  await waitFor('the mark is written', () => readFileSync(join(folder, 'broker.mark'), 'utf8').includes(`"position":${COUNT}`));
+  await waitFor('the mark is written', () =>
+    readFileSync(join(folder, 'broker.mark'), 'utf8').includes(`"position":${COUNT}`),
+  );
   for (const name of ['broker.db', 'broker.db-wal', 'broker.mark']) cpSync(join(folder, name), join(image, name));
   await store.close();
   return image;
@@ -39,13 +45,25 @@ function damage(file: string, at: number): void {
 const LOSSES: readonly (readonly [what: string, act: (folder: string) => void | Promise<void>])[] = [
   ['the WAL is deleted', (folder) => rmSync(join(folder, 'broker.db-wal'))],
   ['the WAL is emptied', (folder) => truncateSync(join(folder, 'broker.db-wal'))],
-  ['the WAL is cut', (folder) => truncateSync(join(folder, 'broker.db-wal'), statSync(join(folder, 'broker.db-wal')).size >> 1)],
+  [
+    'the WAL is cut',
+    (folder) => truncateSync(join(folder, 'broker.db-wal'), statSync(join(folder, 'broker.db-wal')).size >> 1),
+  ],
   ['the WAL is damaged at its beginning', (folder) => damage(join(folder, 'broker.db-wal'), 0)],
-  ['the WAL is damaged in its middle', (folder) => damage(join(folder, 'broker.db-wal'), statSync(join(folder, 'broker.db-wal')).size >> 1)],
-  ['broker.db is deleted', (folder) => {
-    for (const name of ['broker.db', 'broker.db-wal']) rmSync(join(folder, name));
-  }],
-  ['an older broker.db is put in its place', (folder) => execute(join(folder, 'broker.db'), 'DELETE FROM batches WHERE position > 100')],
+  [
+    'the WAL is damaged in its middle',
+    (folder) => damage(join(folder, 'broker.db-wal'), statSync(join(folder, 'broker.db-wal')).size >> 1),
+  ],
+  [
+    'broker.db is deleted',
+    (folder) => {
+      for (const name of ['broker.db', 'broker.db-wal']) rmSync(join(folder, name));
+    },
+  ],
+  [
+    'an older broker.db is put in its place',
+    (folder) => execute(join(folder, 'broker.db'), 'DELETE FROM batches WHERE position > 100'),
+  ],
 ];
 
 for (const [what, act] of LOSSES) {
@@ -94,7 +112,8 @@ t.test('the mark has what was noted last, and each note ends up in it', async (t
   writeFileSync(file, '');
   const mark = await Mark.open(file);
   for (let position = 1; position <= 1000; position += 1) mark.note({ position, lamport: 2 * position });
-  const written = (): Promise<unknown> => waitFor('what was noted last is written', () => readFileSync(file, 'utf8').includes(`"position":${last}`));
+  const written = (): Promise<unknown> =>
+    waitFor('what was noted last is written', () => readFileSync(file, 'utf8').includes(`"position":${last}`));
   let last = 1000;
   await written();
   t.strictSame(compareMark(file, 1000), { lamport: 0, loss: undefined });
@@ -102,9 +121,14 @@ t.test('the mark has what was noted last, and each note ends up in it', async (t
   mark.note({ position: 7, lamport: 9 });
   last = 7;
   await written();
-  t.match(JSON.parse(readFileSync(file, 'utf8')), { position: 7, lamport: 9 }, 'a shorter one leaves nothing of the longer');
+  t.match(
+    JSON.parse(readFileSync(file, 'utf8')), { position: 7, lamport: 9 }, 'a shorter one leaves nothing of the longer',
+  );
   mark.note({ position: 8, lamport: 10 });
   await mark.close();
-  t.match(JSON.parse(readFileSync(file, 'utf8')), { position: 8, lamport: 10 }, 'what is noted before it is closed is written');
+  t.match(
+    JSON.parse(readFileSync(file, 'utf8')), { position: 8, lamport: 10 },
+    'what is noted before it is closed is written',
+  );
   t.equal(mark.fault, undefined);
 });

@@ -37,12 +37,17 @@ const REMOVALS: readonly (readonly [what: string, act: (folder: string) => void,
 for (const [what, act, isKept] of REMOVALS) {
   t.test(`${what} while the store is open: each look, write and close says so from then on`, async (t) => {
     const folder = join(temporaryFolder(t), 'store');
-    const gone = { code: 'STORE', message: /: it was removed, moved or replaced while the broker ran; what was stored since may be lost$/ };
+    const gone = {
+      code: 'STORE',
+      message: /: it was removed, moved or replaced while the broker ran; what was stored since may be lost$/,
+    };
     let position = 0;
     const store = await openStore(folder, ADDRESS, new SeededRandom().word);
     const append = (): Promise<void> => {
       position += 1;
-      return store.append([{ ...draft(['x'.repeat(1000)]), origin: A, seq: position, lamport: position, deps: '', position, repeats: '' }]);
+      return store.append([
+        { ...draft(['x'.repeat(1000)]), origin: A, seq: position, lamport: position, deps: '', position, repeats: '' },
+      ]);
     };
     while (position < 20) await append();
     await store.look();
@@ -61,7 +66,12 @@ for (const [what, act, isKept] of REMOVALS) {
 t.test('a store that is where it was is not complained of, whatever it has written', async (t) => {
   const store = await openStore(temporaryFolder(t), ADDRESS, new SeededRandom().word);
   for (let position = 1; position <= 10; position += 1) {
-    await store.append([{ ...draft(['x'.repeat(1024 * 1024)]), origin: A, seq: position, lamport: position, deps: '', position, repeats: '' }]);
+    await store.append([
+      {
+        ...draft(['x'.repeat(1024 * 1024)]), origin: A, seq: position, lamport: position, deps: '', position,
+        repeats: '',
+      },
+    ]);
     await store.look();
   }
   await store.close();

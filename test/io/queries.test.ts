@@ -8,14 +8,21 @@ async function plans(statements: Readonly<Record<string, string>>): Promise<Map<
   const db = await Handle.open(':memory:', READ_WRITE);
   await db.exec(SCHEMA);
   const found = new Map<string, string[]>();
-  for (const [name, sql] of Object.entries(statements)) found.set(name, (await db.all(`EXPLAIN QUERY PLAN ${sql}`)).map(({ detail }) => String(detail)));
+  for (const [name, sql] of Object.entries(statements)) {
+    found.set(
+      name,
+      (await db.all(`EXPLAIN QUERY PLAN ${sql}`)).map(({ detail }) => String(detail)),
+    );
+  }
   await db.close();
   return found;
 }
 
 t.test('no statement goes through all batches', async (t) => {
   for (const [name, steps] of await plans({ ...SQL, ...TOPIC_SQL, newest: NEWEST })) {
-    const scans = steps.filter((step) => /^SCAN (b|batches|topic_index)\b/.test(step) && !step.endsWith('USING INDEX batches_with_repeats')); // which has those with repeats alone
+    const scans = steps.filter(
+      (step) => /^SCAN (b|batches|topic_index)\b/.test(step) && !step.endsWith('USING INDEX batches_with_repeats'),
+    ); // which has those with repeats alone
     t.strictSame(scans, [], name);
   }
 });
@@ -24,8 +31,10 @@ t.test('each finds its batches by the index that is for it', async (t) => {
   const ways: Readonly<Record<string, RegExp>> = {
     afterPosition: /^SEARCH b USING INTEGER PRIMARY KEY \(rowid>\?\)$/,
     afterPositionOfTopic: /^SEARCH topic_index USING PRIMARY KEY \(topic=\? AND position>\? AND position<\?\)$/,
-    rangeForward: /^SEARCH topic_index USING COVERING INDEX topic_index_by_lamport \(topic=\? AND lamport>\? AND lamport<\?\)$/,
-    rangeReverse: /^SEARCH topic_index USING COVERING INDEX topic_index_by_lamport \(topic=\? AND lamport>\? AND lamport<\?\)$/,
+    rangeForward:
+      /^SEARCH topic_index USING COVERING INDEX topic_index_by_lamport \(topic=\? AND lamport>\? AND lamport<\?\)$/,
+    rangeReverse:
+      /^SEARCH topic_index USING COVERING INDEX topic_index_by_lamport \(topic=\? AND lamport>\? AND lamport<\?\)$/,
     withIds: /^SEARCH batches USING INDEX batches_with_ids \(<expr>>\?\)$/,
     readIds: /^SEARCH batches USING INTEGER PRIMARY KEY \(rowid=\?\)$/,
     newestSeen: /^SEARCH batches USING INDEX batches_with_ids \(<expr>>\?\)$/,
@@ -37,24 +46,39 @@ t.test('each finds its batches by the index that is for it', async (t) => {
     lastDeps: /^SEARCH batches USING INDEX sqlite_autoindex_batches_1 \(origin=\?\)$/,
     count: /^SEARCH topic_index USING PRIMARY KEY \(topic=\? AND position>\? AND position<\?\)$/,
     countLive: /^SEARCH topic_index USING PRIMARY KEY \(topic=\? AND position>\?\)$/,
-    deadAfter: /^SEARCH topic_index USING COVERING INDEX topic_index_by_lamport \(topic=\? AND lamport>\? AND lamport<\?\)$/,
+    deadAfter:
+      /^SEARCH topic_index USING COVERING INDEX topic_index_by_lamport \(topic=\? AND lamport>\? AND lamport<\?\)$/,
   };
   const found = await plans({ ...SQL, ...TOPIC_SQL });
-  for (const name of ['afterPositionOfTopic', 'rangeForward', 'rangeReverse', 'count', 'countOfKeys', 'countLive', 'deadAfter']) {
-    t.ok(found.get(name)?.includes('MERGE (UNION ALL)'), `${name} stops at its limit, in the index as among what waits to be indexed`, { found: found.get(name) });
+  for (const name of [
+    'afterPositionOfTopic', 'rangeForward', 'rangeReverse', 'count', 'countOfKeys', 'countLive', 'deadAfter',
+  ]) {
+    t.ok(
+      found.get(name)?.includes('MERGE (UNION ALL)'),
+      `${name} stops at its limit, in the index as among what waits to be indexed`,
+      { found: found.get(name) },
+    );
   }
-  for (const [name, way] of Object.entries(ways)) t.ok(found.get(name)?.some((step) => way.test(step)), name, { found: found.get(name) });
+  for (const [name, way] of Object.entries(ways)) {
+    t.ok(
+      found.get(name)?.some((step) => way.test(step)), name, { found: found.get(name) },
+    );
+  }
 });
 
 t.test('a page reads the bodies of the rows that it gives, and of no others', async (t) => {
-  const LENGTH_ONLY = 0x40; // OPFLAG_LENGTHARG of sqliteInt.h: the column is asked for its length, which stands in the row's header
+  // OPFLAG_LENGTHARG of sqliteInt.h: the column is asked for its length, which stands in the row's header
+  const LENGTH_ONLY = 0x40;
   const db = await Handle.open(':memory:', READ_WRITE);
   await db.exec(SCHEMA);
   const body = (await db.all('PRAGMA table_info(batches)')).findIndex(({ name }) => name === 'body');
   for (const name of ['afterPosition', 'afterPositionOfTopic', 'rangeForward', 'rangeReverse'] as const) {
     const steps = await db.all(`EXPLAIN ${SQL[name]}`);
     const tables = new Set(steps.filter(({ opcode }) => opcode === 'OpenRead').map(({ p1 }) => p1));
-    const reads = steps.filter(({ opcode, p1, p2, p5 }) => opcode === 'Column' && tables.has(p1) && p2 === body && (Number(p5) & LENGTH_ONLY) === 0);
+    const reads = steps.filter(
+      ({ opcode, p1, p2, p5 }) =>
+        opcode === 'Column' && tables.has(p1) && p2 === body && (Number(p5) & LENGTH_ONLY) === 0,
+    );
     t.equal(reads.length, 1, name);
   }
   await db.close();

@@ -2,7 +2,9 @@ import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'n
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { parseAddress } from '../../brokers/core/address.ts';
-import { isCovered, lastSeq, type Origin, parseRepeats, type StoredBatch, type StoredColumns, validateBatch } from '../../brokers/core/log/record.ts';
+import {
+  isCovered, lastSeq, type Origin, parseRepeats, type StoredBatch, type StoredColumns, validateBatch,
+} from '../../brokers/core/log/record.ts';
 import type { IdColumns, LamportPlace, LiveCount, Page, Store } from '../../brokers/core/runtime.ts';
 import type { Stamp } from '../../brokers/core/catalog/subscription.ts';
 import { Handle, READ_WRITE } from '../../brokers/io/sqlite.ts';
@@ -37,7 +39,10 @@ function batches(rows: readonly (readonly [Origin, string, ...string[]])[], afte
   let lamport = 1;
   return rows.map(([from, topic, ...payloads], index) => {
     const seq = seqs.get(from) ?? 1;
-    const batch = { ...draft(payloads, { topic }), origin: from, seq, lamport, deps: '', position: after + index + 1, repeats: '', seen: 0 };
+    const batch = {
+      ...draft(payloads, { topic }), origin: from, seq, lamport, deps: '', position: after + index + 1, repeats: '',
+      seen: 0,
+    };
     seqs.set(from, lastSeq(batch) + 1);
     lamport += payloads.length;
     return batch;
@@ -52,7 +57,8 @@ const SPECIMENS = batches([
   [A, 'news', 'a6'], // 5, seq 6, Lamport 9
 ]);
 
-const positions = (page: Page | readonly StoredColumns[]): number[] => ('batches' in page ? page.batches : page).map(({ position }) => position);
+const positions = (page: Page | readonly StoredColumns[]): number[] =>
+  ('batches' in page ? page.batches : page).map(({ position }) => position);
 
 async function readIds(store: Store, since: number): Promise<IdColumns[]> {
   const found: IdColumns[] = [];
@@ -71,7 +77,21 @@ t.test('a new store is empty, and what it was given is there when it is opened a
   await store.close();
 
   const again = await open(t, folder);
-  t.strictSame(again.state, { origin: store.state.origin, vector: new Map([[A, 6], [B, 3]]), lamport: 9, newest: 9, term: 2, time: undefined, position: 5, life: 0, electors: undefined, lives: new Map() });
+  t.strictSame(again.state, {
+    origin: store.state.origin,
+    vector: new Map([
+      [A, 6],
+      [B, 3],
+    ]),
+    lamport: 9,
+    newest: 9,
+    term: 2,
+    time: undefined,
+    position: 5,
+    life: 0,
+    electors: undefined,
+    lives: new Map(),
+  });
   t.strictSame((await again.readAfter(0, undefined, ALL)).batches, SPECIMENS, 'field by field');
   await again.saveClock(2 ** 40, 2 ** 33);
   await again.close();
@@ -96,7 +116,20 @@ t.test('the lives of a store, and of others', async (t) => {
 
 t.test('a transaction whose messages are all empty, or not here any more, is stored', async (t) => {
   const store = await open(t, temporaryFolder(t));
-  const written = [...batches([[A, 'news', ''], [B, 'news', '', '']]), { ...specimenBatch({ origin: A, seq: 2, count: 1, lamport: 9, lengths: '[]', meta: '', deps: '', body: Buffer.alloc(0) }), position: 3, repeats: '', seen: 0 }];
+  const written = [
+    ...batches([
+      [A, 'news', ''],
+      [B, 'news', '', ''],
+    ]),
+    {
+      ...specimenBatch({
+        origin: A, seq: 2, count: 1, lamport: 9, lengths: '[]', meta: '', deps: '', body: Buffer.alloc(0),
+      }),
+      position: 3,
+      repeats: '',
+      seen: 0,
+    },
+  ];
   await store.append(written);
   t.strictSame((await store.readAfter(0, undefined, ALL)).batches, written);
 });
@@ -106,8 +139,18 @@ t.test('every field comes back as it went in', async (t) => {
   const bytes = Buffer.from(Array.from({ length: 256 }, (_, index) => index));
   const written: StoredBatch[] = [
     { ...specimenBatch({ seq: 1 }), position: 1, repeats: JSON.stringify({ 1: [B, 7] }), seen: 2 ** 43 },
-    { ...specimenBatch({ seq: 4, count: 1, lamport: 2 ** 45, time: 2 ** 41, topic: `dé'"; \u{1f600}`, lengths: '[256]', body: bytes }), position: 2, repeats: '', seen: 0 },
-    { ...specimenBatch({ seq: 5, count: 2, meta: '', deps: '', lengths: '[0,0]', body: Buffer.alloc(0) }), position: 3, repeats: '', seen: 0 },
+    {
+      ...specimenBatch({
+        seq: 4, count: 1, lamport: 2 ** 45, time: 2 ** 41, topic: `dé'"; \u{1f600}`, lengths: '[256]', body: bytes,
+      }),
+      position: 2,
+      repeats: '',
+      seen: 0,
+    },
+    {
+      ...specimenBatch({ seq: 5, count: 2, meta: '', deps: '', lengths: '[0,0]', body: Buffer.alloc(0) }), position: 3,
+      repeats: '', seen: 0,
+    },
   ];
   await store.append(written);
   const { batches: found } = await store.readAfter(0, undefined, ALL);
@@ -153,7 +196,9 @@ t.test('readAfter of many topics: a page grows with the root of their number', a
 
 t.test('readAfter by pages: at least one batch a page, and nothing missing up to `through`', async (t) => {
   const store = await open(t, temporaryFolder(t));
-  const many = batches(Array.from({ length: 50 }, (_, index) => [index % 3 === 0 ? B : A, ['x', 'y', 'z'][index % 3]!, 'p'.repeat(1000)]));
+  const many = batches(
+    Array.from({ length: 50 }, (_, index) => [index % 3 === 0 ? B : A, ['x', 'y', 'z'][index % 3]!, 'p'.repeat(1000)]),
+  );
   await store.append(many);
   for (const topics of [undefined, ['x'], ['x', 'y'], ['z', 'nothing', 'x']]) {
     for (const bytesMax of [1, 1200, 5000, 100_000]) {
@@ -163,7 +208,10 @@ t.test('readAfter by pages: at least one batch a page, and nothing missing up to
         const page = await store.readAfter(at, topics, bytesMax);
         if (page.through <= at) throw new Error(`page after ${at} leads nowhere`);
         t.ok(page.batches.every(({ position }) => position > at && position <= page.through));
-        t.ok(page.batches.length <= (topics?.length ?? 1) * (Math.ceil(bytesMax / 1200) + 1), `${page.batches.length} batches for ${bytesMax} bytes`);
+        t.ok(
+          page.batches.length <= (topics?.length ?? 1) * (Math.ceil(bytesMax / 1200) + 1),
+          `${page.batches.length} batches for ${bytesMax} bytes`,
+        );
         seen.push(...positions(page));
         at = page.through;
         pages += 1;
@@ -177,7 +225,9 @@ t.test('readAfter by pages: at least one batch a page, and nothing missing up to
 
 /** A store's answer for everything that a vector does not cover, of origins that it has or not. */
 function covered(store: Store, vector: ReadonlyMap<Origin, number>, origins: readonly Origin[]): Promise<number> {
-  return store.positionBefore([...new Set([...origins, ...vector.keys()])].map((each) => [each, vector.get(each) ?? 0]));
+  return store.positionBefore(
+    [...new Set([...origins, ...vector.keys()])].map((each) => [each, vector.get(each) ?? 0]),
+  );
 }
 
 t.test('positionBefore: up to where nothing is lacking', async (t) => {
@@ -200,7 +250,9 @@ t.test('positionBefore: up to where nothing is lacking', async (t) => {
     [[[origin('unknown:1'), 7], [A, 3]], 1],
     [[[origin('unknown:1'), 7]], 0],
   ];
-  for (const [vector, expected] of cases) t.equal(await covered(store, new Map(vector), [A, B]), expected, JSON.stringify(vector));
+  for (const [vector, expected] of cases) {
+    t.equal(await covered(store, new Map(vector), [A, B]), expected, JSON.stringify(vector));
+  }
   t.equal(await store.positionBefore([[B, 0]]), 1, 'of these origins only');
   t.equal(await store.positionBefore([]), 5);
 });
@@ -209,7 +261,11 @@ t.test('positionBefore does what a walk through the log does', async (t) => {
   const store = await open(t, temporaryFolder(t));
   const random = new SeededRandom();
   const origins = [A, B, origin('10.0.0.3:3000', 3)];
-  const many = batches(Array.from({ length: 60 }, () => [random.pick(origins), 'news', ...new Array<string>(random.integer(1, 4)).fill('x')]));
+  const many = batches(
+    Array.from({ length: 60 }, () => [
+      random.pick(origins), 'news', ...new Array<string>(random.integer(1, 4)).fill('x'),
+    ]),
+  );
   await store.append(many);
   for (let round = 0; round < 300; round += 1) {
     const vector = new Map(origins.map((each) => [each, random.integer(0, 60)]));
@@ -264,12 +320,19 @@ t.test('readIds: what has dedupe ids, since a point of running time, in position
   const store = await open(t, temporaryFolder(t));
   const ids = (since: number): Promise<IdColumns[]> => readIds(store, since);
   t.strictSame(await ids(0), []);
-  const metas = [{ ids: ['id "1"', null] }, { keys: ['k', 'l'] }, { keys: ['k', null], headers: [null, ['"ids":', 'x']], ids: [null, 'é\n'] }, undefined];
-  const written = batches([[A, 'news', 'x', 'y'], [B, 'news', 'x', 'y'], [B, 'it\'s "odd"', 'x', 'y'], [A, 'news', 'x', 'y']])
-    .map((batch, index) => ({ ...batch, seen: 2 ** 43 - index, meta: metas[index] === undefined ? '' : JSON.stringify(metas[index]) }));
+  const metas = [
+    { ids: ['id "1"', null] }, { keys: ['k', 'l'] },
+    { keys: ['k', null], headers: [null, ['"ids":', 'x']], ids: [null, 'é\n'] }, undefined,
+  ];
+  const written = batches([
+    [A, 'news', 'x', 'y'], [B, 'news', 'x', 'y'], [B, 'it\'s "odd"', 'x', 'y'], [A, 'news', 'x', 'y'],
+  ]).map((batch, index) => ({
+    ...batch, seen: 2 ** 43 - index, meta: metas[index] === undefined ? '' : JSON.stringify(metas[index]),
+  }));
   await store.append(written);
   const [one, two] = [
-    { origin: A, seq: 1, lamport: 1, seen: 2 ** 43, topic: 'news', ids: ['id "1"', null] }, { origin: B, seq: 3, lamport: 5, seen: 2 ** 43 - 2, topic: 'it\'s "odd"', ids: [null, 'é\n'] },
+    { origin: A, seq: 1, lamport: 1, seen: 2 ** 43, topic: 'news', ids: ['id "1"', null] },
+    { origin: B, seq: 3, lamport: 5, seen: 2 ** 43 - 2, topic: 'it\'s "odd"', ids: [null, 'é\n'] },
   ];
   t.strictSame(await ids(0), [one, two]);
   t.strictSame(await ids(2 ** 43 - 2), [one, two], 'inclusive');
@@ -283,11 +346,16 @@ t.test('readIds reads many pages, each id once', async (t) => {
   for (let at = 0; at < count; at += 2000) {
     await store.append(Array.from({ length: 2000 }, (_, index): StoredBatch => {
       const seq = at + index + 1;
-      return { ...draft(['x']), origin: A, seq, lamport: seq, deps: '', position: seq, repeats: '', seen: 1000 + (seq % 7), meta: `{"ids":["${seq}"]}` };
+      return {
+        ...draft(['x']), origin: A, seq, lamport: seq, deps: '', position: seq, repeats: '', seen: 1000 + (seq % 7),
+        meta: `{"ids":["${seq}"]}`,
+      };
     }));
   }
   let seen = 0;
-  for await (const rows of store.readIds(0)) for (const { seq, ids } of rows) if (seq !== (seen += 1) || ids[0] !== String(seq)) t.fail(`${seq} after ${seen}`);
+  for await (const rows of store.readIds(0)) {
+    for (const { seq, ids } of rows) if (seq !== (seen += 1) || ids[0] !== String(seq)) t.fail(`${seq} after ${seen}`);
+  }
   t.equal(seen, count);
 });
 
@@ -296,7 +364,11 @@ t.test('the running time is kept, and goes on to the newest record with ids', as
   const store = await open(t, folder);
   t.equal(store.state.time, undefined);
   await store.saveTime({ now: 5000, wall: 9000, pauses: [[7, 8]] });
-  await store.append(batches([[A, 'news', 'x'], [A, 'news', 'x'], [A, 'news', 'x']]).map((batch, index) => ({ ...batch, seen: 4990 + 20 * index, meta: index < 2 ? '{"ids":["x"]}' : '' })));
+  await store.append(
+    batches([
+      [A, 'news', 'x'], [A, 'news', 'x'], [A, 'news', 'x'],
+    ]).map((batch, index) => ({ ...batch, seen: 4990 + 20 * index, meta: index < 2 ? '{"ids":["x"]}' : '' })),
+  );
   await store.close();
   t.strictSame((await open(t, folder)).state.time, { now: 5010, wall: 9010, pauses: [[7, 8]] });
 });
@@ -305,30 +377,51 @@ t.test('findIds: by topic, id and time, in position order', async (t) => {
   const store = await open(t, temporaryFolder(t));
   const rows = [['one', 'two'], [null, 'one'], ['three', 'one']] as const;
   const written = batches([[A, 'news', 'x', 'y'], [B, 'news', 'x', 'y'], [A, 'sport', 'x', 'y']]);
-  await store.append(written.map((batch, index) => ({ ...batch, seen: 100 + index, meta: JSON.stringify({ ids: rows[index] }) })));
+  await store.append(
+    written.map((batch, index) => ({ ...batch, seen: 100 + index, meta: JSON.stringify({ ids: rows[index] }) })),
+  );
   t.strictSame(await store.findIds('news', ['one', 'three', `it's "odd"`], 0, 1000), [
     { id: 'one', origin: A, seq: 1, seen: 100 },
     { id: 'one', origin: B, seq: 2, seen: 101 },
   ]);
-  t.strictSame(await store.findIds('news', ['one'], 101, 101), [{ id: 'one', origin: B, seq: 2, seen: 101 }], 'bounds are inclusive');
+  t.strictSame(
+    await store.findIds('news', ['one'], 101, 101), [{ id: 'one', origin: B, seq: 2, seen: 101 }],
+    'bounds are inclusive',
+  );
   t.strictSame(await store.findIds('sport', ['three'], 0, 1000), [{ id: 'three', origin: A, seq: 3, seen: 102 }]);
   t.strictSame(await store.findIds('news', ['nobody'], 0, 1000), []);
 });
 
 t.test(`findIds, asked while batches come, is what a store in memory says (seed ${SEED})`, async (t) => {
   const [store, memory, random] = [await open(t, temporaryFolder(t)), new MemoryStore(A), new SeededRandom()];
-  const rows = Array.from({ length: 300 }, () => [random.pick([A, B]), random.pick(['news', 'sport']), ...Array.from({ length: random.integer(1, 4) }, () => 'x')] as const);
+  const rows = Array.from(
+    { length: 300 },
+    () =>
+      [
+        random.pick([A, B]), random.pick(['news', 'sport']), ...Array.from({ length: random.integer(1, 4) }, () => 'x'),
+      ] as const,
+  );
   const written = batches(rows).map((batch, index): StoredBatch => ({
-    ...batch, seen: 1_000_000 + index * 500 + random.integer(-20_000, 20_000),
-    meta: random.integer(0, 3) === 0 ? '' : JSON.stringify({ ids: Array.from({ length: batch.count }, () => random.pick([null, `id ${random.integer(0, 30)}`])) }),
+    ...batch,
+    seen: 1_000_000 + index * 500 + random.integer(-20_000, 20_000),
+    meta:
+      random.integer(0, 3) === 0
+        ? ''
+        : JSON.stringify({
+            ids: Array.from({ length: batch.count }, () => random.pick([null, `id ${random.integer(0, 30)}`])),
+          }),
   }));
   let found = 0;
   for (let at = 0; at < written.length; at += 5) {
     for (const each of [store, memory]) await each.append(written.slice(at, at + 5));
     const from = 1_000_000 + random.integer(0, at * 500);
-    const query = [random.pick(['news', 'sport', 'none']), ['id 1', 'id 2', 'id 29'], from, from + random.integer(0, 40_000)] as const;
+    const query = [
+      random.pick(['news', 'sport', 'none']), ['id 1', 'id 2', 'id 29'], from, from + random.integer(0, 40_000),
+    ] as const;
     const [mine, theirs] = [await store.findIds(...query), await memory.findIds(...query)];
-    if (JSON.stringify(mine) !== JSON.stringify(theirs)) t.fail(`${query.join(' ')}: ${JSON.stringify(mine)} in place of ${JSON.stringify(theirs)}`);
+    if (JSON.stringify(mine) !== JSON.stringify(theirs)) {
+      t.fail(`${query.join(' ')}: ${JSON.stringify(mine)} in place of ${JSON.stringify(theirs)}`);
+    }
     found += mine.length;
   }
   t.ok(found > 20, `${found} found`);
@@ -336,8 +429,10 @@ t.test(`findIds, asked while batches come, is what a store in memory says (seed 
 
 t.test('readRepeats and lastDeps: the newest', async (t) => {
   const store = await open(t, temporaryFolder(t));
-  const written = batches(Array.from({ length: 6 }, () => [A, 'news', 'x']))
-    .map((batch, index) => ({ ...batch, deps: index < 3 ? '' : JSON.stringify({ [B]: index }), repeats: index % 2 === 0 ? '' : '{"0":["h:1/000000000000",1]}' }));
+  const written = batches(Array.from({ length: 6 }, () => [A, 'news', 'x'])).map((batch, index) => ({
+    ...batch, deps: index < 3 ? '' : JSON.stringify({ [B]: index }),
+    repeats: index % 2 === 0 ? '' : '{"0":["h:1/000000000000",1]}',
+  }));
   await store.append(written);
   t.strictSame(positions(await store.readRepeats(2)), [4, 6]);
   t.strictSame(positions(await store.readRepeats(10)), [2, 4, 6]);
@@ -350,13 +445,21 @@ t.test('readRepeats and lastDeps: the newest', async (t) => {
 t.test('the vector at a position, and counts, are what a store in memory says', async (t) => {
   const store = await open(t, temporaryFolder(t));
   const random = new SeededRandom();
-  const rows = Array.from({ length: 120 }, () =>
-    [random.pick([A, A, B]), random.pick(['news', 'sport']), ...Array.from({ length: random.integer(1, 4) }, () => 'x')] as const);
+  const rows = Array.from(
+    { length: 120 },
+    () =>
+      [
+        random.pick([A, A, B]), random.pick(['news', 'sport']),
+        ...Array.from({ length: random.integer(1, 4) }, () => 'x'),
+      ] as const,
+  );
   const written = batches(rows).map((batch): StoredBatch => {
     if (random.integer(0, 9) === 0) return { ...batch, lengths: '[]', body: Buffer.alloc(0) };
     const keys = Array.from({ length: batch.count }, () => random.pick(['k', 'l', null]));
     return {
-      ...batch, meta: random.integer(0, 3) === 0 ? '' : JSON.stringify({ keys }), repeats: random.integer(0, 3) > 0 ? '' : JSON.stringify({ [batch.count - 1]: [B, 1] }),
+      ...batch,
+      meta: random.integer(0, 3) === 0 ? '' : JSON.stringify({ keys }),
+      repeats: random.integer(0, 3) > 0 ? '' : JSON.stringify({ [batch.count - 1]: [B, 1] }),
     };
   });
   await store.append(written);
@@ -368,10 +471,19 @@ t.test('the vector at a position, and counts, are what a store in memory says', 
     if (JSON.stringify([...mine].sort()) !== JSON.stringify([...theirs].sort())) wrong.add(`vector at ${position}`);
     const after = random.integer(0, 119);
     const query = {
-      topic: random.pick(['news', 'sport', 'x']), keys: random.pick([undefined, ['k'], ['k', 'l', 'm']]), after, until: random.integer(after, 120),
-      settled: new Map([[A, random.integer(0, 200)], [B, random.integer(0, 50)]]), batchesMax: random.pick([1, 7, 1000]),
+      topic: random.pick(['news', 'sport', 'x']),
+      keys: random.pick([undefined, ['k'], ['k', 'l', 'm']]),
+      after,
+      until: random.integer(after, 120),
+      settled: new Map([
+        [A, random.integer(0, 200)],
+        [B, random.integer(0, 50)],
+      ]),
+      batchesMax: random.pick([1, 7, 1000]),
     };
-    if (JSON.stringify(await store.count(query)) !== JSON.stringify(await memory.count(query))) wrong.add(JSON.stringify(query));
+    if (JSON.stringify(await store.count(query)) !== JSON.stringify(await memory.count(query))) {
+      wrong.add(JSON.stringify(query));
+    }
   }
   t.strictSame([...wrong], []);
 });
@@ -437,12 +549,17 @@ const TO_VERSION_1 = `${TO_VERSION_2} DROP VIEW messages; DROP INDEX batches_wit
   CREATE VIEW messages AS SELECT 1; PRAGMA user_version = 1;`;
 
 t.test('a file of the fifth version is taken over: its ids are there, as old as their origins said', async (t) => {
-  const folder = await earlierFolder(t, `UPDATE batches SET meta = '{"ids":["x","y","z"]}' WHERE position = 1; ${TO_VERSION_5}`);
+  const folder = await earlierFolder(
+    t,
+    `UPDATE batches SET meta = '{"ids":["x","y","z"]}' WHERE position = 1; ${TO_VERSION_5}`,
+  );
   const store = await open(t, folder);
   t.equal(store.state.time, undefined);
   const [first] = SPECIMENS;
   t.match(await readIds(store, 0), [{ seq: 1, ids: ['x', 'y', 'z'], seen: first!.time }]);
-  t.strictSame(await store.findIds('news', ['y'], first!.time, first!.time), [{ id: 'y', origin: A, seq: 2, seen: first!.time }]);
+  t.strictSame(await store.findIds('news', ['y'], first!.time, first!.time), [
+    { id: 'y', origin: A, seq: 2, seen: first!.time },
+  ]);
 });
 
 t.test('a file of the sixth version is taken over', async (t) => {
@@ -464,9 +581,14 @@ t.test('a file of the third version is taken over, with all that was written', a
   const folder = await earlierFolder(t, TO_VERSION_3);
   const store = await open(t, folder);
   t.strictSame(positions(await store.readAfter(0, ['news'], ALL)), [1, 2, 4, 5]);
-  t.strictSame(positions(await store.readRange({ topic: 'sport', from: 0, to: 100, reverse: false }, undefined, ALL)), [3]);
+  t.strictSame(
+    positions(await store.readRange({ topic: 'sport', from: 0, to: 100, reverse: false }, undefined, ALL)),
+    [3],
+  );
   const file = join(folder, 'broker.db');
-  t.strictSame(await read(file, 'SELECT count(*) AS n, (SELECT indexed FROM broker) AS indexed FROM topic_index'), [{ n: 5, indexed: 5 }]);
+  t.strictSame(await read(file, 'SELECT count(*) AS n, (SELECT indexed FROM broker) AS indexed FROM topic_index'), [
+    { n: 5, indexed: 5 },
+  ]);
   t.strictSame(await read(file, 'PRAGMA user_version'), [{ user_version: SCHEMA_VERSION }]);
 });
 
@@ -544,7 +666,10 @@ t.test(`the batches of a topic are found, whether they are indexed yet or not (S
   const random = new SeededRandom();
   const folder = temporaryFolder(t);
   const topics = ['a', 'b', 'c', 'rare'];
-  const rows = Array.from({ length: 240 }, () => [random.pick([A, B]), random.pick(topics.slice(0, 3)), 'x', 'y'] as const);
+  const rows = Array.from(
+    { length: 240 },
+    () => [random.pick([A, B]), random.pick(topics.slice(0, 3)), 'x', 'y'] as const,
+  );
   const all = batches([...rows, [A, 'rare', 'x']]).map((batch) => ({ ...batch, lamport: random.integer(1, 300) }));
   // first the names of the origins, at last too few to be indexed
   for (const [from, to] of [[0, 30], [30, 200], [200, 241]] as const) {
@@ -552,7 +677,10 @@ t.test(`the batches of a topic are found, whether they are indexed yet or not (S
     await store.append(all.slice(from, to));
     await store.close();
   }
-  t.strictSame(await read(join(folder, 'broker.db'), 'SELECT indexed, (SELECT count(*) FROM topic_index) AS n FROM broker'), [{ indexed: 200, n: 200 }]);
+  t.strictSame(
+    await read(join(folder, 'broker.db'), 'SELECT indexed, (SELECT count(*) FROM topic_index) AS n FROM broker'),
+    [{ indexed: 200, n: 200 }],
+  );
   const store = await open(t, folder);
   const memory = new MemoryStore(A);
   await memory.append(all);
@@ -572,12 +700,19 @@ t.test(`the batches of a topic are found, whether they are indexed yet or not (S
       t.strictSame(seen, positions(mine).filter((position) => position > after), `${topic} after ${after}`);
       const from = random.integer(0, 300);
       const query = { topic, from, to: random.integer(from, 300), reverse: random.integer(0, 1) === 1 };
-      const sorted = mine.filter(({ lamport, count }) => lamport <= query.to && lamport + count > from).sort((x, y) => x.lamport - y.lamport || x.position - y.position);
+      const sorted = mine
+        .filter(({ lamport, count }) => lamport <= query.to && lamport + count > from)
+        .sort((x, y) => x.lamport - y.lamport || x.position - y.position);
       const ranged: StoredBatch[] = [];
-      for (let next; (next = await store.readRange(query, ranged.at(-1), random.integer(1, 5000))).length > 0; ) ranged.push(...next);
+      for (let next; (next = await store.readRange(query, ranged.at(-1), random.integer(1, 5000))).length > 0;) {
+        ranged.push(...next);
+      }
       t.strictSame(positions(ranged), positions(query.reverse ? sorted.reverse() : sorted), JSON.stringify(query));
       const dead = { lamport: from, origin: A };
-      t.strictSame(await store.countLive(topic, dead, after, 1000), await memory.countLive(topic, dead, after, 1000), `${topic} alive after ${after}`);
+      t.strictSame(
+        await store.countLive(topic, dead, after, 1000), await memory.countLive(topic, dead, after, 1000),
+        `${topic} alive after ${after}`,
+      );
       const counted = { topic, keys: undefined, after, until: 241, settled: new Map(), batchesMax: 1000 };
       t.strictSame(await store.count(counted), await memory.count(counted), `${topic} counted after ${after}`);
     }
@@ -585,7 +720,10 @@ t.test(`the batches of a topic are found, whether they are indexed yet or not (S
     for (const each of [store, memory]) await each.cover(topic, dead, { lamport: 0, position: 0 }, 1000);
   }
   const { batches: stored } = await store.readAfter(0, undefined, ALL);
-  t.strictSame(stored.map((batch) => isCovered(batch)), memory.batches.map((batch) => isCovered(batch)), 'what is dead is found too');
+  t.strictSame(
+    stored.map((batch) => isCovered(batch)), memory.batches.map((batch) => isCovered(batch)),
+    'what is dead is found too',
+  );
 });
 
 t.test('the view `messages` shows one row a message to any SQLite tool, while the broker runs too', async (t) => {
@@ -594,13 +732,21 @@ t.test('the view `messages` shows one row a message to any SQLite tool, while th
   await store.append([
     { ...specimenBatch({ seq: 1, origin: A }), position: 1, repeats: '' },
     {
-      ...specimenBatch({ seq: 4, count: 3, lamport: 50, meta: '', topic: 'plain', lengths: '[2,3,5]', body: Buffer.from('éxyztwice'), origin: A }),
-      position: 2, repeats: JSON.stringify({ 2: [B, 1] }),
+      ...specimenBatch({
+        seq: 4, count: 3, lamport: 50, meta: '', topic: 'plain', lengths: '[2,3,5]', body: Buffer.from('éxyztwice'),
+        origin: A,
+      }),
+      position: 2,
+      repeats: JSON.stringify({ 2: [B, 1] }),
     },
-    { ...specimenBatch({ seq: 7, count: 9, lamport: 60, meta: '', lengths: '[]', body: Buffer.alloc(0), origin: A }), position: 3, repeats: '' },
+    {
+      ...specimenBatch({ seq: 7, count: 9, lamport: 60, meta: '', lengths: '[]', body: Buffer.alloc(0), origin: A }),
+      position: 3, repeats: '',
+    },
   ]);
   const file = join(folder, 'broker.db');
-  const sql = 'SELECT lamport, topic, key, headers, CAST(payload AS TEXT) AS payload, typeof(payload) AS type, origin, seq, time FROM messages ORDER BY lamport';
+  const sql =
+    'SELECT lamport, topic, key, headers, CAST(payload AS TEXT) AS payload, typeof(payload) AS type, origin, seq, time FROM messages ORDER BY lamport';
   const common = { type: 'blob', origin: A, time: '2023-11-14 22:13:20' };
   const expected = [
     { lamport: 41, topic: 'news', key: 'k', headers: '["a","1","a","2"]', payload: 'one', seq: 1, ...common },
@@ -644,21 +790,41 @@ t.test(`what lives of a topic is counted, and what is dead is covered, some batc
   const file = temporaryFolder(t);
   const store = await open(t, file);
   const memory = new MemoryStore(A);
-  const rows = Array.from({ length: 120 }, (): [Origin, string, ...string[]] =>
-    [random.pick([A, B]), random.pick(['x', 'x', 'y']), ...Array.from({ length: random.integer(1, 5) }, () => 'z'.repeat(random.integer(0, 9)))]);
+  const rows = Array.from({ length: 120 }, (): [Origin, string, ...string[]] => [
+    random.pick([A, B]), random.pick(['x', 'x', 'y']),
+    ...Array.from({ length: random.integer(1, 5) }, () => 'z'.repeat(random.integer(0, 9))),
+  ]);
   const all = batches(rows).map((batch) => {
     const lamport = batch.origin === A ? batch.lamport : batch.lamport + 3;
-    const repeats = random.integer(0, 3) > 0 ? '' : JSON.stringify(Object.fromEntries(rows[batch.position - 1]!.slice(2).flatMap((_, index) => (random.integer(0, 1) ? [[index, [A, 1]]] : []))));
+    const repeats =
+      random.integer(0, 3) > 0
+        ? ''
+        : JSON.stringify(
+            Object.fromEntries(
+              rows[batch.position - 1]!.slice(2).flatMap((_, index) => (random.integer(0, 1) ? [[index, [A, 1]]] : [])),
+            ),
+          );
     return { ...batch, lamport, repeats: repeats === '{}' ? '' : repeats };
   });
   for (const each of [store, memory]) await each.append(all);
   const counted = async (each: Store, topic: string, dead: Stamp | undefined): Promise<unknown> => {
     const pages: LiveCount[] = [];
-    for (let after: number | undefined = 0; after !== undefined; after = pages.at(-1)!.through) pages.push(await each.countLive(topic, dead, after, 20));
+    for (let after: number | undefined = 0; after !== undefined; after = pages.at(-1)!.through) {
+      pages.push(await each.countLive(topic, dead, after, 20));
+    }
     return pages;
   };
-  const stamps = [undefined, { lamport: 1, origin: A }, ...Array.from({ length: 30 }, () => ({ lamport: random.integer(1, 400), origin: random.pick([A, B, origin('10.0.0.1:3000', 9)]) }))];
-  for (const dead of stamps) t.strictSame(await counted(store, 'x', dead), await counted(memory, 'x', dead), JSON.stringify(dead));
+  const stamps = [
+    undefined,
+    { lamport: 1, origin: A },
+    ...Array.from({ length: 30 }, () => ({
+      lamport: random.integer(1, 400),
+      origin: random.pick([A, B, origin('10.0.0.1:3000', 9)]),
+    })),
+  ];
+  for (const dead of stamps) {
+    t.strictSame(await counted(store, 'x', dead), await counted(memory, 'x', dead), JSON.stringify(dead));
+  }
   for (const dead of (stamps.slice(1) as Stamp[]).filter(({ lamport }) => lamport < 200).slice(0, 5)) { // some live on
     const before = await counted(store, 'x', dead);
     for (const each of [store, memory]) {
@@ -667,14 +833,30 @@ t.test(`what lives of a topic is counted, and what is dead is covered, some batc
     }
     t.strictSame(await counted(store, 'x', dead), before, 'nothing that lives is covered');
     const { batches: stored } = await store.readAfter(0, undefined, ALL);
-    t.strictSame(stored.map((batch) => ({ ...batch, body: String(batch.body) })), memory.batches.map((batch) => ({ ...batch, body: Buffer.from(batch.body).toString() })));
+    t.strictSame(
+      stored.map((batch) => ({ ...batch, body: String(batch.body) })),
+      memory.batches.map((batch) => ({ ...batch, body: Buffer.from(batch.body).toString() })),
+    );
     for (const batch of stored) validateBatch(batch);
-    t.equal(stored.filter((batch) => isCovered(batch)).length, all.filter((batch) => memory.batches[batch.position - 1]!.lengths === '[]').length);
+    t.equal(
+      stored.filter((batch) => isCovered(batch)).length,
+      all.filter((batch) => memory.batches[batch.position - 1]!.lengths === '[]').length,
+    );
   }
   t.strictSame(await store.cover('x', { lamport: 10, origin: A }, { lamport: 1e6, position: 0 }, 7), undefined);
-  t.ok(memory.batches.some((batch) => isCovered(batch)) && memory.batches.some((batch) => batch.topic === 'x' && !isCovered(batch)), 'some of each');
-  const live = memory.batches.reduce((sum, batch) => sum + (isCovered(batch) ? 0 : batch.count - parseRepeats(batch).size), 0);
-  t.strictSame(await read(join(file, 'broker.db'), 'SELECT count(*) AS n FROM messages'), [{ n: live }], 'the view shows none of them');
+  t.ok(
+    memory.batches.some((batch) => isCovered(batch)) &&
+      memory.batches.some((batch) => batch.topic === 'x' && !isCovered(batch)),
+    'some of each',
+  );
+  const live = memory.batches.reduce(
+    (sum, batch) => sum + (isCovered(batch) ? 0 : batch.count - parseRepeats(batch).size),
+    0,
+  );
+  t.strictSame(
+    await read(join(file, 'broker.db'), 'SELECT count(*) AS n FROM messages'), [{ n: live }],
+    'the view shows none of them',
+  );
 });
 
 t.test('much that is dead is covered a few megabytes at a time', async (t) => {
@@ -696,7 +878,13 @@ t.test('a file that cannot be used is refused and left as it is, byte for byte',
   await execute(foreign, "CREATE TABLE recipes (name TEXT); INSERT INTO recipes VALUES ('soup')");
   await execute(mine, `PRAGMA user_version = ${SCHEMA_VERSION + 1}`);
   const cases: [name: string, bytes: Buffer, message: RegExp][] = [
-    ['newer version', readFileSync(mine), new RegExp(`broker\\.db has version ${SCHEMA_VERSION + 1}, this broker reads up to ${SCHEMA_VERSION}; use a newer broker$`)],
+    [
+      'newer version',
+      readFileSync(mine),
+      new RegExp(
+        `broker\\.db has version ${SCHEMA_VERSION + 1}, this broker reads up to ${SCHEMA_VERSION}; use a newer broker$`,
+      ),
+    ],
     ['no database', Buffer.alloc(8192, 'Dear diary. '), /broker\.db is not an SQLite database$/],
     ['a few bytes', Buffer.from('xy'), /broker\.db is not an SQLite database$/],
     ['of another program', readFileSync(foreign), /broker\.db is an SQLite file of another program$/],
@@ -709,17 +897,29 @@ t.test('a file that cannot be used is refused and left as it is, byte for byte',
       await t.rejects(openStore(folder, ADDRESS, new SeededRandom().word), { code: 'STORE', message }, name);
     }
     t.ok(readFileSync(file).equals(bytes), `${name}: untouched`);
-    t.strictSame(readdirSync(folder).filter((other) => !other.startsWith('broker.lock')), ['broker.db'], `${name}: nothing beside it`);
+    t.strictSame(
+      readdirSync(folder).filter((other) => !other.startsWith('broker.lock')), ['broker.db'],
+      `${name}: nothing beside it`,
+    );
   }
 });
 
 t.test('a folder that cannot be used', async (t) => {
   const folder = temporaryFolder(t);
   writeFileSync(join(folder, 'file'), 'in the way');
-  await t.rejects(openStore(join(folder, 'file'), ADDRESS, new SeededRandom().word), { code: 'STORE', message: /^data folder .*file cannot be made: / });
-  await t.rejects(openStore(join(folder, 'file', 'below'), ADDRESS, new SeededRandom().word), { code: 'STORE', message: /cannot be made/ });
+  await t.rejects(openStore(join(folder, 'file'), ADDRESS, new SeededRandom().word), {
+    code: 'STORE',
+    message: /^data folder .*file cannot be made: /,
+  });
+  await t.rejects(openStore(join(folder, 'file', 'below'), ADDRESS, new SeededRandom().word), {
+    code: 'STORE',
+    message: /cannot be made/,
+  });
   mkdirSync(join(folder, 'taken', 'broker.db'), { recursive: true });
-  await t.rejects(openStore(join(folder, 'taken'), ADDRESS, new SeededRandom().word), { code: 'STORE', message: /broker\.db cannot be opened for writing$/ });
+  await t.rejects(openStore(join(folder, 'taken'), ADDRESS, new SeededRandom().word), {
+    code: 'STORE',
+    message: /broker\.db cannot be opened for writing$/,
+  });
 });
 
 t.test('one broker a folder, until it is closed', async (t) => {

@@ -11,8 +11,13 @@ class Rows {
 
   constructor(idsMax?: number) {
     this.ids = new StoredIds(async (after, until, limit) => {
-      const found = this.rows.filter(({ seen = 0, position }) => seen < until && (seen > after.seen || (seen === after.seen && position > after.position)))
-        .sort((a, b) => a.seen! - b.seen! || a.position - b.position).slice(0, limit);
+      const found = this.rows
+        .filter(
+          ({ seen = 0, position }) =>
+            seen < until && (seen > after.seen || (seen === after.seen && position > after.position)),
+        )
+        .sort((a, b) => a.seen! - b.seen! || a.position - b.position)
+        .slice(0, limit);
       this.read += found.length;
       return found;
     }, idsMax);
@@ -62,14 +67,23 @@ t.test(`whoever moves about finds what is there (seed ${SEED})`, async (t) => {
   for (let round = 0; round < 400; round += 1) {
     at += random.integer(-20_000, 30_000);
     for (let index = 0; index < 10; index += 1) {
-      const ids = Array.from({ length: random.integer(1, 5) }, () => random.pick([null, `id ${random.integer(0, 300)}`]));
+      const ids = Array.from({ length: random.integer(1, 5) }, () =>
+        random.pick([null, `id ${random.integer(0, 300)}`]),
+      );
       rows.write(at + random.integer(-60_000, 60_000), random.pick(['a', 'b']), ...ids);
     }
     const [from, to] = [at - random.integer(0, 50_000), at + random.integer(0, 50_000)];
     const asked = Array.from({ length: 20 }, () => `id ${random.integer(0, 300)}`);
     const positions = new Set(await rows.ids.find('a', asked, from, to));
     for (const { position, seen = 0, topic, meta } of rows.rows) {
-      if (topic !== 'a' || seen < from || seen > to || !(parseMeta({ meta }).ids ?? []).some((id) => id !== null && asked.includes(id))) continue;
+      if (
+        topic !== 'a' ||
+        seen < from ||
+        seen > to ||
+        !(parseMeta({ meta }).ids ?? []).some((id) => id !== null && asked.includes(id))
+      ) {
+        continue;
+      }
       found += 1;
       if (!positions.has(position)) t.fail(`round ${round}: ${position} is not found`);
     }

@@ -86,7 +86,9 @@ t.test('a client whose machine is gone is noticed: the system asks now and then'
   const hex = (port: number | undefined): string => `0100007F:${port!.toString(16).toUpperCase().padStart(4, '0')}`;
   const timer = (): string | undefined => {
     const rows = readFileSync(SOCKETS, 'utf8').split('\n').map((row) => row.trim().split(/\s+/));
-    return rows.find(([, local, remote]) => local === hex(socket.remotePort) && remote === hex(socket.localPort))?.[5]?.slice(0, 2);
+    return rows
+      .find(([, local, remote]) => local === hex(socket.remotePort) && remote === hex(socket.localPort))?.[5]
+      ?.slice(0, 2);
   };
   t.ok(await waitFor('the timer of keep-alive', () => timer() === KEEP_ALIVE_TIMER, 2000));
 });
@@ -239,7 +241,10 @@ t.test('a listener that is closed accepts nothing more, and open channels stay o
 
 t.test('dialling where nobody listens', async (t) => {
   const address = await localAddress();
-  await t.rejects(tcpTransport.dial(address, 1000), { code: 'UNREACHABLE', message: new RegExp(`^${address}: .*ECONNREFUSED`) });
+  await t.rejects(tcpTransport.dial(address, 1000), {
+    code: 'UNREACHABLE',
+    message: new RegExp(`^${address}: .*ECONNREFUSED`),
+  });
   await t.rejects(tcpTransport.dial(makeAddress('no-such-host.invalid', 1), 5000), { code: 'UNREACHABLE' });
 });
 

@@ -21,7 +21,9 @@ async function prepare(t: Test): Promise<[store: Store, append: () => Promise<vo
   let seq = 0;
   const append = async (): Promise<void> => {
     seq += 1;
-    await store.append([{ ...draft(['x'.repeat(MIB)]), origin: A, seq, lamport: seq, deps: '', position: seq, repeats: '' }]);
+    await store.append([
+      { ...draft(['x'.repeat(MIB)]), origin: A, seq, lamport: seq, deps: '', position: seq, repeats: '' },
+    ]);
   };
   const walBytes = (): number => statSync(join(folder, 'broker.db-wal')).size;
   await append();

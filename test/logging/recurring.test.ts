@@ -6,7 +6,8 @@ import { ManualClock } from '../support/manual-clock.ts';
 t.test('what happens again and again is written a few times, then summed up at growing distances, and begins anew when it was quiet', async (t) => {
   const clock = new ManualClock();
   const lines: string[] = [];
-  const info = (event: string, fields: LogFields = {}): void => void lines.push(`${event} ${String(fields['what'] ?? '')}`.trim());
+  const info = (event: string, fields: LogFields = {}): void =>
+    void lines.push(`${event} ${String(fields['what'] ?? '')}`.trim());
   const none = (): void => undefined;
   const recurring = new Recurring({ debug: none, info, warn: none, error: none }, clock);
   const pass = async (seconds: number): Promise<string[]> => {

@@ -7,7 +7,9 @@ t.test('the first is said at once, the rest once a minute with the number and th
   const clock = new ManualClock();
   const lines: [string, LogFields | undefined][] = [];
   const ignore = (): void => undefined;
-  const tally = new Tally(clock, { debug: ignore, info: ignore, error: ignore, warn: (event, fields) => void lines.push([event, fields]) });
+  const tally = new Tally(clock, {
+    debug: ignore, info: ignore, error: ignore, warn: (event, fields) => void lines.push([event, fields]),
+  });
   for (let index = 1; index <= 1000; index += 1) tally.warn('refused', { client: index });
   tally.warn('closed', {});
   t.strictSame(lines.splice(0), [['refused', { client: 1, count: 1 }], ['closed', { count: 1 }]]);

@@ -8,7 +8,10 @@ import { VirtualBroker } from '../support/virtual-broker.ts';
 t.test('a transaction that takes long is told once, and again when it is over', async (t) => {
   const clock = new ManualClock();
   const lines: string[] = [];
-  const note = (level: string) => (message: string, fields?: LogFields): void => void lines.push(`${level} ${message.split(':')[0]} ${String(fields?.['waited_ms'])}`);
+  const note =
+    (level: string) =>
+    (message: string, fields?: LogFields): void =>
+      void lines.push(`${level} ${message.split(':')[0]} ${String(fields?.['waited_ms'])}`);
   const logger = { debug: note('debug'), info: note('info'), warn: note('warn'), error: note('error') };
   const traffic = new Traffic(clock, logger, () => origin('a:1'));
   /** Ticks until then; the last one finds a transaction that has run since. */
@@ -55,7 +58,8 @@ t.test('a broker whose store takes long says so', async (t) => {
 t.test('what is counted and not told yet is told when the broker stops, and no timer is left', async (t) => {
   const clock = new ManualClock();
   const lines: string[] = [];
-  const note = (message: string, fields?: LogFields): void => void lines.push(`${message} ${String(fields?.['messages'] ?? 1)}`);
+  const note = (message: string, fields?: LogFields): void =>
+    void lines.push(`${message} ${String(fields?.['messages'] ?? 1)}`);
   const traffic = new Traffic(clock, { debug: note, info: note, warn: note, error: note }, () => origin('a:1'));
   const batch = { ...draft(['x', 'y']), origin: origin('a:1'), seq: 1, lamport: 1, deps: '', position: 1, repeats: '' };
   traffic.committed(Array.from({ length: 25 }, () => batch));

@@ -10,7 +10,9 @@ import { SEED, SeededRandom } from '../support/random.ts';
 import { specimenBatch } from '../support/record.ts';
 
 function fullMesh(mesh: GossipMesh): void {
-  for (let left = 0; left < mesh.brokers.length; left += 1) for (let right = 0; right < left; right += 1) mesh.connect(left, right);
+  for (let left = 0; left < mesh.brokers.length; left += 1) {
+    for (let right = 0; right < left; right += 1) mesh.connect(left, right);
+  }
 }
 
 function chain(mesh: GossipMesh): void {
@@ -19,7 +21,12 @@ function chain(mesh: GossipMesh): void {
 
 /** What is stored on each broker, in one order, so that equal contents are equal texts. */
 function contents(mesh: GossipMesh): string[] {
-  return mesh.stores.map(({ batches }) => batches.map(({ origin, seq, count, body }) => `${origin} ${seq} ${count} ${String(body)}`).sort().join('\n'));
+  return mesh.stores.map(({ batches }) =>
+    batches
+      .map(({ origin, seq, count, body }) => `${origin} ${seq} ${count} ${String(body)}`)
+      .sort()
+      .join('\n'),
+  );
 }
 
 /** What came before each batch, as a vector, keyed by the batch's name. */
@@ -35,11 +42,17 @@ function pasts(batches: readonly StoredBatch[]): Map<string, Map<Origin, number>
 /** Batches that a broker stored before something that their origin had stored before them (invariant 4). */
 function acausal(mesh: GossipMesh): string[] {
   const past = mesh.stores.map(({ batches }) => pasts(batches));
-  return mesh.stores.flatMap((origin, at) => origin.batches.filter((batch) => batch.origin === origin.origin).flatMap((batch) => {
-    const name = `${batch.origin} ${batch.seq}`;
-    const needed = past[at]!.get(name)!;
-    return past.flatMap((each, index) => (each.has(name) && !covers(each.get(name)!, needed) ? [`${name} on broker ${index}`] : []));
-  }));
+  return mesh.stores.flatMap((origin, at) =>
+    origin.batches
+      .filter((batch) => batch.origin === origin.origin)
+      .flatMap((batch) => {
+        const name = `${batch.origin} ${batch.seq}`;
+        const needed = past[at]!.get(name)!;
+        return past.flatMap((each, index) =>
+          each.has(name) && !covers(each.get(name)!, needed) ? [`${name} on broker ${index}`] : [],
+        );
+      }),
+  );
 }
 
 t.test('in a full mesh that stands, everybody receives everything once', async (t) => {
@@ -77,7 +90,13 @@ t.test('an answer to a message of ours is taken in', async (t) => {
   await mesh.flow();
   mesh.brokers[1]!.publish(['answer']);
   await mesh.flow();
-  t.strictSame(mesh.stores.map(({ batches }) => batches.map(({ body }) => String(body))), [['question', 'answer'], ['question', 'answer']]);
+  t.strictSame(
+    mesh.stores.map(({ batches }) => batches.map(({ body }) => String(body))),
+    [
+      ['question', 'answer'],
+      ['question', 'answer'],
+    ],
+  );
 });
 
 t.test('no subscriber sees an answer before its question, however late the question is', async (t) => {
@@ -91,7 +110,9 @@ t.test('no subscriber sees an answer before its question, however late the quest
   while (toOne()) await mesh.clock.settle();
   mesh.brokers[1]!.publish(['answer']);
   await mesh.clock.settle();
-  const fromOne = mesh.waysInUse().filter((way) => way.remote === '2' && way.onTheWay.some((bytes) => Buffer.from(bytes).includes('answer')));
+  const fromOne = mesh
+    .waysInUse()
+    .filter((way) => way.remote === '2' && way.onTheWay.some((bytes) => Buffer.from(bytes).includes('answer')));
   t.equal(fromOne.length, 1);
   while (fromOne[0]!.deliver());
   await mesh.clock.settle();
@@ -117,7 +138,13 @@ t.test('a chain: everything reaches everybody, once', async (t) => {
 t.test('a covered range is passed on, and what depends on it is stored behind it', async (t) => {
   const mesh = new GossipMesh(3);
   const [first, second] = mesh.stores as [MemoryStore, MemoryStore];
-  const covered = { ...specimenBatch({ origin: first.origin, seq: 1, count: 700, deps: '', meta: '', lengths: '[]', body: Buffer.alloc(0) }), position: 1, repeats: '' };
+  const covered = {
+    ...specimenBatch({
+      origin: first.origin, seq: 1, count: 700, deps: '', meta: '', lengths: '[]', body: Buffer.alloc(0),
+    }),
+    position: 1,
+    repeats: '',
+  };
   await first.append([covered]);
   mesh.restart(0);
   mesh.connect(0, 1);
@@ -126,7 +153,15 @@ t.test('a covered range is passed on, and what depends on it is stored behind it
   await mesh.flow();
   mesh.connect(1, 2);
   await mesh.flow();
-  for (const { log } of mesh.brokers) t.strictSame(log.vector.snapshot(), new Map([[first.origin, 700], [second.origin, 1]]));
+  for (const { log } of mesh.brokers) {
+    t.strictSame(
+      log.vector.snapshot(),
+      new Map([
+        [first.origin, 700],
+        [second.origin, 1],
+      ]),
+    );
+  }
   t.strictSame(mesh.stores[2]!.batches.map(({ count, lengths }) => [count, lengths]), [[700, '[]'], [1, '[6]']]);
 });
 
@@ -158,20 +193,30 @@ t.test('a broker that comes back after long catches up through a small window, i
     mesh.brokers[0]!.publish([`live ${index}`]);
     await mesh.clock.settle();
     for (const way of mesh.waysInUse()) way.deliver();
-    most = Math.max(most, ...mesh.brokers.flatMap(({ links }) => [...links.values()].map(({ feed }) => feed.flyingBytes)));
+    most = Math.max(
+      most,
+      ...mesh.brokers.flatMap(({ links }) => [...links.values()].map(({ feed }) => feed.flyingBytes)),
+    );
   }
   await mesh.pass(1000);
   t.equal(new Set(contents(mesh)).size, 1);
   t.equal(mesh.stores[2]!.batches.length, 250);
   t.ok(most >= 2000 && most < 2500, `${most} bytes flew at once on a link with a window of 2000`);
-  t.strictSame(mesh.brokers.flatMap(({ links }) => [...links.values()].map(({ feed }) => feed.flyingBytes)), [0, 0, 0, 0, 0, 0], 'all is acknowledged');
+  t.strictSame(
+    mesh.brokers.flatMap(({ links }) => [...links.values()].map(({ feed }) => feed.flyingBytes)), [0, 0, 0, 0, 0, 0],
+    'all is acknowledged',
+  );
   t.strictSame(acausal(mesh), []);
 });
 
 t.test('thousands of names of stores: one look-up, whatever comes when, and nothing is sent twice', async (t) => {
   const mesh = new GossipMesh(3, { linkWindowBytes: 200_000, readBytesMax: 100_000, tailBytesMax: 100_000 });
   const [full, other] = mesh.stores as [MemoryStore, MemoryStore];
-  const batches = [...namedBatches({ names: 1000, messages: 3000, addresses: ['10.0.0.7:3000', '10.0.0.8:3000'].map(parseAddress), topic: 'news' })];
+  const batches = [
+    ...namedBatches({
+      names: 1000, messages: 3000, addresses: ['10.0.0.7:3000', '10.0.0.8:3000'].map(parseAddress), topic: 'news',
+    }),
+  ];
   for (const store of [full, other]) await store.append(batches);
   for (const index of [0, 1]) mesh.restart(index);
   mesh.connect(0, 1);
@@ -186,14 +231,19 @@ t.test('thousands of names of stores: one look-up, whatever comes when, and noth
     await mesh.clock.settle();
   }
   t.equal(mesh.stores[2]!.batches.length, batches.length);
-  t.ok(mesh.stores.every(({ lookUps }, index) => lookUps - (before[index] ?? 0) <= 2), mesh.stores.map(({ lookUps }) => lookUps).join());
+  t.ok(
+    mesh.stores.every(({ lookUps }, index) => lookUps - (before[index] ?? 0) <= 2),
+    mesh.stores.map(({ lookUps }) => lookUps).join(),
+  );
   t.equal(mesh.brokers[2]!.gossip.received.duplicates, 0);
   t.strictSame(acausal(mesh), []);
 });
 
 t.test('what peers hold of thousands of names is told once, and costs nothing when nothing changes', async (t) => {
   const mesh = new GossipMesh(2);
-  const batches = [...namedBatches({ names: 1000, messages: 1000, addresses: [parseAddress('10.0.0.7:3000')], topic: 'news' })];
+  const batches = [
+    ...namedBatches({ names: 1000, messages: 1000, addresses: [parseAddress('10.0.0.7:3000')], topic: 'news' }),
+  ];
   for (const store of mesh.stores) await store.append(batches);
   for (const index of [0, 1]) mesh.restart(index);
   mesh.connect(0, 1);
@@ -269,7 +319,12 @@ async function diamond(): Promise<{ mesh: GossipMesh; held: () => number }> {
   const [origin, holder] = [mesh.stores[0]!.origin, mesh.stores[4]!.origin];
   mesh.brokers[0]!.publish(['two']);
   await mesh.clock.settle();
-  const toOne = (): ReturnType<GossipMesh['waysInUse']> => mesh.waysInUse().filter(({ remote, onTheWay }) => remote === '1' && onTheWay.some((bytes) => Buffer.from(bytes).includes('HELD')));
+  const toOne = (): ReturnType<GossipMesh['waysInUse']> =>
+    mesh
+      .waysInUse()
+      .filter(
+        ({ remote, onTheWay }) => remote === '1' && onTheWay.some((bytes) => Buffer.from(bytes).includes('HELD')),
+      );
   for (let rest = mesh.waysInUse(); rest.length > 0; rest = mesh.waysInUse().filter((way) => !toOne().includes(way))) {
     for (const way of rest) if (!toOne().includes(way)) way.deliver();
     await mesh.clock.settle();
@@ -293,7 +348,8 @@ t.test('a claim that is stuck on its way to a silent parent is told to the next 
   for (let passed = 0; passed < 3000; passed += 100) {
     await mesh.clock.advance(100);
     for (const { gossip } of mesh.brokers) gossip.tick();
-    const others = (): ReturnType<GossipMesh['waysInUse']> => mesh.waysInUse().filter((way) => way !== mesh.way(3, 1) && way !== mesh.way(1, 3));
+    const others = (): ReturnType<GossipMesh['waysInUse']> =>
+      mesh.waysInUse().filter((way) => way !== mesh.way(3, 1) && way !== mesh.way(1, 3));
     while (others().length > 0) {
       for (const way of others()) way.deliver();
       await mesh.clock.settle();
@@ -307,7 +363,9 @@ for (const heal of [fullMesh, chain]) {
     const random = new SeededRandom();
     const counts = { publish: 0, cut: 0, restart: 0, full: 0, duplicates: 0 };
     for (let round = 0; round < 12; round += 1) {
-      const mesh = new GossipMesh(5, { linkWindowBytes: 3000, readBytesMax: 2000, tailBytesMax: 4000, holdBackBytesMax: random.pick([3000, 20_000]) });
+      const mesh = new GossipMesh(5, {
+        linkWindowBytes: 3000, readBytesMax: 2000, tailBytesMax: 4000, holdBackBytesMax: random.pick([3000, 20_000]),
+      });
       for (let step = 0; step < 1500; step += 1) {
         const [left, right] = [random.integer(0, 4), random.integer(0, 4)];
         const action = random.integer(0, 99);
@@ -336,21 +394,40 @@ for (const heal of [fullMesh, chain]) {
       }
       counts.duplicates += mesh.brokers.reduce((sum, { gossip }) => sum + gossip.received.duplicates, 0);
       for (const store of mesh.stores) store.failures.length = 0;
-      if (heal === chain) for (let left = 0; left < 5; left += 1) for (let right = 0; right < left; right += 1) mesh.cut(left, right);
+      if (heal === chain) {
+        for (let left = 0; left < 5; left += 1) for (let right = 0; right < left; right += 1) mesh.cut(left, right);
+      }
       heal(mesh); // the full mesh keeps the links that are up, and whatever state they are in
       await mesh.pass(30_000);
-      if (new Set(contents(mesh)).size !== 1) t.fail(`round ${round}: ${mesh.stores.map(({ batches }) => batches.length).join(', ')} batches`);
+      if (new Set(contents(mesh)).size !== 1) {
+        t.fail(`round ${round}: ${mesh.stores.map(({ batches }) => batches.length).join(', ')} batches`);
+      }
       t.strictSame(acausal(mesh), [], `round ${round}: position order is causal`);
       const vectors = mesh.brokers.map(({ log }) => JSON.stringify([...log.vector.snapshot()].sort()));
       if (new Set(vectors).size !== 1) t.fail(`round ${round}: vectors differ`);
       const flying = mesh.brokers.flatMap(({ links }) => [...links.values()].map(({ feed }) => feed.flyingBytes));
-      t.ok(flying.every((bytes) => bytes === 0), `round ${round}: all that was sent is acknowledged, or windows would close for ever`);
+      t.ok(
+        flying.every((bytes) => bytes === 0),
+        `round ${round}: all that was sent is acknowledged, or windows would close for ever`,
+      );
       const before = mesh.brokers.map(({ gossip }) => ({ ...gossip.received }));
       mesh.brokers[2]!.publish(['last']);
       await mesh.pass(5000);
-      t.strictSame(mesh.stores.map(({ batches }) => String(batches.at(-1)!.body)), Array.from({ length: 5 }, () => 'last'));
-      const after = mesh.brokers.map(({ gossip }, index) => [gossip.received.records - before[index]!.records, gossip.received.duplicates - before[index]!.duplicates]);
-      t.strictSame(after, [[1, 0], [1, 0], [0, 0], [1, 0], [1, 0]], `round ${round}: it takes one transmission to each`);
+      t.strictSame(
+        mesh.stores.map(({ batches }) => String(batches.at(-1)!.body)),
+        Array.from({ length: 5 }, () => 'last'),
+      );
+      const after = mesh.brokers.map(({ gossip }, index) => [
+        gossip.received.records - before[index]!.records,
+        gossip.received.duplicates - before[index]!.duplicates,
+      ]);
+      t.strictSame(
+        after,
+        [
+          [1, 0], [1, 0], [0, 0], [1, 0], [1, 0],
+        ],
+        `round ${round}: it takes one transmission to each`,
+      );
     }
     t.ok(counts.publish > 2000 && counts.cut > 100 && counts.restart > 50 && counts.full > 50, JSON.stringify(counts));
   });

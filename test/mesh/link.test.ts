@@ -11,7 +11,10 @@ t.test('a link that is closed keeps nothing of what the peer goes on sending', (
   const { limits } = makeConfig();
   const parser = new CommandParser(limits);
   const closed: (string | undefined)[] = [];
-  const events = { introduced: () => undefined, heard: () => undefined, message: () => t.fail('nothing comes any more'), drained: () => undefined, closed: (_: Link, reason?: string) => void closed.push(reason) };
+  const events = {
+    introduced: () => undefined, heard: () => undefined, message: () => t.fail('nothing comes any more'),
+    drained: () => undefined, closed: (_: Link, reason?: string) => void closed.push(reason),
+  };
   const link = new Link(new VirtualChannel('peer'), parser, limits, () => 0, 0, events);
   link.data(Buffer.from('*2\r\n$5\r\nBATCH\r\n$100000\r\nxxx'));
   t.ok(parser.heldBytes > 20, 'half a message');
@@ -32,13 +35,23 @@ function pair(limits = makeConfig().limits) {
   const heard: string[][] = [[], []];
   const bytes = [0, 0];
   const channels = VirtualChannel.pair('left', 'right');
-  const links = channels.map((channel, side) => new Link(channel, undefined, limits, () => clock.now, 0, {
-    introduced: () => undefined,
-    heard: () => void (bytes[side]! += 1),
-    message: (_, message) => void heard[side]!.push('reply' in message ? `ANSWER ${message.id}` : 'batch' in message ? `RECORDS ${message.batch.seq}` : message.type),
-    drained: () => undefined,
-    closed: (_, reason) => void heard[side]!.push(`closed: ${reason}`),
-  })) as [Link, Link];
+  const links = channels.map(
+    (channel, side) =>
+      new Link(channel, undefined, limits, () => clock.now, 0, {
+        introduced: () => undefined,
+        heard: () => void (bytes[side]! += 1),
+        message: (_, message) =>
+          void heard[side]!.push(
+            'reply' in message
+              ? `ANSWER ${message.id}`
+              : 'batch' in message
+                ? `RECORDS ${message.batch.seq}`
+                : message.type,
+          ),
+        drained: () => undefined,
+        closed: (_, reason) => void heard[side]!.push(`closed: ${reason}`),
+      }),
+  ) as [Link, Link];
   for (const [side, link] of links.entries()) {
     const address = parseAddress(`h${side}:1`);
     link.send({
@@ -54,7 +67,11 @@ function pair(limits = makeConfig().limits) {
 }
 
 const SLOW = { ...makeConfig().limits, pathWindowBytesStart: 8192 };
-const frame = (seq: number, bytes: number) => encodePeerMessage({ type: 'RECORDS', ageMs: 0, batch: specimenBatch({ seq, count: 1, lengths: `[${bytes}]`, meta: '', body: Buffer.alloc(bytes, seq) }) });
+const frame = (seq: number, bytes: number) =>
+  encodePeerMessage({
+    type: 'RECORDS', ageMs: 0,
+    batch: specimenBatch({ seq, count: 1, lengths: `[${bytes}]`, meta: '', body: Buffer.alloc(bytes, seq) }),
+  });
 
 t.test('a large message goes in parts, with short ones between them; of its own kind everything keeps its order', (t) => {
   const { clock, links: [left, right], channels: [channel, back], heard: [, heard], bytes } = pair(SLOW);
@@ -107,7 +124,12 @@ t.test('the window follows what the path carries: wide where bytes arrive at onc
     slow.clock.now += 50;
     right.tick();
     while (slow.channels[1].deliver());
-    if (slow.clock.now > 5000) longest = Math.max(longest, slow.channels[0].onTheWay.reduce((sum, { length }) => sum + length, 0));
+    if (slow.clock.now > 5000) {
+      longest = Math.max(
+        longest,
+        slow.channels[0].onTheWay.reduce((sum, { length }) => sum + length, 0),
+      );
+    }
   }
   t.ok(longest < 62_500, `${longest} bytes wait, less than a second of the path`);
   t.ok(slow.heard[1].length > 60, `and it is busy: ${slow.heard[1].length} of 93 records came`);
@@ -115,7 +137,9 @@ t.test('the window follows what the path carries: wide where bytes arrive at onc
 });
 
 t.test('parts and reports that cannot be are refused', (t) => {
-  const part = (lane: number, left: number, text: string) => ({ type: 'PART' as const, lane, left, bytes: Buffer.from(text) });
+  const part = (lane: number, left: number, text: string) => ({
+    type: 'PART' as const, lane, left, bytes: Buffer.from(text),
+  });
   const bye = '*1\r\n$3\r\nBYE\r\n';
   const cases: [what: string, messages: PeerMessage[], reply: RegExp | undefined][] = [
     ['a message in two parts', [part(2, bye.length - 4, bye.slice(0, 4)), part(2, 0, bye.slice(4))], undefined],
@@ -125,7 +149,10 @@ t.test('parts and reports that cannot be are refused', (t) => {
     ['too large', [part(2, 2 ** 40, bye)], /not in its place/],
     ['no whole message', [part(2, 0, bye.slice(0, 5))], /no message/],
     ['more than a message', [part(2, 0, `${bye}x`)], /no message/],
-    ['a part of parts', [part(2, 0, `*4\r\n$4\r\nPART\r\n$1\r\n2\r\n$1\r\n0\r\n$${bye.length}\r\n${bye}\r\n`)], /no message/],
+    [
+      'a part of parts', [part(2, 0, `*4\r\n$4\r\nPART\r\n$1\r\n2\r\n$1\r\n0\r\n$${bye.length}\r\n${bye}\r\n`)],
+      /no message/,
+    ],
     ['bytes that were not sent', [{ type: 'GOT', bytes: 1, heldMs: 0 }], /not sent/],
   ];
   for (const [what, messages, reason] of cases) {

@@ -21,9 +21,18 @@ t.test('a command that is wrong gets an error that names it, and the connection 
     [['PUBLISH', 'news', 'x', 'HEADER', 'name'], 'ERR', /"HEADER" needs a value/],
     [['PUBLISH', 'news', 'x', 'ACKS', 'most'], 'ERR', /ACKS "most" is not none, local, quorum or all/],
     [['PUBLISH', 'news', 'x', 'LAMPORT', '-1'], 'ERR', /LAMPORT "-1" is not an integer from 0/],
-    [['PUBLISH', 'news', 'x', 'LAMPORT', '9007199254740992'], 'ERR', /LAMPORT "9007199254740992" is not an integer from 0 to 9007199254740991$/],
-    [['PUBLISH', 'news', 'x', 'LAMPORT', '400000000000000'], 'ERR', /LAMPORT 400000000000000 is \d+ ahead of this broker.s \d+, which follows publishers by 1048576 a second/],
-    [['PUBLISH', 'news', 'x'.repeat(MIB + 1)], 'TOOBIG', /payload of 1048577 bytes is over 1048576; nothing was stored/],
+    [
+      ['PUBLISH', 'news', 'x', 'LAMPORT', '9007199254740992'], 'ERR',
+      /LAMPORT "9007199254740992" is not an integer from 0 to 9007199254740991$/,
+    ],
+    [
+      ['PUBLISH', 'news', 'x', 'LAMPORT', '400000000000000'], 'ERR',
+      /LAMPORT 400000000000000 is \d+ ahead of this broker.s \d+, which follows publishers by 1048576 a second/,
+    ],
+    [
+      ['PUBLISH', 'news', 'x'.repeat(MIB + 1)], 'TOOBIG',
+      /payload of 1048577 bytes is over 1048576; nothing was stored/,
+    ],
     [['PUBLISH', '', 'x'], 'ERR', /topic name is empty/],
     [['PUBLISH', 'é'.repeat(128), 'x'], 'TOOBIG', /topic name is over 255 bytes/],
     [['PUBLISH', 'a\nb', 'x'], 'ERR', /topic name "a\\nb" has control characters/],
@@ -62,7 +71,10 @@ t.test('bytes that are not RESP get an error, and the connection is closed', asy
     ['negative length', '*1\r\n$-5\r\n', /^Protocol error: invalid bulk length/],
     ['missing $', '*2\r\n$4\r\nECHO\r\n:3\r\n', /^Protocol error: expected '\$', got ":"/],
     ['64 KiB of garbage', 'x'.repeat(70_000), /^Protocol error: too big inline request/],
-    ['bulk over the limit', '*3\r\n$7\r\nPUBLISH\r\n$4\r\nnews\r\n$9000000\r\n', /^Protocol error: invalid bulk length/],
+    [
+      'bulk over the limit', '*3\r\n$7\r\nPUBLISH\r\n$4\r\nnews\r\n$9000000\r\n',
+      /^Protocol error: invalid bulk length/,
+    ],
     ['2^31 items', '*2147483648\r\n', /^Protocol error: invalid multibulk length/],
     ['items that are no number', '*x\r\n', /^Protocol error: invalid multibulk length/],
     ['bulk without its end', '*1\r\n$4\r\nPINGxx', /^Protocol error: bulk string is not followed by CR LF/],
@@ -100,7 +112,10 @@ t.test('an HTTP request is dropped, with one line, and nothing of it is carried 
 t.test('a peer that tells of absurd clocks, terms, beats and views leaves the mesh as it was', async (t) => {
   const cluster = await Cluster.start(t, 2);
   const [low, high] = cluster.brokers as [Broker, Broker];
-  await waitFor('a coordinator', async () => (await low.leader()) === high.address && (await high.leader()) === high.address);
+  await waitFor(
+    'a coordinator',
+    async () => (await low.leader()) === high.address && (await high.leader()) === high.address,
+  );
   const publisher = await low.connect();
   for (let count = 0; count < 1000; count += 1) publisher.send('PUBLISH', 'news', count);
   // their clocks have begun
@@ -108,11 +123,25 @@ t.test('a peer that tells of absurd clocks, terms, beats and views leaves the me
   const most = COUNTER_MAX;
   const stranger = '10.9.9.9:1';
   const hello = (lamport: number) => [
-    'PEER', PEER_PROTOCOL_VERSION, 'default', stranger, `${stranger}/000000000000`, 'instance', lamport, 'link', stranger, 0,
+    'PEER',
+    PEER_PROTOCOL_VERSION,
+    'default',
+    stranger,
+    `${stranger}/000000000000`,
+    'instance',
+    lamport,
+    'link',
+    stranger,
+    0,
   ];
   const absurd = [
-    ['VECTOR', most], ['ELECTION', most, 1], ['OK', 1, most], ['COORDINATOR', most, stranger, 1], ['MEMBERS', `${low.address}/00000000000f`, most],
-    ['VIEW', high.address, most, 1, stranger], ['VIEW', high.address, 1, most, stranger],
+    ['VECTOR', most],
+    ['ELECTION', most, 1],
+    ['OK', 1, most],
+    ['COORDINATOR', most, stranger, 1],
+    ['MEMBERS', `${low.address}/00000000000f`, most],
+    ['VIEW', high.address, most, 1, stranger],
+    ['VIEW', high.address, 1, most, stranger],
     ['RECORDS', `${stranger}/000000000000`, 1, 1, most, 0, 'news', '', '[1]', '', 'x', 0],
   ];
   for (const message of [undefined, ...absurd]) {
@@ -140,8 +169,10 @@ t.test('a client that goes away in the middle of a command, or while it waits, l
   for (const client of [half, waiting, listening]) client.close();
   const other = await broker.connect();
   let [left, waiters] = ['', ''];
-  while (left !== '2' || waiters !== '0') ({ connections: left = '', waiters = '' } = await broker.status()); // the other's and that of the question
-  t.ok(await other.publish('news', 'to nobody') > 0);
+  while (left !== '2' || waiters !== '0') {
+    ({ connections: left = '', waiters = '' } = await broker.status());
+  } // the other's and that of the question
+  t.ok((await other.publish('news', 'to nobody')) > 0);
   t.strictSame(await other.command('PUBSUB', 'NUMSUB', 'news'), [Buffer.from('news'), 0]);
 });
 

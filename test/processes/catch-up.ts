@@ -44,7 +44,9 @@ const folder = mkdtempSync(join(tmpdir(), 'rumormill-catch-up-'));
 const ports = await freePorts(3);
 const csv = join(folder, 'globalState.csv');
 writeFileSync(csv, ports.map((port) => `127.0.0.1,${port}\n`).join(''));
-const brokers = ports.map((port) => new BrokerProcess(port, { 'global-state': csv, 'data-dir': join(folder, 'data'), 'log-level': 'warn' }));
+const brokers = ports.map(
+  (port) => new BrokerProcess(port, { 'global-state': csv, 'data-dir': join(folder, 'data'), 'log-level': 'warn' }),
+);
 process.once('exit', () => {
   for (const broker of brokers) broker.signal('SIGKILL');
   rmSync(folder, { recursive: true, force: true });
@@ -66,10 +68,14 @@ async function measure([first, second, late]: [BrokerProcess, BrokerProcess, Bro
   if (names === undefined) {
     await up(late);
     await late.stop();
-    const loadMs = await timed(() => Promise.all([load(first, Math.ceil(messages / 2)), load(second, Math.floor(messages / 2))]));
+    const loadMs = await timed(() =>
+      Promise.all([load(first, Math.ceil(messages / 2)), load(second, Math.floor(messages / 2))]),
+    );
     say(`published ${messages} messages of ${PAYLOAD.length} bytes on two brokers: ${perSecond(messages, loadMs)}`);
   }
-  await waitFor('both hold everything', async () => await held(first) >= messages && await held(second) >= messages, WAIT_MS);
+  await waitFor(
+    'both hold everything', async () => (await held(first)) >= messages && (await held(second)) >= messages, WAIT_MS,
+  );
 
   let taken = 0;
   const idle = await latencies(client, () => (taken += 1) <= IDLE_SAMPLES);
@@ -80,13 +86,17 @@ async function measure([first, second, late]: [BrokerProcess, BrokerProcess, Bro
   await up(late);
   const startedAt = performance.now();
   let caughtUpMs = 0;
-  void waitFor('it has caught up', async () => await held(late) >= target, WAIT_MS).then(() => (caughtUpMs = performance.now() - startedAt));
+  void waitFor('it has caught up', async () => (await held(late)) >= target, WAIT_MS).then(
+    () => (caughtUpMs = performance.now() - startedAt),
+  );
   const busy = await latencies(client, () => caughtUpMs === 0);
   say(`publish latency, while the third catches up: ${spread(busy)}`);
   say(`caught up: ${target} messages in ${(caughtUpMs / 1000).toFixed(1)} s, ${perSecond(target, caughtUpMs)}`);
   const cpu = [...[first, second].map(({ pid }, index) => cpuMs(pid) - used[index]!), cpuMs(late.pid)];
   say(`processor time of the three: ${cpu.map((ms) => `${(ms / 1000).toFixed(1)} s`).join(', ')}`);
-  say(`most memory of the three: ${[first, second, late].map(({ pid }) => `${Math.round(mostMemoryKiB(pid) / 1024)} MiB`).join(', ')}`);
+  say(
+    `most memory of the three: ${[first, second, late].map(({ pid }) => `${Math.round(mostMemoryKiB(pid) / 1024)} MiB`).join(', ')}`,
+  );
 }
 
 /** Puts the messages into a broker's file, under these many names. */
@@ -127,7 +137,9 @@ async function load(broker: BrokerProcess, count: number): Promise<void> {
   let sent = 0;
   for (let answered = 0; answered < count; answered += 1) {
     while (sent < count && sent - answered < BATCH * WINDOW) {
-      const commands = Array.from({ length: Math.min(BATCH, count - sent) }, (_, index) => encodeCommand(['PUBLISH', 'load', PAYLOAD, ...id(sent + index)]));
+      const commands = Array.from({ length: Math.min(BATCH, count - sent) }, (_, index) =>
+        encodeCommand(['PUBLISH', 'load', PAYLOAD, ...id(sent + index)]),
+      );
       sent += commands.length;
       client.raw(Buffer.concat(commands));
     }
@@ -151,7 +163,8 @@ async function timed(task: () => Promise<unknown>): Promise<number> {
 
 function spread(times: readonly number[]): string {
   const sorted = [...times].sort((a, b) => a - b);
-  const at = (share: number): string => `${(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN).toFixed(2)} ms`;
+  const at = (share: number): string =>
+    `${(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN).toFixed(2)} ms`;
   return `median ${at(0.5)}, 99% within ${at(0.99)}, longest ${at(1)}, of ${sorted.length}`;
 }
 

@@ -42,7 +42,11 @@ export class Faults {
 
   /** @param tookAway a broker cannot be reached by clients now; what it returns is called when it can again */
   constructor(
-    brokers: readonly BrokerProcess[], network: FaultNetwork, holds: Holds, seed: number, tookAway: (kind: FaultKind, broker: Address) => () => void,
+    brokers: readonly BrokerProcess[],
+    network: FaultNetwork,
+    holds: Holds,
+    seed: number,
+    tookAway: (kind: FaultKind, broker: Address) => () => void,
   ) {
     this.#brokers = brokers;
     this.#network = network;
@@ -57,7 +61,9 @@ export class Faults {
     this.#lanes = Array.from({ length: lanes }, (_, lane) => this.#lane(new SeededRandom(this.#seed + lane)));
     const random = new SeededRandom(this.#seed - 1);
     this.#resets = setInterval(() => {
-      const whole = this.#brokers.filter((broker) => !this.#struck.has(broker)).map(({ address }) => address as Address);
+      const whole = this.#brokers
+        .filter((broker) => !this.#struck.has(broker))
+        .map(({ address }) => address as Address);
       if (this.#network.reset(whole, (values) => random.pick(values))) this.#count('reset');
     }, RESET_EVERY_MS);
   }
@@ -91,7 +97,9 @@ export class Faults {
   }
 
   async #strike(kind: FaultKind, victim: BrokerProcess, other: BrokerProcess): Promise<() => void | Promise<void>> {
-    const back = ['kill', 'stop', 'isolate'].includes(kind) ? this.#tookAway(kind, victim.address as Address) : () => undefined;
+    const back = ['kill', 'stop', 'isolate'].includes(kind)
+      ? this.#tookAway(kind, victim.address as Address)
+      : () => undefined;
     switch (kind) {
       case 'kill':
         await victim.kill();

@@ -162,7 +162,9 @@ export class Subscriber {
   }
 
   async #read(): Promise<void> {
-    for await (const { messages } of this.#client.subscribe(TOPIC, { from: 'earliest', signal: this.#stop.signal }).batches()) {
+    for await (const { messages } of this.#client
+      .subscribe(TOPIC, { from: 'earliest', signal: this.#stop.signal })
+      .batches()) {
       for (const message of messages) this.delivery.add(message);
       this.failover.progress();
     }

@@ -81,7 +81,8 @@ class Chaos {
   readonly #brokers: readonly BrokerProcess[];
   readonly #network: FaultNetwork;
   readonly #problems: string[] = [];
-  readonly #failovers: { readonly kind: FaultKind; readonly who: 'publisher' | 'subscriber'; readonly ms: number }[] = [];
+  readonly #failovers: { readonly kind: FaultKind; readonly who: 'publisher' | 'subscriber'; readonly ms: number }[] =
+    [];
   #publishers: Publisher[] = [];
   #subscribers: Subscriber[] = [];
 
@@ -93,11 +94,17 @@ class Chaos {
 
   async run(): Promise<Report> {
     const { seconds, seed, rate } = this.#options;
-    this.#publishers = await Promise.all(this.#clients(PUBLISHERS, (name, brokers) => Publisher.start(name, brokers, rate / PUBLISHERS)));
-    this.#subscribers = await Promise.all(this.#clients(SUBSCRIBERS, (name, brokers) => Subscriber.start(name, brokers)));
+    this.#publishers = await Promise.all(
+      this.#clients(PUBLISHERS, (name, brokers) => Publisher.start(name, brokers, rate / PUBLISHERS)),
+    );
+    this.#subscribers = await Promise.all(
+      this.#clients(SUBSCRIBERS, (name, brokers) => Subscriber.start(name, brokers)),
+    );
     const usual = seconds < LONG_RUN_S ? [300, 1000] as const : [300, 4000] as const;
     const stop = seconds < LONG_RUN_S ? [2500, 2500] as const : [2500, 12_500] as const;
-    const faults = new Faults(this.#brokers, this.#network, { usual, stop }, seed, (kind, broker) => this.#tookAway(kind, broker));
+    const faults = new Faults(this.#brokers, this.#network, { usual, stop }, seed, (kind, broker) =>
+      this.#tookAway(kind, broker),
+    );
     faults.start();
     await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
     await faults.stop();
@@ -113,7 +120,10 @@ class Chaos {
     const pairs = await this.#checkStores(acknowledged);
     this.#checkLogs();
     for (const [kind, count] of faults.counts) this.#check(count > 0, `no ${kind}`);
-    return { problems: this.#problems, faults: faults.counts, table: this.#table(acknowledged, faults.counts, convergedMs, pairs) };
+    return {
+      problems: this.#problems, faults: faults.counts,
+      table: this.#table(acknowledged, faults.counts, convergedMs, pairs),
+    };
   }
 
   /** Clients that begin at different brokers. */
@@ -126,8 +136,12 @@ class Chaos {
   }
 
   #tookAway(kind: FaultKind, broker: Address): () => void {
-    for (const { failover } of this.#publishers) failover.watch(broker, (ms) => this.#failovers.push({ kind, who: 'publisher', ms }));
-    for (const { failover } of this.#subscribers) failover.watch(broker, (ms) => this.#failovers.push({ kind, who: 'subscriber', ms }));
+    for (const { failover } of this.#publishers) {
+      failover.watch(broker, (ms) => this.#failovers.push({ kind, who: 'publisher', ms }));
+    }
+    for (const { failover } of this.#subscribers) {
+      failover.watch(broker, (ms) => this.#failovers.push({ kind, who: 'subscriber', ms }));
+    }
     return () => {
       for (const { failover } of [...this.#publishers, ...this.#subscribers]) failover.endWatch(broker);
     };
@@ -137,14 +151,19 @@ class Chaos {
     await waitFor('all brokers hold the same records', async () => {
       // busy: asked again
       const vectors = await Promise.all(this.#brokers.map((broker) => broker.vector().catch(() => undefined)));
-      return !vectors.includes(undefined) && new Set(vectors.map((vector) => JSON.stringify(Object.entries(vector!).sort()))).size === 1;
+      return (
+        !vectors.includes(undefined) &&
+        new Set(vectors.map((vector) => JSON.stringify(Object.entries(vector!).sort()))).size === 1
+      );
     }, HEAL_MS);
   }
 
   async #checkSubscribers(acknowledged: readonly string[]): Promise<void> {
     for (const subscriber of this.#subscribers) {
       const { name, delivery } = subscriber;
-      await waitFor('the subscriber has everything', () => delivery.missing(acknowledged).length === 0, HEAL_MS).catch(() => undefined); // told below
+      await waitFor('the subscriber has everything', () => delivery.missing(acknowledged).length === 0, HEAL_MS).catch(
+        () => undefined,
+      ); // told below
       await subscriber.stop();
       this.#none(delivery.missing(acknowledged), `acknowledged messages never came to subscriber ${name}`);
       this.#none(delivery.repeated, `messages came twice to subscriber ${name}`);
@@ -190,7 +209,11 @@ class Chaos {
         if (batches.length === 0) break;
         for (const batch of batches) {
           const { origin, seq, count, lamport, time, topic, deps, lengths, meta, body } = batch;
-          lines.push([origin, seq, count, lamport, time, topic, deps, lengths, meta, Buffer.from(body).toString('base64')].join(' '));
+          lines.push(
+            [origin, seq, count, lamport, time, topic, deps, lengths, meta, Buffer.from(body).toString('base64')].join(
+              ' ',
+            ),
+          );
           for (const message of messagesOf(batch)) {
             const payload = Buffer.from(message.payload).toString();
             payloads.set(payload, (payloads.get(payload) ?? 0) + 1);
@@ -201,7 +224,10 @@ class Chaos {
       await store.close();
       contents.push(lines.sort());
       pairs = [...payloads.values()].filter((copies) => copies > 1).length;
-      this.#none(acknowledged.filter((payload) => !payloads.has(payload)), `acknowledged messages are not stored at ${broker.address}`);
+      this.#none(
+        acknowledged.filter((payload) => !payloads.has(payload)),
+        `acknowledged messages are not stored at ${broker.address}`,
+      );
     }
     this.#check(contents.every((lines) => lines.join('\n') === contents[0]!.join('\n')), 'the stores differ');
     return pairs;
@@ -222,7 +248,9 @@ class Chaos {
     this.#check(found.length === 0, `${found.length} ${problem}: ${found.slice(0, SHOWN_MAX).join(', ')}`);
   }
 
-  #table(acknowledged: readonly string[], counts: ReadonlyMap<FaultKind, number>, convergedMs: number, pairs: number): [string, string][] {
+  #table(
+    acknowledged: readonly string[], counts: ReadonlyMap<FaultKind, number>, convergedMs: number, pairs: number,
+  ): [string, string][] {
     const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
     const failures = this.#publishers.flatMap(({ failed }) => [...failed]).map(([code, count]) => `${count} ${code}`);
     const published = sum(this.#publishers.map((publisher) => publisher.published));
@@ -235,8 +263,12 @@ class Chaos {
       ['delivered to subscribers', this.#subscribers.map(({ delivery }) => delivery.counts.size).join(', ')],
       ['subscribers moved', `${sum(this.#subscribers.map(({ moves }) => moves))} times`],
       ...[...counts].map(([kind, count]): [string, string] => [kind, `${count} (${FAULTS[kind]})`]),
-      ...(['kill', 'stop', 'isolate'] as const).flatMap((kind) => (['publisher', 'subscriber'] as const).map((who): [string, string] =>
-        [`failover of a ${who}, ${kind}`, spread(this.#failovers.filter((each) => each.kind === kind && each.who === who).map(({ ms }) => ms))])),
+      ...(['kill', 'stop', 'isolate'] as const).flatMap((kind) =>
+        (['publisher', 'subscriber'] as const).map((who): [string, string] => [
+          `failover of a ${who}, ${kind}`,
+          spread(this.#failovers.filter((each) => each.kind === kind && each.who === who).map(({ ms }) => ms)),
+        ]),
+      ),
       ['converged', `${Math.round(convergedMs)} ms after everything healed`],
     ];
   }

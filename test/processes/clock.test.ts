@@ -11,11 +11,14 @@ import { DIST } from '../support/root.ts';
 import { execute, read } from '../support/sqlite.ts';
 import { waitFor } from '../support/wait.ts';
 
-const BEYOND = 'the stored Lamport clock or term is beyond sense: stop all brokers, run each once with --mend-clock, and start them again';
+const BEYOND =
+  'the stored Lamport clock or term is beyond sense: stop all brokers, run each once with --mend-clock, and start them again';
 
 /** What `broker --mend-clock` prints for a broker that does not run. */
 async function mend(cluster: Cluster, { port }: Broker): Promise<string> {
-  const flags = ['--host', '127.0.0.1', '--port', String(port), '--data-dir', join(cluster.folder, 'data'), '--mend-clock'];
+  const flags = [
+    '--host', '127.0.0.1', '--port', String(port), '--data-dir', join(cluster.folder, 'data'), '--mend-clock',
+  ];
   return (await promisify(execFile)(process.execPath, [join(DIST, 'brokers/broker.js'), ...flags])).stdout;
 }
 
@@ -29,7 +32,11 @@ t.test('clients that ask for it all the time take the clocks of a fresh mesh by 
   const { lamportSavedFirst, lamportPerSecondMax } = DEFAULT_LIMITS;
   const clients = [await low.connect(), await high.connect()];
   for (const jump of [LAMPORT_MAX, COUNTER_SENSE_MAX, 2 ** 33, 2 ** 32]) {
-    t.match(await clients[0]!.command('PUBLISH', 'news', 'x', 'LAMPORT', jump), { code: 'ERR', message: /^LAMPORT \d+ is \d+ ahead of this broker's \d+, which follows publishers by 1048576 a second, \d+ now; nothing was stored$/ });
+    t.match(await clients[0]!.command('PUBLISH', 'news', 'x', 'LAMPORT', jump), {
+      code: 'ERR',
+      message:
+        /^LAMPORT \d+ is \d+ ahead of this broker's \d+, which follows publishers by 1048576 a second, \d+ now; nothing was stored$/,
+    });
   }
   let time = 0;
   for (let round = 0; round < 2000; round += 1) {
@@ -44,7 +51,8 @@ t.test('clients that ask for it all the time take the clocks of a fresh mesh by 
   }
   for (const broker of [low, high]) {
     const { lamport, uptime_ms: uptimeMs } = await broker.status();
-    const most = 2 * (lamportSavedFirst + (lamportPerSecondMax * (Number(uptimeMs) + 1000)) / 1000) + 10_000; // two brokers' publishers, and the messages
+    // two brokers' publishers, and the messages
+    const most = 2 * (lamportSavedFirst + (lamportPerSecondMax * (Number(uptimeMs) + 1000)) / 1000) + 10_000;
     t.ok(Number(lamport) <= most, `${lamport} is not above ${most}`);
     t.ok(Number(lamport) > lamportSavedFirst);
   }
@@ -87,13 +95,20 @@ t.test('a clock and a term beyond sense are told at the start, count to their en
   const [low, high] = cluster.brokers as [Broker, Broker];
   const before = await (await low.connect()).publish('news', 'before', 'ACKS', 'all');
   await Promise.all([low.stop(), high.stop()]);
-  for (const { file } of [low, high]) await execute(file, `UPDATE broker SET lamport = ${LAMPORT_MAX}, term = ${LAMPORT_MAX}`);
+  for (const { file } of [low, high]) {
+    await execute(file, `UPDATE broker SET lamport = ${LAMPORT_MAX}, term = ${LAMPORT_MAX}`);
+  }
   await Promise.all([low.start(), high.start()]);
   await cluster.settled();
   for (const broker of [low, high]) {
     t.match(broker.logged(BEYOND), [{ level: 'error', lamport: LAMPORT_MAX, term: LAMPORT_MAX }]);
     const client = await broker.connect();
-    for (const acks of ['none', 'all']) t.match(await client.command('PUBLISH', 'news', 'x', 'ACKS', acks), { code: 'ERR', message: /^the Lamport clock has come to its end, 9007199254740991; nothing was stored/ });
+    for (const acks of ['none', 'all']) {
+      t.match(await client.command('PUBLISH', 'news', 'x', 'ACKS', acks), {
+        code: 'ERR',
+        message: /^the Lamport clock has come to its end, 9007199254740991; nothing was stored/,
+      });
+    }
     t.strictSame((await client.poll(['news'], 'earliest')).payloads, ['before'], 'reads go on');
     const status = await broker.status();
     t.strictSame([status['lamport'], status['term']], [String(LAMPORT_MAX), String(LAMPORT_MAX)]);
@@ -101,7 +116,10 @@ t.test('a clock and a term beyond sense are told at the start, count to their en
   await t.rejects(mend(cluster, low), { message: /another broker is running on data folder/ });
   await Promise.all([low.stop(), high.stop()]);
   for (const broker of [low, high]) {
-    t.equal(await mend(cluster, broker), `${broker.address}: Lamport clock ${LAMPORT_MAX} set to ${before}, that of the newest record; term ${LAMPORT_MAX} set to 0\n`);
+    t.equal(
+      await mend(cluster, broker),
+      `${broker.address}: Lamport clock ${LAMPORT_MAX} set to ${before}, that of the newest record; term ${LAMPORT_MAX} set to 0\n`,
+    );
   }
   await Promise.all([low.start(), high.start()]);
   await cluster.settled();
@@ -120,7 +138,10 @@ t.test('--mend-clock makes no store where there is none, and says which records 
   await broker.start();
   const last = await (await broker.connect()).publish('news', 'far ahead');
   await broker.stop();
-  t.match(await mend(cluster, broker), `. Records with timestamps beyond sense are stored, and those cannot be mended: ${LAMPORT_MAX - last} timestamps are left\n`);
+  t.match(
+    await mend(cluster, broker),
+    `. Records with timestamps beyond sense are stored, and those cannot be mended: ${LAMPORT_MAX - last} timestamps are left\n`,
+  );
   t.match(await read(broker.file, 'SELECT lamport, term FROM broker'), [{ lamport: last, term: 0 }]);
 });
 
@@ -130,8 +151,12 @@ t.test('one broker with an absurd clock is refused, and the others count on', as
   await low.stop();
   await execute(low.file, `UPDATE broker SET lamport = ${COUNTER_SENSE_MAX + 1}`);
   await low.start();
-  const refused = (): boolean => [middle, high].every((broker) => broker.logged('peer refused').some(({ reason }) => /Lamport clock is further ahead/.test(String(reason)))
-    || broker.logged('refused by a peer').length > 0);
+  const refused = (): boolean =>
+    [middle, high].every(
+      (broker) =>
+        broker.logged('peer refused').some(({ reason }) => /Lamport clock is further ahead/.test(String(reason))) ||
+        broker.logged('refused by a peer').length > 0,
+    );
   await waitFor('it is refused', () => refused() || low.logged('refused by a peer').length > 0);
   const time = await (await middle.connect()).publish('news', 'x', 'ACKS', 'quorum');
   t.ok(time < 1e6, `${time}`);

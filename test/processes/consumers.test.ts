@@ -13,7 +13,9 @@ async function open(t: Test, cluster: Cluster, first = 0): Promise<Client> {
 
 const numbers = (count: number): string[] => Array.from({ length: count }, (_, index) => `m${index}`);
 const publish = (client: Client, topic: string, payloads: readonly string[], key?: string): Promise<unknown> =>
-  Promise.all(payloads.map((payload) => client.publish(topic, payload, { acks: 'quorum', ...(key !== undefined && { key }) })));
+  Promise.all(
+    payloads.map((payload) => client.publish(topic, payload, { acks: 'quorum', ...(key !== undefined && { key }) })),
+  );
 
 /** What a subscription brings until nothing more comes for a while, each acknowledged. */
 async function drain(client: Client, name: string): Promise<string[]> {
@@ -41,7 +43,9 @@ t.test('consumers, with three brokers', async (t) => {
     await publish(two, 'orders', numbers(50));
     t.strictSame((await drain(three, 'billing')).sort(), numbers(50).sort());
     t.strictSame((await drain(one, 'shipping')).sort(), numbers(50).sort());
-    t.match(await two.subscription('billing'), { backlog: 0, inFlight: 0, bindings: 1, transient: false, visibilityMs: 30_000 });
+    t.match(await two.subscription('billing'), {
+      backlog: 0, inFlight: 0, bindings: 1, transient: false, visibilityMs: 30_000,
+    });
     const homes = await Promise.all(clients.map(async (client) => (await client.subscription('billing')).home));
     t.equal(new Set(homes).size, 1, 'all name the same home');
   });
@@ -78,9 +82,14 @@ t.test('consumers, with three brokers', async (t) => {
     }
     t.strictSame(deliveries, [1, 2]);
     const [dead] = await three.pull('failed', { blockMs: 5000 });
-    t.match(dead, { text: 'broken', headers: { 'dead-letter-subscription': 'pay', 'dead-letter-topic': 'payments', 'dead-letter-deliveries': '2' } });
+    t.match(dead, {
+      text: 'broken',
+      headers: { 'dead-letter-subscription': 'pay', 'dead-letter-topic': 'payments', 'dead-letter-deliveries': '2' },
+    });
     await dead!.ack();
-    t.match(await one.subscription('pay'), { backlog: 0, inFlight: 0, deadLettered: 1, deadLetter: 'payments-failed', maxDeliveries: 2 });
+    t.match(await one.subscription('pay'), {
+      backlog: 0, inFlight: 0, deadLettered: 1, deadLetter: 'payments-failed', maxDeliveries: 2,
+    });
   });
 
   await t.test('a lease that is kept alive outlasts the visibility timeout by far; one that is not ends', async (t) => {
@@ -108,8 +117,16 @@ t.test('consumers, with three brokers', async (t) => {
   });
 
   await t.test('two subscribers with one --group-id share the work; each message is printed by one of them', async (t) => {
-    const both = [0, 1].map((broker) => new Command(t, 'subscriber', [...flags(broker), '--group-id', 'g1', '--consumer-id', `c${broker}`, '--raw', 'work']));
-    await both[0]!.until('both are known', async () => (await one.subscriptions('g1')).length === 1 && (await one.subscription('g1')).consumers === 2);
+    const both = [0, 1].map(
+      (broker) =>
+        new Command(t, 'subscriber', [
+          ...flags(broker), '--group-id', 'g1', '--consumer-id', `c${broker}`, '--raw', 'work',
+        ]),
+    );
+    await both[0]!.until(
+      'both are known',
+      async () => (await one.subscriptions('g1')).length === 1 && (await one.subscription('g1')).consumers === 2,
+    );
     for (let round = 0; both.some(({ stdout }) => stdout === ''); round += 1) {
       await publish(three, 'work', [`${round} a`, `${round} b`]);
       await both[0]!.until('both are acknowledged', async () => {
@@ -120,10 +137,23 @@ t.test('consumers, with three brokers', async (t) => {
     const printed = both.flatMap(({ stdout }) => lines(stdout));
     t.equal(new Set(printed).size, printed.length);
     for (const { child } of both) child.kill('SIGINT');
-    t.strictSame((await Promise.all(both.map((each) => each.ended()))).map(({ code, stderr }) => [code, stderr]), [[0, ''], [0, '']]);
+    t.strictSame(
+      (await Promise.all(both.map((each) => each.ended()))).map(({ code, stderr }) => [code, stderr]),
+      [
+        [0, ''],
+        [0, ''],
+      ],
+    );
     await publish(three, 'work', ['later']);
-    t.equal((await run(t, 'subscriber', [...flags(2), '--group-id', 'g1', '--raw', '--count', '1', '--no-ack', 'work'])).stdout, 'later\n');
-    t.equal((await run(t, 'subscriber', [...flags(1), '--group-id', 'g1', '--raw', '--count', '1', 'work'])).stdout, 'later\n', 'it was given back');
+    t.equal(
+      (await run(t, 'subscriber', [...flags(2), '--group-id', 'g1', '--raw', '--count', '1', '--no-ack', 'work']))
+        .stdout,
+      'later\n',
+    );
+    t.equal(
+      (await run(t, 'subscriber', [...flags(1), '--group-id', 'g1', '--raw', '--count', '1', 'work'])).stdout,
+      'later\n', 'it was given back',
+    );
   });
 
   await t.test('admin shows all of it', async (t) => {
@@ -132,9 +162,16 @@ t.test('consumers, with three brokers', async (t) => {
       t.strictSame([code, stderr], [0, ''], args.join(' '));
       return stdout;
     };
-    t.match(lines(await admin('topics')).map((line) => line.split(/ +/).slice(0, 2).join(' ')), ['TOPIC TYPE', 'orders fanout', 'parcels direct', 'payments fanout']);
-    t.match(JSON.parse(await admin('--json', 'topics', 'parcels')), [{ topic: 'parcels', type: 'direct', messages: 3, bindings: 2 }]);
-    t.match(JSON.parse(await admin('--json', 'subscriptions', 'bill*')), [{ name: 'billing', backlog: 2, bindings: 1 }]);
+    t.match(
+      lines(await admin('topics')).map((line) => line.split(/ +/).slice(0, 2).join(' ')),
+      ['TOPIC TYPE', 'orders fanout', 'parcels direct', 'payments fanout'],
+    );
+    t.match(JSON.parse(await admin('--json', 'topics', 'parcels')), [
+      { topic: 'parcels', type: 'direct', messages: 3, bindings: 2 },
+    ]);
+    t.match(JSON.parse(await admin('--json', 'subscriptions', 'bill*')), [
+      { name: 'billing', backlog: 2, bindings: 1 },
+    ]);
     t.match(await admin('subscriptions'), /^pay +durable .* 2 +payments-failed /m);
     t.match(await admin('bindings', 'north'), /^north +parcels +north$/m);
     t.equal(await admin('subscriptions', 'purge', 'billing'), '2 messages dropped\n');
@@ -142,7 +179,10 @@ t.test('consumers, with three brokers', async (t) => {
     t.match(await admin('bindings', 'shipping'), /^shipping +sales +-$/m);
     await admin('subscriptions', 'delete', 'shipping');
     t.equal((await one.subscriptions()).includes('shipping'), false);
-    const status = JSON.parse(await admin('--json', 'status')) as { brokers: { state: string }[]; status: { broker: string } };
+    const status = JSON.parse(await admin('--json', 'status')) as {
+      brokers: { state: string }[];
+      status: { broker: string };
+    };
     t.strictSame(status.brokers.map(({ state }) => state).sort(), ['alive', 'alive', 'self']);
     t.equal(status.status.broker, cluster.brokers[1]!.address);
   });
@@ -155,7 +195,9 @@ t.test('consumers, with three brokers', async (t) => {
     const seen = new Set<string>();
     const stop = new AbortController();
     const consuming = Promise.all(clients.map(async (client, index) => {
-      for await (const message of client.consume('crew', { concurrency: 20, consumer: `c${index}`, signal: stop.signal })) {
+      for await (const message of client.consume('crew', {
+        concurrency: 20, consumer: `c${index}`, signal: stop.signal,
+      })) {
         seen.add(message.text);
         void message.ack();
       }

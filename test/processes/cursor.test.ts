@@ -23,15 +23,21 @@ t.test('a reader that goes round the brokers with its cursor, while publishing g
   t.equal(new Set(seen).size, seen.length, 'nothing twice');
   for (const index of ['0', '1', '2']) {
     const expected = Array.from({ length: EACH }, (_, number) => `${index} ${number}`);
-    t.strictSame(seen.filter((payload) => payload.startsWith(index)), expected, 'nothing missed, in the order of its publisher');
+    t.strictSame(
+      seen.filter((payload) => payload.startsWith(index)), expected, 'nothing missed, in the order of its publisher',
+    );
   }
-  for (const reader of readers) t.strictSame((await reader.poll(['news'], cursor)).payloads, [], 'at the end, on every broker');
+  for (const reader of readers) {
+    t.strictSame((await reader.poll(['news'], cursor)).payloads, [], 'at the end, on every broker');
+  }
   t.ok(cursor.length < 300, `the cursor has ${cursor.length} characters`);
 });
 
 t.test('no subscriber sees an answer before its question, wherever it reads', async (t) => {
   const cluster = await Cluster.start(t, 3);
-  const [asker, answerer, reader] = await Promise.all(cluster.brokers.map((broker) => broker.connect())) as [Client, Client, Client];
+  const [asker, answerer, reader] = (await Promise.all(cluster.brokers.map((broker) => broker.connect()))) as [
+    Client, Client, Client,
+  ];
   let [asked, seen] = ['latest', 'earliest'];
   for (let number = 0; number < 20; number += 1) {
     asked = (await answerer.poll(['talk'], asked)).cursor;
@@ -55,7 +61,9 @@ t.test('a mangled cursor is an error', async (t) => {
   const client = await cluster.brokers[0]!.connect();
   const { cursor } = await client.poll(['news'], 'latest');
   for (const mangled of [cursor.slice(1), `${cursor}A`, 'nonsense', '']) {
-    t.match(await client.command('POLL', 'news', 'CURSOR', mangled), { code: 'ERR', message: /is not a cursor/ }, mangled);
+    t.match(
+      await client.command('POLL', 'news', 'CURSOR', mangled), { code: 'ERR', message: /is not a cursor/ }, mangled,
+    );
   }
   t.strictSame((await client.poll(['news'], cursor)).payloads, []);
 });

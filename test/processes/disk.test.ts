@@ -70,27 +70,37 @@ t.test('a full disk: publishes are refused, reads go on, and publishing resumes 
     const reply = await client.command('PUBLISH', 'news', 'room again');
     return !(reply instanceof RumormillError);
   });
-  t.strictSame(await readAll(broker), [...acknowledged, 'room again'], 'nothing that was refused, everything that was acknowledged');
+  t.strictSame(
+    await readAll(broker), [...acknowledged, 'room again'],
+    'nothing that was refused, everything that was acknowledged',
+  );
   t.equal(await broker.stop(), 0);
 });
 
 t.test('a broker that is started on a full disk: it exits with a line that names the file', { skip: !canMount && 'no mounts here' }, async (t) => {
   const folder = temporaryFolder(t);
-  const full = 'mount -t tmpfs -o size=64k none "$0" && { head -c 100000 /dev/zero > "$0/ballast" 2>/dev/null; exec "$@"; }';
+  const full =
+    'mount -t tmpfs -o size=64k none "$0" && { head -c 100000 /dev/zero > "$0/ballast" 2>/dev/null; exec "$@"; }';
   const cluster = new Cluster(t);
   const [port] = await freePorts(1) as [number];
   cluster.list([`127.0.0.1,${port}`]);
   const broker = cluster.add(port, { 'data-dir': folder }, ['unshare', '-rm', 'sh', '-c', full, folder]);
   broker.spawn();
   t.equal(await broker.exit(), 1);
-  t.match(broker.log, [{ event: `rumormill-broker: no room on the disk (ENOSPC) for ${join(folder, `127.0.0.1-${port}`, 'broker.db')}; nothing was stored` }]);
+  t.match(broker.log, [
+    {
+      event: `rumormill-broker: no room on the disk (ENOSPC) for ${join(folder, `127.0.0.1-${port}`, 'broker.db')}; nothing was stored`,
+    },
+  ]);
 });
 
 t.test('a disk that fails: the broker acknowledges nothing more and exits with a clear line; everything acknowledged is there', async (t) => {
   // A limit on the size of files: the write beyond it fails, once the signal that comes with it is ignored.
   const ignore = join(temporaryFolder(t), 'ignore.mjs');
   writeFileSync(ignore, "process.on('SIGXFSZ', () => undefined);");
-  const [broker, cluster] = await prepare(t, ['env', `NODE_OPTIONS=--import=${ignore}`, 'sh', '-c', 'ulimit -f 4000 && exec "$0" "$@"']);
+  const [broker, cluster] = await prepare(t, [
+    'env', `NODE_OPTIONS=--import=${ignore}`, 'sh', '-c', 'ulimit -f 4000 && exec "$0" "$@"',
+  ]);
   const [acknowledged] = await publishUntilRefused(broker);
   t.equal(await broker.exit(), 1);
   t.match(broker.log.slice(-2), [
@@ -113,19 +123,27 @@ t.test('a file that is corrupted under a broker that runs: it stops with a clear
   for (let number = 0; number < 40; number += 1) await client.publish('news', `${number} ${'x'.repeat(500_000)}`);
   await waitFor('much of it is in the file', () => statSync(broker.file).size > 8_000_000);
   const file = openSync(broker.file, 'r+');
-  for (let at = 4096; at < statSync(broker.file).size; at += 4096) writeSync(file, Buffer.alloc(4096, 0xee), 0, 4096, at);
+  for (let at = 4096; at < statSync(broker.file).size; at += 4096) {
+    writeSync(file, Buffer.alloc(4096, 0xee), 0, 4096, at);
+  }
   closeSync(file);
   // the connection may go before the answer comes
   await client.command('RANGE', 'news', 'COUNT', 10_000).catch(() => undefined);
   t.equal(await broker.exit(), 1);
   t.match(broker.log.slice(-2), [
-    { level: 'error', event: 'store failed, broker stops', reason: /SQLITE_CORRUPT|SQLITE_IOERR|SQLITE_NOTADB|malformed|is not an SQLite database/ },
+    {
+      level: 'error', event: 'store failed, broker stops',
+      reason: /SQLITE_CORRUPT|SQLITE_IOERR|SQLITE_NOTADB|malformed|is not an SQLite database/,
+    },
     { event: /^rumormill-broker: / },
   ]);
 });
 
 for (const [what, damage, command] of [
-  ['a column of a batch', "UPDATE batches SET lengths = '[' WHERE position = 1", ['POLL', 'news', 'CURSOR', 'earliest']],
+  [
+    'a column of a batch', "UPDATE batches SET lengths = '[' WHERE position = 1",
+    ['POLL', 'news', 'CURSOR', 'earliest'],
+  ],
   ['a view', 'DROP VIEW topic_batches', ['TOPIC', 'GET', 'news']],
 ] as const) {
   t.test(`${what} is damaged: the broker stops with a clear line when it is read`, async (t) => {
@@ -138,7 +156,11 @@ for (const [what, damage, command] of [
     await client.command(...command).catch(() => undefined); // the connection may go before the answer comes
     t.equal(await broker.exit(), 1);
     t.match(broker.log.slice(-2), [
-      { level: 'error', event: 'store failed, broker stops', reason: /its lengths are not JSON|no such table: topic_batches/ },
+      {
+        level: 'error',
+        event: 'store failed, broker stops',
+        reason: /its lengths are not JSON|no such table: topic_batches/,
+      },
       { event: /^rumormill-broker: (a stored batch is damaged|broker.db: SQLITE_ERROR)/ },
     ]);
   });

@@ -1,5 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { chmodSync, closeSync, copyFileSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+import {
+  chmodSync, closeSync, copyFileSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, statSync, writeSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
 import { type BrokerProcess as Broker, Cluster } from '../support/cluster.ts';
@@ -66,7 +68,9 @@ t.test('the data folder is removed under a broker that nobody publishes on: it s
   const [broker] = await Cluster.single(t);
   rmSync(dirname(broker.file), { recursive: true });
   t.equal(await broker.exit(), 1);
-  t.match(broker.log.at(-2), { level: 'error', event: 'store failed, broker stops', reason: /removed, moved or replaced/ });
+  t.match(broker.log.at(-2), {
+    level: 'error', event: 'store failed, broker stops', reason: /removed, moved or replaced/,
+  });
 });
 
 t.test('the data folder is removed and the broker stopped before it could look: exit status 1', async (t) => {
@@ -139,7 +143,10 @@ async function smallDisk(t: Test, folder: string, options: string): Promise<[wra
   const holder = spawn('unshare', ['-rm', 'sh', '-c', script, folder], { stdio: ['ignore', 'pipe', 'ignore'] });
   t.teardown(() => holder.kill('SIGKILL'));
   await new Promise((resolve) => holder.stdout.once('data', resolve));
-  return [['nsenter', '-t', String(holder.pid), '-U', '-m', '--preserve-credentials'], join('/proc', String(holder.pid), 'root', folder)];
+  return [
+    ['nsenter', '-t', String(holder.pid), '-U', '-m', '--preserve-credentials'],
+    join('/proc', String(holder.pid), 'root', folder),
+  ];
 }
 
 /** Leaves no byte free. */
@@ -185,8 +192,14 @@ for (const [how, end] of [['stopped', (broker: Broker) => broker.stop()], ['kill
     }
     rmSync(join(path, 'ballast'));
     const client = await broker.connect();
-    await waitFor('publishing resumes', async () => typeof (await client.command('PUBLISH', 'news', 'room again')) === 'number');
-    await waitFor('the reserve is whole', () => statSync(join(path, `127.0.0.1-${port}`, 'broker.reserve')).blocks * 512 >= 1024 * 1024);
+    await waitFor(
+      'publishing resumes',
+      async () => typeof (await client.command('PUBLISH', 'news', 'room again')) === 'number',
+    );
+    await waitFor(
+      'the reserve is whole',
+      () => statSync(join(path, `127.0.0.1-${port}`, 'broker.reserve')).blocks * 512 >= 1024 * 1024,
+    );
     t.equal(await broker.stop(), 0);
   });
 }
@@ -210,7 +223,11 @@ t.test('folders and files are for their user alone, those of earlier versions to
     const folder = dirname(broker.file);
     t.equal(statSync(folder).mode & 0o777, 0o700);
     const names = readdirSync(folder);
-    for (const name of ['broker.db', 'broker.db-wal', 'broker.db-shm', 'broker.lock', 'broker.mark', 'broker.reserve']) t.ok(names.includes(name), name);
+    for (const name of [
+      'broker.db', 'broker.db-wal', 'broker.db-shm', 'broker.lock', 'broker.mark', 'broker.reserve',
+    ]) {
+      t.ok(names.includes(name), name);
+    }
     t.strictSame(names.filter((name) => (statSync(join(folder, name)).mode & 0o777) !== 0o600), []);
   };
   check();

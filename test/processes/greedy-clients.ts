@@ -17,14 +17,18 @@ function start(kind: GreedyKind, number: number): void {
   const client = new Greedy(kind, Number(port), number, () => {
     open -= 1;
     closed[kind] = (closed[kind] ?? 0) + 1;
-    if (client.told !== '') told[client.told.replaceAll(/\d+/g, 'n')] = (told[client.told.replaceAll(/\d+/g, 'n')] ?? 0) + 1;
+    if (client.told !== '') {
+      told[client.told.replaceAll(/\d+/g, 'n')] = (told[client.told.replaceAll(/\d+/g, 'n')] ?? 0) + 1;
+    }
     setTimeout(() => start(kind, number), AGAIN_MS * (1 + Math.random()));
   });
 }
 
 for (const each of counts) {
   const [kind, count] = each.split('=') as [GreedyKind, string];
-  for (let number = 0; number < Number(count); number += 1) setTimeout(() => start(kind, number), Math.random() * AGAIN_MS);
+  for (let number = 0; number < Number(count); number += 1) {
+    setTimeout(() => start(kind, number), Math.random() * AGAIN_MS);
+  }
 }
 setInterval(() => process.send?.({ open, closed, told }), REPORT_MS);
 process.on('disconnect', () => process.exit(0));

@@ -33,7 +33,9 @@ t.test('greedy clients of every kind at once: the broker keeps within its memory
   await subscriber.command('SUBSCRIBE', 'honest');
   for (let count = 0; count < 20; count += 1) await publisher.publish(FLOOD, Buffer.alloc(MEBIBYTE / 2));
   const before = memory(broker.pid, 'VmHWM');
-  const greedy = GREEDY_KINDS.flatMap((kind) => Array.from({ length: EACH }, (_, number) => new Greedy(kind, broker.port, number)));
+  const greedy = GREEDY_KINDS.flatMap((kind) =>
+    Array.from({ length: EACH }, (_, number) => new Greedy(kind, broker.port, number)),
+  );
   t.teardown(() => greedy.forEach((each) => each.close()));
   const status = (): Promise<Record<string, string>> => looker.fields('MESH', 'STATUS');
   await waitFor('memory is short', () => greedy.some(({ told }) => told.includes('--memory 64 MiB')), WAIT_MS);
@@ -43,7 +45,10 @@ t.test('greedy clients of every kind at once: the broker keeps within its memory
     if (number % 10 === 0) await publisher.publish(FLOOD, Buffer.alloc(MEBIBYTE / 2));
   }
   t.equal((await publisher.readAll('honest')).length, HONEST, 'and all of it is stored');
-  await waitFor('the half commands are closed, but for those that fit', () => greedy.filter(({ kind, isClosed }) => kind === 'half' && isClosed).length > EACH / 2, WAIT_MS);
+  await waitFor(
+    'the half commands are closed, but for those that fit',
+    () => greedy.filter(({ kind, isClosed }) => kind === 'half' && isClosed).length > EACH / 2, WAIT_MS,
+  );
   const { memory_peak_bytes: peak } = await status();
   t.ok(Number(peak) < 128 * MEBIBYTE, `${peak} bytes counted at most, of 64 MiB`);
   const most = memory(broker.pid, 'VmHWM');

@@ -24,7 +24,9 @@ const FLOOD_BYTES = 20 * MEBIBYTE;
 const GROUP_ROOTS = ['/sys/fs/cgroup/memory', '/sys/fs/cgroup'];
 
 /** How many of a thousand greedy clients are of each kind. */
-const MIX: Readonly<Record<GreedyKind, number>> = { half: 250, crumbs: 50, ask: 200, idle: 200, names: 150, link: 50, silent: 100 };
+const MIX: Readonly<Record<GreedyKind, number>> = {
+  half: 250, crumbs: 50, ask: 200, idle: 200, names: 150, link: 50, silent: 100,
+};
 
 const options = new Command('greedy')
   .description('Measures an honest publisher and subscriber beside thousands of greedy clients.')
@@ -78,7 +80,11 @@ class Honest {
   /** For so long; the latencies, ascending. */
   async run(seconds: number): Promise<readonly number[]> {
     this.#latencies.length = 0;
-    for (const end = performance.now() + seconds * 1000; performance.now() < end; await new Promise((resolve) => setTimeout(resolve, EVERY_MS))) {
+    for (
+      const end = performance.now() + seconds * 1000;
+      performance.now() < end;
+      await new Promise((resolve) => setTimeout(resolve, EVERY_MS))
+    ) {
       this.#sentAt.set((this.published += 1), performance.now());
       await this.#publisher.publish('honest', String(this.published));
     }
@@ -102,36 +108,52 @@ class Honest {
   }
 }
 
-const quantile = (sorted: readonly number[], share: number): string => `${(sorted[Math.floor((sorted.length - 1) * share)] ?? NaN).toFixed(2)} ms`;
+const quantile = (sorted: readonly number[], share: number): string =>
+  `${(sorted[Math.floor((sorted.length - 1) * share)] ?? NaN).toFixed(2)} ms`;
 const shown = (what: string, latencies: readonly number[]): void =>
-  console.log(`${what.padEnd(18)} median ${quantile(latencies, 0.5)}, 99% ${quantile(latencies, 0.99)}, most ${quantile(latencies, 1)}; ${latencies.length} messages`);
+  console.log(
+    `${what.padEnd(18)} median ${quantile(latencies, 0.5)}, 99% ${quantile(latencies, 0.99)}, most ${quantile(latencies, 1)}; ${latencies.length} messages`,
+  );
 
 function memoryOf(pid: number): string {
   const status = readFileSync(`/proc/${pid}/status`, 'latin1');
-  const of = (name: string): string => `${Math.round(Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status)?.[1]) / 1024)} MiB`;
+  const of = (name: string): string =>
+    `${Math.round(Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status)?.[1]) / 1024)} MiB`;
   return `resident ${of('VmRSS')}, at most ${of('VmHWM')}`;
 }
 
 const group = makeGroup();
-console.log(group === undefined ? 'no control group: the broker is not limited from outside' : `control group of ${options.limit} MiB: ${group}`);
+console.log(
+  group === undefined
+    ? 'no control group: the broker is not limited from outside'
+    : `control group of ${options.limit} MiB: ${group}`,
+);
 const folder = mkdtempSync(join(tmpdir(), 'rumormill-greedy-'));
 const [port] = (await freePorts(1)) as [number];
 writeFileSync(join(folder, 'globalState.csv'), `ip-address,port\n127.0.0.1,${port}\n`);
 const wrapper = group === undefined ? [] : ['sh', '-c', `echo $$ > ${group}/cgroup.procs; exec "$@"`, 'sh'];
 const memory = options.memory === undefined ? {} : { memory: options.memory };
-const broker = new BrokerProcess(port, { 'global-state': join(folder, 'globalState.csv'), 'data-dir': join(folder, 'data'), 'log-level': 'info', ...memory }, wrapper);
+const broker = new BrokerProcess(
+  port,
+  { 'global-state': join(folder, 'globalState.csv'), 'data-dir': join(folder, 'data'), 'log-level': 'info', ...memory },
+  wrapper,
+);
 let failed = true;
 try {
   await broker.start();
   const looker = await RespClient.open(port);
   const status = (): Promise<Record<string, string>> => looker.fields('MESH', 'STATUS');
-  console.log(`budget ${Math.round(Number((await status())['memory_limit_bytes']) / MEBIBYTE)} MiB; ${memoryOf(broker.pid)}`);
+  console.log(
+    `budget ${Math.round(Number((await status())['memory_limit_bytes']) / MEBIBYTE)} MiB; ${memoryOf(broker.pid)}`,
+  );
   const honest = await Honest.start(port);
   await honest.run(3);
   const quiet = await honest.run(10);
   shown('alone', quiet);
 
-  const counts = Object.entries(MIX).map(([kind, share]) => `${kind}=${Math.ceil((share * options.connections) / 1000)}`);
+  const counts = Object.entries(MIX).map(
+    ([kind, share]) => `${kind}=${Math.ceil((share * options.connections) / 1000)}`,
+  );
   const clients = fork(fileURLToPath(new URL('greedy-clients.js', import.meta.url)), [String(port), ...counts]);
   let report: unknown;
   clients.on('message', (message) => (report = message));
@@ -144,7 +166,9 @@ try {
   shown(`beside ${options.connections}`, beside);
   await flooding;
   const during = await status();
-  console.log(`connections ${during['connections']}, memory ${Math.round(Number(during['memory_bytes']) / MEBIBYTE)} MiB counted, at most ${Math.round(Number(during['memory_peak_bytes']) / MEBIBYTE)}; ${memoryOf(broker.pid)}`);
+  console.log(
+    `connections ${during['connections']}, memory ${Math.round(Number(during['memory_bytes']) / MEBIBYTE)} MiB counted, at most ${Math.round(Number(during['memory_peak_bytes']) / MEBIBYTE)}; ${memoryOf(broker.pid)}`,
+  );
   console.log(JSON.stringify(report));
   clients.kill('SIGKILL');
   await waitFor('the greedy are gone', async () => Number((await status())['connections']) <= 3, 60_000);
@@ -153,7 +177,9 @@ try {
   console.log(`memory ${Math.round(Number(after['memory_bytes']) / MEBIBYTE)} MiB counted; ${memoryOf(broker.pid)}`);
   const stored = await looker.readAll('honest');
   console.log(`published ${honest.published}, pushed ${honest.received}, read back ${stored.length}`);
-  for (const { event, count } of broker.log.filter(({ level }) => level === 'warn')) console.log(`log: ${event}: ${String(count)}`);
+  for (const { event, count } of broker.log.filter(({ level }) => level === 'warn')) {
+    console.log(`log: ${event}: ${String(count)}`);
+  }
   const [before, later] = [quiet, beside].map((sorted) => sorted[Math.floor(sorted.length / 2)]!) as [number, number];
   console.log(`median beside greedy clients: ${(later / before).toFixed(1)} times that alone`);
   failed = honest.received !== honest.published || stored.length !== honest.published;

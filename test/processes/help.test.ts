@@ -20,9 +20,13 @@ async function examples(t: Test, script: (typeof CLIENTS)[number]): Promise<stri
 
 /** Runs a line in a shell until it ends or has printed something. */
 async function runLine(t: Test, line: string, folder: string): Promise<string> {
-  const functions = CLIENTS.map((name) => `${name}() { ${process.execPath} ${join(DIST, `clients/${name}.js`)} "$@"; }`);
+  const functions = CLIENTS.map(
+    (name) => `${name}() { ${process.execPath} ${join(DIST, `clients/${name}.js`)} "$@"; }`,
+  );
   const { NODE_OPTIONS: _, ...env } = process.env;
-  const child = spawn('bash', ['-c', `${functions.join('\n')}\nset -o pipefail\n${line}`], { cwd: folder, env, detached: true });
+  const child = spawn('bash', ['-c', `${functions.join('\n')}\nset -o pipefail\n${line}`], {
+    cwd: folder, env, detached: true,
+  });
   const kill = (signal: NodeJS.Signals): void => {
     try {
       process.kill(-child.pid!, signal); // its children too
@@ -50,7 +54,9 @@ t.test('every example of --help works, and none that looks costs anybody a messa
   const [broker] = cluster.brokers;
   const client = await broker!.connect();
   await make(client, 'TOPIC CREATE orders', 'TOPIC CREATE parcels TYPE direct');
-  for (const name of ['billing', 'g1']) await make(client, `SUBSCRIPTION CREATE ${name} MAXDELIVERIES 1 DEADLETTER ${name}-failed`);
+  for (const name of ['billing', 'g1']) {
+    await make(client, `SUBSCRIPTION CREATE ${name} MAXDELIVERIES 1 DEADLETTER ${name}-failed`);
+  }
   await make(client, 'SUBSCRIPTION CREATE north', 'BIND north parcels KEY north', 'BIND g1 orders');
   writeFileSync(join(cluster.folder, 'app.log'), 'started\n');
   const there = `--brokers ${await deadAddress()},${broker!.address}`;
@@ -59,7 +65,9 @@ t.test('every example of --help works, and none that looks costs anybody a messa
     t.ok(lines.length > 4, script);
     for (const line of lines) {
       if (/subscriptions create billing/.test(line)) await make(client, 'SUBSCRIPTION DELETE billing');
-      for (const topic of ['news', 'orders']) for (let count = 0; count < 10; count += 1) await client.publish(topic, 'hello');
+      for (const topic of ['news', 'orders']) {
+        for (let count = 0; count < 10; count += 1) await client.publish(topic, 'hello');
+      }
       await client.publish('parcels', 'to Oslo', 'KEY', 'north');
       const usable = line.replace('tail -f app.log', 'echo started').replace('--count 100000', '--count 1000')
         .replace(/ \| jq .*/, '') // not everybody has it
@@ -82,7 +90,9 @@ t.test('what --help advises for looking at messages delivers them to nobody', as
   const cluster = await Cluster.start(t, 1);
   const [broker] = cluster.brokers;
   const client = await broker!.connect();
-  await make(client, 'TOPIC CREATE orders', 'SUBSCRIPTION CREATE g1 MAXDELIVERIES 1 DEADLETTER failed', 'BIND g1 orders');
+  await make(
+    client, 'TOPIC CREATE orders', 'SUBSCRIPTION CREATE g1 MAXDELIVERIES 1 DEADLETTER failed', 'BIND g1 orders',
+  );
   for (let count = 0; count < 10; count += 1) await client.publish('orders', `order ${count}`);
   const { stdout } = await run(t, 'subscriber', ['--help']);
   const [, advice] = /^ {2}\$ subscriber (.*?) {3,}looks at messages/m.exec(stdout) ?? [];

@@ -14,7 +14,9 @@ async function states(broker: Broker): Promise<Record<string, string>> {
   const client = await broker.connect();
   const reply = await client.command('MESH', 'BROKERS');
   client.close();
-  return Object.fromEntries((reply as [Buffer, Buffer, number][]).map(([address, state]) => [String(address), String(state)]));
+  return Object.fromEntries(
+    (reply as [Buffer, Buffer, number][]).map(([address, state]) => [String(address), String(state)]),
+  );
 }
 
 t.test('a late joiner that no row names, and that knows one broker only, is learned by all', async (t) => {
@@ -55,7 +57,9 @@ t.test('globalState.csv changed while the broker runs: a row added, a bad one, o
 
   cluster.list([`127.0.0.1,${first}`, `127.0.0.1,${second}`, '127.0.0.1,99999']);
   await waitFor('the bad row is logged', () => low.logged(NOT_TAKEN_OVER).length > 0);
-  t.match(low.logged(NOT_TAKEN_OVER), [{ level: 'error', reason: `${cluster.csv} line 4: port "99999" is not a number from 1 to 65535` }]);
+  t.match(low.logged(NOT_TAKEN_OVER), [
+    { level: 'error', reason: `${cluster.csv} line 4: port "99999" is not a number from 1 to 65535` },
+  ]);
   t.equal((await states(low))[high.address], 'alive', 'the last good list stays');
 
   await high.stop();
@@ -91,7 +95,10 @@ t.test('a broker of another mesh is refused, and that is logged once', async (t)
   cluster.list(ports.map((port) => `127.0.0.1,${port}`));
   const [low, high] = [cluster.add(ports[0]!), cluster.add(ports[1]!, { mesh: 'other' })];
   await Promise.all([low.start(), high.start()]);
-  const refusals = (broker: Broker): unknown[] => [...broker.logged('peer refused'), ...broker.logged('refused by a peer')];
+  const refusals = (broker: Broker): unknown[] => [
+    ...broker.logged('peer refused'),
+    ...broker.logged('refused by a peer'),
+  ];
   await waitFor('both say so', () => refusals(low).length > 0 && refusals(high).length > 0);
 
   const stranger = '10.9.9.9:1';
@@ -107,7 +114,9 @@ t.test('a broker of another mesh is refused, and that is logged once', async (t)
   t.match(told, [{ level: 'warn', reason: /belongs to mesh "default", not "other"/ }]);
   t.equal(told.length, 1);
   t.equal((await low.status())['links'], '0');
-  for (const broker of [low, high]) await waitFor('each mesh has a coordinator of its own', async () => (await broker.leader()) === broker.address);
+  for (const broker of [low, high]) {
+    await waitFor('each mesh has a coordinator of its own', async () => (await broker.leader()) === broker.address);
+  }
 });
 
 t.test('a peer of another protocol version is refused, and that is logged once', async (t) => {
@@ -115,7 +124,10 @@ t.test('a peer of another protocol version is refused, and that is logged once',
   const broker = cluster.brokers[0]!;
   for (let attempt = 0; attempt < 3; attempt += 1) {
     const client = await broker.connect();
-    t.match(await client.command('PEER', 99, 'whatever', 'another', 'version', 'says'), { code: 'REFUSED', message: /version 99/ });
+    t.match(await client.command('PEER', 99, 'whatever', 'another', 'version', 'says'), {
+      code: 'REFUSED',
+      message: /version 99/,
+    });
     await client.closed;
   }
   t.equal(broker.logged('peer refused').length, 1);

@@ -63,7 +63,9 @@ t.test('a wiped store: the broker comes back under a new name and gets everythin
   await publish(low, 'after');
   await serves(t, cluster, ['before', 'after']);
   t.not((await low.status())['origin'], origin);
-  t.match(low.logged('peers know an earlier store of this broker; its records are fetched'), [{ origin, records: '1' }]);
+  t.match(low.logged('peers know an earlier store of this broker; its records are fetched'), [
+    { origin, records: '1' },
+  ]);
 });
 
 t.test('a restart while nobody can be asked: what is published then gets a new name', async (t) => {
@@ -113,5 +115,7 @@ t.test('a copy that claims the same address is refused until the original is gon
   await low.kill();
   await waitFor('it takes the place of the original', async () => Object.keys((await high.vector())).length === 2);
   const reader = await high.connect();
-  t.strictSame([...(await reader.poll(['news'], 'earliest')).payloads].sort(), ['before', 'from the copy', 'from the original']);
+  t.strictSame([...(await reader.poll(['news'], 'earliest')).payloads].sort(), [
+    'before', 'from the copy', 'from the original',
+  ]);
 });

@@ -28,9 +28,14 @@ t.test('published here, read there: all pairs', async (t) => {
 
 t.test('SUBSCRIBE and PSUBSCRIBE are pushed what is published on another broker', async (t) => {
   const cluster = await Cluster.start(t, 2);
-  const [publisher, subscriber] = await Promise.all(cluster.brokers.map((broker) => broker.connect())) as [Client, Client];
+  const [publisher, subscriber] = (await Promise.all(cluster.brokers.map((broker) => broker.connect()))) as [
+    Client,
+    Client,
+  ];
   t.strictSame(await subscriber.command('SUBSCRIBE', 'news'), [Buffer.from('subscribe'), Buffer.from('news'), 1]);
-  t.strictSame(await subscriber.command('PSUBSCRIBE', 'sport.*'), [Buffer.from('psubscribe'), Buffer.from('sport.*'), 2]);
+  t.strictSame(await subscriber.command('PSUBSCRIBE', 'sport.*'), [
+    Buffer.from('psubscribe'), Buffer.from('sport.*'), 2,
+  ]);
   await publisher.publish('other', 'not for you');
   await publisher.publish('news', 'one');
   await publisher.publish('sport.chess', 'two');
@@ -43,8 +48,13 @@ t.test('SUBSCRIBE and PSUBSCRIBE are pushed what is published on another broker'
 t.test('a publish wakes the POLLs of its topic and no others', async (t) => {
   const cluster = await Cluster.start(t, 2);
   const [here, there] = cluster.brokers as [Broker, Broker];
-  const [publisher, news, both, other] = [await here.connect(), await there.connect(), await there.connect(), await there.connect()];
-  const waiting = [news.poll(['news'], 'latest', 'BLOCK', 60_000), both.poll(['sport', 'news'], 'latest', 'BLOCK', 60_000)];
+  const [publisher, news, both, other] = [
+    await here.connect(), await there.connect(), await there.connect(), await there.connect(),
+  ];
+  const waiting = [
+    news.poll(['news'], 'latest', 'BLOCK', 60_000),
+    both.poll(['sport', 'news'], 'latest', 'BLOCK', 60_000),
+  ];
   other.send('POLL', 'other', 'BLOCK', 60_000);
   await waitFor('three wait', async () => (await there.status())['waiters'] === '3');
   await publisher.publish('news', 'hello');
@@ -54,7 +64,10 @@ t.test('a publish wakes the POLLs of its topic and no others', async (t) => {
   const timedOut = await publisher.poll(['quiet'], 'latest', 'BLOCK', 50);
   t.strictSame(timedOut.payloads, []);
   await publisher.publish('quiet', 'at last');
-  t.strictSame((await publisher.poll(['quiet'], timedOut.cursor)).payloads, ['at last'], 'the cursor of a POLL that timed out is good');
+  t.strictSame(
+    (await publisher.poll(['quiet'], timedOut.cursor)).payloads, ['at last'],
+    'the cursor of a POLL that timed out is good',
+  );
 });
 
 t.test('keys, headers and bytes arrive as they were sent', async (t) => {

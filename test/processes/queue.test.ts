@@ -17,11 +17,19 @@ interface Mesh {
 async function start(t: Test): Promise<Mesh> {
   const cluster = await Cluster.start(t, 3);
   const brokers = cluster.brokers as Three<Broker>;
-  return { cluster, brokers, clients: (await Promise.all(brokers.map((broker) => broker.connect()))) as Three<RespClient> };
+  return {
+    cluster, brokers, clients: (await Promise.all(brokers.map((broker) => broker.connect()))) as Three<RespClient>,
+  };
 }
 
 /** Publishes `<prefix> 0`, `<prefix> 1`, ..., each on a majority of disks when the next one goes. */
-async function publish(client: RespClient, topic: string, prefix: string, count: number, ...options: string[]): Promise<string[]> {
+async function publish(
+  client: RespClient,
+  topic: string,
+  prefix: string,
+  count: number,
+  ...options: string[]
+): Promise<string[]> {
   const payloads = Array.from({ length: count }, (_, number) => `${prefix} ${number}`);
   for (const payload of payloads) await client.publish(topic, payload, 'ACKS', 'quorum', ...options);
   return payloads;
@@ -39,7 +47,9 @@ t.test('consumers of one subscription, each at another broker, share the work, a
       handled[index]!.push(...leased.map(({ payload }) => payload));
     }
   });
-  const publishing = brokers.map(async (broker, index) => publish(await broker.connect(), 'jobs', `from ${index}:`, total / 3));
+  const publishing = brokers.map(async (broker, index) =>
+    publish(await broker.connect(), 'jobs', `from ${index}:`, total / 3),
+  );
   const published = (await Promise.all(publishing)).flat();
   await Promise.all(consuming);
   t.strictSame(handled.flat().sort(), published.sort());
@@ -52,15 +62,25 @@ t.test('a fanout topic is for every bound subscription, a direct one for those w
   const [low, middle, high] = clients;
   await make(low, 'TOPIC CREATE orders TYPE direct', 'TOPIC CREATE news');
   await make(middle, 'SUBSCRIPTION CREATE red', 'SUBSCRIPTION CREATE warm', 'SUBSCRIPTION CREATE all');
-  await make(high, 'BIND red orders KEY red', 'BIND warm orders KEY red', 'BIND warm orders KEY orange', 'BIND warm news', 'BIND all news');
+  await make(
+    high, 'BIND red orders KEY red', 'BIND warm orders KEY red', 'BIND warm orders KEY orange', 'BIND warm news',
+    'BIND all news',
+  );
   t.match(await low.command('BIND', 'red', 'orders'), { code: 'ERR' }, 'a direct topic wants a key');
   t.match(await low.command('BIND', 'red', 'news', 'KEY', 'red'), { code: 'ERR' }, 'a fanout topic has none');
   t.match(await middle.command('TOPIC', 'CREATE', 'orders', 'TYPE', 'fanout'), { code: 'EXISTS' });
-  for (const [index, key] of ['red', 'orange', 'blue', 'red'].entries()) await clients[index % 3]!.publish('orders', `${key} ${index}`, 'KEY', key);
+  for (const [index, key] of ['red', 'orange', 'blue', 'red'].entries()) {
+    await clients[index % 3]!.publish('orders', `${key} ${index}`, 'KEY', key);
+  }
   await high.publish('orders', 'without a key');
   await low.publish('news', 'hello');
-  await waitFor('the home of each has them all', async () => (await describe(low, 'warm'))['backlog'] === '4' && (await describe(low, 'red'))['backlog'] === '2'
-    && (await describe(low, 'all'))['backlog'] === '1');
+  await waitFor(
+    'the home of each has them all',
+    async () =>
+      (await describe(low, 'warm'))['backlog'] === '4' &&
+      (await describe(low, 'red'))['backlog'] === '2' &&
+      (await describe(low, 'all'))['backlog'] === '1',
+  );
   t.strictSame((await drain(low, 'red')).sort(), ['red 0', 'red 3']);
   t.strictSame((await drain(high, 'warm')).sort(), ['hello', 'orange 1', 'red 0', 'red 3']);
   t.strictSame(await drain(middle, 'all'), ['hello']);
@@ -85,11 +105,16 @@ t.test('the home is killed under load: another takes over, what was acknowledged
 
   let isOver = false;
   const publishing = (async () => {
-    for (let number = 0; !isOver; number += 1) published.push(...await publish(publisher, 'jobs', `during ${number},`, 1));
+    for (let number = 0; !isOver; number += 1) {
+      published.push(...(await publish(publisher, 'jobs', `during ${number},`, 1)));
+    }
   })();
   await victim.kill();
   const killedAt = performance.now();
-  const waitingAt = await waitFor('another home serves', async () => (await pull(consumer, 'work', 'COUNT', 1, 'BLOCK', 1000).catch(() => []))[0]);
+  const waitingAt = await waitFor(
+    'another home serves',
+    async () => (await pull(consumer, 'work', 'COUNT', 1, 'BLOCK', 1000).catch(() => []))[0],
+  );
   t.comment(`taken over within ${Math.round(performance.now() - killedAt)} ms`);
   const { home: next } = await describe(consumer, 'work');
   t.not(next, victim.address);
@@ -109,12 +134,18 @@ t.test('topics and subscriptions are renamed, deleted and made again while a bro
   const { cluster, brokers, clients } = await start(t);
   const [low, middle] = clients;
   const away = brokers[2];
-  await make(low, 'TOPIC CREATE old', 'TOPIC CREATE doomed', 'SUBSCRIPTION CREATE mover', 'BIND mover old', 'SUBSCRIPTION CREATE brief', 'BIND brief old', 'SUBSCRIPTION CREATE mourner', 'BIND mourner doomed');
+  await make(
+    low, 'TOPIC CREATE old', 'TOPIC CREATE doomed', 'SUBSCRIPTION CREATE mover', 'BIND mover old',
+    'SUBSCRIPTION CREATE brief', 'BIND brief old', 'SUBSCRIPTION CREATE mourner', 'BIND mourner doomed',
+  );
   await publish(low, 'old', 'old', 10);
   await publish(middle, 'doomed', 'doomed', 10);
   await cluster.converged();
   await away.kill();
-  await make(middle, 'TOPIC RENAME old new', 'TOPIC DELETE doomed', 'SUBSCRIPTION DELETE brief', 'SUBSCRIPTION CREATE brief', 'BIND brief new');
+  await make(
+    middle, 'TOPIC RENAME old new', 'TOPIC DELETE doomed', 'SUBSCRIPTION DELETE brief', 'SUBSCRIPTION CREATE brief',
+    'BIND brief new',
+  );
   t.match(await low.command('TOPIC', 'GET', 'doomed'), { code: 'NOTFOUND' });
   await make(low, 'TOPIC CREATE doomed');
   await publish(low, 'doomed', 'again', 1);
@@ -133,16 +164,24 @@ t.test('topics and subscriptions are renamed, deleted and made again while a bro
     t.strictSame(payloads, ['again 0'], 'made again, it starts empty');
   }
   const moved = await drain(back, 'mover');
-  const expected = [['old', 10], ['new', 5], ['by its old name,', 5]].flatMap(([prefix, count]) => Array.from({ length: Number(count) }, (_, number) => `${prefix} ${number}`));
+  const expected = [
+    ['old', 10], ['new', 5], ['by its old name,', 5],
+  ].flatMap(([prefix, count]) => Array.from({ length: Number(count) }, (_, number) => `${prefix} ${number}`));
   t.strictSame(moved.sort(), expected.sort(), 'a binding follows its topic, whatever publishers call it');
-  t.strictSame((await drain(low, 'brief')).sort(), expected.filter((payload) => !payload.startsWith('old')).sort(), 'the new life of a name has nothing of the old one');
+  t.strictSame(
+    (await drain(low, 'brief')).sort(), expected.filter((payload) => !payload.startsWith('old')).sort(),
+    'the new life of a name has nothing of the old one',
+  );
   t.strictSame(await drain(middle, 'mourner'), []);
 });
 
 t.test('all brokers are killed and come back: subscriptions, bindings and what is done are there', async (t) => {
   const { cluster, brokers, clients } = await start(t);
   const [low] = clients;
-  await make(low, 'TOPIC CREATE jobs', 'TOPIC CREATE orders TYPE direct', 'SUBSCRIPTION CREATE work VISIBILITY 60000', 'BIND work jobs', 'BIND work orders KEY red');
+  await make(
+    low, 'TOPIC CREATE jobs', 'TOPIC CREATE orders TYPE direct', 'SUBSCRIPTION CREATE work VISIBILITY 60000',
+    'BIND work jobs', 'BIND work orders KEY red',
+  );
   const published = await publish(low, 'jobs', 'job', 200);
   published.push(...await publish(low, 'orders', 'order', 1, 'KEY', 'red'));
   const leased = await pull(low, 'work', 'COUNT', 200, 'BLOCK', 1000);
@@ -167,7 +206,10 @@ t.test('2,000 messages are put off, then the home is killed, and then every brok
   while (leased.length < payloads.length) leased.push(...await pull(clients[1], 'work', 'COUNT', 2000, 'BLOCK', 1000));
   const delayMs = 15_000;
   const since = performance.now();
-  t.equal(await clients[1].command('NACK', 'work', ...leased.map(({ token }) => token), 'DELAY', delayMs), leased.length);
+  t.equal(
+    await clients[1].command('NACK', 'work', ...leased.map(({ token }) => token), 'DELAY', delayMs),
+    leased.length,
+  );
   const isEarly = (): boolean => performance.now() - since < delayMs - 1000;
   await cluster.converged();
   const { home } = await describe(clients[0], 'work');
@@ -190,7 +232,9 @@ t.test('2,000 messages are put off, then the home is killed, and then every brok
   t.comment(`restarted after ${Math.round(performance.now() - since)} ms`);
   const come = new Map<string, number>();
   await waitFor('all come', async () => {
-    for (const { payload, deliveries } of await pull(again, 'work', 'COUNT', 2000, 'BLOCK', 500)) come.set(payload, deliveries);
+    for (const { payload, deliveries } of await pull(again, 'work', 'COUNT', 2000, 'BLOCK', 500)) {
+      come.set(payload, deliveries);
+    }
     return come.size === payloads.length;
   }, 60_000);
   t.ok(performance.now() - since > delayMs - 1000);

@@ -55,7 +55,9 @@ t.test('SIGTERM while publishing: exit 0 within 5 s, and everything acknowledged
       acknowledged += 1;
     }
   })();
-  const refused = t.rejects(publishing, { message: /^this broker is shutting down; nothing was stored$|^the connection was closed/ });
+  const refused = t.rejects(publishing, {
+    message: /^this broker is shutting down; nothing was stored$|^the connection was closed/,
+  });
   await waitFor('some are acknowledged', () => acknowledged > 50);
   broker.signal('SIGTERM');
   t.equal(await broker.exit(5000), 0);

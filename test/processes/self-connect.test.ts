@@ -13,7 +13,9 @@ const INSIDE = `ip link set lo up && echo ${FIRST} ${LAST} > ${RANGE} && exec "$
 
 function inNamespace(...command: readonly string[]): SpawnSyncReturns<string> {
   const { NODE_OPTIONS: _, ...env } = process.env; // tap's loaders are none of the child's business
-  return spawnSync('unshare', ['-rn', 'sh', '-c', INSIDE, 'sh', ...command], { encoding: 'utf8', env, timeout: 60_000 });
+  return spawnSync('unshare', ['-rn', 'sh', '-c', INSIDE, 'sh', ...command], {
+    encoding: 'utf8', env, timeout: 60_000,
+  });
 }
 
 function run(script: string): unknown {

@@ -58,8 +58,13 @@ t.test('npm start passes SIGHUP on to each broker, and stops them all at SIGQUIT
   const cluster = new Cluster(t);
   const ports = await freePorts(2);
   cluster.list(ports.map((port) => `127.0.0.1,${port}`));
-  const args = [join(DIST, 'brokers/cluster.js'), '--global-state', cluster.csv, '--data-dir', join(cluster.folder, 'data')];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, NODE_OPTIONS: '' } });
+  const args = [
+    join(DIST, 'brokers/cluster.js'), '--global-state', cluster.csv, '--data-dir', join(cluster.folder, 'data'),
+  ];
+  const child = spawn(process.execPath, args, {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, NODE_OPTIONS: '' },
+  });
   t.teardown(() => child.kill('SIGTERM'));
   const lines: string[] = [];
   createInterface({ input: child.stdout }).on('line', (line) => lines.push(line));

@@ -7,15 +7,20 @@ import { freePorts } from '../support/port.ts';
 import { waitFor } from '../support/wait.ts';
 
 /** A broker that will not start. */
-async function prepare(t: Parameters<typeof Cluster.start>[0], args: Record<string, string> = {}): Promise<[Broker, Cluster]> {
+async function prepare(
+  t: Parameters<typeof Cluster.start>[0],
+  args: Record<string, string> = {},
+): Promise<[Broker, Cluster]> {
   const cluster = new Cluster(t);
-  const [port] = await freePorts(1) as [number];
+  const [port] = (await freePorts(1)) as [number];
   cluster.list([`127.0.0.1,${port}`]);
   return [cluster.add(port, args), cluster];
 }
 
 /** It exits 1 with exactly one line. */
-async function refusesToStart(t: Parameters<typeof Cluster.start>[0], broker: Broker, line: string | RegExp): Promise<void> {
+async function refusesToStart(
+  t: Parameters<typeof Cluster.start>[0], broker: Broker, line: string | RegExp,
+): Promise<void> {
   broker.spawn();
   t.equal(await broker.exit(), 1);
   t.equal(broker.log.length, 1, JSON.stringify(broker.log));
@@ -26,12 +31,16 @@ t.test('port in use', async (t) => {
   const [broker] = await prepare(t);
   const server = createServer().listen(broker.port, '127.0.0.1');
   t.teardown(() => server.close());
-  await refusesToStart(t, broker, `rumormill-broker: port ${broker.port} on 127.0.0.1 is in use; is a broker running there already?`);
+  await refusesToStart(
+    t, broker, `rumormill-broker: port ${broker.port} on 127.0.0.1 is in use; is a broker running there already?`,
+  );
 });
 
 t.test('host that is not of this machine, and a name that nobody knows', async (t) => {
   const [address] = await prepare(t, { bind: '192.0.2.1' });
-  await refusesToStart(t, address, 'rumormill-broker: 192.0.2.1 is not an address of this machine; use --bind to listen on another');
+  await refusesToStart(
+    t, address, 'rumormill-broker: 192.0.2.1 is not an address of this machine; use --bind to listen on another',
+  );
   const [name] = await prepare(t, { bind: 'no-such-host.invalid' });
   await refusesToStart(t, name, /no-such-host\.invalid/);
 });
@@ -55,7 +64,9 @@ t.test('broker.db that is not a database, left as it is', async (t) => {
 t.test('two brokers on one data folder', async (t) => {
   const [first, cluster] = await prepare(t);
   await first.start();
-  await refusesToStart(t, cluster.add(first.port), /^rumormill-broker: another broker is running on data folder .*127\.0\.0\.1-\d+$/);
+  await refusesToStart(
+    t, cluster.add(first.port), /^rumormill-broker: another broker is running on data folder .*127\.0\.0\.1-\d+$/,
+  );
   t.equal(await first.stop(), 0);
 });
 
@@ -102,7 +113,9 @@ t.test('a broker whose log nobody reads any more goes on', async (t) => {
   await waitFor('it serves', () => broker.status().then(() => true, () => false));
   cluster.list([`127.0.0.1,${port}`, `127.0.0.1,${other}`]);
   const client = await broker.connect();
-  await waitFor('it has read the new list, and has said so', async () => String(await client.command('MESH', 'BROKERS')).includes(String(other)));
+  await waitFor('it has read the new list, and has said so', async () =>
+    String(await client.command('MESH', 'BROKERS')).includes(String(other)),
+  );
   t.type(await client.publish('news', 'x'), 'number');
   t.equal(await broker.stop(), 0);
 });

@@ -3,8 +3,10 @@ import { type BrokerProcess as Broker, Cluster } from '../support/cluster.ts';
 import type { RespClient } from '../support/resp-client.ts';
 import { waitFor } from '../support/wait.ts';
 
-const text = (reply: unknown): unknown => (Buffer.isBuffer(reply) ? String(reply) : Array.isArray(reply) ? reply.map(text) : reply);
-const ask = async (client: RespClient, command: string): Promise<unknown> => text(await client.command(...command.split(' ')));
+const text = (reply: unknown): unknown =>
+  Buffer.isBuffer(reply) ? String(reply) : Array.isArray(reply) ? reply.map(text) : reply;
+const ask = async (client: RespClient, command: string): Promise<unknown> =>
+  text(await client.command(...command.split(' ')));
 
 t.test('renamed and deleted while a broker is down: it follows, and what it had stays deleted', async (t) => {
   const cluster = await Cluster.start(t, 3);
@@ -20,7 +22,10 @@ t.test('renamed and deleted while a broker is down: it follows, and what it had 
   await cluster.converged();
   await away.kill();
   await waitFor('its subscriptions are at home elsewhere', async () => (await here.status())['members'] === '2');
-  for (const command of ['TOPIC RENAME a b', 'TOPIC DELETE gone', 'TOPIC DELETE again', 'TOPIC CREATE again TYPE direct', 'SUBSCRIPTION DELETE dropped']) {
+  for (const command of [
+    'TOPIC RENAME a b', 'TOPIC DELETE gone', 'TOPIC DELETE again', 'TOPIC CREATE again TYPE direct',
+    'SUBSCRIPTION DELETE dropped',
+  ]) {
     t.equal(await ask(client, command), 'OK', command);
   }
   await (await there.connect()).publish('b', 'b after');

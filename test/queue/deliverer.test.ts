@@ -3,7 +3,8 @@ import { BOUND, count, describe, payloads, pull, start, tokens } from '../suppor
 import type { VirtualClient } from '../support/virtual-broker.ts';
 
 const OTHERS = Array.from({ length: 20 }, (_, number) => `m${number}`);
-const publish = (topic: string, some: readonly string[]): string[] => some.map((payload) => `PUBLISH ${topic} ${payload}`);
+const publish = (topic: string, some: readonly string[]): string[] =>
+  some.map((payload) => `PUBLISH ${topic} ${payload}`);
 
 /**
  * Pulls one message at a time until all of `wanted` were acknowledged, and gives back the rest at once. Returns what
@@ -40,7 +41,10 @@ t.test('many such messages, and among them one that would be acknowledged: nobod
 
 t.test('payloads that fill an answer leave the next one to what is new', async (t) => {
   const big = (name: string): string => name.repeat(600);
-  const { client } = await start({ limits: { replyBytesMax: 1000, payloadBytesMax: 1000 } }, ...BOUND, ...publish('a', [big('x'), big('y'), big('z'), ...OTHERS]));
+  const { client } = await start(
+    { limits: { replyBytesMax: 1000, payloadBytesMax: 1000 } }, ...BOUND,
+    ...publish('a', [big('x'), big('y'), big('z'), ...OTHERS]),
+  );
   const pulled = await refuse(client, new Set(OTHERS), 'COUNT 100');
   t.ok(pulled.length <= 2 * OTHERS.length + 6, `${pulled.length} deliveries`);
 });

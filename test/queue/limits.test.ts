@@ -43,14 +43,22 @@ t.test('all that may be leased is: PULL says so and to whom, FREE ends it, for a
   t.match(await describe(client, 's'), { limit: /^4 messages of subscription "s"/ });
   const waiting = virtual.connect();
   await waiting.ask('PULL s CONSUMER honest COUNT 2 BLOCK 60000');
-  t.match(await client.ask('SUBSCRIPTION CONSUMERS s', 'SUBSCRIPTION CONSUMERS s COUNT 1'), [[['hog', 3, 0], ['honest', 0, 0]], [['hog', 3, 0]]]);
+  t.match(await client.ask('SUBSCRIPTION CONSUMERS s', 'SUBSCRIPTION CONSUMERS s COUNT 1'), [
+    [
+      ['hog', 3, 0],
+      ['honest', 0, 0],
+    ],
+    [['hog', 3, 0]],
+  ]);
   t.equal(await count(client, 'SUBSCRIPTION FREE s CONSUMER nobody'), 0);
   t.equal(await count(client, 'SUBSCRIPTION FREE s CONSUMER hog'), 4, 'what it has put off too');
   t.strictSame(payloads((await waiting.replies()).flatMap(given)), ['0', '1']);
   t.equal(await count(client, `ACK s ${tokens(held)}`), 0, 'its leases are over');
   t.equal(await count(client, 'SUBSCRIPTION FREE s'), 2);
   t.match(await describe(client, 's'), { in_flight: 0, delayed: 0, backlog: 6, limit: '' });
-  t.match(await client.ask('SUBSCRIPTION FREE s WHO', 'SUBSCRIPTION FREE nobody', 'SUBSCRIPTION CONSUMERS nobody'), [/^-ERR unknown option/, /^-NOTFOUND/, /^-NOTFOUND/]);
+  t.match(await client.ask('SUBSCRIPTION FREE s WHO', 'SUBSCRIPTION FREE nobody', 'SUBSCRIPTION CONSUMERS nobody'), [
+    /^-ERR unknown option/, /^-NOTFOUND/, /^-NOTFOUND/,
+  ]);
 });
 
 t.test('what was freed is not put off again by a restart', async (t) => {
@@ -73,7 +81,9 @@ t.test('leases of a consumer whose connection has gone end when they run out, an
 
 t.test('while all subscriptions together have too many messages out, each may have an even share; afterwards as many as before', async (t) => {
   const others = ['r', 'q'].flatMap((name) => [`SUBSCRIPTION CREATE ${name} VISIBILITY 86400000`, `BIND ${name} a`]);
-  const { virtual, client, clock } = await start({ limits: { leasesBytesMax: 12 * LEASE_BYTES } }, ...LONG, ...others, ...publish(20));
+  const { virtual, client, clock } = await start(
+    { limits: { leasesBytesMax: 12 * LEASE_BYTES } }, ...LONG, ...others, ...publish(20),
+  );
   const held = await pull(client, 's CONSUMER hog COUNT 100');
   t.equal(held.length, 20, 'nobody has looked');
   t.equal((await pull(client, 'r COUNT 1')).length, 1);

@@ -10,10 +10,15 @@ t.test('consumers take turns: one with many PULLs gets no more of them than one 
   await two.ask('PULL s CONSUMER two COUNT 1 BLOCK 5000');
   await client.ask('PUBLISH a 1', 'PUBLISH a 2', 'PUBLISH a 3', 'PUBLISH a 4');
   const got = async (each: typeof one): Promise<string[]> => payloads((await each.replies()).flatMap(given));
-  t.strictSame(await Promise.all([greedy[0]!, one, two, greedy[1]!, greedy[2]!].map(got)), [['1'], ['2'], ['3'], ['4'], []]);
+  t.strictSame(await Promise.all([greedy[0]!, one, two, greedy[1]!, greedy[2]!].map(got)), [
+    ['1'], ['2'], ['3'], ['4'], [],
+  ]);
   await one.ask('PULL s CONSUMER one COUNT 1 BLOCK 5000');
   await client.ask('PUBLISH a 5', 'PUBLISH a 6', 'PUBLISH a 7');
-  t.strictSame(await Promise.all([greedy[2]!, one, greedy[3]!].map(got)), [['5'], ['6'], ['7']], 'each turn goes on where the last one ended');
+  t.strictSame(
+    await Promise.all([greedy[2]!, one, greedy[3]!].map(got)), [['5'], ['6'], ['7']],
+    'each turn goes on where the last one ended',
+  );
 });
 
 t.test('while others wait, a PULL gets a share; alone it gets what it asks for', async (t) => {

@@ -31,14 +31,19 @@ t.test('2,000 messages are put off, and the broker is killed or stopped: none co
   for (const isKilled of [true, false]) {
     const first = await start({}, ...BOUND, ...publish(2000));
     const records = first.store.batches.length;
-    t.equal(await count(first.client, `NACK s ${tokens(await pull(first.client, 's COUNT 2000'))} DELAY ${MINUTE}`), 2000);
+    t.equal(
+      await count(first.client, `NACK s ${tokens(await pull(first.client, 's COUNT 2000'))} DELAY ${MINUTE}`),
+      2000,
+    );
     const [record, more] = first.store.batches.slice(records);
     t.strictSame([record!.topic, record!.count, more], ['$acks', 1, undefined]);
     t.ok(record!.body.length < 500, `a record of ${record!.body.length} bytes`);
     await first.clock.advance(10_000);
     if (!isKilled) await stop(first);
     const second = await again(isKilled ? first.store.copy() : first.store, first.clock);
-    t.match(await describe(second.client, 's'), { backlog: 0, delayed: 2000, in_flight: 0 }, 'before anybody asks for them');
+    t.match(
+      await describe(second.client, 's'), { backlog: 0, delayed: 2000, in_flight: 0 }, 'before anybody asks for them',
+    );
     t.match(await second.client.ask('SUBSCRIPTION PENDING s COUNT 1'), [[[null, '', 1, Number, 'delayed']]]);
     t.strictSame(await pull(second.client, 's'), []);
     await second.clock.advance(MINUTE - 30_000);
@@ -47,13 +52,18 @@ t.test('2,000 messages are put off, and the broker is killed or stopped: none co
     t.strictSame(payloads(await pull(second.client, 's')), ['new'], 'they hold up nothing');
     await second.clock.advance(20_000);
     const come = await pull(second.client, 's COUNT 2100');
-    t.strictSame(come.filter(([, , payload]) => payload !== 'new').map(([, deliveries, payload]) => [deliveries, payload]), Array.from({ length: 2000 }, (_, at) => [2, String(at)]));
+    t.strictSame(
+      come.filter(([, , payload]) => payload !== 'new').map(([, deliveries, payload]) => [deliveries, payload]),
+      Array.from({ length: 2000 }, (_, at) => [2, String(at)]),
+    );
   }
 });
 
 t.test('messages that were put off for different times come at their times, however often the broker restarts', async (t) => {
   const first = await start({}, ...BOUND, ...publish(5));
-  for (const [at, [token]] of (await pull(first.client, 's')).entries()) await first.client.ask(`NACK s ${token} DELAY ${(at + 1) * 10_000}`);
+  for (const [at, [token]] of (await pull(first.client, 's')).entries()) {
+    await first.client.ask(`NACK s ${token} DELAY ${(at + 1) * 10_000}`);
+  }
   let life: { virtual: VirtualBroker; clock: ManualClock; client: typeof first.client; store: MemoryStore } = first;
   const beginning = first.clock.wall;
   const came: [string, number][] = [];
@@ -68,7 +78,12 @@ t.test('messages that were put off for different times come at their times, howe
       await life.clock.advance(1000);
     }
   }
-  t.strictSame(came, [['0', 1], ['1', 2], ['2', 3], ['3', 4], ['4', 5]].filter(([, at]) => Number(at) * 10_000 <= life.clock.wall - beginning));
+  t.strictSame(
+    came,
+    [
+      ['0', 1], ['1', 2], ['2', 3], ['3', 4], ['4', 5],
+    ].filter(([, at]) => Number(at) * 10_000 <= life.clock.wall - beginning),
+  );
   t.ok(came.length >= 4);
 });
 
@@ -111,7 +126,10 @@ t.test('what was put off is not when it was acknowledged, purged or delivered ag
   t.strictSame(payloads(due), ['1', '2']);
   await first.client.ask(`NACK s ${due[0]![0]}`, `NACK s ${due[1]![0]} DELAY ${HOUR}`);
   const second = await again(first.store.copy(), first.clock);
-  t.strictSame((await pull(second.client, 's')).map(([, deliveries, payload]) => [deliveries, payload]), [[3, '1']], 'an attempt that did not wait counts too');
+  t.strictSame(
+    (await pull(second.client, 's')).map(([, deliveries, payload]) => [deliveries, payload]), [[3, '1']],
+    'an attempt that did not wait counts too',
+  );
   t.equal(await count(second.client, 'PURGE s'), 0);
   t.match(await describe(second.client, 's'), { delayed: 0, in_flight: 0 });
   const third = await again(second.store.copy(), second.clock);
@@ -160,7 +178,9 @@ t.test('more that is put off than may be leased: the rest waits too', async (t) 
   await first.client.ask(`NACK s ${tokens(await pull(first.client, 's'))} DELAY 60000`);
   const clock = new ManualClock();
   clock.wall = first.clock.wall;
-  const client = (await VirtualBroker.start({ limits: { leasesMax: 3 } }, first.store.copy(), () => 7, [], clock)).connect();
+  const client = (
+    await VirtualBroker.start({ limits: { leasesMax: 3 } }, first.store.copy(), () => 7, [], clock)
+  ).connect();
   t.match(await client.ask('PULL s'), [/^-LIMIT/]);
   await clock.advance(60_000);
   const some = await pull(client, 's COUNT 5');

@@ -16,7 +16,9 @@ t.test('PULL leases messages as they are stored, ACK is good once', async (t) =>
   t.strictSame(await pull(client, 's'), []);
   t.equal(await count(client, `ACK s ${tokens(first)}`), 2);
   t.equal(await count(client, `ACK s ${tokens(first)}`), 0);
-  t.match(await describe(client, 's'), { backlog: 0, in_flight: 1, delayed: 0, redelivered: 0, consumers: 1, bindings: 1, home: 'localhost:3000' });
+  t.match(await describe(client, 's'), {
+    backlog: 0, in_flight: 1, delayed: 0, redelivered: 0, consumers: 1, bindings: 1, home: 'localhost:3000',
+  });
 });
 
 t.test('one ACK counts each token once, and what is no token not at all', async (t) => {
@@ -56,9 +58,16 @@ t.test('NACK: again at once, after a delay, or by the backoff of the subscriptio
   const [one, two] = (await pull(client, 's')) as [Given, Given];
   t.equal(await count(client, `NACK s ${two[0]} x`), 1);
   t.equal(await count(client, `NACK s ${one[0]} DELAY 500`), 1);
-  t.match(await client.ask('SUBSCRIPTION PENDING s'), [[[/@localhost:3000$/, /^client-\d+@localhost:3000$/, 1, 500, 'delayed']]]);
+  t.match(await client.ask('SUBSCRIPTION PENDING s'), [
+    [[/@localhost:3000$/, /^client-\d+@localhost:3000$/, 1, 500, 'delayed']],
+  ]);
   t.strictSame(payloads(await pull(client, 's CONSUMER me')), ['2']);
-  t.match(await client.ask('SUBSCRIPTION PENDING s COUNT 2'), [[[/./, /./, 1, 500, 'delayed'], [/./, 'me', 2, 1000, 'leased']]]);
+  t.match(await client.ask('SUBSCRIPTION PENDING s COUNT 2'), [
+    [
+      [/./, /./, 1, 500, 'delayed'],
+      [/./, 'me', 2, 1000, 'leased'],
+    ],
+  ]);
   t.match(await describe(client, 's'), { in_flight: 1, delayed: 1, consumers: 2 });
   await clock.advance(600);
   t.strictSame(payloads(await pull(client, 's')), ['1']);
@@ -98,7 +107,10 @@ t.test('a connection that is lost while its PULL waits takes no message with it'
 });
 
 t.test('direct bindings bring the messages of their keys, fanout bindings all, and a subscription may have both', async (t) => {
-  const { client } = await start({}, 'TOPIC CREATE d TYPE direct', 'TOPIC CREATE f', 'SUBSCRIPTION CREATE s', 'BIND s d KEY red', 'BIND s f', 'SUBSCRIPTION CREATE r', 'BIND r d KEY green');
+  const { client } = await start(
+    {}, 'TOPIC CREATE d TYPE direct', 'TOPIC CREATE f', 'SUBSCRIPTION CREATE s', 'BIND s d KEY red', 'BIND s f',
+    'SUBSCRIPTION CREATE r', 'BIND r d KEY green',
+  );
   await client.ask('PUBLISH d 1 KEY red', 'PUBLISH d 2 KEY green', 'PUBLISH f 3 KEY x', 'PUBLISH d 4', 'PUBLISH f 5');
   t.match(await describe(client, 's'), { backlog: 3 });
   t.match(await describe(client, 'r'), { backlog: 1 });
@@ -107,11 +119,17 @@ t.test('direct bindings bring the messages of their keys, fanout bindings all, a
 });
 
 t.test('what was published before a binding is for it only where it begins earlier', async (t) => {
-  const { client } = await start({}, 'PUBLISH a 1', 'SUBSCRIPTION CREATE l', 'BIND l a', 'SUBSCRIPTION CREATE e FROM earliest', 'BIND e a', 'PUBLISH a 2');
+  const { client } = await start(
+    {}, 'PUBLISH a 1', 'SUBSCRIPTION CREATE l', 'BIND l a', 'SUBSCRIPTION CREATE e FROM earliest', 'BIND e a',
+    'PUBLISH a 2',
+  );
   t.strictSame(payloads(await pull(client, 'l')), ['2']);
   t.strictSame(payloads(await pull(client, 'e')), ['1', '2']);
   await client.ask('PUBLISH b 3', 'BIND e b', 'PUBLISH a 4');
-  t.strictSame(payloads(await pull(client, 'e')), ['3', '4'], 'a new binding: what lies behind is found, and what is leased is not leased twice');
+  t.strictSame(
+    payloads(await pull(client, 'e')), ['3', '4'],
+    'a new binding: what lies behind is found, and what is leased is not leased twice',
+  );
   await client.ask('UNBIND e b', 'PUBLISH b 5');
   t.match(await describe(client, 'e'), { in_flight: 3, backlog: 0 });
 });
@@ -128,7 +146,9 @@ t.test('PURGE drops the backlog, and what is leased', async (t) => {
 });
 
 t.test('after MAXDELIVERIES deliveries a copy goes to the dead-letter topic, and the message is done', async (t) => {
-  const { client, clock } = await start({}, 'SUBSCRIPTION CREATE s VISIBILITY 1000 MAXDELIVERIES 2 DEADLETTER dead', 'TOPIC CREATE a', 'BIND s a');
+  const { client, clock } = await start(
+    {}, 'SUBSCRIPTION CREATE s VISIBILITY 1000 MAXDELIVERIES 2 DEADLETTER dead', 'TOPIC CREATE a', 'BIND s a',
+  );
   await client.ask('PUBLISH a one KEY k HEADER n v', 'PUBLISH a two');
   const [one] = (await pull(client, 's')) as [Given];
   t.equal(await count(client, `NACK s ${one[0]}`), 1);
@@ -137,8 +157,24 @@ t.test('after MAXDELIVERIES deliveries a copy goes to the dead-letter topic, and
   t.strictSame(again.map(([, deliveries, payload]) => [deliveries, payload]), [[2, 'one'], [2, 'two']]);
   t.equal(await count(client, `NACK s ${again[0]![0]} DELAY 60000`), 1, 'no delay: it was the last one');
   await client.replies();
-  t.match(await client.ask('POLL dead CURSOR earliest'), [[/./, [[/./, 'dead', Number, 'k',
-    ['n', 'v', 'dead-letter-subscription', 's', 'dead-letter-topic', 'a', 'dead-letter-id', /^\d+@localhost:3000$/, 'dead-letter-deliveries', '2'], 'one']]]]);
+  t.match(await client.ask('POLL dead CURSOR earliest'), [
+    [
+      /./,
+      [
+        [
+          /./,
+          'dead',
+          Number,
+          'k',
+          [
+            'n', 'v', 'dead-letter-subscription', 's', 'dead-letter-topic', 'a', 'dead-letter-id',
+            /^\d+@localhost:3000$/, 'dead-letter-deliveries', '2',
+          ],
+          'one',
+        ],
+      ],
+    ],
+  ]);
   await clock.advance(1100);
   t.match(await describe(client, 's'), { dead_lettered: 2, backlog: 0, in_flight: 0, delayed: 0, redelivered: 2 });
   const [[, both]] = (await client.ask('POLL dead CURSOR earliest')) as [[unknown, unknown[][]]];
@@ -146,7 +182,10 @@ t.test('after MAXDELIVERIES deliveries a copy goes to the dead-letter topic, and
 });
 
 t.test('a dead letter that finds the disk full waits, and is not lost', async (t) => {
-  const { client, clock, store } = await start({}, 'SUBSCRIPTION CREATE s VISIBILITY 1000 MAXDELIVERIES 1 DEADLETTER dead', 'TOPIC CREATE a', 'BIND s a', 'PUBLISH a one');
+  const { client, clock, store } = await start(
+    {}, 'SUBSCRIPTION CREATE s VISIBILITY 1000 MAXDELIVERIES 1 DEADLETTER dead', 'TOPIC CREATE a', 'BIND s a',
+    'PUBLISH a one',
+  );
   await pull(client, 's');
   const full = new RumormillError('DISKFULL', 'no room');
   store.failures.push(full, full, full);
@@ -180,7 +219,9 @@ t.test('ACK is answered when it is on disk; those of one turn share a record', a
 });
 
 t.test('leases have a limit: PULL brings nothing new until some are settled', async (t) => {
-  const { virtual, client } = await start({ limits: { leasesMax: 2 } }, ...BOUND, 'PUBLISH a 1', 'PUBLISH a 2', 'PUBLISH a 3');
+  const { virtual, client } = await start(
+    { limits: { leasesMax: 2 } }, ...BOUND, 'PUBLISH a 1', 'PUBLISH a 2', 'PUBLISH a 3',
+  );
   const leased = await pull(client, 's');
   t.strictSame(payloads(leased), ['1', '2']);
   const other = virtual.connect();
@@ -190,14 +231,19 @@ t.test('leases have a limit: PULL brings nothing new until some are settled', as
 });
 
 t.test('a reply has a limit in bytes, but one message at least', async (t) => {
-  const { client } = await start({ limits: { replyBytesMax: 1000, payloadBytesMax: 1000 } }, ...BOUND, `PUBLISH a ${'x'.repeat(600)}`, `PUBLISH a ${'y'.repeat(600)}`, 'PUBLISH a z');
+  const { client } = await start(
+    { limits: { replyBytesMax: 1000, payloadBytesMax: 1000 } }, ...BOUND, `PUBLISH a ${'x'.repeat(600)}`,
+    `PUBLISH a ${'y'.repeat(600)}`, 'PUBLISH a z',
+  );
   t.strictSame((await pull(client, 's')).map(([, , payload]) => payload[0]), ['x']);
   t.strictSame((await pull(client, 's')).map(([, , payload]) => payload[0]), ['y', 'z']);
 });
 
 t.test('a broker that starts again knows what was acknowledged, with and without its checkpoint; tokens of its earlier life acknowledge', async (t) => {
   for (const isClean of [true, false]) {
-    const { virtual, client, store, clock } = await start({}, ...BOUND, 'PUBLISH a 1', 'PUBLISH a 2', 'PUBLISH a 3', 'PUBLISH a 4');
+    const { virtual, client, store, clock } = await start(
+      {}, ...BOUND, 'PUBLISH a 1', 'PUBLISH a 2', 'PUBLISH a 3', 'PUBLISH a 4',
+    );
     const leased = await pull(client, 's COUNT 3');
     t.equal(await count(client, `ACK s ${leased[0]![0]} ${leased[2]![0]}`), 2);
     if (isClean) {
@@ -247,7 +293,9 @@ t.test('leased messages are delivered again after a start, and old tokens are no
 });
 
 t.test('deliveries that failed before a start count', async (t) => {
-  const { client, store } = await start({}, 'SUBSCRIPTION CREATE s MAXDELIVERIES 2 DEADLETTER dead', 'TOPIC CREATE a', 'BIND s a', 'PUBLISH a 1');
+  const { client, store } = await start(
+    {}, 'SUBSCRIPTION CREATE s MAXDELIVERIES 2 DEADLETTER dead', 'TOPIC CREATE a', 'BIND s a', 'PUBLISH a 1',
+  );
   await client.ask(`NACK s ${tokens(await pull(client, 's'))}`);
   const other = (await VirtualBroker.start({}, store.copy(), () => 7)).connect();
   const again = await pull(other, 's');
@@ -284,7 +332,9 @@ t.test('a broker that stops answers PULLs that wait as at the end of their time'
 });
 
 t.test('exceptions become a floor, within a second, and the record stays small', async (t) => {
-  const { client, clock, store } = await start({}, ...BOUND, ...Array.from({ length: 20 }, (_, at) => `PUBLISH a ${at}`));
+  const { client, clock, store } = await start(
+    {}, ...BOUND, ...Array.from({ length: 20 }, (_, at) => `PUBLISH a ${at}`),
+  );
   const leased = await pull(client, 's');
   await count(client, `ACK s ${tokens(leased.filter((_, at) => at % 2 === 1))}`);
   await clock.advance(500);
@@ -312,7 +362,9 @@ t.test('a deleted subscription: its PULLs end, its next life knows nothing of it
 });
 
 t.test('a transient subscription goes with its last consumer; nothing of it is written', async (t) => {
-  const { virtual, client, clock, store } = await start({}, 'TOPIC CREATE a', 'SUBSCRIPTION CREATE s TRANSIENT VISIBILITY 1000', 'BIND s a', 'PUBLISH a 1');
+  const { virtual, client, clock, store } = await start(
+    {}, 'TOPIC CREATE a', 'SUBSCRIPTION CREATE s TRANSIENT VISIBILITY 1000', 'BIND s a', 'PUBLISH a 1',
+  );
   const written = store.batches.length;
   t.equal(await count(client, `ACK s ${tokens(await pull(client, 's'))}`), 1);
   t.strictSame(await pull(client, 's'), []);
@@ -332,11 +384,23 @@ t.test('a transient subscription goes with its last consumer; nothing of it is w
 
 t.test('bad input gets a clear answer', async (t) => {
   const { client } = await start({}, ...BOUND);
-  t.match(await client.ask('PULL nobody', 'ACK nobody x', 'NACK nobody x', 'EXTEND nobody 5 x', 'PURGE nobody', 'SUBSCRIPTION GET nobody', 'SUBSCRIPTION PENDING nobody'),
-    Array.from({ length: 7 }, () => '-NOTFOUND subscription "nobody"'));
-  t.match(await client.ask('PULL s COUNT 0', 'PULL s COUNT 10001', 'PULL s BLOCK x', 'PULL s NONSENSE', 'ACK s', 'NACK s x DELAY -1', 'SUBSCRIPTION PENDING s COUNT 0'), [
-    /^-ERR COUNT "0" is not/, /^-ERR COUNT/, /^-ERR BLOCK/, /^-ERR unknown option "NONSENSE" of PULL/, /^-ERR wrong number/, /^-ERR DELAY "-1"/, /^-ERR COUNT "0"/,
-  ]);
+  t.match(
+    await client.ask(
+      'PULL nobody', 'ACK nobody x', 'NACK nobody x', 'EXTEND nobody 5 x', 'PURGE nobody', 'SUBSCRIPTION GET nobody',
+      'SUBSCRIPTION PENDING nobody',
+    ),
+    Array.from({ length: 7 }, () => '-NOTFOUND subscription "nobody"'),
+  );
+  t.match(
+    await client.ask(
+      'PULL s COUNT 0', 'PULL s COUNT 10001', 'PULL s BLOCK x', 'PULL s NONSENSE', 'ACK s', 'NACK s x DELAY -1',
+      'SUBSCRIPTION PENDING s COUNT 0',
+    ),
+    [
+      /^-ERR COUNT "0" is not/, /^-ERR COUNT/, /^-ERR BLOCK/, /^-ERR unknown option "NONSENSE" of PULL/,
+      /^-ERR wrong number/, /^-ERR DELAY "-1"/, /^-ERR COUNT "0"/,
+    ],
+  );
 });
 
 t.test('acknowledgements of another home hold, and are counted; what is not understood is ignored', async (t) => {
@@ -347,8 +411,16 @@ t.test('acknowledgements of another home hold, and are counted; what is not unde
   const state = new Acknowledgements();
   const [second] = store.batches.filter(({ topic }) => topic === 'a').slice(-1);
   state.add(mine, second!.seq + second!.count - 1);
-  const records = [encodeRecord({ subscription: name, since, state }, 0, { wall: 0, steady: 0 }), 'nonsense', encodeRecord({ subscription: 'x', since, state }, 0, { wall: 0, steady: 0 })];
-  virtual.broker.queues.committed([{ ...draft(records, { topic: '$acks' }), origin: origin('other:1', 9), seq: 1, lamport: 1000, deps: '', position: 99, repeats: '' }]);
+  const records = [
+    encodeRecord({ subscription: name, since, state }, 0, { wall: 0, steady: 0 }), 'nonsense',
+    encodeRecord({ subscription: 'x', since, state }, 0, { wall: 0, steady: 0 }),
+  ];
+  virtual.broker.queues.committed([
+    {
+      ...draft(records, { topic: '$acks' }), origin: origin('other:1', 9), seq: 1, lamport: 1000, deps: '',
+      position: 99, repeats: '',
+    },
+  ]);
   t.strictSame(await pull(client, 's'), []);
   t.match(await describe(client, 's'), { rival_records: 1, backlog: 0, in_flight: 1 });
 });
@@ -392,14 +464,20 @@ t.test('half a connection: commands of a subscription that were sent are answere
 
 t.test('a reply has a limit in bytes, headers and keys included', async (t) => {
   const long = 'x'.repeat(500);
-  const { client } = await start({ limits: { replyBytesMax: 1000, payloadBytesMax: 1000 } }, ...BOUND, `PUBLISH a 1 HEADER h ${long} KEY ${long}`, `PUBLISH a 2 HEADER h ${long}`, 'PUBLISH a 3');
+  const { client } = await start(
+    { limits: { replyBytesMax: 1000, payloadBytesMax: 1000 } }, ...BOUND, `PUBLISH a 1 HEADER h ${long} KEY ${long}`,
+    `PUBLISH a 2 HEADER h ${long}`, 'PUBLISH a 3',
+  );
   t.strictSame(payloads(await pull(client, 's')), ['1']);
   t.strictSame(payloads(await pull(client, 's')), ['2', '3']);
 });
 
 t.test('dead letters with long headers become batches that are no larger than others', async (t) => {
   const long = 'x'.repeat(800);
-  const { client, store } = await start({ limits: { batchBytesMax: 1000 } }, 'SUBSCRIPTION CREATE s MAXDELIVERIES 1 DEADLETTER dead', 'TOPIC CREATE a', 'BIND s a');
+  const { client, store } = await start(
+    { limits: { batchBytesMax: 1000 } }, 'SUBSCRIPTION CREATE s MAXDELIVERIES 1 DEADLETTER dead', 'TOPIC CREATE a',
+    'BIND s a',
+  );
   await client.ask(`PUBLISH a 1 HEADER h ${long}`, `PUBLISH a 2 HEADER h ${long}`);
   t.equal(await count(client, `NACK s ${tokens(await pull(client, 's'))}`), 2);
   await client.replies();
@@ -409,11 +487,23 @@ t.test('dead letters with long headers become batches that are no larger than ot
 t.test('names of connections, libraries and consumers have 256 bytes at most', async (t) => {
   const { client } = await start({}, ...BOUND, 'PUBLISH a 1', 'PUBLISH a 2');
   const [fits, long] = ['x'.repeat(256), 'é'.repeat(129)];
-  t.strictSame(await client.ask(`CLIENT SETNAME ${fits}`, `CLIENT SETINFO lib-name ${fits}`, `HELLO 2 SETNAME ${fits}`).then(([name, info]) => [name, info]), ['OK', 'OK']);
+  t.strictSame(
+    await client
+      .ask(`CLIENT SETNAME ${fits}`, `CLIENT SETINFO lib-name ${fits}`, `HELLO 2 SETNAME ${fits}`)
+      .then(([name, info]) => [name, info]),
+    ['OK', 'OK'],
+  );
   const refused = await client.ask(
-    `CLIENT SETNAME ${'x'.repeat(257)}`, `CLIENT SETINFO lib-name ${long}`, `HELLO 2 SETNAME ${'x'.repeat(257)}`, `PULL s CONSUMER ${long}`);
+    `CLIENT SETNAME ${'x'.repeat(257)}`,
+    `CLIENT SETINFO lib-name ${long}`,
+    `HELLO 2 SETNAME ${'x'.repeat(257)}`,
+    `PULL s CONSUMER ${long}`,
+  );
   t.match(refused, [
-    /^-TOOBIG client name of 257 bytes is over 256/, /^-TOOBIG library name of 258/, /^-TOOBIG client name/, /^-TOOBIG consumer name of 258 bytes is over 256/,
+    /^-TOOBIG client name of 257 bytes is over 256/,
+    /^-TOOBIG library name of 258/,
+    /^-TOOBIG client name/,
+    /^-TOOBIG consumer name of 258 bytes is over 256/,
   ]);
   await client.ask('PULL s COUNT 1', `PULL s COUNT 1 CONSUMER ${'y'.repeat(256)}`);
   const [pending] = (await client.ask('SUBSCRIPTION PENDING s')) as [unknown[][]];
@@ -447,7 +537,10 @@ t.test('leases that a former home tells of late are not taken over where their m
 });
 
 t.test('leases move also of messages that an older binding has left behind', async (t) => {
-  const { virtual, client, clock } = await start({}, 'SUBSCRIPTION CREATE s VISIBILITY 60000 FROM earliest', 'TOPIC CREATE a', 'BIND s a', 'PUBLISH b old', 'PUBLISH a 1');
+  const { virtual, client, clock } = await start(
+    {}, 'SUBSCRIPTION CREATE s VISIBILITY 60000 FROM earliest', 'TOPIC CREATE a', 'BIND s a', 'PUBLISH b old',
+    'PUBLISH a 1',
+  );
   const { queues } = virtual.broker;
   await client.ask(`ACK s ${tokens(await pull(client, 's'))}`);
   await clock.advance(3000); // all before is done for the binding with a
@@ -479,7 +572,9 @@ t.test('a PURGE that is still counting when the subscription goes to another hom
 });
 
 t.test('a NACK while the disk is full counts in the next life too, once there is room', async (t) => {
-  const { client, clock, store } = await start({}, 'SUBSCRIPTION CREATE s MAXDELIVERIES 2 DEADLETTER dead', 'TOPIC CREATE a', 'BIND s a', 'PUBLISH a 1');
+  const { client, clock, store } = await start(
+    {}, 'SUBSCRIPTION CREATE s MAXDELIVERIES 2 DEADLETTER dead', 'TOPIC CREATE a', 'BIND s a', 'PUBLISH a 1',
+  );
   const leased = await pull(client, 's');
   const full = new RumormillError('DISKFULL', 'no room');
   store.failures.push(full, full);
@@ -491,7 +586,9 @@ t.test('a NACK while the disk is full counts in the next life too, once there is
 });
 
 t.test('deliveries that failed before a start count without a limit too: there may be one again', async (t) => {
-  const { client, store } = await start({}, 'SUBSCRIPTION CREATE s MAXDELIVERIES 3 DEADLETTER dead', 'TOPIC CREATE a', 'BIND s a', 'PUBLISH a 1');
+  const { client, store } = await start(
+    {}, 'SUBSCRIPTION CREATE s MAXDELIVERIES 3 DEADLETTER dead', 'TOPIC CREATE a', 'BIND s a', 'PUBLISH a 1',
+  );
   await client.ask(`NACK s ${tokens(await pull(client, 's'))}`, `SUBSCRIPTION UPDATE s MAXDELIVERIES 0 DEADLETTER ''`);
   const next = (await VirtualBroker.start({}, store.copy(), () => 7)).connect();
   const again = await pull(next, 's');

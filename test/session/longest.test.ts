@@ -49,7 +49,10 @@ const PATTERNS = 5000;
 
 /** Commands that subscribe to patterns of which none can be left out, and none matches. */
 function manyPatterns(): string[][] {
-  return repeat(5, (part) => ['PSUBSCRIBE', ...Array.from({ length: PATTERNS / 5 }, (_, index) => `${'*a'.repeat(50)}${part}${index}`)]);
+  return repeat(5, (part) => [
+    'PSUBSCRIBE',
+    ...Array.from({ length: PATTERNS / 5 }, (_, index) => `${'*a'.repeat(50)}${part}${index}`),
+  ]);
 }
 
 function repeat(count: number, command: (index: number) => string[]): string[][] {
@@ -88,7 +91,9 @@ t.test('a client that sends on while it has to wait for its turn is not read fro
 t.test('POLL and RANGE of as many messages as there may be are answered in turns', async (t) => {
   const { ask } = await bench();
   await ask(...repeat(10_000, (index) => ['PUBLISH', 'a', `${index}`, 'KEY', 'k', 'HEADER', 'n', 'v']));
-  for (const command of ['POLL a CURSOR earliest COUNT 10000', 'RANGE a COUNT 10000', 'POLL a CURSOR earliest COUNT 10000 FORMAT batches']) {
+  for (const command of [
+    'POLL a CURSOR earliest COUNT 10000', 'RANGE a COUNT 10000', 'POLL a CURSOR earliest COUNT 10000 FORMAT batches',
+  ]) {
     const { rounds, replies } = await ask(command.split(' '));
     const reply = replies[0] as unknown[];
     const messages = (command.startsWith('POLL') ? reply[1] : reply) as unknown[][];
@@ -96,7 +101,10 @@ t.test('POLL and RANGE of as many messages as there may be are answered in turns
       t.ok(messages.length >= 10);
       continue;
     }
-    t.strictSame(messages.map(([, , , key, headers, payload]) => `${key} ${headers} ${payload}`), Array.from({ length: 10_000 }, (_, index) => `k n,v ${index}`));
+    t.strictSame(
+      messages.map(([, , , key, headers, payload]) => `${key} ${headers} ${payload}`),
+      Array.from({ length: 10_000 }, (_, index) => `k n,v ${index}`),
+    );
     inTurns(t, rounds, 10_000 * 7, command);
   }
 });
@@ -118,7 +126,11 @@ t.test('a publish for which thousands of patterns have to be tried, and one for 
   publisher.sendBytes(encodeCommand(['PUBLISH', 'news', 'x']));
   await virtual.clock.settle();
   inTurns(t, (virtual.clock as BusyClock).rounds - rounds, 3000 * 6, 'subscribers');
-  t.ok((await Promise.all(many.map((each) => each.replies()))).every((replies) => JSON.stringify(replies.at(-1)) === '["message","news","x"]'));
+  t.ok(
+    (await Promise.all(many.map((each) => each.replies()))).every(
+      (replies) => JSON.stringify(replies.at(-1)) === '["message","news","x"]',
+    ),
+  );
 });
 
 t.test('who subscribes while pushes lag gets what is published from then on, and who leaves gets nothing more', async (t) => {
@@ -127,13 +139,25 @@ t.test('who subscribes while pushes lag gets what is published from then on, and
   const [publisher, leaver, late] = [virtual.connect(), virtual.connect(), virtual.connect()];
   leaver.sendBytes(encodeCommand(['SUBSCRIBE', 'b']));
   await leaver.replies();
-  publisher.sendBytes(Buffer.concat([['PUBLISH', 'a'.repeat(255), 'x'], ['PUBLISH', 'b', 'lagging']].map((command) => encodeCommand(command))));
-  for (let round = 0; round < 6; round += 1) await clock.round(); // stored, and the first one's patterns are being tried
+  publisher.sendBytes(
+    Buffer.concat(
+      [
+        ['PUBLISH', 'a'.repeat(255), 'x'],
+        ['PUBLISH', 'b', 'lagging'],
+      ].map((command) => encodeCommand(command)),
+    ),
+  );
+  for (let round = 0; round < 6; round += 1) {
+    await clock.round();
+  } // stored, and the first one's patterns are being tried
   t.ok(publisher.channel.onTheWay.length > 0 && leaver.channel.onTheWay.length === 0, 'pushes lag');
   leaver.sendBytes(encodeCommand(['UNSUBSCRIBE', 'b']));
   late.sendBytes(encodeCommand(['SUBSCRIBE', 'b']));
   publisher.sendBytes(encodeCommand(['PUBLISH', 'b', 'new']));
-  t.strictSame(await late.replies(), [['subscribe', 'b', 1], ['message', 'b', 'new']]);
+  t.strictSame(await late.replies(), [
+    ['subscribe', 'b', 1],
+    ['message', 'b', 'new'],
+  ]);
   t.strictSame(await leaver.replies(), [['unsubscribe', 'b', 0]]);
   t.strictSame(await client.replies(), []);
 });
@@ -152,7 +176,8 @@ t.test('publishers wait while too much is to be pushed', async (t) => {
 });
 
 t.test('lists of all there may be are made in turns', async (t) => {
-  const names = (prefix: string, count: number): string[] => Array.from({ length: count }, (_, index) => `${prefix}${index}`);
+  const names = (prefix: string, count: number): string[] =>
+    Array.from({ length: count }, (_, index) => `${prefix}${index}`);
   const settings = { visibilityMs: 1, maxDeliveries: null, deadLetter: null, backoffMs: null, from: 'latest' };
   const { virtual, ask } = await bench({}, [
     ...names('t', 20_000).map((topic): Operation => ({ op: 'topic.create', topic, type: 'fanout' })),
@@ -182,9 +207,15 @@ t.test('as many names as a connection may have are subscribed to, and left, in t
   const { virtual, clock, client, ask } = await bench();
   const names = (prefix: string): string[] => Array.from({ length: 5000 }, (_, index) => `${prefix}${index}`);
   for (const [joins, leaves] of [['SUBSCRIBE', 'UNSUBSCRIBE'], ['PSUBSCRIBE', 'PUNSUBSCRIBE']] as const) {
-    for (const [command, count] of [[[joins, ...names('n')], (index: number) => index + 1], [[leaves], (index: number) => 4999 - index]] as const) {
+    for (const [command, count] of [
+      [[joins, ...names('n')], (index: number) => index + 1],
+      [[leaves], (index: number) => 4999 - index],
+    ] as const) {
       const { rounds, replies } = await ask(command);
-      t.strictSame(replies, names('n').map((name, index) => [command[0]!.toLowerCase(), name, count(index)]));
+      t.strictSame(
+        replies,
+        names('n').map((name, index) => [command[0]!.toLowerCase(), name, count(index)]),
+      );
       inTurns(t, rounds, 5000, command[0]!);
     }
   }
@@ -207,7 +238,10 @@ t.test('as many names as a connection may have are subscribed to, and left, in t
 
 t.test('SUBSCRIBE with one bad name among thousands subscribes to none', async (t) => {
   const { ask } = await bench();
-  const { replies } = await ask(['SUBSCRIBE', ...Array.from({ length: 3000 }, (_, index) => `n${index}`), 'x'.repeat(5000)], ['PUBSUB', 'CHANNELS']);
+  const { replies } = await ask(
+    ['SUBSCRIBE', ...Array.from({ length: 3000 }, (_, index) => `n${index}`), 'x'.repeat(5000)],
+    ['PUBSUB', 'CHANNELS'],
+  );
   t.match(String(replies[0]), /TOOBIG/);
   t.strictSame(replies.slice(1), [[]]);
 });

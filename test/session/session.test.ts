@@ -15,18 +15,25 @@ const START = VirtualBroker.start;
 function payloads(reply: unknown): unknown {
   if (!Array.isArray(reply)) return reply;
   const [cursor, messages] = reply as [unknown, unknown];
-  return Array.isArray(messages) && typeof cursor === 'string' && !cursor.includes('@') ? messages.map((message: unknown[]) => message[5]) : reply[5];
+  return Array.isArray(messages) && typeof cursor === 'string' && !cursor.includes('@')
+    ? messages.map((message: unknown[]) => message[5])
+    : reply[5];
 }
 
 t.test('what is pipelined happens in the order in which it was written', async (t) => {
   const { connect } = bound(await START());
   const client = connect();
-  const replies = await client.ask('PUBLISH a 1', 'LATEST a', 'PUBLISH a 2', 'PUBLISH a 3', 'PING', 'LATEST a', 'POLL a CURSOR earliest', 'ECHO end');
+  const replies = await client.ask(
+    'PUBLISH a 1', 'LATEST a', 'PUBLISH a 2', 'PUBLISH a 3', 'PING', 'LATEST a', 'POLL a CURSOR earliest', 'ECHO end',
+  );
   t.strictSame(replies.map(payloads), [1, '1', 2, 3, 'PONG', '3', ['1', '2', '3'], 'end']);
 });
 
 t.test('a pipeline means the same however it is cut', async (t) => {
-  const commands = ['PUBLISH a 1', 'PUBLISH b 2 KEY k', 'LATEST a', 'NONSENSE', 'PUBLISH a', 'PUBLISH a 3', 'LATEST a', 'LATEST b', 'PING x'];
+  const commands = [
+    'PUBLISH a 1', 'PUBLISH b 2 KEY k', 'LATEST a', 'NONSENSE', 'PUBLISH a', 'PUBLISH a 3', 'LATEST a', 'LATEST b',
+    'PING x',
+  ];
   const bytes = Buffer.concat(commands.map((command) => encodeCommand(command.split(' '))));
   for (const [name, chunks] of chunkings(bytes)) {
     const client = (await START()).connect();
@@ -44,7 +51,10 @@ t.test('publishes overlap: their replies wait for the disk, in order, and so doe
   const { store, connect } = bound(await START());
   const client = connect();
   const release = store.hold();
-  t.strictSame(await client.ask('PUBLISH a 1', 'PUBLISH b 2', 'PUBLISH a', 'PING'), [], 'nothing is answered before it is on disk, nor before what is ahead of it');
+  t.strictSame(
+    await client.ask('PUBLISH a 1', 'PUBLISH b 2', 'PUBLISH a', 'PING'), [],
+    'nothing is answered before it is on disk, nor before what is ahead of it',
+  );
   t.strictSame(await connect().ask('PING'), ['PONG'], 'others do not wait');
   release();
   t.match(await client.replies(), [1, 2, /^-ERR wrong number/, 'PONG']);
@@ -130,10 +140,16 @@ t.test('a client that goes away leaves nothing behind', async (t) => {
   const [client, subscriber] = [connect(), connect()];
   await client.ask('POLL a BLOCK 60000');
   await subscriber.ask('SUBSCRIBE a', 'PSUBSCRIBE b*');
-  t.strictSame([broker.status()['connections'], broker.status()['waiters'], broker.readers.pubSub.isEmpty], [2, 1, false]);
+  t.strictSame(
+    [broker.status()['connections'], broker.status()['waiters'], broker.readers.pubSub.isEmpty],
+    [2, 1, false],
+  );
   for (const each of [client, subscriber]) each.channel.cut();
   await client.replies();
-  t.strictSame([broker.status()['connections'], broker.status()['waiters'], broker.readers.pubSub.isEmpty], [0, 0, true]);
+  t.strictSame(
+    [broker.status()['connections'], broker.status()['waiters'], broker.readers.pubSub.isEmpty],
+    [0, 0, true],
+  );
 });
 
 t.test('what cannot be understood is answered behind all that could, and the connection ends', async (t) => {
@@ -141,7 +157,11 @@ t.test('what cannot be understood is answered behind all that could, and the con
   for (const garbage of ['*1\r\n$x\r\n', '*1\r\n+PING\r\n', '*x\r\n', `*1\r\n$${64 * 1024 * 1024}\r\n`, '"\r\n']) {
     const client = connect();
     const release = store.hold();
-    client.sendBytes(Buffer.concat([encodeCommand(['PING']), encodeCommand(['PUBLISH', 'a', '1']), Buffer.from(garbage), encodeCommand(['PING'])]));
+    client.sendBytes(
+      Buffer.concat([
+        encodeCommand(['PING']), encodeCommand(['PUBLISH', 'a', '1']), Buffer.from(garbage), encodeCommand(['PING']),
+      ]),
+    );
     t.strictSame(await client.replies(), ['PONG'], 'the publish waits for the disk');
     t.equal(client.channel.isOpen, true);
     client.send('PING');
@@ -153,8 +173,12 @@ t.test('what cannot be understood is answered behind all that could, and the con
     t.equal(client.channel.ended, true, JSON.stringify(garbage));
   }
   const client = connect();
-  client.sendBytes(Buffer.concat([encodeCommand(['PUBLISH', 'a', '1']), encodeCommand(['PING']), Buffer.from('*x\r\n')]));
-  t.match(await client.replies(), [Number, 'PONG', /^-ERR Protocol error/], 'also behind a command that waits for its turn');
+  client.sendBytes(
+    Buffer.concat([encodeCommand(['PUBLISH', 'a', '1']), encodeCommand(['PING']), Buffer.from('*x\r\n')]),
+  );
+  t.match(
+    await client.replies(), [Number, 'PONG', /^-ERR Protocol error/], 'also behind a command that waits for its turn',
+  );
   t.equal(client.channel.ended, true);
 });
 
@@ -186,16 +210,23 @@ t.test('COMMAND describes each command with the ten parts that Redis 7 gives, wh
 t.test('a pattern that is longer than any name is refused: matching it would hold everybody up', async (t) => {
   const { connect } = bound(await START());
   const long = `[${'x'.repeat(255)}`;
-  const replies = await connect().ask(`TOPIC LIST ${long}`, `SUBSCRIPTION LIST ${long}`, `PUBSUB CHANNELS ${long}`, `PSUBSCRIBE a* ${long}`, `TOPIC LIST ${long.slice(1)}`);
+  const replies = await connect().ask(
+    `TOPIC LIST ${long}`, `SUBSCRIPTION LIST ${long}`, `PUBSUB CHANNELS ${long}`, `PSUBSCRIBE a* ${long}`,
+    `TOPIC LIST ${long.slice(1)}`,
+  );
   t.strictSame(replies, [...new Array<string>(4).fill('-TOOBIG pattern is over 255 bytes'), []]);
 });
 
 t.test('a connection has so many channels and patterns at most, and keeps those that it has', async (t) => {
   const { connect } = bound(await START({ limits: { channelsMax: 3 } }));
   const subscriber = connect();
-  t.strictSame(await subscriber.ask('SUBSCRIBE a b', 'PSUBSCRIBE a*'), [['subscribe', 'a', 1], ['subscribe', 'b', 2], ['psubscribe', 'a*', 3]]);
+  t.strictSame(await subscriber.ask('SUBSCRIBE a b', 'PSUBSCRIBE a*'), [
+    ['subscribe', 'a', 1], ['subscribe', 'b', 2], ['psubscribe', 'a*', 3],
+  ]);
   t.strictSame(await subscriber.ask('SUBSCRIBE c', 'PSUBSCRIBE b* c*', 'SUBSCRIBE a'), [
-    '-ERR 4 channels and patterns of one connection are more than 3', '-ERR 5 channels and patterns of one connection are more than 3', ['subscribe', 'a', 3],
+    '-ERR 4 channels and patterns of one connection are more than 3',
+    '-ERR 5 channels and patterns of one connection are more than 3',
+    ['subscribe', 'a', 3],
   ]);
   t.strictSame(await subscriber.ask('UNSUBSCRIBE b', 'SUBSCRIBE c'), [['unsubscribe', 'b', 2], ['subscribe', 'c', 3]]);
 });
@@ -205,20 +236,32 @@ t.test('one SUBSCRIBE takes as many names as a connection may have, and more are
   const client = connect();
   const names = (count: number): string => Array.from({ length: count }, (_, index) => `t${index}`).join(' ');
   const confirmed = (await client.ask(`SUBSCRIBE ${names(10_000)}`)) as unknown[][];
-  t.strictSame([confirmed.length, confirmed[0], confirmed[9999]], [10_000, ['subscribe', 't0', 1], ['subscribe', 't9999', 10_000]]);
-  t.match(await client.ask(`SUBSCRIBE ${names(100_000)}`, `UNSUBSCRIBE ${names(100_000)}`), [/^-ERR 100000 names/, /^-ERR 100000 names/]);
+  t.strictSame(
+    [confirmed.length, confirmed[0], confirmed[9999]],
+    [10_000, ['subscribe', 't0', 1], ['subscribe', 't9999', 10_000]],
+  );
+  t.match(await client.ask(`SUBSCRIBE ${names(100_000)}`, `UNSUBSCRIBE ${names(100_000)}`), [
+    /^-ERR 100000 names/,
+    /^-ERR 100000 names/,
+  ]);
   t.equal(((await client.ask(`UNSUBSCRIBE ${names(10_000)}`)) as unknown[][]).length, 10_000);
   t.equal(broker.readers.pubSub.isEmpty, true);
-  t.match(await client.ask(`ACK s ${names(100_000)}`, `POLL ${names(5000)}`, `POLL ${names(1000)}`), [/^-/, /^-ERR more than 1000/, Array]);
+  t.match(await client.ask(`ACK s ${names(100_000)}`, `POLL ${names(5000)}`, `POLL ${names(1000)}`), [
+    /^-/, /^-ERR more than 1000/, Array,
+  ]);
   t.match(await client.ask(`PUBSUB NUMSUB ${names(9000)}`, 'PING'), [Array, 'PONG']);
 });
 
 t.test('SUBSCRIBE: a RESP2 connection may say little else, and gets what is published anywhere', async (t) => {
   const { connect } = bound(await START());
   const [subscriber, writer] = [connect(), connect()];
-  t.strictSame(await subscriber.ask('SUBSCRIBE a b', 'PSUBSCRIBE a*'), [['subscribe', 'a', 1], ['subscribe', 'b', 2], ['psubscribe', 'a*', 3]]);
+  t.strictSame(await subscriber.ask('SUBSCRIBE a b', 'PSUBSCRIBE a*'), [
+    ['subscribe', 'a', 1], ['subscribe', 'b', 2], ['psubscribe', 'a*', 3],
+  ]);
   for (const command of ['PUBLISH a 1', 'POLL a', 'LATEST a', 'MESH STATUS', 'HELLO 3', 'ECHO x']) {
-    t.match(await subscriber.ask(command), [/^-ERR [A-Z]+ cannot be used by a connection that has subscribed/], command);
+    t.match(
+      await subscriber.ask(command), [/^-ERR [A-Z]+ cannot be used by a connection that has subscribed/], command,
+    );
   }
   t.strictSame(await subscriber.ask('PING', 'PING x'), [['pong', ''], ['pong', 'x']]);
   t.strictSame(await writer.ask('PUBLISH a 1', 'PUBLISH ab 2', 'PUBLISH b 3', 'PUBLISH c 4'), [1, 2, 3, 4]);
@@ -297,7 +340,9 @@ t.test('publishes of one connection stop at so many that are unanswered', async 
 });
 
 t.test('while the log is full nobody publishes, and all go on when it is not', async (t) => {
-  const { store, connect } = bound(await START({ limits: { pendingBytesMax: 1000, payloadBytesMax: 1000, transactionBytesMax: 100 } }));
+  const { store, connect } = bound(
+    await START({ limits: { pendingBytesMax: 1000, payloadBytesMax: 1000, transactionBytesMax: 100 } }),
+  );
   const clients = [connect(), connect(), connect()];
   const release = store.hold();
   clients[0]!.send(...Array.from({ length: 5 }, (_, index) => `PUBLISH t${index} x`));
@@ -323,20 +368,32 @@ t.test('a connection that is held back for two reasons goes on when both are ove
     release();
     t.equal((await writer.replies()).length, 7, 'and drained');
   }
-  t.strictSame((await client.replies()).map(payloads), [[], ...Array.from({ length: 20 }, () => 'PONG')], 'although the POLL ended while it was full');
+  t.strictSame(
+    (await client.replies()).map(payloads), [[], ...Array.from({ length: 20 }, () => 'PONG')],
+    'although the POLL ended while it was full',
+  );
 });
 
 t.test('while the log is full all but publishers are served, and peers come', async (t) => {
-  const { broker, store, connect } = bound(await START({ limits: { pendingBytesMax: 1000, payloadBytesMax: 1000, transactionBytesMax: 100 } }));
+  const { broker, store, connect } = bound(
+    await START({ limits: { pendingBytesMax: 1000, payloadBytesMax: 1000, transactionBytesMax: 100 } }),
+  );
   const [writer, peer] = [connect(), connect()];
   const release = store.hold();
   writer.send(...Array.from({ length: 6 }, (_, index) => `PUBLISH t${index} x`));
   const reader = connect();
-  t.match(await reader.ask('PING', 'LATEST t0', 'POLL t0 CURSOR earliest'), ['PONG', null, [String, []]], 'nothing is on disk');
-  peer.send(`PEER ${PEER_PROTOCOL_VERSION} default localhost:3001 ${origin('localhost:3001', 1)} bbbbbbbbbbbb 0 link localhost:3000 0`);
+  t.match(
+    await reader.ask('PING', 'LATEST t0', 'POLL t0 CURSOR earliest'), ['PONG', null, [String, []]],
+    'nothing is on disk',
+  );
+  peer.send(
+    `PEER ${PEER_PROTOCOL_VERSION} default localhost:3001 ${origin('localhost:3001', 1)} bbbbbbbbbbbb 0 link localhost:3000 0`,
+  );
   t.equal(broker.status()['links'], 1);
   t.equal(peer.channel.paused, false);
-  t.strictSame(await reader.ask('PUBLISH t0 y', 'PING'), [], 'its turn comes when there is room, and what stands behind it waits');
+  t.strictSame(
+    await reader.ask('PUBLISH t0 y', 'PING'), [], 'its turn comes when there is room, and what stands behind it waits',
+  );
   t.equal(reader.channel.paused, true);
   reader.end();
   release();
@@ -389,7 +446,10 @@ t.test('ACKS none is answered where the store finds no room for the name that it
   const { clock, connect } = bound(await START({}, store, undefined, [parseAddress('localhost:3001')]));
   store.renew = () => Promise.reject(new RumormillError('DISKFULL', 'no room'));
   const client = connect();
-  t.strictSame(await client.ask('PUBLISH a 2 ACKS none', 'PING'), [], 'nobody can be asked yet whether the store is the newest copy');
+  t.strictSame(
+    await client.ask('PUBLISH a 2 ACKS none', 'PING'), [],
+    'nobody can be asked yet whether the store is the newest copy',
+  );
   await clock.advance(2000);
   t.strictSame(await client.replies(), ['-DISKFULL no room', 'PONG']);
 });
@@ -403,7 +463,9 @@ t.test('a store that takes long to read when the broker starts keeps its name: p
     await clock.advance(60_000);
   };
   let random = 7;
-  const virtual = await START({}, store, () => (random = (random * 48271) % 2147483647), [parseAddress('localhost:3001')], clock);
+  const virtual = await START(
+    {}, store, () => (random = (random * 48271) % 2147483647), [parseAddress('localhost:3001')], clock,
+  );
   const client = virtual.connect();
   t.strictSame(await client.ask('PUBLISH a 2'), []);
   await clock.advance(1000);
@@ -417,14 +479,24 @@ t.test('a store that takes long to read when the broker starts keeps its name: p
 t.test('over a restart, the ids of a topic are not forgotten for those of others', async (t) => {
   const limits = { dedupeIdsMax: 3 };
   const { store, connect } = bound(await START({ limits }));
-  await connect().ask('PUBLISH a one ID x', 'PUBLISH b 1 ID 1', 'PUBLISH b 2 ID 2', 'PUBLISH b 3 ID 3', 'PUBLISH b 4 ID 4');
+  await connect().ask(
+    'PUBLISH a one ID x', 'PUBLISH b 1 ID 1', 'PUBLISH b 2 ID 2', 'PUBLISH b 3 ID 3', 'PUBLISH b 4 ID 4',
+  );
   const client = (await START({ limits }, store)).connect();
   await client.ask('PUBLISH a again ID x', 'PUBLISH b again ID 1');
-  t.strictSame((await client.ask('POLL a b CURSOR earliest')).map(payloads), [['one', '1', '2', '3', '4', 'again']], 'but for those beyond the limit of their own');
+  t.strictSame(
+    (await client.ask('POLL a b CURSOR earliest')).map(payloads), [['one', '1', '2', '3', '4', 'again']],
+    'but for those beyond the limit of their own',
+  );
 });
 
 /** The broker's parts, to be taken apart. */
-function bound(virtual: VirtualBroker): { broker: VirtualBroker['broker']; store: VirtualBroker['store']; clock: VirtualBroker['clock']; connect: () => VirtualClient } {
+function bound(virtual: VirtualBroker): {
+  broker: VirtualBroker['broker'];
+  store: VirtualBroker['store'];
+  clock: VirtualBroker['clock'];
+  connect: () => VirtualClient;
+} {
   return { broker: virtual.broker, store: virtual.store, clock: virtual.clock, connect: () => virtual.connect() };
 }
 

@@ -7,7 +7,10 @@ import { VirtualBroker, type VirtualClient } from '../support/virtual-broker.ts'
 
 const MEBIBYTE = 1024 * 1024;
 /** A megabyte of memory for everybody, which leaves room for a thousand connections. */
-const SMALL = { memoryBytes: MEBIBYTE, connectionBytes: 100, payloadBytesMax: 10_000, batchBytesMax: 10_000, bulkBytesMax: 100_000, commandBytesMax: 200_000, linkWindowBytes: 10_000 };
+const SMALL = {
+  memoryBytes: MEBIBYTE, connectionBytes: 100, payloadBytesMax: 10_000, batchBytesMax: 10_000, bulkBytesMax: 100_000,
+  commandBytesMax: 200_000, linkWindowBytes: 10_000,
+};
 
 /** The beginning of a PUBLISH with a payload of so many bytes, of which `bytes` come. */
 function half(bytes: number, payload = 90_000): Buffer {
@@ -79,7 +82,9 @@ t.test('memory is short: the greediest that does not move is told and closed, ho
   t.match(await subscriber.replies(), [['message', 'a', '1']]);
   await clock.advance(10_000);
   const told = await Promise.all(greedy.map(end));
-  t.match(told[10], [/^-ERR the broker's memory \(--memory 1 MiB\) is all in use, and this connection holds 7\d KiB of it and does not move/]);
+  t.match(told[10], [
+    /^-ERR the broker's memory \(--memory 1 MiB\) is all in use, and this connection holds 7\d KiB of it and does not move/,
+  ]);
   const left = told.filter((each) => each === undefined).length;
   t.ok(left > 0 && left < 11, `${left} are left: no more are closed than need be`);
   t.equal(told[0], undefined, 'the least greedy of them');
@@ -147,19 +152,28 @@ t.test('too many clients: those beyond are told, and a peer gets in', async (t) 
   await clock.advance(1300);
   t.match(await end(silent), ['-ERR max number of clients reached'], 'or after a second');
   const [first, second, third] = [virtual.connect(), virtual.connect(), virtual.connect()];
-  t.strictSame([first, second, third].map(({ channel }) => channel.isOpen), [false, true, true], 'the first of those at the door had to go');
+  t.strictSame(
+    [first, second, third].map(({ channel }) => channel.isOpen), [false, true, true],
+    'the first of those at the door had to go',
+  );
   const peer = third;
   const address = parseAddress('localhost:3999');
-  peer.sendBytes(Buffer.concat(encodePeerMessage({
-    type: 'PEER', version: PEER_PROTOCOL_VERSION, mesh: 'another', address, origin: origin(address), instance: 'x', lamport: 1,
-    wants: 'link', dialled: address, time: 0, names: [],
-  })));
+  peer.sendBytes(
+    Buffer.concat(
+      encodePeerMessage({
+        type: 'PEER', version: PEER_PROTOCOL_VERSION, mesh: 'another', address, origin: origin(address), instance: 'x',
+        lamport: 1, wants: 'link', dialled: address, time: 0, names: [],
+      }),
+    ),
+  );
   t.match(await peer.replies(), [/^-REFUSED.*mesh/], 'it is let in, to be answered as a peer');
   for (let count = 0; count < 100; count += 1) virtual.connect();
   await clock.advance(61_000);
   t.equal(broker.status()['connections'], 5);
   t.strictSame(await clients[0]!.ask('PING'), ['PONG']);
-  t.strictSame(virtual.warnings.filter((warning) => warning.startsWith('client refused')).length, 2, 'at once, and after a minute');
+  t.strictSame(
+    virtual.warnings.filter((warning) => warning.startsWith('client refused')).length, 2, 'at once, and after a minute',
+  );
   clients[1]!.channel.handler.closed(undefined);
   for (const { channel } of [virtual.connect()]) t.equal(channel.isOpen, true);
 });

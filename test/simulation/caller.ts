@@ -47,7 +47,9 @@ export class Caller {
 
   /** @throws RumormillError UNREACHABLE */
   async connect(): Promise<VirtualClient> {
-    if (this.#client === undefined || this.#client.isClosed) this.#client = await VirtualClient.connect(this.world, this.host, this.#machine);
+    if (this.#client === undefined || this.#client.isClosed) {
+      this.#client = await VirtualClient.connect(this.world, this.host, this.#machine);
+    }
     return this.#client;
   }
 

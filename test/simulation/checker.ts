@@ -59,7 +59,9 @@ class Checker {
   constructor(history: History) {
     this.#history = history;
     this.#ledger = new Ledger(history.disks);
-    this.#questions = new Map(history.publications.flatMap(({ payload, question }) => (question === null ? [] : [[payload, question.payload]])));
+    this.#questions = new Map(
+      history.publications.flatMap(({ payload, question }) => (question === null ? [] : [[payload, question.payload]])),
+    );
   }
 
   run(): void {
@@ -84,7 +86,9 @@ class Checker {
     const kept = copies.filter((entry) => !this.#ledger.superseded.has(entry));
     const origins = new Set(kept.map(({ origin }) => origin));
     if (kept.length > 1) this.counts.twice += 1;
-    if (origins.size < kept.length || (kept.length > 1 && dedupeId === null)) this.#violated('stored twice', `${payload} at ${[...origins].join()}`);
+    if (origins.size < kept.length || (kept.length > 1 && dedupeId === null)) {
+      this.#violated('stored twice', `${payload} at ${[...origins].join()}`);
+    }
     for (const attempt of attempts) this.#checkAttempt(publication, attempt, copies);
     if (attempts.every(({ outcome }) => NOTHING_STORED.includes(String(outcome))) && copies.length > 0) {
       this.#violated('refused and stored', `${payload}: ${attempts.map(({ outcome }) => outcome).join()}`);
@@ -92,7 +96,13 @@ class Checker {
     if (question !== null && copies.some(({ lamport }) => lamport <= question.lamport)) {
       this.#violated('clock', `answer ${payload} has no greater Lamport timestamp than its question`);
     }
-    if (acks === 'none' || !attempts.some(({ outcome }) => typeof outcome === 'number') || copies.some(({ isOn }) => isOn.size > 0)) return;
+    if (
+      acks === 'none' ||
+      !attempts.some(({ outcome }) => typeof outcome === 'number') ||
+      copies.some(({ isOn }) => isOn.size > 0)
+    ) {
+      return;
+    }
     if (acks === 'local' && copies.length > 0) this.counts.excused += 1;
     else this.#violated('lost', `${payload}, acknowledged with ${acks}`);
   }
@@ -100,16 +110,25 @@ class Checker {
   /** Whether the disks held what the acknowledgement says when it came. */
   #checkAttempt({ payload, acks }: Publication, { broker, outcome, endedAt }: Attempt, copies: readonly Entry[]): void {
     if (typeof outcome !== 'number') {
-      if (outcome !== undefined && !ERRORS.includes(outcome)) this.#violated('error', `${payload} at ${broker}: ${outcome}`);
+      if (outcome !== undefined && !ERRORS.includes(outcome)) {
+        this.#violated('error', `${payload} at ${broker}: ${outcome}`);
+      }
       return;
     }
     if (acks === 'none') return;
-    const holders = new Set(copies.flatMap(({ heldBy }) => [...heldBy].filter(([, since]) => since <= endedAt).map(([disk]) => disk)));
+    const holders = new Set(
+      copies.flatMap(({ heldBy }) => [...heldBy].filter(([, since]) => since <= endedAt).map(([disk]) => disk)),
+    );
     const { length } = this.#history.brokers;
     const needed = { local: 1, quorum: Math.floor(length / 2) + 1, all: length }[acks];
     if (holders.size < needed || !holders.has(broker)) {
-      this.#violated('acknowledged', `${payload} with ${acks} by ${broker}, when it was on ${holders.size} disks: ${[...holders].join()}`);
-    } else if (!copies.some(({ lamport }) => lamport === outcome)) this.#violated('acknowledged', `${payload} with a Lamport timestamp that it has not`);
+      this.#violated(
+        'acknowledged',
+        `${payload} with ${acks} by ${broker}, when it was on ${holders.size} disks: ${[...holders].join()}`,
+      );
+    } else if (!copies.some(({ lamport }) => lamport === outcome)) {
+      this.#violated('acknowledged', `${payload} with a Lamport timestamp that it has not`);
+    }
   }
 
   #checkUnexpected(): void {
@@ -119,7 +138,8 @@ class Checker {
     const expected = new Set(publications.map(({ topic, payload }) => named(topic, payload)));
     const payloads = new Set(publications.map(({ payload }) => payload));
     for (const { topic, payload, deadLetter } of this.#ledger.entries.values()) {
-      const isExpected = deadLetter === null ? topic.startsWith('$') || expected.has(named(topic, payload)) : payloads.has(payload);
+      const isExpected =
+        deadLetter === null ? topic.startsWith('$') || expected.has(named(topic, payload)) : payloads.has(payload);
       if (!isExpected) this.#violated('unexpected', `${payload} in ${topic}, which nobody published`);
     }
   }
@@ -131,21 +151,39 @@ class Checker {
     for (const delivery of deliveries) {
       const entry = this.#ledger.find(delivery.id, delivery.payload, delivery.broker);
       if (entry === undefined || (entry.heldBy.get(delivery.broker) ?? Infinity) > delivery.at) {
-        this.#violated('not durable', `${delivery.payload} was sent to ${name} by ${delivery.broker}, which had it not on disk`);
+        this.#violated(
+          'not durable',
+          `${delivery.payload} was sent to ${name} by ${delivery.broker}, which had it not on disk`,
+        );
         if (entry === undefined) continue;
       }
-      if (!topics.includes(delivery.topic)) this.#violated('unexpected', `${delivery.payload} in ${delivery.topic}, to which ${name} did not subscribe`);
+      if (!topics.includes(delivery.topic)) {
+        this.#violated('unexpected', `${delivery.payload} in ${delivery.topic}, to which ${name} did not subscribe`);
+      }
       const last = newest.get(entry.origin) ?? 0;
-      if (entry.seq < last) this.#violated('order', `${name} got ${delivery.payload}, ${entry.origin} ${entry.seq}, after ${last}`);
+      if (entry.seq < last) {
+        this.#violated('order', `${name} got ${delivery.payload}, ${entry.origin} ${entry.seq}, after ${last}`);
+      }
       newest.set(entry.origin, Math.max(last, entry.seq));
       this.#checkRepeated(name, delivery, entry, had.get(delivery.payload));
       this.#checkCauses(subscription, entry, had);
       if (!had.has(delivery.payload)) had.set(delivery.payload, entry);
     }
     if (!isComplete) return this.#violated('stuck', `${name} could not read to the end`);
-    const missed = [...this.#ledger.entries.values()].filter((entry) => entry.isOn.size > 0 && topics.includes(entry.topic)
-      && !had.has(entry.payload) && !this.#isBefore(entry.payload, start) && !this.#ledger.givenAgain.has(nameOf(entry.origin, entry.seq)));
-    if (missed.length > 0) this.#violated('missed', `${name} did not get ${missed.map(({ payload, origin, seq }) => `${payload} (${origin} ${seq})`).join()}`);
+    const missed = [...this.#ledger.entries.values()].filter(
+      (entry) =>
+        entry.isOn.size > 0 &&
+        topics.includes(entry.topic) &&
+        !had.has(entry.payload) &&
+        !this.#isBefore(entry.payload, start) &&
+        !this.#ledger.givenAgain.has(nameOf(entry.origin, entry.seq)),
+    );
+    if (missed.length > 0) {
+      this.#violated(
+        'missed',
+        `${name} did not get ${missed.map(({ payload, origin, seq }) => `${payload} (${origin} ${seq})`).join()}`,
+      );
+    }
   }
 
   /**
@@ -155,8 +193,9 @@ class Checker {
   #checkRepeated(name: string, { payload, broker, askedAt }: Delivery, entry: Entry, first: Entry | undefined): void {
     if (first === undefined) return;
     const known = [entry, first].every(({ isOn }) => (isOn.get(broker) ?? Infinity) < askedAt);
-    if (entry === first || entry.dedupeId === null || known) this.#violated('delivered twice', `${payload} to ${name} by ${broker}`);
-    else this.counts.dropped += 1;
+    if (entry === first || entry.dedupeId === null || known) {
+      this.#violated('delivered twice', `${payload} to ${name} by ${broker}`);
+    } else this.counts.dropped += 1;
   }
 
   /**
@@ -170,8 +209,9 @@ class Checker {
       .filter(({ topic, origin, seq }) => topics.includes(topic) && !this.#ledger.givenAgain.has(nameOf(origin, seq)));
     if (causes.length === 0) return;
     const wasStored = causes.some((cause) => seqBefore(entry, cause) >= cause.seq);
-    if (wasStored || HOLDS.causalAcrossBrokers) this.#violated('causality', `${name} got ${entry.payload} before its question`);
-    else this.counts.answeredAhead += 1;
+    if (wasStored || HOLDS.causalAcrossBrokers) {
+      this.#violated('causality', `${name} got ${entry.payload} before its question`);
+    } else this.counts.answeredAhead += 1;
   }
 
   /** Whether it was there before the subscription began. */
@@ -184,12 +224,22 @@ class Checker {
     const [[first, expected] = [undefined, []], ...others] = [...records];
     for (const [broker, found] of others) {
       const difference = [...differing(expected, found), ...differing(found, expected)];
-      if (difference.length > 0) this.#violated('divergence', `${first} and ${broker} differ in ${difference.length} batches, as ${difference[0]}`);
+      if (difference.length > 0) {
+        this.#violated(
+          'divergence',
+          `${first} and ${broker} differ in ${difference.length} batches, as ${difference[0]}`,
+        );
+      }
     }
     const highest = brokers.at(-1);
     const term = coordinators[0]?.term;
     for (const { broker, coordinator, term: its } of coordinators) {
-      if (coordinator !== highest || its !== term) this.#violated('coordinator', `${broker} follows ${coordinator ?? 'nobody'} in term ${its}, not ${highest} in ${term}`);
+      if (coordinator !== highest || its !== term) {
+        this.#violated(
+          'coordinator',
+          `${broker} follows ${coordinator ?? 'nobody'} in term ${its}, not ${highest} in ${term}`,
+        );
+      }
     }
   }
 
@@ -209,11 +259,15 @@ class Checker {
         termsLost = true;
         continue;
       }
-      if (before !== undefined && term < before.term) this.#violated('term', `${broker} ${kind} in term ${term} after ${before.term}`);
+      if (before !== undefined && term < before.term) {
+        this.#violated('term', `${broker} ${kind} in term ${term} after ${before.term}`);
+      }
       const known = term === before?.term ? before.coordinator : undefined;
       const isLower = coordinator !== undefined && known !== undefined && compareAddresses(coordinator, known) < 0;
       const follows = before?.kind === 'electing' && coordinator !== broker;
-      if (isLower && !follows && !termsLost) this.#violated('term', `${broker} chose ${coordinator} after ${known} in term ${term}`);
+      if (isLower && !follows && !termsLost) {
+        this.#violated('term', `${broker} chose ${coordinator} after ${known} in term ${term}`);
+      }
       newest.set(broker, kind === 'electing' && known !== undefined ? { ...event, coordinator: known } : event);
     }
   }
@@ -227,9 +281,12 @@ class Checker {
     const starts = terms.filter(({ kind }) => kind === 'started').length;
     const { lamportSavedFirst, lamportPerSecondMax } = DEFAULT_LIMITS;
     for (const { kind, at, disk, batches } of disks) {
-      const most = (starts + brokers.length) * lamportSavedFirst + brokers.length * lamportPerSecondMax * (at / 1000 + 1);
+      const most =
+        (starts + brokers.length) * lamportSavedFirst + brokers.length * lamportPerSecondMax * (at / 1000 + 1);
       const absurd = kind === 'written' ? batches.find(({ lamport }) => lamport > most) : undefined;
-      if (absurd !== undefined) return this.#violated('clock', `${disk} stored Lamport timestamp ${absurd.lamport}, above ${most}`);
+      if (absurd !== undefined) {
+        return this.#violated('clock', `${disk} stored Lamport timestamp ${absurd.lamport}, above ${most}`);
+      }
     }
   }
 

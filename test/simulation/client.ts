@@ -26,7 +26,10 @@ export class VirtualClient implements ChannelHandler {
 
   /** @throws RumormillError UNREACHABLE */
   static async connect(world: World, host: string, machine: Machine): Promise<VirtualClient> {
-    return new VirtualClient(world, await world.network.transport(host, new Life(world.time)).dial(machine.address, CONNECT_MS));
+    return new VirtualClient(
+      world,
+      await world.network.transport(host, new Life(world.time)).dial(machine.address, CONNECT_MS),
+    );
   }
 
   private constructor(world: World, channel: Channel) {
@@ -71,7 +74,9 @@ export class VirtualClient implements ChannelHandler {
 
   data(chunk: Buffer): void {
     this.#parser.push(chunk);
-    for (let reply = this.#parser.next(); reply !== undefined; reply = this.#parser.next()) this.#waiting.shift()?.resolve(reply);
+    for (let reply = this.#parser.next(); reply !== undefined; reply = this.#parser.next()) {
+      this.#waiting.shift()?.resolve(reply);
+    }
   }
 
   sent(): void {}

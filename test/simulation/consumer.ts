@@ -9,7 +9,9 @@ import type { Reply } from '../../brokers/wire/reply-parser.ts';
 import { type Caller, codeOf, LOST } from './caller.ts';
 import type { Lease, Pull, Queue, Settlement } from './queue-history.ts';
 
-const FATES = ['ack', 'ack', 'ack', 'ack', 'ack', 'ack', 'ack', 'nack', 'expire', 'extend', 'late', 'twice', 'stray'] as const;
+const FATES = [
+  'ack', 'ack', 'ack', 'ack', 'ack', 'ack', 'ack', 'nack', 'expire', 'extend', 'late', 'twice', 'stray',
+] as const;
 type Fate = (typeof FATES)[number];
 const TRIES = 3; // of an acknowledgement that got no answer
 const EXPECTED = [...LOST, 'TRYAGAIN', 'NOTFOUND'];
@@ -49,7 +51,12 @@ export class Consumer {
   async pull(queue: Queue, count: number, blockMs: number): Promise<Lease[] | undefined> {
     const { caller } = this;
     const pull: Pull = {
-      queue: queue.name, consumer: caller.host, broker: caller.machine.address, sentAt: caller.world.time.now, endedAt: Infinity, outcome: undefined,
+      queue: queue.name,
+      consumer: caller.host,
+      broker: caller.machine.address,
+      sentAt: caller.world.time.now,
+      endedAt: Infinity,
+      outcome: undefined,
     };
     this.#log.pulls.push(pull);
     const args = ['PULL', queue.name, 'CONSUMER', caller.host, 'COUNT', count, 'BLOCK', blockMs];
@@ -107,10 +114,19 @@ export class Consumer {
     }
   }
 
-  async #settle(kind: Settlement['kind'], queue: Queue, leases: readonly Lease[], ms?: number): Promise<Settlement['outcome']> {
+  async #settle(
+    kind: Settlement['kind'], queue: Queue, leases: readonly Lease[], ms?: number,
+  ): Promise<Settlement['outcome']> {
     const { caller } = this;
     const settlement: Settlement = {
-      kind, queue: queue.name, leases, ms: ms ?? null, broker: caller.machine.address, sentAt: caller.world.time.now, endedAt: Infinity, outcome: undefined,
+      kind,
+      queue: queue.name,
+      leases,
+      ms: ms ?? null,
+      broker: caller.machine.address,
+      sentAt: caller.world.time.now,
+      endedAt: Infinity,
+      outcome: undefined,
     };
     this.#log.settlements.push(settlement);
     const tokens = leases.map(({ token }) => token);
@@ -128,7 +144,9 @@ export class Consumer {
    * Sends a command and writes down when it ended, and with which error. Goes to another broker where this one does not
    * answer.
    */
-  async #ask(record: Pull | Settlement, timeoutMs: number, args: readonly (string | number)[]): Promise<Reply | undefined> {
+  async #ask(
+    record: Pull | Settlement, timeoutMs: number, args: readonly (string | number)[],
+  ): Promise<Reply | undefined> {
     const { caller } = this;
     try {
       const client = await caller.connect();
@@ -139,7 +157,9 @@ export class Consumer {
     } catch (error) {
       const code = codeOf(error);
       Object.assign(record, { endedAt: caller.world.time.now, outcome: code });
-      if (!EXPECTED.includes(code) && !(code === 'DISKFULL' && args[0] !== 'PULL')) caller.world.incident(caller.host, `${args.slice(0, 2).join(' ')}: ${String(error)}`);
+      if (!EXPECTED.includes(code) && !(code === 'DISKFULL' && args[0] !== 'PULL')) {
+        caller.world.incident(caller.host, `${args.slice(0, 2).join(' ')}: ${String(error)}`);
+      }
       await caller.rest(200);
       if (LOST.includes(code) || caller.dice.integer(0, 3) === 0) caller.hop();
       return undefined;
@@ -153,7 +173,14 @@ export class Consumer {
     const token = text(bytes);
     const home = processes.find(({ tag }) => token.startsWith(tag))?.broker ?? pull.broker;
     return {
-      pull, token, deliveries, id, topic, key, payload: Buffer.from(payload).toString(), isPassedOn: home !== pull.broker && !network.isConnected(pull.broker, home),
+      pull,
+      token,
+      deliveries,
+      id,
+      topic,
+      key,
+      payload: Buffer.from(payload).toString(),
+      isPassedOn: home !== pull.broker && !network.isConnected(pull.broker, home),
     };
   }
 }

@@ -11,7 +11,9 @@ import { RumormillError } from '../../brokers/core/error.ts';
 import type { Lived } from '../../brokers/core/mesh/incarnation.ts';
 import type { Life as StoreLife } from '../../brokers/core/mesh/lives.ts';
 import { makeOrigin, type Origin, type StoredBatch, type StoredColumns } from '../../brokers/core/log/record.ts';
-import type { AckCheckpoint, CountQuery, FoundId, IdColumns, LamportPlace, LiveCount, Page, RangeQuery, Store, StoreState } from '../../brokers/core/runtime.ts';
+import type {
+  AckCheckpoint, CountQuery, FoundId, IdColumns, LamportPlace, LiveCount, Page, RangeQuery, Store, StoreState,
+} from '../../brokers/core/runtime.ts';
 import type { SavedTime } from '../../brokers/core/log/running-time.ts';
 import type { Stamp } from '../../brokers/core/catalog/subscription.ts';
 import type { Vector } from '../../brokers/core/log/version-vector.ts';
@@ -131,7 +133,12 @@ export class VirtualDisk {
     return new Promise((resolve, reject) => {
       this.#time.after(this.#ms(READ_MIN_US, READ_MAX_US, this.slowReadsMs), () => {
         if (this.removedFrom === life) return life.run(() => reject(gone()));
-        if (!life.isOver) read().then((value) => life.run(() => resolve(value)), (error: unknown) => life.run(() => reject(error)));
+        if (!life.isOver) {
+          read().then(
+            (value) => life.run(() => resolve(value)),
+            (error: unknown) => life.run(() => reject(error)),
+          );
+        }
       });
     });
   }

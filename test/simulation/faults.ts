@@ -13,8 +13,27 @@ import type { Machine } from './machine.ts';
 import type { World } from './world.ts';
 
 export const FAULT_KINDS = [
-  'delay', 'reset', 'partition', 'one-way', 'pause', 'crash', 'blackout', 'stop', 'wipe', 'restore', 'clock', 'slow-disk', 'full-disk',
-  'narrow', 'part', 'mislead', 'self-connect', 'copy', 'greedy', 'lost-wal', 'removed',
+  'delay',
+  'reset',
+  'partition',
+  'one-way',
+  'pause',
+  'crash',
+  'blackout',
+  'stop',
+  'wipe',
+  'restore',
+  'clock',
+  'slow-disk',
+  'full-disk',
+  'narrow',
+  'part',
+  'mislead',
+  'self-connect',
+  'copy',
+  'greedy',
+  'lost-wal',
+  'removed',
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 /** Those that take a broker down, and do nothing else. */
@@ -52,7 +71,10 @@ export class Faults {
     this.#hosts = [...world.machines.map(({ address }) => address), ...clients];
     const first = this.#dice.integer(0, world.machines.length - 1);
     const minority = Math.floor((world.machines.length - 1) / 2);
-    this.#victims = Array.from({ length: minority }, (_, index) => world.machines[(first + index) % world.machines.length]!);
+    this.#victims = Array.from(
+      { length: minority },
+      (_, index) => world.machines[(first + index) % world.machines.length]!,
+    );
     const kinds = minority > 0 ? FAULT_KINDS : FAULT_KINDS.filter((kind) => !DISK_LOSSES.includes(kind));
     this.#kinds = isSmall(world) ? [...kinds, 'greedy', 'greedy'] : kinds.filter((kind) => kind !== 'greedy');
   }
@@ -78,7 +100,9 @@ export class Faults {
       if (await this.#part(durationMs)) this.counts.part += 1;
       return;
     }
-    const faults = Array.from({ length: this.#dice.integer(1, 7) }, () => this.#fault(this.#dice.pick(this.#kinds), end));
+    const faults = Array.from({ length: this.#dice.integer(1, 7) }, () =>
+      this.#fault(this.#dice.pick(this.#kinds), end),
+    );
     await Promise.all(faults);
     this.#world.note('storm', 'is over');
   }
@@ -118,7 +142,9 @@ export class Faults {
       case 'crash':
         return this.#crash(machine, lastsMs);
       case 'blackout':
-        return (await Promise.all(this.#world.machines.map((each) => this.#crash(each, lastsMs)))).some((happened) => happened);
+        return (await Promise.all(this.#world.machines.map((each) => this.#crash(each, lastsMs)))).some(
+          (happened) => happened,
+        );
       case 'stop':
         return this.#takeDown(machine, lastsMs, () => machine.stop(), () => undefined);
       case 'wipe': {
@@ -135,7 +161,9 @@ export class Faults {
       }
       case 'lost-wal': {
         const victim = this.#dice.pick(this.#victims);
-        return this.#takeDown(victim, lastsMs, () => this.#crashSoon(victim), () => victim.lose(this.#dice.integer(1, LOST_BATCHES_MAX)));
+        return this.#takeDown(
+          victim, lastsMs, () => this.#crashSoon(victim), () => victim.lose(this.#dice.integer(1, LOST_BATCHES_MAX)),
+        );
       }
       case 'removed': {
         const victim = this.#dice.pick(this.#victims);
@@ -222,7 +250,9 @@ export class Faults {
     const [left, right]: [string[], string[]] = [[], []];
     const border = this.#dice.integer(1, machines.length - 1);
     const turn = this.#dice.integer(0, machines.length - 1);
-    for (const [index, { address }] of machines.entries()) ((index + turn) % machines.length < border ? left : right).push(address);
+    for (const [index, { address }] of machines.entries()) {
+      ((index + turn) % machines.length < border ? left : right).push(address);
+    }
     for (const host of this.#hosts.slice(machines.length)) this.#dice.pick([left, right]).push(host);
     return this.#cut(left.flatMap((a) => right.flatMap((b): [string, string][] => [[a, b], [b, a]])), lastsMs);
   }
@@ -263,7 +293,9 @@ export class Faults {
   }
 
   /** Takes a broker down, does something to its machine, and starts it again. */
-  async #takeDown(machine: Machine, lastsMs: number, takeDown: () => void | Promise<void>, meanwhile: () => void): Promise<boolean> {
+  async #takeDown(
+    machine: Machine, lastsMs: number, takeDown: () => void | Promise<void>, meanwhile: () => void,
+  ): Promise<boolean> {
     if (!machine.isRunning || this.#down.has(machine)) return false;
     this.#down.add(machine);
     const { time } = this.#world;
@@ -325,7 +357,9 @@ export class Faults {
   }
 
   #start(machine: Machine): void {
-    void machine.start().catch((error: unknown) => this.#world.incident(machine.address, `did not start: ${String(error)}`));
+    void machine
+      .start()
+      .catch((error: unknown) => this.#world.incident(machine.address, `did not start: ${String(error)}`));
   }
 
   async #slowDisk({ address, disk }: Machine, lastsMs: number): Promise<true> {
@@ -349,6 +383,9 @@ export class Faults {
 
   /** Copies some disks as they are now, running or not, as a snapshot of a volume does. */
   #backUp(): void {
-    for (const machine of this.#victims) if (this.#dice.integer(0, 1) === 0) this.#backups.set(machine, machine.disk.data.copy());
+    for (const machine of this.#victims)
+      if (this.#dice.integer(0, 1) === 0) {
+        this.#backups.set(machine, machine.disk.data.copy());
+      }
   }
 }

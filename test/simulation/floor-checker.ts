@@ -13,15 +13,29 @@ export function checkFloors(facts: QueueFacts, queue: Queue, violated: (kind: st
   const records = facts.records.get(queue.name) ?? [];
   const floors = records.filter(({ hasFloors }) => hasFloors).sort((a, b) => a.writtenAt - b.writtenAt);
   const listing = new Map<string, AckRecord[]>();
-  for (const record of records) for (const name of record.listed()) listing.set(name, [...(listing.get(name) ?? []), record]);
+  for (const record of records) {
+    for (const name of record.listed()) listing.set(name, [...(listing.get(name) ?? []), record]);
+  }
   for (const message of facts.entries) {
     if (!facts.isFor(queue, message.topic, message.key) || isExcused(facts, message)) continue;
     const floor = floors.find((record) => record.covers(message));
     if (floor === undefined) continue;
     const home = originAddress(floor.entry.origin);
-    const isDone = listing.get(nameOf(message.origin, message.seq))?.some(({ entry }) => (entry.heldBy.get(home) ?? Infinity) <= floor.writtenAt) ?? false;
-    if (isDone || facts.wasReplaced(home, 0, floor.writtenAt) || facts.mayPurge(queue, floor.writtenAt, floor.writtenAt)) continue;
-    violated('floor', `${message.payload} (${nameOf(message.origin, message.seq)}) of ${queue.name} is not done, and ${home} says at ${floor.writtenAt} that all is up to there`);
+    const isDone =
+      listing
+        .get(nameOf(message.origin, message.seq))
+        ?.some(({ entry }) => (entry.heldBy.get(home) ?? Infinity) <= floor.writtenAt) ?? false;
+    if (
+      isDone ||
+      facts.wasReplaced(home, 0, floor.writtenAt) ||
+      facts.mayPurge(queue, floor.writtenAt, floor.writtenAt)
+    ) {
+      continue;
+    }
+    violated(
+      'floor',
+      `${message.payload} (${nameOf(message.origin, message.seq)}) of ${queue.name} is not done, and ${home} says at ${floor.writtenAt} that all is up to there`,
+    );
   }
 }
 
@@ -30,5 +44,10 @@ export function checkFloors(facts: QueueFacts, queue: Queue, violated: (kind: st
  * of a topic may pass over what is under it.
  */
 function isExcused(facts: QueueFacts, message: Entry): boolean {
-  return message.dedupeId !== null || facts.isInDeletion(message) || facts.isAheadOfName(message) || facts.ledger.givenAgain.has(nameOf(message.origin, message.seq));
+  return (
+    message.dedupeId !== null ||
+    facts.isInDeletion(message) ||
+    facts.isAheadOfName(message) ||
+    facts.ledger.givenAgain.has(nameOf(message.origin, message.seq))
+  );
 }

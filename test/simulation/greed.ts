@@ -20,7 +20,11 @@ const SLACK = 1.5;
 
 /** Of brokers that have little memory, so that a few clients can want all of it. */
 export const SMALL: Partial<Limits> = {
-  memoryBytes: MEMORY_BYTES, bulkBytesMax: 5 * MEBIBYTE, commandBytesMax: 8 * MEBIBYTE, linkWindowBytes: 2 * MEBIBYTE, stillMs: 2000,
+  memoryBytes: MEMORY_BYTES,
+  bulkBytesMax: 5 * MEBIBYTE,
+  commandBytesMax: 8 * MEBIBYTE,
+  linkWindowBytes: 2 * MEBIBYTE,
+  stillMs: 2000,
 };
 
 export function isSmall({ options }: World): boolean {
@@ -48,7 +52,9 @@ export async function beGreedy(world: World, { address }: Machine, lastsMs: numb
 
 function demand(number: number): Buffer {
   if (number % 3 === 0) return encodeCommand(['SUBSCRIBE', 'news', 'sport']);
-  if (number % 3 === 1) return Buffer.concat(Array.from({ length: 4 }, () => encodeCommand(['ECHO', Buffer.alloc(ECHO_BYTES)])));
+  if (number % 3 === 1) {
+    return Buffer.concat(Array.from({ length: 4 }, () => encodeCommand(['ECHO', Buffer.alloc(ECHO_BYTES)])));
+  }
   const half = Buffer.from(`*3\r\n$7\r\nPUBLISH\r\n$4\r\nnews\r\n$${HALF_BYTES + 1}\r\n`);
   return Buffer.concat([half, Buffer.alloc(HALF_BYTES)]);
 }
@@ -56,7 +62,9 @@ function demand(number: number): Buffer {
 /** What is promised of memory, however greedy somebody is. */
 export function checkMemory(world: World, { address, broker }: Machine): void {
   const { peak, limits } = broker.budget;
-  if (peak > SLACK * limits.memoryBytes) world.incident(address, `held ${peak} bytes, with a limit of ${limits.memoryBytes}`);
+  if (peak > SLACK * limits.memoryBytes) {
+    world.incident(address, `held ${peak} bytes, with a limit of ${limits.memoryBytes}`);
+  }
 }
 
 /** As `checkMemory`, when all of them are gone: nothing is held for them. */
@@ -64,5 +72,7 @@ export function checkGivenBack(world: World, machine: Machine): void {
   checkMemory(world, machine);
   const { connectionBytes, limits } = machine.broker.budget;
   const most = limits.memoryBytes / 4;
-  if (connectionBytes > most) world.incident(machine.address, `holds ${connectionBytes} bytes for connections that are gone`);
+  if (connectionBytes > most) {
+    world.incident(machine.address, `holds ${connectionBytes} bytes for connections that are gone`);
+  }
 }

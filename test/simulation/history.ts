@@ -69,5 +69,9 @@ export interface History {
   /** The records of each disk in the end, in an order that is the same on all. */
   readonly records: ReadonlyMap<Address, readonly string[]>;
   /** What everybody takes for the coordinator in the end, and in which term. */
-  readonly coordinators: readonly { readonly broker: Address; readonly coordinator: Address | undefined; readonly term: number }[];
+  readonly coordinators: readonly {
+    readonly broker: Address;
+    readonly coordinator: Address | undefined;
+    readonly term: number;
+  }[];
 }

@@ -11,18 +11,26 @@ type Three = [Machine, Machine, Machine];
 
 /** A name whose home, among all machines and among those that are left without some, are these. */
 function nameAt(all: readonly Machine[], home: Machine, without?: Machine, next?: Machine): string {
-  const view = (machines: readonly Machine[]) => ({ coordinator: all[0]!.address, term: 1, number: 1, members: machines.map(({ address }) => address) });
+  const view = (machines: readonly Machine[]) => ({
+    coordinator: all[0]!.address, term: 1, number: 1, members: machines.map(({ address }) => address),
+  });
   for (let index = 0; ; index += 1) {
     const name = `work-${index}`;
     if (homeOf(name, view(all)) !== home.address) continue;
-    if (without === undefined || homeOf(name, view(all.filter((each) => each !== without))) === next?.address) return name;
+    if (without === undefined || homeOf(name, view(all.filter((each) => each !== without))) === next?.address) {
+      return name;
+    }
   }
 }
 
 /** Replies as plain text, arrays as arrays. */
 function plain(reply: Reply | undefined): unknown {
   if (Array.isArray(reply)) return reply.map(plain);
-  return Buffer.isBuffer(reply) ? reply.toString() : reply instanceof RumormillError ? `${reply.code} ${reply.message}` : reply;
+  return Buffer.isBuffer(reply)
+    ? reply.toString()
+    : reply instanceof RumormillError
+      ? `${reply.code} ${reply.message}`
+      : reply;
 }
 
 async function ask(world: World, client: VirtualClient, ...args: (string | number)[]): Promise<unknown> {
@@ -47,9 +55,13 @@ async function office(name: (machines: Three) => string, settings: (string | num
   const machines = world.machines as Three;
   await world.until('everybody is a member', () => machines.every(({ broker }) => broker.status()['members'] === 3));
   const subscription = name(machines);
-  const [low, middle, high] = [await world.client(machines[0]), await world.client(machines[1]), await world.client(machines[2])];
+  const [low, middle, high] = [
+    await world.client(machines[0]), await world.client(machines[1]), await world.client(machines[2]),
+  ];
   t.equal(await ask(world, low, 'TOPIC', 'CREATE', 'jobs'), 'OK');
-  t.equal(await ask(world, low, 'SUBSCRIPTION', 'CREATE', subscription, ...settings), 'OK', 'a short answer comes through');
+  t.equal(
+    await ask(world, low, 'SUBSCRIPTION', 'CREATE', subscription, ...settings), 'OK', 'a short answer comes through',
+  );
   t.equal(await ask(world, low, 'BIND', subscription, 'jobs'), 'OK', 'the home waits until it knows the topic');
   return { world, machines, subscription, low, middle, high };
 }
@@ -66,7 +78,10 @@ t.test('any broker answers for the home, errors and arity too', async (t) => {
   await ask(world, low, 'PUBLISH', 'jobs', 'one');
   await ask(world, low, 'PUBLISH', 'jobs', 'two');
   await world.converged();
-  const [first, second] = [await ask(world, low, 'PULL', subscription, 'COUNT', 1), await ask(world, middle, 'PULL', subscription)];
+  const [first, second] = [
+    await ask(world, low, 'PULL', subscription, 'COUNT', 1),
+    await ask(world, middle, 'PULL', subscription),
+  ];
   t.strictSame([...pulled(first), ...pulled(second)], [['one', 1], ['two', 1]], 'each to one consumer');
   t.equal(await ask(world, high, 'ACK', subscription, ...tokens(first), ...tokens(second)), 2);
   t.strictSame(await ask(world, high, 'PULL', subscription), []);
@@ -102,9 +117,15 @@ t.test('a home that shuts down hands its leases over: nothing is leased twice, a
 t.test('a broker that joins gets its share of homes, with their leases and acknowledgements', async (t) => {
   const { world, machines, subscription, low, middle } = await office((all) => nameAt(all, all[2], all[2], all[1]));
   machines[2].crash();
-  await world.until('two members', () => machines[0].broker.status()['members'] === 2 && machines[1].broker.status()['members'] === 2);
+  await world.until(
+    'two members',
+    () => machines[0].broker.status()['members'] === 2 && machines[1].broker.status()['members'] === 2,
+  );
   for (const payload of ['one', 'two', 'three']) await ask(world, low, 'PUBLISH', 'jobs', payload);
-  const [done, held] = [await ask(world, low, 'PULL', subscription, 'COUNT', 1), await ask(world, low, 'PULL', subscription, 'COUNT', 1)];
+  const [done, held] = [
+    await ask(world, low, 'PULL', subscription, 'COUNT', 1),
+    await ask(world, low, 'PULL', subscription, 'COUNT', 1),
+  ];
   t.equal(await ask(world, low, 'ACK', subscription, ...tokens(done)), 1);
   await world.of(machines[2].start());
   await world.until('three members', () => machines.every(({ broker }) => broker.status()['members'] === 3));
@@ -121,7 +142,10 @@ t.test('a topic that a first publish made can be bound at once through the same 
   t.equal(await ask(world, low, 'BIND', subscription, 'fresh'), 'OK');
   await ask(world, low, 'PUBLISH', 'fresh', 'after');
   await world.converged();
-  t.strictSame(pulled(await ask(world, low, 'PULL', subscription)), [['after', 1]], 'latest begins behind what was published before');
+  t.strictSame(
+    pulled(await ask(world, low, 'PULL', subscription)), [['after', 1]],
+    'latest begins behind what was published before',
+  );
 });
 
 t.test('without a link of its own to the home a broker asks through the coordinator', async (t) => {
@@ -140,7 +164,10 @@ t.test('while no home can be reached the answer is TRYAGAIN after the stated tim
   await world.of(low.start());
   const client = await world.client(low);
   const since = world.time.now;
-  t.match(await ask(world, client, 'PULL', 'work'), /^TRYAGAIN home of subscription "work": no coordinator has said where it is after 20 ms/);
+  t.match(
+    await ask(world, client, 'PULL', 'work'),
+    /^TRYAGAIN home of subscription "work": no coordinator has said where it is after 20 ms/,
+  );
   t.ok(world.time.now - since < 300);
   await world.of(high.start());
   await world.until('a view', () => low.broker.status()['members'] === 2);
@@ -149,7 +176,9 @@ t.test('while no home can be reached the answer is TRYAGAIN after the stated tim
 
 t.test('in a mesh that is larger than its fan-out, commands find their way to the home and back', async (t) => {
   const world = await World.start(SEED, 12, { fanout: 2 });
-  await world.until('everybody is a member', () => world.machines.every(({ broker }) => broker.status()['members'] === 12));
+  await world.until('everybody is a member', () =>
+    world.machines.every(({ broker }) => broker.status()['members'] === 12),
+  );
   const clients: VirtualClient[] = [];
   for (const machine of world.machines) clients.push(await world.client(machine));
   t.equal(await ask(world, clients[0]!, 'TOPIC', 'CREATE', 'jobs'), 'OK');
@@ -187,7 +216,10 @@ t.test('a coordinator that was paused does not take itself for the only one when
   high.resume();
   await world.run(3000);
   t.equal(high.broker.coordinator, high.address, 'it leads on');
-  t.strictSame(world.history.filter((line) => line.includes(`debug view`) && line.includes(`"members":"${high.address}"`)), []);
+  t.strictSame(
+    world.history.filter((line) => line.includes(`debug view`) && line.includes(`"members":"${high.address}"`)),
+    [],
+  );
 });
 
 t.test('a home that shuts down and is back before anybody has said that it is gone gets its leases back', async (t) => {
@@ -228,6 +260,8 @@ t.test('while answers wait for room on the link, nothing more is carried out for
   }
   t.equal(await inFlight(), 1, 'the answer to the first one waits');
   world.network.heal(home.address, here.address);
-  for (const [index, pull] of pulls.entries()) t.strictSame(pulled(plain(await world.of(pull))), [[payloads[index], 1]]);
+  for (const [index, pull] of pulls.entries()) {
+    t.strictSame(pulled(plain(await world.of(pull))), [[payloads[index], 1]]);
+  }
   t.equal(await inFlight(), 3);
 });

@@ -7,7 +7,9 @@
  * its causes.
  */
 import type { Address } from '../../brokers/core/address.ts';
-import { type HeaderList, isCovered, messagesOf, type Origin, originAddress, parseRepeats, type StoredBatch } from '../../brokers/core/log/record.ts';
+import {
+  type HeaderList, isCovered, messagesOf, type Origin, originAddress, parseRepeats, type StoredBatch,
+} from '../../brokers/core/log/record.ts';
 import { covers, type Vector } from '../../brokers/core/log/version-vector.ts';
 import type { DiskEvent } from './disk.ts';
 import { HOLDS } from './limits.ts';
@@ -48,7 +50,10 @@ export class Ledger {
    */
   readonly givenAgain = new Set<string>();
   readonly superseded = new Set<Entry>();
-  readonly violations: { readonly kind: 'reused name' | 'not durable' | 'hole' | 'causality' | 'clock'; readonly what: string }[] = [];
+  readonly violations: {
+    readonly kind: 'reused name' | 'not durable' | 'hole' | 'causality' | 'clock';
+    readonly what: string;
+  }[] = [];
   readonly #byId = new Map<string, Entry>();
   readonly #disks = new Map<Address, Disk>();
 
@@ -75,7 +80,11 @@ export class Ledger {
   }
 
   #replace({ disk, at, batches }: DiskEvent): void {
-    const kept = new Set(batches.flatMap((batch) => Array.from({ length: batch.count }, (_, index) => nameOf(batch.origin, batch.seq + index))));
+    const kept = new Set(
+      batches.flatMap((batch) =>
+        Array.from({ length: batch.count }, (_, index) => nameOf(batch.origin, batch.seq + index)),
+      ),
+    );
     for (const [name, entry] of this.entries) {
       if (!kept.has(name)) entry.isOn.delete(disk);
       else if (!entry.isOn.has(disk)) entry.isOn.set(disk, at);
@@ -90,14 +99,29 @@ export class Ledger {
     const isOwn = batch.origin === store;
     const causes: Vector = isOwn ? new Map(state.vector) : new Map();
     const name = nameOf(batch.origin, batch.seq);
-    if (batch.seq !== (state.vector.get(batch.origin) ?? 0) + 1) this.#violated('hole', `${disk} stored ${name} after ${state.vector.get(batch.origin) ?? 0}`);
-    if (isOwn && batch.lamport <= state.lamport) this.#violated('clock', `${name} has Lamport timestamp ${batch.lamport}, its causes have ${state.lamport}`);
+    if (batch.seq !== (state.vector.get(batch.origin) ?? 0) + 1) {
+      this.#violated('hole', `${disk} stored ${name} after ${state.vector.get(batch.origin) ?? 0}`);
+    }
+    if (isOwn && batch.lamport <= state.lamport) {
+      this.#violated('clock', `${name} has Lamport timestamp ${batch.lamport}, its causes have ${state.lamport}`);
+    }
     if (isCovered(batch)) this.#noteCovered(batch, disk, at);
     const copies = parseRepeats(batch);
     for (const [index, message] of messagesOf(batch).entries()) {
       const entry: Entry = {
-        origin: batch.origin, seq: batch.seq + index, id: message.id, lamport: message.lamport, topic: batch.topic, key: message.key,
-        payload: Buffer.from(message.payload).toString(), deadLetter: deadLetterOf(message.headers), dedupeId: message.dedupe?.id ?? null, causes, isRepeat: isOwn && copies.has(index), heldBy: new Map(), isOn: new Map(),
+        origin: batch.origin,
+        seq: batch.seq + index,
+        id: message.id,
+        lamport: message.lamport,
+        topic: batch.topic,
+        key: message.key,
+        payload: Buffer.from(message.payload).toString(),
+        deadLetter: deadLetterOf(message.headers),
+        dedupeId: message.dedupe?.id ?? null,
+        causes,
+        isRepeat: isOwn && copies.has(index),
+        heldBy: new Map(),
+        isOn: new Map(),
       };
       this.#note(entry, disk, at, isOwn);
     }
@@ -107,7 +131,13 @@ export class Ledger {
   #note(entry: Entry, disk: Address, at: number, isOwn: boolean): void {
     const name = nameOf(entry.origin, entry.seq);
     let known = this.entries.get(name);
-    if (known !== undefined && isOwn && contentOf(known) !== contentOf(entry) && wasOnlyOn(known, disk) && !HOLDS.restoredKnownByReaders) {
+    if (
+      known !== undefined &&
+      isOwn &&
+      contentOf(known) !== contentOf(entry) &&
+      wasOnlyOn(known, disk) &&
+      !HOLDS.restoredKnownByReaders
+    ) {
       this.givenAgain.add(name);
       this.superseded.add(known);
       known = undefined;
@@ -116,13 +146,21 @@ export class Ledger {
       this.entries.set(name, (known = entry));
       this.byPayload.set(entry.payload, [...(this.byPayload.get(entry.payload) ?? []), entry]);
       const other = this.#byId.get(entry.id);
-      if (other !== undefined && HOLDS.uniqueIds) this.#violated('reused name', `${entry.id} is ${other.payload} of ${other.origin} and ${entry.payload} of ${entry.origin}`);
+      if (other !== undefined && HOLDS.uniqueIds) {
+        this.#violated(
+          'reused name',
+          `${entry.id} is ${other.payload} of ${other.origin} and ${entry.payload} of ${entry.origin}`,
+        );
+      }
       this.#byId.set(entry.id, entry);
       if (!isOwn) this.#violated('not durable', `${name} is on ${disk} and was never on its origin's disk`);
     } else if (contentOf(known) !== contentOf(entry)) {
       this.#violated('reused name', `${name} is ${contentOf(known)} and, on ${disk}, ${contentOf(entry)}`);
     } else if (!isOwn && !covers(this.#disk(disk).vector, known.causes)) {
-      this.#violated('causality', `${disk} stored ${name} before what ${originAddress(entry.origin)} had stored before it`);
+      this.#violated(
+        'causality',
+        `${disk} stored ${name} before what ${originAddress(entry.origin)} had stored before it`,
+      );
     }
     if (!known.heldBy.has(disk)) known.heldBy.set(disk, at);
     known.isOn.set(disk, at);
@@ -160,7 +198,11 @@ function contentOf({ lamport, topic, payload, dedupeId }: Entry): string {
 }
 
 function deadLetterOf(headers: HeaderList): Entry['deadLetter'] {
-  const values = new Map(Array.from({ length: headers.length / 2 }, (_, index) => [headers[2 * index]!, headers[2 * index + 1]!]));
-  const [subscription, id, deliveries] = ['subscription', 'id', 'deliveries'].map((name) => values.get(`dead-letter-${name}`));
+  const values = new Map(
+    Array.from({ length: headers.length / 2 }, (_, index) => [headers[2 * index]!, headers[2 * index + 1]!]),
+  );
+  const [subscription, id, deliveries] = ['subscription', 'id', 'deliveries'].map((name) =>
+    values.get(`dead-letter-${name}`),
+  );
   return subscription === undefined ? null : { subscription, id: id ?? '', deliveries: deliveries ?? '' };
 }

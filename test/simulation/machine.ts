@@ -80,26 +80,37 @@ export class Machine {
     const life = new Life(time);
     this.#life = life;
     const lost = this.disk.data.loss === undefined ? undefined : this.disk.data.origin;
-    const broker = await Broker.start({ ...options, ...splitAddress(this.address) }, this.rows ?? machines.map(({ address }) => address), {
-      version: '0.0.0',
-      clock: {
-        now: () => time.now,
-        wallTime: () => BEGINNING + time.now + this.wallOffsetMs,
-        schedule: (delayMs, task) => life.schedule(delayMs, task),
-        defer: (task) => void life.schedule(0, task),
+    const broker = await Broker.start(
+      { ...options, ...splitAddress(this.address) },
+      this.rows ?? machines.map(({ address }) => address),
+      {
+        version: '0.0.0',
+        clock: {
+          now: () => time.now, wallTime: () => BEGINNING + time.now + this.wallOffsetMs,
+          schedule: (delayMs, task) => life.schedule(delayMs, task), defer: (task) => void life.schedule(0, task),
+        },
+        random: random.word,
+        logger: this.#logger(life),
+        transport: network.transport(this.address, life),
+        openStore: () => Promise.resolve(this.disk.open(life)),
       },
-      random: random.word, logger: this.#logger(life), transport: network.transport(this.address, life),
-      openStore: () => Promise.resolve(this.disk.open(life)),
-    });
+    );
     if (life.isOver) return;
-    if (lost !== undefined && broker.status()['origin'] === lost) this.#world.incident(this.address, 'goes on under the name of records that it has lost');
+    if (lost !== undefined && broker.status()['origin'] === lost) {
+      this.#world.incident(this.address, 'goes on under the name of records that it has lost');
+    }
     this.#broker = broker;
     this.#up?.();
-    this.#world.started(this.address, Number(broker.status()['term']), Buffer.from(broker.readers.latestCursor().instance, 'hex').toString('base64url'));
+    this.#world.started(
+      this.address, Number(broker.status()['term']),
+      Buffer.from(broker.readers.latestCursor().instance, 'hex').toString('base64url'),
+    );
     broker.stopped.catch((error: unknown) => {
       // it could not save its clock when it was told to stop
       const full = error instanceof RumormillError && error.code === 'DISKFULL';
-      if (!full && this.#life === life && this.disk.removedFrom !== life) this.#world.incident(this.address, `stopped: ${String(error)}`);
+      if (!full && this.#life === life && this.disk.removedFrom !== life) {
+        this.#world.incident(this.address, `stopped: ${String(error)}`);
+      }
     });
   }
 
@@ -188,8 +199,13 @@ export class Machine {
 
   /** Every record on disk, in an order that does not depend on the machine. */
   records(): string[] {
-    return this.disk.data.batches.map(({ origin, seq, count, lamport, time, topic, deps, lengths, meta, body }) =>
-      JSON.stringify([origin, seq, count, lamport, time, topic, deps, lengths, meta, Buffer.from(body).toString('latin1')])).sort();
+    return this.disk.data.batches
+      .map(({ origin, seq, count, lamport, time, topic, deps, lengths, meta, body }) =>
+        JSON.stringify([
+          origin, seq, count, lamport, time, topic, deps, lengths, meta, Buffer.from(body).toString('latin1'),
+        ]),
+      )
+      .sort();
   }
 
   #end(): void {

@@ -17,7 +17,10 @@ t.test('a publish through a client reaches all, and whoever waits for it', async
   t.type(lamport, 'number');
   const reply = await world.of(polling);
   t.ok(world.time.now - published < 50, 'at once');
-  t.match(reply, [Buffer, [[Buffer.from(`${String(lamport)}@10.0.0.1:3000`), Buffer.from('news'), lamport, null, [], Buffer.from('hello')]]]);
+  t.match(reply, [
+    Buffer,
+    [[Buffer.from(`${String(lamport)}@10.0.0.1:3000`), Buffer.from('news'), lamport, null, [], Buffer.from('hello')]],
+  ]);
   for (const machine of world.machines) t.strictSame(machine.records(), low.records());
   t.equal(low.records().length, 1);
 });
@@ -56,7 +59,9 @@ t.test('the coordinator crashes: a new one within 3 s; it comes back and leads i
   const [low, middle, high] = world.machines as Three;
   const term = Number(low.broker.status()['term']);
   high.crash();
-  await world.until('the next one leads', () => [low, middle].every(({ broker }) => broker.coordinator === middle.address), 3000);
+  await world.until(
+    'the next one leads', () => [low, middle].every(({ broker }) => broker.coordinator === middle.address), 3000,
+  );
   t.ok(Number(low.broker.status()['term']) > term);
   await world.of(high.start());
   await world.settled(5000);
@@ -67,7 +72,9 @@ t.test('a broker that shuts down has everything on disk that it acknowledged', a
   const world = await World.start(SEED, 1);
   const [machine] = world.machines as [Machine];
   const client = await world.client(machine);
-  const replies = Array.from({ length: 100 }, (_, number) => client.command('PUBLISH', 'news', String(number)).catch(() => null));
+  const replies = Array.from({ length: 100 }, (_, number) =>
+    client.command('PUBLISH', 'news', String(number)).catch(() => null),
+  );
   await world.run(3);
   await world.of(machine.stop());
   const acknowledged = (await world.of(Promise.all(replies))).filter((reply) => typeof reply === 'number').length;

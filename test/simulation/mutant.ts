@@ -14,14 +14,23 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'acknowledges before the commit',
     patches: [
-      ['log/publisher.js', `named: ({ lamport }) => {\n                if (acks !== 'none')`, `named: ({ lamport }) => {\n                if (acks !== 'none' && acks !== 'local')`],
-      ['log/publisher.js', `if (acks !== 'none')\n                    this.acknowledge(`, `if (acks !== 'none' && acks !== 'local')\n                    this.acknowledge(`],
+      [
+        'log/publisher.js', `named: ({ lamport }) => {\n                if (acks !== 'none')`,
+        `named: ({ lamport }) => {\n                if (acks !== 'none' && acks !== 'local')`,
+      ],
+      [
+        'log/publisher.js', `if (acks !== 'none')\n                    this.acknowledge(`,
+        `if (acks !== 'none' && acks !== 'local')\n                    this.acknowledge(`,
+      ],
     ],
   },
   {
     name: 'gossips and delivers before the commit',
     patches: [
-      ['core/log/log.js', `            batches = marking instanceof Promise ? await marking : marking;`, `            batches = marking instanceof Promise ? await marking : marking;
+      [
+        'core/log/log.js',
+        `            batches = marking instanceof Promise ? await marking : marking;`,
+        `            batches = marking instanceof Promise ? await marking : marking;
             this.#position += batches.length;
             for (const batch of batches) {
                 this.vector.advance(batch.origin, lastSeq(batch));
@@ -31,9 +40,15 @@ export const MUTANTS: readonly Mutant[] = [
       ['core/log/log.js', `        this.#position += batches.length;
         for (const batch of batches) {
             this.vector.advance(batch.origin, lastSeq(batch));
-            this.#accepted`, `        for (const batch of batches) {
-            this.#accepted`],
-      ['core/log/log.js', `            this.#tail.push(batch);\n        }\n        this.#release(entries);\n        this.#events.committed(batches);`, `        }\n        this.#release(entries);`],
+            this.#accepted`,
+        `        for (const batch of batches) {
+            this.#accepted`,
+      ],
+      [
+        'core/log/log.js',
+        `            this.#tail.push(batch);\n        }\n        this.#release(entries);\n        this.#events.committed(batches);`,
+        `        }\n        this.#release(entries);`,
+      ],
     ],
   },
   { name: 'stores a batch before its causes', patches: [['core/log/hold-back.js', `if (this.#nextSeq(origin) <= seq)\n                return origin;`, ``]] },
@@ -42,7 +57,10 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'accepts a batch with a hole before it',
     patches: [
       ['core/log/hold-back.js', `if (batch.seq !== this.#nextSeq(batch.origin))\n            return batch.origin;`, ``],
-      ['core/log/log.js', `assert(batch.seq === this.nextSeq(batch.origin)`, `assert(batch.seq >= this.nextSeq(batch.origin)`],
+      [
+        'core/log/log.js', `assert(batch.seq === this.nextSeq(batch.origin)`,
+        `assert(batch.seq >= this.nextSeq(batch.origin)`,
+      ],
     ],
   },
   { name: 'uses seqs again after a restart', patches: [['core/log/transaction.js', `let seq = vector.get(origin) + 1;`, `let seq = Math.max(1, vector.get(origin));`]] },
@@ -50,7 +68,12 @@ export const MUTANTS: readonly Mutant[] = [
   { name: 'a restored store goes on under its name', patches: [['core/mesh/incarnation.js', `verdict(configured, held, urgent) {`, `verdict(configured, held, urgent) {\n        return { keep: true };`]] },
   {
     name: 'a store that was stopped in an orderly way goes on without asking anybody',
-    patches: [['core/mesh/incarnation.js', `verdict(configured, held, urgent) {`, `verdict(configured, held, urgent) {\n        if (this.#lived.electors !== undefined) return { keep: true };`]],
+    patches: [
+      [
+        'core/mesh/incarnation.js', `verdict(configured, held, urgent) {`,
+        `verdict(configured, held, urgent) {\n        if (this.#lived.electors !== undefined) return { keep: true };`,
+      ],
+    ],
   },
   { name: 'a store that has lost records goes on under its name', patches: [['mesh/naming.js', ` && loss === undefined)`, `)`]] },
   { name: 'the Lamport clock begins anew at a restart', patches: [['host.js', `new LamportClock(store.state.lamport, `, `new LamportClock(0, `]] },
@@ -60,13 +83,20 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'the term is not saved',
     patches: [
       ['mesh/election.js', `return await store.saveClock(lamport.time, term);`, `return;`],
-      ['log/clock-saver.js', `store.saveClock(lamport.time, term())`, `store.saveClock(lamport.time, store.state.term)`],
+      [
+        'log/clock-saver.js', `store.saveClock(lamport.time, term())`,
+        `store.saveClock(lamport.time, store.state.term)`,
+      ],
     ],
   },
   {
     name: 'counts the brokers alive for a quorum',
-    patches: [['mesh/mesh.js', `const { seats } = this.#membership;`,
-      `const seats = this.#membership.seats.filter(({ broker }) => broker !== undefined && this.#overlay.linkTo(broker));`]],
+    patches: [
+      [
+        'mesh/mesh.js', `const { seats } = this.#membership;`,
+        `const seats = this.#membership.seats.filter(({ broker }) => broker !== undefined && this.#overlay.linkTo(broker));`,
+      ],
+    ],
   },
   {
     name: 'a row is fulfilled by whomever its name leads to',
@@ -90,7 +120,13 @@ export const MUTANTS: readonly Mutant[] = [
   { name: 'a feed does not go back for what is grafted', patches: [['core/mesh/feed.js', `if (position >= this.position)\n            return;`, `return;`]] },
   {
     name: 'what a failed transaction dropped still counts as accepted',
-    patches: [['core/log/log.js', `        this.#accepted = new VersionVector(this.vector.entries());\n        this.#release([`, `        this.#release([`]],
+    patches: [
+      [
+        'core/log/log.js',
+        `        this.#accepted = new VersionVector(this.vector.entries());\n        this.#release([`,
+        `        this.#release([`,
+      ],
+    ],
   },
   { name: 'a full disk drops a batch and it is acknowledged', patches: [['log/publisher.js', `failed: (error) => this.#refuse(draft, error, isAnswered ? () => undefined : done),`, `failed: () => done({ lamport: this.#lamport.time }),`]] },
   { name: 'trusts the position in a cursor of another process', patches: [['core/read/reader.js', `cursor.instance === log.instance && `, ``]] },
@@ -102,28 +138,60 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'a message is a sign of life only when all of it has come',
     patches: [
       ['mesh/link.js', `            this.#events.heard(this);\n`, ``],
-      ['mesh/link.js', `            throw new RumormillError('PROTOCOL', \`\${type} out of turn\`);`, `            throw new RumormillError('PROTOCOL', type);\n        this.#events.heard(this);`],
-      ['mesh/link.js', `get #wholeBytes() {\n        return this.#path.windowBytes;`, `get #wholeBytes() {\n        return Infinity;`],
+      [
+        'mesh/link.js', `            throw new RumormillError('PROTOCOL', \`\${type} out of turn\`);`,
+        `            throw new RumormillError('PROTOCOL', type);\n        this.#events.heard(this);`,
+      ],
+      [
+        'mesh/link.js', `get #wholeBytes() {\n        return this.#path.windowBytes;`,
+        `get #wholeBytes() {\n        return Infinity;`,
+      ],
     ],
   },
   { name: 'forgets dedupe ids at a restart', patches: [['host.js', `await broker.#repeats.restore();`, ``]] },
   {
     name: 'running time goes by the wall clock',
-    patches: [['core/log/running-time.js', `return this.end + HOLE_MS + Math.floor(this.#monotonic() - this.#startedAt);`, `return this.end + HOLE_MS + Math.floor(this.#wall() % 1e10);`]],
+    patches: [
+      [
+        'core/log/running-time.js', `return this.end + HOLE_MS + Math.floor(this.#monotonic() - this.#startedAt);`,
+        `return this.end + HOLE_MS + Math.floor(this.#wall() % 1e10);`,
+      ],
+    ],
   },
-  { name: 'publishers take the clock as far as they like', patches: [['core/log/lamport.js', `if (ahead > saved)`, `if (false)`]] },
-  { name: 'nobody is closed where memory is short', patches: [['core/budget.js', `account.holder.expel(account.greed);`, `;`]] },
-  { name: 'what a closed connection held counts for ever', patches: [['core/budget.js', `this.charge(-account.own - this.limits.connectionBytes, account.kind);`, `this.charge(-this.limits.connectionBytes, account.kind);`]] },
+  {
+    name: 'publishers take the clock as far as they like',
+    patches: [['core/log/lamport.js', `if (ahead > saved)`, `if (false)`]],
+  },
+  {
+    name: 'nobody is closed where memory is short',
+    patches: [['core/budget.js', `account.holder.expel(account.greed);`, `;`]],
+  },
+  {
+    name: 'what a closed connection held counts for ever',
+    patches: [
+      [
+        'core/budget.js', `this.charge(-account.own - this.limits.connectionBytes, account.kind);`,
+        `this.charge(-this.limits.connectionBytes, account.kind);`,
+      ],
+    ],
+  },
   // Queues
   { name: 'an ACK is answered before the disk', patches: [['queue/subscription-queue.js', `            acknowledger.gather(this.ledger, change, (error) => {`, `            resolve();\n            acknowledger.gather(this.ledger, change, (error) => {`]] },
   { name: 'a lease is given out while it runs', patches: [['core/queue/leases.js', `this.#dueAt(entry, now + this.policy.visibilityMs);`, `this.#dueAt(entry, now + this.policy.visibilityMs / 2);`]] },
   { name: 'a floor above what is leased', patches: [['queue/subscription-queue.js', `Math.min(this.#backlog.position, (this.leases.lowest ?? Infinity) - 1)`, `this.#backlog.position`]] },
   {
     name: 'the token of an expired lease is good',
-    patches: [['core/queue/leases.js', `entry.state === 'leased' && !entry.isSettling && entry.lease === token.lease && entry.instance === token.instance && entry.dueAt > now`, `entry.state !== 'gone' && !entry.isSettling && entry.lease === token.lease && entry.instance === token.instance`]],
+    patches: [
+      [
+        'core/queue/leases.js',
+        `entry.instance === token.instance &&\n            entry.dueAt > now`,
+        `entry.instance === token.instance`,
+      ],
+      ['core/queue/leases.js', `entry.state === 'leased' &&\n            !entry.isSettling`, `entry.state !== 'gone' && !entry.isSettling`],
+    ],
   },
-  { name: 'every token of a message is good', patches: [['core/queue/leases.js', `entry.lease === token.lease && entry.instance === token.instance && `, ``]] },
-  { name: 'a token is good for any subscription', patches: [['core/queue/lease-token.js', `scratch.readUInt32LE(end) !== fnv1a(scratch, life, end) || `, ``]] },
+  { name: 'every token of a message is good', patches: [['core/queue/leases.js', `entry.lease === token.lease &&\n            entry.instance === token.instance &&`, ``]] },
+  { name: 'a token is good for any subscription', patches: [['core/queue/lease-token.js', `scratch.readUInt32LE(end) !== fnv1a(scratch, life, end) ||`, ``]] },
   { name: 'failed deliveries are not written', patches: [['queue/subscription-queue.js', `failures.fail(origin, seq, deliveries, state === 'delayed' ? dueAt : undefined);`, `;`]] },
   { name: 'the next home does not count the failed deliveries', patches: [['queue/deliverer.js', `ledger.done.attempts(source.origin, source.seq + index)`, `0`]] },
   { name: 'one delivery too few before a dead letter', patches: [['core/queue/leases.js', `deliveries >= this.policy.maxDeliveries`, `deliveries >= this.policy.maxDeliveries - 1`]] },
@@ -137,36 +205,121 @@ export const MUTANTS: readonly Mutant[] = [
   { name: 'a renamed topic loses what is published under its former name', patches: [['core/catalog/catalog-state.js', `topic.names = [...names, to];`, `topic.names = [to];`]] },
   {
     name: 'commands do not go around a link that is cut',
-    patches: [['mesh/overlay.js', `        if (via !== undefined)\n            return via;\n        this.seek(address);`, ``]],
+    patches: [
+      ['mesh/overlay.js', `        if (via !== undefined)\n            return via;\n        this.seek(address);`, ``],
+    ],
   },
   { name: 'a broker between does not pass commands on', patches: [['home/errands.js', `if (ask.home !== this.#runtime.config.address)`, `if (false)`]] },
   { name: 'until when a message is put off is not written', patches: [['queue/subscription-queue.js', `state === 'delayed' ? dueAt : undefined`, `undefined`]] },
   {
     name: 'the next home delivers what is put off',
-    patches: [['queue/subscription-queue.js', `this.leases.putOff(wait);`, `;`], ['queue/deliverer.js', `if (until <= clock.now())`, `if (true)`]],
+    patches: [
+      ['queue/subscription-queue.js', `this.leases.putOff(wait);`, `;`],
+      ['queue/deliverer.js', `if (until <= clock.now())`, `if (true)`],
+    ],
   },
-  { name: 'a record that puts off counts from the beginning of time', patches: [['queue/acknowledger.js', `ages.writtenAt(written, origin)`, `0`]] },
+  {
+    name: 'a record that puts off counts from the beginning of time',
+    patches: [['queue/acknowledger.js', `ages.writtenAt(written, origin)`, `0`]],
+  },
   { name: 'a NACK is answered before the disk', patches: [['queue/subscription-queue.js', `await noted;`, `;`]] },
-  { name: 'a copy of a command that was held up is carried out after the answer', patches: [['home/errands.js', `if (this.#attempts.isOvertaken(ask.errand, ask.attempt))`, `if (false)`]] },
-  { name: 'a DELAY is not kept', patches: [['core/queue/leases.js', `const wait = delayMs ?? this.#backoffMs(entry.deliveries);`, `const wait = this.#backoffMs(entry.deliveries);`]] },
-  { name: 'a BACKOFF is not kept', patches: [['core/queue/leases.js', `const wait = delayMs ?? this.#backoffMs(entry.deliveries);`, `const wait = delayMs ?? 0;`]] },
-  { name: 'a PURGE does not wait for what is stored where it was asked for', patches: [['commands/queue.js', `subject, isAboutMessages: true, run: purge`, `subject, run: purge`]] },
-  { name: 'a PURGE drops what comes while it lasts', patches: [['queue/subscription-queue.js', `this.#backlog.skipTo(until);`, `this.#backlog.skipTo(log.position);`]] },
-  { name: 'a PURGE is answered before the disk', patches: [['queue/subscription-queue.js', `acknowledger.gather(this.ledger, (state) => state.raise(ids, vector), (error) => `, `resolve();\n            acknowledger.gather(this.ledger, (state) => state.raise(ids, vector), (error) => `]] },
-  { name: 'a PURGE leaves the leases', patches: [['queue/subscription-queue.js', `if ((vector.get(entry.origin) ?? 0) >= entry.seq)\n                this.leases.remove(entry);`, `;`]] },
-  { name: 'new settings do not reach the leases', patches: [['queue/subscription-queue.js', `        this.leases.policy = this.#policy();`, `        ;`]] },
-  { name: 'an UPDATE takes the other settings away', patches: [['core/catalog/catalog-state.js', `set(entry, { ...entry.settings, ...operation.settings })`, `set(entry, { visibilityMs: 30_000, maxDeliveries: null, deadLetter: null, backoffMs: null, from: 'latest', ...operation.settings })`]] },
-  { name: 'a limit that falls does not hold for what waits to be delivered again', patches: [['core/queue/leases.js', `if (!isStricter)`, `if (true)`]] },
+  {
+    name: 'a copy of a command that was held up is carried out after the answer',
+    patches: [['home/errands.js', `if (this.#attempts.isOvertaken(ask.errand, ask.attempt))`, `if (false)`]],
+  },
+  {
+    name: 'a DELAY is not kept',
+    patches: [
+      [
+        'core/queue/leases.js', `const wait = delayMs ?? this.#backoffMs(entry.deliveries);`,
+        `const wait = this.#backoffMs(entry.deliveries);`,
+      ],
+    ],
+  },
+  {
+    name: 'a BACKOFF is not kept',
+    patches: [
+      [
+        'core/queue/leases.js', `const wait = delayMs ?? this.#backoffMs(entry.deliveries);`,
+        `const wait = delayMs ?? 0;`,
+      ],
+    ],
+  },
+  {
+    name: 'a PURGE does not wait for what is stored where it was asked for',
+    patches: [['commands/queue.js', `subject, isAboutMessages: true, run: purge`, `subject, run: purge`]],
+  },
+  {
+    name: 'a PURGE drops what comes while it lasts',
+    patches: [['queue/subscription-queue.js', `this.#backlog.skipTo(until);`, `this.#backlog.skipTo(log.position);`]],
+  },
+  {
+    name: 'a PURGE is answered before the disk',
+    patches: [
+      [
+        'queue/subscription-queue.js',
+        `acknowledger.gather(this.ledger, (state) => state.raise(ids, vector), (error) => `,
+        `resolve();\n            acknowledger.gather(this.ledger, (state) => state.raise(ids, vector), (error) => `,
+      ],
+    ],
+  },
+  {
+    name: 'a PURGE leaves the leases',
+    patches: [
+      ['queue/subscription-queue.js', `if ((vector.get(entry.origin) ?? 0) >= entry.seq) {`, `if (false) {`],
+    ],
+  },
+  {
+    name: 'new settings do not reach the leases',
+    patches: [['queue/subscription-queue.js', `        this.leases.policy = this.#policy();`, `        ;`]],
+  },
+  {
+    name: 'an UPDATE takes the other settings away',
+    patches: [
+      [
+        'core/catalog/catalog-state.js', `set(entry, { ...entry.settings, ...operation.settings })`,
+        `set(entry, { visibilityMs: 30_000, maxDeliveries: null, deadLetter: null, backoffMs: null, from: 'latest', ...operation.settings })`,
+      ],
+    ],
+  },
+  {
+    name: 'a limit that falls does not hold for what waits to be delivered again',
+    patches: [['core/queue/leases.js', `if (!isStricter)`, `if (true)`]],
+  },
   // What a test tells
   {
     name: 'a long way to the others counts as their silence',
     test: 'simulation/path',
     patches: [['mesh/mesh.js', `longest = Math.max(longest, link.roundTripMs);`, `longest = 0;`]],
   },
-  { name: 'commands wait behind what a path carries slowly', test: 'simulation/ways', patches: [['mesh/overlay.js', ` || link.latenessMs >= patienceMs + pathQueueMs`, ``]] },
-  { name: 'a new home does not wait for a slow disk', test: 'core/home/view', patches: [['core/home/view.js', `(haveSpoken ? this.#catchUpMs : 0)`, `0`]] },
-  { name: 'what is given back at once goes first', test: 'queue/deliverer', patches: [['queue/deliverer.js', `        this.#isAgainNext = false;`, `        ;`]] },
-  { name: 'a consumer may hold everything', test: 'queue/limits', patches: [['queue/deliverer.js', `this.#runtime.leases.heldBy(consumer) >= this.#runtime.limits.consumerLeasesMax`, `false`]] },
-  { name: 'many subscriptions may have as much out as they like', test: 'queue/limits', patches: [['queue/queues.js', `leases < most ? Infinity`, `true ? Infinity`]] },
-  { name: 'where memory is short nobody has a turn to grow', test: 'core/budget', patches: [['core/budget.js', `return this.#grower === account;`, `return false;`]] },
+  {
+    name: 'commands wait behind what a path carries slowly', test: 'simulation/ways',
+    patches: [['mesh/overlay.js', ` || link.latenessMs >= patienceMs + pathQueueMs`, ``]],
+  },
+  {
+    name: 'a new home does not wait for a slow disk', test: 'core/home/view',
+    patches: [['core/home/view.js', `(haveSpoken ? this.#catchUpMs : 0)`, `0`]],
+  },
+  {
+    name: 'what is given back at once goes first', test: 'queue/deliverer',
+    patches: [['queue/deliverer.js', `        this.#isAgainNext = false;`, `        ;`]],
+  },
+  {
+    name: 'a consumer may hold everything',
+    test: 'queue/limits',
+    patches: [
+      [
+        'queue/deliverer.js', `this.#runtime.leases.heldBy(consumer) >= this.#runtime.limits.consumerLeasesMax`,
+        `false`,
+      ],
+    ],
+  },
+  {
+    name: 'many subscriptions may have as much out as they like', test: 'queue/limits',
+    patches: [['queue/queues.js', `leases < most ? Infinity`, `true ? Infinity`]],
+  },
+  {
+    name: 'where memory is short nobody has a turn to grow', test: 'core/budget',
+    patches: [['core/budget.js', `return this.#grower === account;`, `return false;`]],
+  },
 ];

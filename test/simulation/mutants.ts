@@ -29,7 +29,9 @@ function makeCopy({ name: mutant, patches }: Mutant): string {
   for (const [file, from, to] of patches) {
     const path = join(folder, 'brokers', file);
     const parts = readFileSync(path, 'utf8').split(from);
-    if (parts.length !== 2) throw new Error(`'${mutant}': a patch of ${file} matches ${parts.length - 1} times: ${from}`);
+    if (parts.length !== 2) {
+      throw new Error(`'${mutant}': a patch of ${file} matches ${parts.length - 1} times: ${from}`);
+    }
     writeFileSync(path, parts.join(to));
   }
   return folder;
@@ -47,14 +49,20 @@ function hunt(mutant: Mutant): Find | undefined {
 }
 
 function test(folder: string, name: string): Find | undefined {
-  const { stdout, status } = spawnSync(process.execPath, [join(folder, 'test', `${name}.test.js`)], { encoding: 'utf8', timeout: MUTANT_MS_MAX });
+  const { stdout, status } = spawnSync(process.execPath, [join(folder, 'test', `${name}.test.js`)], {
+    encoding: 'utf8',
+    timeout: MUTANT_MS_MAX,
+  });
   const [, what] = /^ *not ok \d+ - (.*)$/m.exec(stdout) ?? [];
   return status === 0 ? undefined : { seed: 'test', what: what ?? 'ended without a word' };
 }
 
 function storm(folder: string): Find | undefined {
   const args = [join(folder, 'test/simulation/sim.js'), '--runs', String(RUNS), '--until-failure'];
-  const { stdout, stderr, status, error } = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: MUTANT_MS_MAX });
+  const { stdout, stderr, status, error } = spawnSync(process.execPath, args, {
+    encoding: 'utf8',
+    timeout: MUTANT_MS_MAX,
+  });
   const [, seed, what] = /^FAILED npm run sim -- --seed (\d+) --runs 1: (.*)$/m.exec(stdout) ?? [];
   if (seed !== undefined && what !== undefined) return { seed, what };
   if (status === 0) return undefined;
@@ -77,7 +85,9 @@ console.log(`${'mutant'.padEnd(width)}  seed  violated`);
 for (const mutant of mutants) {
   const found = hunt(mutant);
   if (found === undefined) survivors += 1;
-  console.log(`${mutant.name.padEnd(width)}  ${(found?.seed ?? '-').padStart(4)}  ${(found?.what ?? `SURVIVED ${mutant.test ?? `${RUNS} seeds`}`).slice(0, 160)}`);
+  console.log(
+    `${mutant.name.padEnd(width)}  ${(found?.seed ?? '-').padStart(4)}  ${(found?.what ?? `SURVIVED ${mutant.test ?? `${RUNS} seeds`}`).slice(0, 160)}`,
+  );
 }
 rmSync(join(BUILD, 'mutant'), { recursive: true, force: true });
 console.log(`${mutants.length - survivors} of ${mutants.length} found`);

@@ -12,7 +12,9 @@ async function publish(world: World, machine: Machine, payload: string): Promise
 
 /** The names that a machine's stores have had, as its own disk knows them. */
 function names(machine: Machine): string[] {
-  return [...new Set(machine.disk.data.batches.map(({ origin }) => origin))].filter((origin) => originAddress(origin) === machine.address);
+  return [...new Set(machine.disk.data.batches.map(({ origin }) => origin))].filter(
+    (origin) => originAddress(origin) === machine.address,
+  );
 }
 
 async function restart(world: World, machine: Machine): Promise<void> {
@@ -31,7 +33,10 @@ for (const [count, restartsMax] of [[3, 100], [5, 20]] as const) {
       await publish(world, machine, `after ${restarts}`);
     }
     t.equal(names(machine).length, 1);
-    t.equal(machine.disk.data.batches.filter(({ origin }) => originAddress(origin) === machine.address).length, restartsMax + 1);
+    t.equal(
+      machine.disk.data.batches.filter(({ origin }) => originAddress(origin) === machine.address).length,
+      restartsMax + 1,
+    );
   });
 }
 
@@ -77,7 +82,10 @@ t.test('the copy of an orderly stopped store, put back with the same row down, t
   const copy = machine.disk.data.copy();
   await world.of(machine.start());
   const cut = [[machine, other], [other, machine]] as const;
-  await world.until('it may go on under its name', () => Number(other.disk.data.lives.get(copy.origin)?.life) === copy.lived.life + 1);
+  await world.until(
+    'it may go on under its name',
+    () => Number(other.disk.data.lives.get(copy.origin)?.life) === copy.lived.life + 1,
+  );
   for (const [from, to] of cut) world.network.cut(from.address, to.address);
   await publish(world, machine, 'which nobody else has');
   machine.crash();
@@ -86,7 +94,10 @@ t.test('the copy of an orderly stopped store, put back with the same row down, t
   await world.of(machine.start());
   await publish(world, machine, 'after');
   t.equal(names(machine).length, 2);
-  t.strictSame(machine.disk.data.batches.filter(({ topic }) => topic === 'news').map(({ body }) => String(body)), ['before', 'after']);
+  t.strictSame(
+    machine.disk.data.batches.filter(({ topic }) => topic === 'news').map(({ body }) => String(body)),
+    ['before', 'after'],
+  );
 });
 
 t.test('of a stopped store and its copy, the one that starts first goes on under the name', async (t) => {

@@ -108,7 +108,9 @@ export class VirtualNetwork {
    * Infinity for as many as there are, and what is on the way does not wait any longer.
    */
   narrow(from: string, to: string, bytesPerSecond: number): void {
-    if (bytesPerSecond !== Infinity) return void this.#rates.set(way(from, to), { bytesPerMs: bytesPerSecond / 1000, freeAt: this.#time.now });
+    if (bytesPerSecond !== Infinity) {
+      return void this.#rates.set(way(from, to), { bytesPerMs: bytesPerSecond / 1000, freeAt: this.#time.now });
+    }
     this.#rates.delete(way(from, to));
     for (const end of this.#ends) if (end.party.host === from && end.other.party.host === to) end.hasten();
   }
@@ -230,7 +232,9 @@ export class VirtualNetwork {
   }
 }
 
-type Item = { readonly at: number } & ({ readonly kind: 'data'; readonly bytes: Uint8Array } | { readonly kind: 'end' | 'reset' });
+type Item = { readonly at: number } & (
+  { readonly kind: 'data'; readonly bytes: Uint8Array } | { readonly kind: 'end' | 'reset' }
+);
 
 /** One end of a stream. What it has sent and the other end has not taken waits in `#way`, in order. */
 class End implements Channel {
@@ -368,11 +372,18 @@ class End implements Channel {
   }
 
   #arrival(bytes = 0): number {
-    return Math.max(this.#time.now + this.#network.travelMs(this.party.host, this.other.party.host, bytes), this.#way.at(-1)?.at ?? 0);
+    return Math.max(
+      this.#time.now + this.#network.travelMs(this.party.host, this.other.party.host, bytes),
+      this.#way.at(-1)?.at ?? 0,
+    );
   }
 
   #takes(item: Item): boolean {
-    return item.kind === 'reset' || this.#isClosed || (this.#handler !== undefined && !(this.#paused && item.kind === 'data'));
+    return (
+      item.kind === 'reset' ||
+      this.#isClosed ||
+      (this.#handler !== undefined && !(this.#paused && item.kind === 'data'))
+    );
   }
 
   #arrive(item: Item): void {

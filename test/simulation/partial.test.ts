@@ -35,7 +35,10 @@ t.test('a few links each, and everything arrives everywhere, once', async (t) =>
   await world.converged(5000);
   t.equal(world.machines[0]!.records().length, COUNT);
   t.strictSame(world.machines.map(({ broker }) => broker.status()['records_duplicate']), world.machines.map(() => 0));
-  t.strictSame(world.machines.map(({ broker }) => broker.status()['records_received']), world.machines.map(() => COUNT - 1), 'one transmission a replica');
+  t.strictSame(
+    world.machines.map(({ broker }) => broker.status()['records_received']), world.machines.map(() => COUNT - 1),
+    'one transmission a replica',
+  );
 });
 
 t.test('acknowledgements come from brokers without a link, and mean what they say', async (t) => {
@@ -47,7 +50,10 @@ t.test('acknowledgements come from brokers without a link, and mean what they sa
   high.crash();
   t.type(await publish(world, low, 'quorum', 'ACKS', 'quorum'), 'number');
   await world.run(20_000);
-  t.match(await publish(world, low, 'all but one', 'ACKS', 'all'), { code: 'NOQUORUM', message: /^stored on 15 of 16 brokers/ });
+  t.match(await publish(world, low, 'all but one', 'ACKS', 'all'), {
+    code: 'NOQUORUM',
+    message: /^stored on 15 of 16 brokers/,
+  });
   await world.of(high.start());
   await world.converged();
   t.type(await publish(world, low, 'all again', 'ACKS', 'all'), 'number');
@@ -76,23 +82,33 @@ t.test('an acknowledgement is never given for what a disk does not have: quorums
         await world.of(machine.start());
         counts.wipes += 1;
       } else if (act === 2) {
-        world.partition([machine], dice.integer(0, 1) === 0 ? world.machines.filter((other) => other !== machine) : [dice.pick(others)]);
+        world.partition(
+          [machine],
+          dice.integer(0, 1) === 0 ? world.machines.filter((other) => other !== machine) : [dice.pick(others)],
+        );
         counts.cuts += 1;
       } else if (act === 3) world.heal();
       if (act < 2) counts.crashes += 1;
       const acks = dice.pick(['quorum', 'all']);
       const payload = `round ${round}`;
       const reply = await publish(world, publisher, payload, 'ACKS', acks);
-      const disks = world.machines.filter(({ disk }) => disk.data.batches.some(({ body }) => Buffer.from(body).toString() === payload)).length;
+      const disks = world.machines.filter(({ disk }) =>
+        disk.data.batches.some(({ body }) => Buffer.from(body).toString() === payload),
+      ).length;
       if (typeof reply === 'number') counts.acknowledged += 1;
       else counts.refused += 1;
-      if (typeof reply === 'number' && disks < (acks === 'all' ? COUNT : COUNT / 2 + 1)) t.fail(`seed ${seed}, ${payload}: ${acks} with ${disks} disks`);
+      if (typeof reply === 'number' && disks < (acks === 'all' ? COUNT : COUNT / 2 + 1)) {
+        t.fail(`seed ${seed}, ${payload}: ${acks} with ${disks} disks`);
+      }
       await world.run(dice.integer(0, 500));
     }
     world.heal();
     for (const machine of world.machines) if (!machine.isRunning) await world.of(machine.start());
     await world.converged();
-    for (const machine of world.machines) if (String(machine.records()) !== String(publisher.records())) t.fail(`seed ${seed}: ${machine.address} differs`);
+    for (const machine of world.machines)
+      if (String(machine.records()) !== String(publisher.records())) {
+        t.fail(`seed ${seed}: ${machine.address} differs`);
+      }
     t.type(await publish(world, publisher, 'last', 'ACKS', 'all'), 'number', `seed ${seed}: and then all are counted`);
   }
   t.ok(counts.acknowledged > 40 && Object.values(counts).every((count) => count > 5), JSON.stringify(counts));
@@ -121,11 +137,16 @@ t.test('brokers die, come back, are cut off and return: everything arrives, one 
     await world.settled();
     await world.run(30_000);
     t.equal(published, 40, `seed ${seed}`);
-    t.equal(new Set(world.machines.map((machine) => String(machine.records()))).size, 1, `seed ${seed}: all have the same`);
+    t.equal(
+      new Set(world.machines.map((machine) => String(machine.records()))).size, 1, `seed ${seed}: all have the same`,
+    );
     const counts = world.machines.map(links);
     t.ok(Math.max(...counts) <= 2 * FANOUT + 2, `seed ${seed}: links ${counts.join()}`);
     for (const machine of world.machines) {
-      t.strictSame(new Set(states(machine).values()), new Set(['self', 'alive']), `seed ${seed}: ${machine.address} knows that all live`);
+      t.strictSame(
+        new Set(states(machine).values()), new Set(['self', 'alive']),
+        `seed ${seed}: ${machine.address} knows that all live`,
+      );
       t.equal(machine.broker.coordinator, world.machines.at(-1)!.address);
     }
   }
@@ -137,9 +158,13 @@ t.test('a death is heard of everywhere, and so is a return', async (t) => {
   const gone = world.machines[5]!;
   gone.crash();
   const others = world.machines.filter((machine) => machine !== gone);
-  await world.until('all know that it is dead', () => others.every((machine) => states(machine).get(gone.address) === 'dead'), 40_000);
+  await world.until(
+    'all know that it is dead', () => others.every((machine) => states(machine).get(gone.address) === 'dead'), 40_000,
+  );
   await world.of(gone.start());
-  await world.until('all know that it lives', () => others.every((machine) => states(machine).get(gone.address) === 'alive'), 10_000);
+  await world.until(
+    'all know that it lives', () => others.every((machine) => states(machine).get(gone.address) === 'alive'), 10_000,
+  );
   t.strictSame(new Set(states(gone).values()), new Set(['self', 'alive']));
 });
 
@@ -152,8 +177,16 @@ t.test('a broker that no row names and that knows one other is learned by all', 
   world.machines.push(joiner);
   joiner.rows = [world.machines[3]!.address];
   await world.of(joiner.start());
-  await world.until('all have heard of it, and it of all', () => world.machines.every((machine) =>
-    states(machine).size === COUNT && [...states(machine).values()].every((state) => state === 'alive' || state === 'self')), 10_000);
+  await world.until(
+    'all have heard of it, and it of all',
+    () =>
+      world.machines.every(
+        (machine) =>
+          states(machine).size === COUNT &&
+          [...states(machine).values()].every((state) => state === 'alive' || state === 'self'),
+      ),
+    10_000,
+  );
   await publish(world, joiner, 'hello');
   await world.converged();
   t.ok(links(joiner) >= FANOUT);
@@ -163,48 +196,62 @@ for (const fanout of [undefined, FANOUT]) {
   const mesh = fanout === undefined ? 'a full mesh' : `fan-out ${fanout}`;
   const begin = (): Promise<World> => World.start(SEED, 8, fanout === undefined ? {} : { fanout });
 
-  t.test(`a broker that is silent for a while is suspected, and whatever is heard of it refutes that: ${mesh}`, async (t) => {
-    const world = await begin();
-    await world.run(5000);
-    const paused = world.machines[2]!;
-    const neighbours = world.machines.filter((machine) => isLinked(world, machine, paused));
-    const term = paused.broker.status()['term'];
-    const before = world.history.length;
-    paused.pause();
-    await world.run(4500);
-    for (const machine of neighbours) t.equal(states(machine).get(paused.address), 'suspect', machine.address);
-    paused.resume();
-    await world.run(1100);
-    for (const machine of neighbours) t.equal(states(machine).get(paused.address), 'alive', machine.address);
-    t.notOk(world.history.slice(before).some((line) => line.includes('peer lost')), 'no link was given up');
-    t.equal(paused.broker.status()['term'], term);
-    t.ok(neighbours.length >= 2);
-  });
+  t.test(
+    `a broker that is silent for a while is suspected, and whatever is heard of it refutes that: ${mesh}`,
+    async (t) => {
+      const world = await begin();
+      await world.run(5000);
+      const paused = world.machines[2]!;
+      const neighbours = world.machines.filter((machine) => isLinked(world, machine, paused));
+      const term = paused.broker.status()['term'];
+      const before = world.history.length;
+      paused.pause();
+      await world.run(4500);
+      for (const machine of neighbours) t.equal(states(machine).get(paused.address), 'suspect', machine.address);
+      paused.resume();
+      await world.run(1100);
+      for (const machine of neighbours) t.equal(states(machine).get(paused.address), 'alive', machine.address);
+      t.notOk(
+        world.history.slice(before).some((line) => line.includes('peer lost')),
+        'no link was given up',
+      );
+      t.equal(paused.broker.status()['term'], term);
+      t.ok(neighbours.length >= 2);
+    },
+  );
 
-  t.test(`the coordinator is paused for 15 s: its links are found dead, another one leads, and it comes back without harm: ${mesh}`, async (t) => {
-    const world = await begin();
-    await world.run(5000);
-    const paused = world.machines.at(-1)!;
-    const others = world.machines.filter((machine) => machine !== paused);
-    t.type(await publish(world, paused, 'before'), 'number');
-    paused.pause();
-    const next = others.at(-1)!.address;
-    await world.until('the next one leads', () => others.every(({ broker }) => broker.coordinator === next), 15_000);
-    t.ok(world.history.some((line) => line.includes('peer lost') && line.includes('silent for 10000 ms')), 'half-open links are found');
-    t.type(await publish(world, others[0]!, 'meanwhile'), 'number');
-    await world.run(1000);
-    paused.resume();
-    await world.settled(20_000);
-    await world.converged();
-    t.equal(paused.broker.coordinator, paused.address);
-    t.equal(paused.records().length, 2);
-    t.strictSame(world.incidents, []);
-  });
+  t.test(
+    `the coordinator is paused for 15 s: its links are found dead, another one leads, and it comes back without harm: ${mesh}`,
+    async (t) => {
+      const world = await begin();
+      await world.run(5000);
+      const paused = world.machines.at(-1)!;
+      const others = world.machines.filter((machine) => machine !== paused);
+      t.type(await publish(world, paused, 'before'), 'number');
+      paused.pause();
+      const next = others.at(-1)!.address;
+      await world.until('the next one leads', () => others.every(({ broker }) => broker.coordinator === next), 15_000);
+      t.ok(
+        world.history.some((line) => line.includes('peer lost') && line.includes('silent for 10000 ms')),
+        'half-open links are found',
+      );
+      t.type(await publish(world, others[0]!, 'meanwhile'), 'number');
+      await world.run(1000);
+      paused.resume();
+      await world.settled(20_000);
+      await world.converged();
+      t.equal(paused.broker.coordinator, paused.address);
+      t.equal(paused.records().length, 2);
+      t.strictSame(world.incidents, []);
+    },
+  );
 }
 
 function isLinked(world: World, a: Machine, b: Machine): boolean {
   return [a, b].some((one) => {
     const other = one === a ? b : a;
-    return world.history.some((line) => line.includes(`${one.address} info peer connected`) && line.includes(`"peer":"${other.address}"`));
+    return world.history.some(
+      (line) => line.includes(`${one.address} info peer connected`) && line.includes(`"peer":"${other.address}"`),
+    );
   });
 }

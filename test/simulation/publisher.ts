@@ -24,14 +24,17 @@ export class Publisher {
   }
 
   /** Publishes some messages together, and again what bears an id and got no answer, until it does or patience ends. */
-  async publish(topic: string, count: number, question: Publication['question'], key: string | null = null, mayHaveId = true): Promise<void> {
+  async publish(
+    topic: string, count: number, question: Publication['question'], key: string | null = null, mayHaveId = true,
+  ): Promise<void> {
     const { dice } = this.caller;
     const acks = dice.pick(ACK_LEVELS);
     const hasId = dice.integer(0, 2) === 0 && mayHaveId;
     const isLarge = dice.integer(1, 100) <= LARGE_PERCENT;
     let waiting = Array.from({ length: count }, (): Publication => {
       const name = `${this.#name}.${(this.#count += 1)}`;
-      const payload = question === null ? `${name}${isLarge ? LARGE : ''}` : `${name} re ${question.payload.split(/\s/)[0]}`;
+      const payload =
+        question === null ? `${name}${isLarge ? LARGE : ''}` : `${name} re ${question.payload.split(/\s/)[0]}`;
       return { topic, key, payload, acks, dedupeId: hasId ? name : null, question, attempts: [] };
     });
     this.#publications.push(...waiting);
@@ -53,7 +56,8 @@ export class Publisher {
       attempts.push(attempt);
       return attempts.at(-1)!;
     });
-    const settle = (index: number, outcome: number | string): void => void Object.assign(attempts[index]!, { outcome, endedAt: caller.world.time.now });
+    const settle = (index: number, outcome: number | string): void =>
+      void Object.assign(attempts[index]!, { outcome, endedAt: caller.world.time.now });
     let client: VirtualClient;
     try {
       client = await caller.connect();
@@ -62,7 +66,10 @@ export class Publisher {
       return;
     }
     await Promise.all(publications.map(async ({ topic, key, payload, dedupeId, question }, index) => {
-      const options = [...(key === null ? [] : ['KEY', key]), ...(dedupeId === null ? [] : ['ID', dedupeId]), ...(question === null ? [] : ['LAMPORT', question.lamport])];
+      const options = [
+        ...(key === null ? [] : ['KEY', key]), ...(dedupeId === null ? [] : ['ID', dedupeId]),
+        ...(question === null ? [] : ['LAMPORT', question.lamport]),
+      ];
       try {
         const reply = await client.within(timeoutMs, 'PUBLISH', topic, payload, 'ACKS', acks, ...options);
         settle(index, typeof reply === 'number' ? reply : codeOf(reply));

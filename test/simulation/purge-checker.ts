@@ -28,12 +28,22 @@ function checkPurge(facts: QueueFacts, violated: Report, purge: Purge): void {
   const queue = facts.queues.queues.find(({ name }) => name === purge.queue)!;
   const records = facts.floorsOf(purge);
   const shown = `PURGE of ${purge.queue} at ${purge.sentAt} by ${purge.broker}`;
-  if (records.length === 0) return violated('purge', `${shown}, answered at ${purge.endedAt}, with no record on any disk`);
+  if (records.length === 0) {
+    return violated('purge', `${shown}, answered at ${purge.endedAt}, with no record on any disk`);
+  }
   const homes = [...new Set(records.map(({ entry }) => originAddress(entry.origin)))];
   const home = homes.length === 1 ? homes[0] : undefined;
-  const isIn = (entry: Entry): boolean => [purge.broker, home].some((broker) => broker !== undefined && wasOn(facts, entry, broker, purge.sentAt));
-  const waited = facts.entries.filter((entry) => facts.isFor(queue, entry.topic, entry.key) && home !== undefined && (entry.heldBy.get(home) ?? Infinity) <= purge.endedAt);
-  if (home !== undefined && (purge.outcome as number) > waited.length) violated('purge', `${shown} dropped ${purge.outcome} messages of ${waited.length}`);
+  const isIn = (entry: Entry): boolean =>
+    [purge.broker, home].some((broker) => broker !== undefined && wasOn(facts, entry, broker, purge.sentAt));
+  const waited = facts.entries.filter(
+    (entry) =>
+      facts.isFor(queue, entry.topic, entry.key) &&
+      home !== undefined &&
+      (entry.heldBy.get(home) ?? Infinity) <= purge.endedAt,
+  );
+  if (home !== undefined && (purge.outcome as number) > waited.length) {
+    violated('purge', `${shown} dropped ${purge.outcome} messages of ${waited.length}`);
+  }
   for (const lease of facts.queues.leases) {
     if (lease.pull.queue !== queue.name || lease.pull.sentAt < purge.endedAt) continue;
     const broker = facts.homeOf(lease);
@@ -41,19 +51,36 @@ function checkPurge(facts: QueueFacts, violated: Report, purge: Purge): void {
     if (entry === undefined || !isIn(entry) || facts.wasReplaced(broker, purge.sentAt, lease.pull.endedAt)) continue;
     const isKnown = records.every((record) => (record.entry.heldBy.get(broker) ?? Infinity) < lease.pull.sentAt);
     if (isKnown || facts.areConnected(records, purge.sentAt, lease.pull.endedAt)) {
-      violated('delivered after PURGE', `${lease.payload} of ${queue.name}, delivery ${lease.deliveries}, at ${lease.pull.endedAt} by ${broker}: ${shown}`);
+      violated(
+        'delivered after PURGE',
+        `${lease.payload} of ${queue.name}, delivery ${lease.deliveries}, at ${lease.pull.endedAt} by ${broker}: ${shown}`,
+      );
     }
   }
   if (home !== undefined) checkDead(facts, violated, queue, purge, home, isIn);
 }
 
 /** The home of a purge does not make dead letters of what it has dropped. */
-function checkDead(facts: QueueFacts, violated: Report, queue: Queue, purge: Purge, home: Address, isIn: (entry: Entry) => boolean): void {
+function checkDead(
+  facts: QueueFacts, violated: Report, queue: Queue, purge: Purge, home: Address, isIn: (entry: Entry) => boolean,
+): void {
   for (const copy of facts.entries) {
     const at = copy.heldBy.get(home) ?? Infinity;
-    if (copy.deadLetter?.subscription !== queue.name || originAddress(copy.origin) !== home || at < purge.endedAt + LATE_MS || !facts.stays(queue, home, purge.sentAt, at)) continue;
+    if (
+      copy.deadLetter?.subscription !== queue.name ||
+      originAddress(copy.origin) !== home ||
+      at < purge.endedAt + LATE_MS ||
+      !facts.stays(queue, home, purge.sentAt, at)
+    ) {
+      continue;
+    }
     const entry = facts.ledger.find(copy.deadLetter.id, copy.payload, home);
-    if (entry !== undefined && isIn(entry)) violated('delivered after PURGE', `${copy.payload} of ${queue.name}, as a dead letter at ${at}, purged at ${purge.sentAt}`);
+    if (entry !== undefined && isIn(entry)) {
+      violated(
+        'delivered after PURGE',
+        `${copy.payload} of ${queue.name}, as a dead letter at ${at}, purged at ${purge.sentAt}`,
+      );
+    }
   }
 }
 

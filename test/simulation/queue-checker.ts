@@ -49,7 +49,9 @@ export type QueueCounts = {
   afterPutOff: number;
 };
 
-export function checkQueues(history: History, queues: QueueHistory, ledger: Ledger): { violations: Violation[]; counts: QueueCounts } {
+export function checkQueues(
+  history: History, queues: QueueHistory, ledger: Ledger,
+): { violations: Violation[]; counts: QueueCounts } {
   const checker = new QueueChecker(new QueueFacts(history, queues, ledger));
   checker.run();
   return { violations: checker.violations, counts: checker.counts };
@@ -59,7 +61,10 @@ const PATIENCE_MS = 2900; // in which the home is found, whatever a client allow
 
 class QueueChecker {
   readonly violations: Violation[] = [];
-  readonly counts: QueueCounts = { leases: 0, passedOn: 0, redelivered: 0, acknowledged: 0, deadLettered: 0, againUnknown: 0, rivals: 0, purged: 0, updated: 0, afterPutOff: 0 };
+  readonly counts: QueueCounts = {
+    leases: 0, passedOn: 0, redelivered: 0, acknowledged: 0, deadLettered: 0, againUnknown: 0, rivals: 0, purged: 0,
+    updated: 0, afterPutOff: 0,
+  };
   readonly #facts: QueueFacts;
 
   constructor(facts: QueueFacts) {
@@ -73,15 +78,21 @@ class QueueChecker {
     for (const name of stuck) this.#violated('queue stuck', `${name} could not be emptied`);
     for (const lease of leases) this.#checkLease(lease);
     for (const asked of [...this.#facts.queues.pulls, ...settlements, ...this.#facts.queues.purges]) {
-      const isRefused = asked.outcome === 'TRYAGAIN' || (asked.outcome === 'TIMEOUT' && asked.endedAt - asked.sentAt >= PATIENCE_MS);
+      const isRefused =
+        asked.outcome === 'TRYAGAIN' || (asked.outcome === 'TIMEOUT' && asked.endedAt - asked.sentAt >= PATIENCE_MS);
       if (isRefused && this.#facts.inBridged(asked.sentAt, asked.endedAt)) {
-        this.#violated('unavailable', `${asked.queue} at ${asked.endedAt} by ${asked.broker}: ${asked.outcome}, and there is a way to every broker`);
+        this.#violated(
+          'unavailable',
+          `${asked.queue} at ${asked.endedAt} by ${asked.broker}: ${asked.outcome}, and there is a way to every broker`,
+        );
       }
     }
     for (const queue of queues) {
       const byMessage = new Map<string, Lease[]>();
       for (const lease of leases) {
-        if (lease.pull.queue === queue.name) byMessage.set(messageOf(lease), [...(byMessage.get(messageOf(lease)) ?? []), lease]);
+        if (lease.pull.queue === queue.name) {
+          byMessage.set(messageOf(lease), [...(byMessage.get(messageOf(lease)) ?? []), lease]);
+        }
       }
       for (const some of byMessage.values()) {
         this.#checkMessage(queue, some);
@@ -92,11 +103,15 @@ class QueueChecker {
       this.#checkDeadLetters(queue, byMessage);
     }
     for (const settlement of settlements) if (settlement.kind === 'ack') this.#checkAck(settlement);
-    for (const { broker, queue, id, payload } of leftovers) this.#violated('acknowledgement unknown', `${payload} (${id}) of ${queue} is not done at ${broker} alone`);
+    for (const { broker, queue, id, payload } of leftovers) {
+      this.#violated('acknowledgement unknown', `${payload} (${id}) of ${queue} is not done at ${broker} alone`);
+    }
     const report = (kind: string, what: string): void => this.#violated(kind, what);
     this.counts.purged = checkPurges(this.#facts, report);
     checkCatalogs(this.#facts, report);
-    this.counts.updated = this.#facts.changes.filter(({ operation }) => operation['op'] === 'subscription.update').length;
+    this.counts.updated = this.#facts.changes.filter(
+      ({ operation }) => operation['op'] === 'subscription.update',
+    ).length;
   }
 
   /** It is for the queue, and was on the disk of the broker that leased it. */
@@ -105,9 +120,13 @@ class QueueChecker {
     const queue = this.#facts.queues.queues.find(({ name }) => name === pull.queue)!;
     const broker = this.#facts.processOf(lease);
     if (broker === undefined) return this.#violated('token', `${token} bears the tag of no process`);
-    if (!this.#facts.isFor(queue, topic, key)) this.#violated('queue unexpected', `${payload} of ${topic}, key ${key}, to ${queue.name}`);
+    if (!this.#facts.isFor(queue, topic, key)) {
+      this.#violated('queue unexpected', `${payload} of ${topic}, key ${key}, to ${queue.name}`);
+    }
     const entry = this.#facts.ledger.find(id, payload, broker);
-    if (entry === undefined || (entry.heldBy.get(broker) ?? Infinity) > pull.endedAt) this.#violated('not durable', `${payload} was leased by ${broker}, which had it not on disk`);
+    if (entry === undefined || (entry.heldBy.get(broker) ?? Infinity) > pull.endedAt) {
+      this.#violated('not durable', `${payload} was leased by ${broker}, which had it not on disk`);
+    }
   }
 
   /** All leases of one message. */
@@ -115,12 +134,19 @@ class QueueChecker {
     this.counts.redelivered += leases.length - 1;
     for (const [index, one] of leases.entries()) {
       for (const other of leases.slice(index + 1)) {
-        const [a, b] = one.deliveries < other.deliveries || (one.deliveries === other.deliveries && one.pull.sentAt <= other.pull.sentAt) ? [one, other] : [other, one];
+        const [a, b] =
+          one.deliveries < other.deliveries ||
+          (one.deliveries === other.deliveries && one.pull.sentAt <= other.pull.sentAt)
+            ? [one, other]
+            : [other, one];
         if (this.#facts.inOneReign(queue, a, b)) this.#checkSuccession(queue, a, b);
         else if (this.#overlap(queue, a, b)) {
           this.counts.rivals += 1;
           if (this.#facts.inCalm(Math.min(a.pull.sentAt, b.pull.sentAt), Math.max(a.pull.endedAt, b.pull.endedAt))) {
-            this.#violated('two homes', `${shown(a)} and ${shown(b)} are leased at once by ${this.#facts.homeOf(a)} and ${this.#facts.homeOf(b)}, and all is calm`);
+            this.#violated(
+              'two homes',
+              `${shown(a)} and ${shown(b)} are leased at once by ${this.#facts.homeOf(a)} and ${this.#facts.homeOf(b)}, and all is calm`,
+            );
           }
         }
       }
@@ -130,11 +156,22 @@ class QueueChecker {
 
   /** Two leases of a message, the one after the other in one reign. */
   #checkSuccession(queue: Queue, a: Lease, b: Lease): void {
-    if (a.deliveries === b.deliveries) this.#violated('delivery count', `${shown(a)} twice, at ${a.pull.sentAt} and ${b.pull.sentAt}`);
+    if (a.deliveries === b.deliveries) {
+      this.#violated('delivery count', `${shown(a)} twice, at ${a.pull.sentAt} and ${b.pull.sentAt}`);
+    }
     const dueAt = this.#dueAgain(queue, a, b);
-    if (b.pull.endedAt < dueAt && !this.#overlap(queue, a, b)) this.#violated('too early', `${shown(b)} at ${b.pull.endedAt}, and not to be delivered before ${dueAt}`);
-    if (this.#overlap(queue, a, b)) this.#violated('leased twice', `${shown(a)} is held until ${this.#heldUntil(queue, a)[0]} and leased again at ${b.pull.endedAt} to ${b.pull.consumer}`);
-    if (this.#facts.ackBy(this.#facts.homeOf(a), a, b.pull.sentAt) !== undefined) this.#violated('delivered after ACK', `${shown(b)} by the home that had answered its ACK`);
+    if (b.pull.endedAt < dueAt && !this.#overlap(queue, a, b)) {
+      this.#violated('too early', `${shown(b)} at ${b.pull.endedAt}, and not to be delivered before ${dueAt}`);
+    }
+    if (this.#overlap(queue, a, b)) {
+      this.#violated(
+        'leased twice',
+        `${shown(a)} is held until ${this.#heldUntil(queue, a)[0]} and leased again at ${b.pull.endedAt} to ${b.pull.consumer}`,
+      );
+    }
+    if (this.#facts.ackBy(this.#facts.homeOf(a), a, b.pull.sentAt) !== undefined) {
+      this.#violated('delivered after ACK', `${shown(b)} by the home that had answered its ACK`);
+    }
   }
 
   /** Whether b was certainly leased while a was certainly held. */
@@ -160,16 +197,21 @@ class QueueChecker {
     const ends = this.#endsOf(lease, next.pull.endedAt);
     const nack = ends.find(({ kind, outcome, leases }) => kind === 'nack' && outcome === leases.length);
     if (nack === undefined && ends.length > 0) return 0;
-    const [from, to] = nack === undefined ? [this.#heldUntil(queue, lease)[0], next.pull.endedAt] : [nack.sentAt, nack.endedAt];
+    const [from, to] =
+      nack === undefined ? [this.#heldUntil(queue, lease)[0], next.pull.endedAt] : [nack.sentAt, nack.endedAt];
     if (nack !== undefined && nack.ms !== null) return from + nack.ms;
-    const backoffMs = Math.min(...this.#facts.valuesOf(queue, 'backoffMs', this.#facts.homeOf(lease), from, to).map((ms) => ms ?? 0));
+    const backoffMs = Math.min(
+      ...this.#facts.valuesOf(queue, 'backoffMs', this.#facts.homeOf(lease), from, to).map((ms) => ms ?? 0),
+    );
     return from + backoffMs * 2 ** (lease.deliveries - 1);
   }
 
   /** Until when a lease holds, at least and at most, as long as it is not given back. */
   #heldUntil(queue: Queue, lease: Lease): [least: number, most: number] {
     const { pull } = lease;
-    const visibilityMs = this.#facts.valuesOf(queue, 'visibilityMs', this.#facts.homeOf(lease), pull.sentAt, pull.endedAt);
+    const visibilityMs = this.#facts.valuesOf(
+      queue, 'visibilityMs', this.#facts.homeOf(lease), pull.sentAt, pull.endedAt,
+    );
     let [least, most] = [pull.sentAt + Math.min(...visibilityMs), pull.endedAt + Math.max(...visibilityMs)];
     for (const { kind, ms, sentAt, endedAt, outcome, leases } of this.#facts.settlements.get(lease) ?? []) {
       if (kind !== 'extend' || outcome === 0) continue;
@@ -188,11 +230,18 @@ class QueueChecker {
       for (const again of leases) {
         if (again.pull.sentAt < ack.endedAt) continue;
         const broker = this.#facts.homeOf(again);
-        const isKnown = records.length > 0 && records.every(({ entry }) => (entry.heldBy.get(broker) ?? Infinity) < again.pull.sentAt);
+        const isKnown =
+          records.length > 0 &&
+          records.every(({ entry }) => (entry.heldBy.get(broker) ?? Infinity) < again.pull.sentAt);
         // then it is to wait for the record before it takes over
         const isConnected = this.#facts.areConnected(records, ack.sentAt, again.pull.endedAt);
-        if (!(isKnown || isConnected) || this.#facts.wasReplaced(broker, ack.sentAt, again.pull.endedAt)) this.counts.againUnknown += 1;
-        else this.#violated('delivered after ACK', `${shown(again)} by ${broker}, which ${isKnown ? 'had' : 'could have'} the acknowledgement of ${ack.sentAt} on disk`);
+        if (!(isKnown || isConnected) || this.#facts.wasReplaced(broker, ack.sentAt, again.pull.endedAt))
+          this.counts.againUnknown += 1;
+        else
+          this.#violated(
+            'delivered after ACK',
+            `${shown(again)} by ${broker}, which ${isKnown ? 'had' : 'could have'} the acknowledgement of ${ack.sentAt} on disk`,
+          );
       }
     }
   }
@@ -203,34 +252,60 @@ class QueueChecker {
     if (typeof outcome !== 'number') return;
     this.counts.acknowledged += outcome;
     const strays = leases.filter(({ pull }) => pull.queue !== name).length;
-    if (outcome > leases.length - strays) return this.#violated('token', `ACK of ${name} takes ${strays} tokens of ${leases[0]!.pull.queue} for good`);
+    if (outcome > leases.length - strays) {
+      return this.#violated('token', `ACK of ${name} takes ${strays} tokens of ${leases[0]!.pull.queue} for good`);
+    }
     const records = this.#facts.recordsOf(name, ack);
-    if (outcome > 0 && records.length === 0) this.#violated('acknowledged', `${leases.map(shown).join()} at ${endedAt}, with no record on any disk`);
+    if (outcome > 0 && records.length === 0) {
+      this.#violated('acknowledged', `${leases.map(shown).join()} at ${endedAt}, with no record on any disk`);
+    }
     if (leases.length > 1 || strays > 0) return;
     const queue = this.#facts.queues.queues.find((each) => each.name === name)!;
     const [lease] = leases as [Lease];
     const why = this.#whyNotGood(queue, lease, ack, records);
-    if (outcome === 1 && why !== undefined) this.#violated('token', `ACK of ${shown(lease)} at ${sentAt} is taken for good, though ${why}`);
-    if (outcome === 0 && this.#mustBeGood(queue, lease, ack)) this.#violated('token', `ACK of ${shown(lease)} at ${sentAt} is taken for not good`);
+    if (outcome === 1 && why !== undefined) {
+      this.#violated('token', `ACK of ${shown(lease)} at ${sentAt} is taken for good, though ${why}`);
+    }
+    if (outcome === 0 && this.#mustBeGood(queue, lease, ack)) {
+      this.#violated('token', `ACK of ${shown(lease)} at ${sentAt} is taken for not good`);
+    }
   }
 
   /** What makes the token of a lease void, certainly, where its own home answers in the same reign. */
   #whyNotGood(queue: Queue, lease: Lease, ack: Settlement, records: readonly AckRecord[]): string | undefined {
     const home = this.#facts.homeOf(lease);
-    if (!records.every(({ entry }) => originAddress(entry.origin) === home) || !this.#facts.reigns(queue, lease, lease.pull.sentAt, ack.endedAt)) return undefined;
+    if (
+      !records.every(({ entry }) => originAddress(entry.origin) === home) ||
+      !this.#facts.reigns(queue, lease, lease.pull.sentAt, ack.endedAt)
+    ) {
+      return undefined;
+    }
     if (this.#facts.ackBy(home, lease, ack.sentAt) !== undefined) return 'it was acknowledged';
     if (ack.sentAt > this.#heldUntil(queue, lease)[1] + LATE_MS) return 'it had expired';
     if (this.#facts.purgeBy(home, queue, lease.pull.endedAt, ack.sentAt) !== undefined) return 'it had been purged';
-    const newer = this.#facts.queues.leases.find((other) => other !== lease && other.pull.queue === queue.name && messageOf(other) === messageOf(lease)
-      && other.deliveries > lease.deliveries && other.pull.endedAt <= ack.sentAt && this.#facts.inOneReign(queue, lease, other));
+    const newer = this.#facts.queues.leases.find(
+      (other) =>
+        other !== lease &&
+        other.pull.queue === queue.name &&
+        messageOf(other) === messageOf(lease) &&
+        other.deliveries > lease.deliveries &&
+        other.pull.endedAt <= ack.sentAt &&
+        this.#facts.inOneReign(queue, lease, other),
+    );
     return newer && `it had been leased again at ${newer.pull.endedAt}`;
   }
 
   /** It is held for certain, nobody did anything about it before, and there is one home only. */
   #mustBeGood(queue: Queue, lease: Lease, ack: Settlement): boolean {
     const before = this.#facts.settlements.get(lease)!.filter(({ kind }) => kind !== 'extend');
-    return before[0] === ack && ack.endedAt < this.#heldUntil(queue, lease)[0] && this.#facts.inCalm(lease.pull.sentAt, ack.endedAt)
-      && this.#facts.reigns(queue, lease, lease.pull.sentAt, ack.endedAt) && !this.#facts.isGone(queue, ack.endedAt) && !this.#facts.mayPurge(queue, lease.pull.sentAt, ack.endedAt);
+    return (
+      before[0] === ack &&
+      ack.endedAt < this.#heldUntil(queue, lease)[0] &&
+      this.#facts.inCalm(lease.pull.sentAt, ack.endedAt) &&
+      this.#facts.reigns(queue, lease, lease.pull.sentAt, ack.endedAt) &&
+      !this.#facts.isGone(queue, ack.endedAt) &&
+      !this.#facts.mayPurge(queue, lease.pull.sentAt, ack.endedAt)
+    );
   }
 
   /**
@@ -239,16 +314,31 @@ class QueueChecker {
    */
   #checkConsumed(queue: Queue): void {
     if (this.#facts.isGone(queue, Infinity) || this.#facts.queues.stuck.includes(queue.name)) return;
-    const isPossible = (lease: Lease, ack: Settlement): boolean => ack.kind === 'ack' && ack.outcome !== 'UNREACHABLE' && (ack.outcome !== 0 || this.#mayBeRepeated(lease, ack));
+    const isPossible = (lease: Lease, ack: Settlement): boolean =>
+      ack.kind === 'ack' && ack.outcome !== 'UNREACHABLE' && (ack.outcome !== 0 || this.#mayBeRepeated(lease, ack));
     const done = new Set<string>();
     for (const [lease, settlements] of this.#facts.settlements) {
       if (lease.pull.queue === queue.name && settlements.some((ack) => isPossible(lease, ack))) done.add(lease.payload);
     }
-    for (const { deadLetter, payload, isOn } of this.#facts.entries) if (deadLetter?.subscription === queue.name && isOn.size > 0) done.add(payload);
+    for (const { deadLetter, payload, isOn } of this.#facts.entries)
+      if (deadLetter?.subscription === queue.name && isOn.size > 0) {
+        done.add(payload);
+      }
     for (const entry of this.#facts.entries) {
       const { topic, key, payload, isOn, origin, seq } = entry;
-      if (isOn.size === 0 || !this.#facts.isFor(queue, topic, key) || done.has(payload) || this.#facts.isDeleted(entry) || this.#facts.isAheadOfName(entry) || this.#facts.mayBePurged(queue, entry)) continue;
-      if (!this.#facts.ledger.givenAgain.has(nameOf(origin, seq))) this.#violated('not consumed', `${payload} (${origin} ${seq}) of ${topic} by ${queue.name}`);
+      if (
+        isOn.size === 0 ||
+        !this.#facts.isFor(queue, topic, key) ||
+        done.has(payload) ||
+        this.#facts.isDeleted(entry) ||
+        this.#facts.isAheadOfName(entry) ||
+        this.#facts.mayBePurged(queue, entry)
+      ) {
+        continue;
+      }
+      if (!this.#facts.ledger.givenAgain.has(nameOf(origin, seq))) {
+        this.#violated('not consumed', `${payload} (${origin} ${seq}) of ${topic} by ${queue.name}`);
+      }
     }
   }
 
@@ -281,17 +371,31 @@ class QueueChecker {
       const at = entry.heldBy.get(originAddress(entry.origin)) ?? Infinity;
       const leases = byMessage.get(`${id} ${entry.payload}`) ?? [];
       const seen = leases.filter(({ pull }) => pull.sentAt < at);
-      const [least, most] = this.#maxDeliveries(queue, originAddress(entry.origin), Math.min(at, ...seen.map(({ pull }) => pull.sentAt)), at);
-      if (Number(deliveries) < least || (Number(deliveries) > most && least === most)) this.#violated('dead letter', `${entry.payload} after ${deliveries} deliveries, not ${least}`);
+      const [least, most] = this.#maxDeliveries(
+        queue, originAddress(entry.origin), Math.min(at, ...seen.map(({ pull }) => pull.sentAt)), at,
+      );
+      if (Number(deliveries) < least || (Number(deliveries) > most && least === most)) {
+        this.#violated('dead letter', `${entry.payload} after ${deliveries} deliveries, not ${least}`);
+      }
       const copy = `${entry.origin} ${id}`;
-      if (copies.has(copy) && !entry.isRepeat && !this.#facts.ledger.superseded.has(copies.get(copy)!)) this.#violated('dead letter', `${entry.payload} (${id}) twice by ${entry.origin}`);
+      if (copies.has(copy) && !entry.isRepeat && !this.#facts.ledger.superseded.has(copies.get(copy)!)) {
+        this.#violated('dead letter', `${entry.payload} (${id}) twice by ${entry.origin}`);
+      }
       copies.set(copy, entry);
-      const unseen = this.#facts.queues.pulls.filter((pull) => pull.queue === queue.name && typeof pull.outcome !== 'number' && pull.sentAt < at).length;
-      if (seen.length + unseen < Number(deliveries)) this.#violated('dead letter', `${entry.payload} after ${leases.length} deliveries that anybody saw`);
+      const unseen = this.#facts.queues.pulls.filter(
+        (pull) => pull.queue === queue.name && typeof pull.outcome !== 'number' && pull.sentAt < at,
+      ).length;
+      if (seen.length + unseen < Number(deliveries)) {
+        this.#violated('dead letter', `${entry.payload} after ${leases.length} deliveries that anybody saw`);
+      }
       for (const lease of leases) {
         const home = this.#facts.homeOf(lease);
         const acked = this.#facts.ackBy(home, lease, at - LATE_MS);
-        if (home === originAddress(entry.origin) && acked !== undefined && this.#facts.reigns(queue, lease, lease.pull.sentAt, at)) {
+        if (
+          home === originAddress(entry.origin) &&
+          acked !== undefined &&
+          this.#facts.reigns(queue, lease, lease.pull.sentAt, at)
+        ) {
           this.#violated('dead letter', `${entry.payload}, which was acknowledged at ${acked.endedAt}`);
         }
       }
@@ -312,18 +416,45 @@ class QueueChecker {
     const broker = this.#facts.homeOf(lease);
     const { sentAt } = lease.pull;
     const entry = this.#facts.ledger.find(lease.id, lease.payload, broker);
-    const isUnlimited = (from: number, to: number): boolean => this.#maxDeliveries(queue, broker, from, to)[1] === Infinity;
+    const isUnlimited = (from: number, to: number): boolean =>
+      this.#maxDeliveries(queue, broker, from, to)[1] === Infinity;
     if (entry === undefined || this.#facts.wasReplaced(broker, 0, lease.pull.endedAt) ) return;
-    const known = (this.#facts.records.get(queue.name) ?? []).filter(({ entry: { heldBy } }) => (heldBy.get(broker) ?? Infinity) < sentAt);
+    const known = (this.#facts.records.get(queue.name) ?? []).filter(
+      ({ entry: { heldBy } }) => (heldBy.get(broker) ?? Infinity) < sentAt,
+    );
     const attempts = Math.max(0, ...known.map((record) => record.attempts(entry)));
-    if (lease.deliveries <= attempts) return this.#violated('delivery count', `${shown(lease)} by ${broker}, which had on disk that ${attempts} had failed`);
+    if (lease.deliveries <= attempts) {
+      return this.#violated(
+        'delivery count',
+        `${shown(lease)} by ${broker}, which had on disk that ${attempts} had failed`,
+      );
+    }
     for (const failed of leases) {
-      const nack = (this.#facts.settlements.get(failed) ?? []).find(({ kind, outcome, leases: some }) => kind === 'nack' && outcome === some.length);
-      if (nack === undefined || nack.endedAt >= sentAt || failed.deliveries < lease.deliveries || isUnlimited(nack.sentAt, sentAt)) continue;
+      const nack = (this.#facts.settlements.get(failed) ?? []).find(
+        ({ kind, outcome, leases: some }) => kind === 'nack' && outcome === some.length,
+      );
+      if (
+        nack === undefined ||
+        nack.endedAt >= sentAt ||
+        failed.deliveries < lease.deliveries ||
+        isUnlimited(nack.sentAt, sentAt)
+      ) {
+        continue;
+      }
       // if two of its records came to the disk after the NACK, the second of them or one before has it
       const home = this.#facts.homeOf(failed);
-      const later = known.filter(({ entry: { origin }, writtenAt }) => originAddress(origin) === home && writtenAt > nack.endedAt && !this.#facts.wasStarted(home, nack.endedAt, writtenAt));
-      if (later.length >= 2) this.#violated('delivery count', `${shown(lease)} by ${broker}, after delivery ${failed.deliveries} had been given back at ${nack.sentAt}`);
+      const later = known.filter(
+        ({ entry: { origin }, writtenAt }) =>
+          originAddress(origin) === home &&
+          writtenAt > nack.endedAt &&
+          !this.#facts.wasStarted(home, nack.endedAt, writtenAt),
+      );
+      if (later.length >= 2) {
+        this.#violated(
+          'delivery count',
+          `${shown(lease)} by ${broker}, after delivery ${failed.deliveries} had been given back at ${nack.sentAt}`,
+        );
+      }
     }
   }
 

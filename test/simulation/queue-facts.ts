@@ -41,20 +41,29 @@ export class QueueFacts {
     this.ledger = ledger;
     this.entries = [...ledger.entries.values()];
     this.#brokerOf = new Map(queues.processes.map(({ tag, broker }) => [tag, broker]));
-    this.#replaced = history.disks.filter(({ kind }) => kind === 'replaced').map(({ disk, at }) => ({ broker: disk, at }));
+    this.#replaced = history.disks
+      .filter(({ kind }) => kind === 'replaced')
+      .map(({ disk, at }) => ({ broker: disk, at }));
     for (const entry of [...ledger.superseded, ...this.entries]) {
-      if (entry.topic === '$catalog') this.changes.push({ entry, operation: JSON.parse(entry.payload) as Record<string, unknown> });
+      if (entry.topic === '$catalog') {
+        this.changes.push({ entry, operation: JSON.parse(entry.payload) as Record<string, unknown> });
+      }
       if (entry.topic !== '$acks') continue;
       const record = new AckRecord(entry);
       this.records.set(record.subscription, [...(this.records.get(record.subscription) ?? []), record]);
     }
     for (const settlement of queues.settlements) {
       for (const lease of settlement.leases) {
-        if (lease.pull.queue === settlement.queue) this.settlements.set(lease, [...(this.settlements.get(lease) ?? []), settlement]);
+        if (lease.pull.queue === settlement.queue) {
+          this.settlements.set(lease, [...(this.settlements.get(lease) ?? []), settlement]);
+        }
       }
     }
     for (const { name } of queues.queues) {
-      const said = this.changes.filter(({ operation: { op, name: of } }) => of === name && (op === 'subscription.create' || op === 'subscription.update'));
+      const said = this.changes.filter(
+        ({ operation: { op, name: of } }) =>
+          of === name && (op === 'subscription.create' || op === 'subscription.update'),
+      );
       this.#settings.set(name, said.sort((a, b) => compareRecords(a.entry, b.entry)));
     }
   }
@@ -68,7 +77,9 @@ export class QueueFacts {
    * What a broker may have taken for a setting of a queue at some time between two: the last word on it, by stamp, of
    * those on its disk. Where the disk was replaced, anything that was ever said.
    */
-  valuesOf<K extends keyof Settings>(queue: Queue, setting: K, broker: Address, from: number, to: number): Settings[K][] {
+  valuesOf<K extends keyof Settings>(
+    queue: Queue, setting: K, broker: Address, from: number, to: number,
+  ): Settings[K][] {
     const said = this.#settings.get(queue.name)!.filter(({ operation }) => setting in settingsIn(operation));
     const value = ({ operation }: Change): Settings[K] => settingsIn(operation)[setting]!;
     const all = [queue[setting], ...said.map(value)];
@@ -86,14 +97,21 @@ export class QueueFacts {
   finalSettings(queue: Queue): Settings {
     const { visibilityMs, maxDeliveries, deadLetter, backoffMs } = queue;
     const kept = this.#settings.get(queue.name)!.filter(({ entry }) => entry.isOn.size > 0);
-    return kept.reduce((settings, { operation }) => ({ ...settings, ...settingsIn(operation) }), { visibilityMs, maxDeliveries, deadLetter, backoffMs });
+    return kept.reduce((settings, { operation }) => ({ ...settings, ...settingsIn(operation) }), {
+      visibilityMs, maxDeliveries, deadLetter, backoffMs,
+    });
   }
 
   /** Whether those who wrote the records ran all the time, and everybody who ran was linked with them. */
   areConnected(records: readonly AckRecord[], since: number, until: number): boolean {
     if (this.queues.isSparse) return false;
-    const wasAbsent = (broker: Address): boolean => this.queues.absences.some(({ absent, from, to }) => absent === broker && from <= until && to + LINKED_MS >= since);
-    return within(this.queues.peaces, since, until) && !records.some(({ entry }) => wasAbsent(originAddress(entry.origin)));
+    const wasAbsent = (broker: Address): boolean =>
+      this.queues.absences.some(
+        ({ absent, from, to }) => absent === broker && from <= until && to + LINKED_MS >= since,
+      );
+    return (
+      within(this.queues.peaces, since, until) && !records.some(({ entry }) => wasAbsent(originAddress(entry.origin)))
+    );
   }
 
   /**
@@ -120,7 +138,11 @@ export class QueueFacts {
     return purges.length > 0 && (this.records.get(queue.name) ?? []).some((record) => {
       const home = originAddress(record.entry.origin);
       const at = record.entry.heldBy.get(home) ?? Infinity;
-      return record.covers(message) && (message.heldBy.get(home) ?? Infinity) <= at && purges.some((purge) => purge.sentAt <= at && at <= endOf(purge));
+      return (
+        record.covers(message) &&
+        (message.heldBy.get(home) ?? Infinity) <= at &&
+        purges.some((purge) => purge.sentAt <= at && at <= endOf(purge))
+      );
     });
   }
 
@@ -132,7 +154,8 @@ export class QueueFacts {
   /** The PURGE that a home has certainly carried out between two times. */
   purgeBy(home: Address, queue: Queue, from: number, to: number): Purge | undefined {
     return this.#purgesOf(queue).find((purge) => {
-      const records = typeof purge.outcome === 'number' && purge.sentAt >= from && purge.endedAt <= to ? this.floorsOf(purge) : [];
+      const records =
+        typeof purge.outcome === 'number' && purge.sentAt >= from && purge.endedAt <= to ? this.floorsOf(purge) : [];
       return records.length > 0 && records.every(({ entry }) => originAddress(entry.origin) === home);
     });
   }
@@ -144,18 +167,28 @@ export class QueueFacts {
   /** Whether the record of a change is still on some disk. */
   isKept(noun: string, verb: string, name: string): boolean {
     const op = `${noun.toLowerCase()}.${verb.toLowerCase()}`;
-    return this.changes.some(({ entry, operation }) => operation['op'] === op && entry.isOn.size > 0 && JSON.stringify(operation).includes(JSON.stringify(name)));
+    return this.changes.some(
+      ({ entry, operation }) =>
+        operation['op'] === op && entry.isOn.size > 0 && JSON.stringify(operation).includes(JSON.stringify(name)),
+    );
   }
 
   /** Whether a topic's deletion that is kept stands above the message. */
   isDeleted(message: Entry): boolean {
-    return this.changes.some(({ entry, operation }) => operation['op'] === 'topic.delete' && (operation['topics'] as string[]).includes(message.topic)
-      && entry.isOn.size > 0 && compareRecords(message, entry) < 0);
+    return this.changes.some(
+      ({ entry, operation }) =>
+        operation['op'] === 'topic.delete' &&
+        (operation['topics'] as string[]).includes(message.topic) &&
+        entry.isOn.size > 0 &&
+        compareRecords(message, entry) < 0,
+    );
   }
 
   /** Whether a topic was deleted, maybe, in which the message stood. */
   isInDeletion({ topic }: Entry): boolean {
-    return this.changes.some(({ operation }) => operation['op'] === 'topic.delete' && (operation['topics'] as string[]).includes(topic));
+    return this.changes.some(
+      ({ operation }) => operation['op'] === 'topic.delete' && (operation['topics'] as string[]).includes(topic),
+    );
   }
 
   /**
@@ -163,11 +196,16 @@ export class QueueFacts {
    * (brokers/RUNNING.md, "Not guaranteed").
    */
   isAheadOfName({ topic, causes }: Entry): boolean {
-    return this.changes.some(({ entry, operation }) => operation['op'] === 'topic.rename' && operation['to'] === topic && (causes.get(entry.origin) ?? 0) < entry.seq);
+    return this.changes.some(
+      ({ entry, operation }) =>
+        operation['op'] === 'topic.rename' && operation['to'] === topic && (causes.get(entry.origin) ?? 0) < entry.seq,
+    );
   }
 
   isFor({ bindings }: Queue, topic: string, key: string | null): boolean {
-    return bindings.some((binding) => binding.topic === this.canonical(topic) && (binding.key === null || binding.key === key));
+    return bindings.some(
+      (binding) => binding.topic === this.canonical(topic) && (binding.key === null || binding.key === key),
+    );
   }
 
   canonical(topic: string): string {
@@ -176,14 +214,29 @@ export class QueueFacts {
 
   /** Whether it, or its topic, may have been deleted by then. */
   isGone(queue: Queue, at: number): boolean {
-    return this.queues.acts.some(({ args, sentAt }) => args[1] === 'DELETE' && sentAt < at && (args[2] === queue.name || queue.bindings.some(({ topic }) => topic === args[2])));
+    return this.queues.acts.some(
+      ({ args, sentAt }) =>
+        args[1] === 'DELETE' &&
+        sentAt < at &&
+        (args[2] === queue.name || queue.bindings.some(({ topic }) => topic === args[2])),
+    );
   }
 
   /** The ACK of a lease that a home had answered by then. */
   ackBy(home: Address, lease: Lease, before: number): Settlement | undefined {
     const entry = this.ledger.find(lease.id, lease.payload, home);
-    return entry && (this.settlements.get(lease) ?? []).find((ack) => ack.kind === 'ack' && ack.outcome === ack.leases.length && ack.endedAt <= before
-      && this.recordsOf(lease.pull.queue, ack).some((record) => record.lists(entry) && originAddress(record.entry.origin) === home));
+    return (
+      entry &&
+      (this.settlements.get(lease) ?? []).find(
+        (ack) =>
+          ack.kind === 'ack' &&
+          ack.outcome === ack.leases.length &&
+          ack.endedAt <= before &&
+          this.recordsOf(lease.pull.queue, ack).some(
+            (record) => record.lists(entry) && originAddress(record.entry.origin) === home,
+          ),
+      )
+    );
   }
 
   homeOf(lease: Lease): Address {
@@ -196,13 +249,18 @@ export class QueueFacts {
 
   /** Whether both were made by one process that was the home from the one to the other. */
   inOneReign(queue: Queue, a: Lease, b: Lease): boolean {
-    return tagOf(a) === tagOf(b) && this.reigns(queue, a, Math.min(a.pull.sentAt, b.pull.sentAt), Math.max(a.pull.endedAt, b.pull.endedAt));
+    return (
+      tagOf(a) === tagOf(b) &&
+      this.reigns(queue, a, Math.min(a.pull.sentAt, b.pull.sentAt), Math.max(a.pull.endedAt, b.pull.endedAt))
+    );
   }
 
   /** Whether the process that made the lease was, as far as it knew, the home all the time. */
   reigns(queue: Queue, lease: Lease, from: number, to: number): boolean {
     const home = this.homeOf(lease);
-    const ended = this.queues.processes.some(({ broker, since, tag }) => broker === home && tag !== tagOf(lease) && since >= from && since <= to);
+    const ended = this.queues.processes.some(
+      ({ broker, since, tag }) => broker === home && tag !== tagOf(lease) && since >= from && since <= to,
+    );
     return !ended && !this.#leaves(queue, home, from, to);
   }
 

@@ -125,5 +125,10 @@ export interface QueueHistory {
   readonly stuck: readonly string[];
   readonly catalogs: readonly Catalog[];
   /** What each broker delivers that is cut off from all others once everything was acknowledged. */
-  readonly leftovers: readonly { readonly broker: Address; readonly queue: string; readonly payload: string; readonly id: string }[];
+  readonly leftovers: readonly {
+    readonly broker: Address;
+    readonly queue: string;
+    readonly payload: string;
+    readonly id: string;
+  }[];
 }

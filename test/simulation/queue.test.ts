@@ -22,7 +22,9 @@ class Scene {
   static async start(...settings: string[]): Promise<Scene> {
     const world = await World.start(SEED, 3);
     const client = await world.client(world.machines[0]!);
-    for (const command of [['TOPIC', 'CREATE', 'jobs'], ['SUBSCRIPTION', 'CREATE', 'work', ...settings], ['BIND', 'work', 'jobs']]) {
+    for (const command of [
+      ['TOPIC', 'CREATE', 'jobs'], ['SUBSCRIPTION', 'CREATE', 'work', ...settings], ['BIND', 'work', 'jobs'],
+    ]) {
       const reply = await world.of(client.command(...command));
       if (reply !== 'OK') throw reply;
     }
@@ -150,7 +152,10 @@ t.test('a home that was paused until another had taken over: of the two leases o
   t.equal(after.payload, 'a');
   home.resume();
   await world.run(8000);
-  const good = [await scene.ask(client, 'ACK', 'work', after.token), await scene.ask(client, 'ACK', 'work', before.token)];
+  const good = [
+    await scene.ask(client, 'ACK', 'work', after.token),
+    await scene.ask(client, 'ACK', 'work', before.token),
+  ];
   t.strictSame(good.sort(), [0, 1]);
   await world.run(40_000);
   t.strictSame(await scene.pull(client), []);

@@ -34,20 +34,31 @@ const QUEUES: readonly Queue[] = [
   queue('keyed', ['jobs', 'red'], ['jobs', 'green']),
 ];
 /** Those to which something happens in some runs: its topic is renamed; its topic is deleted; it is deleted itself. */
-const [MOVER, MOURNER, BRIEF] = [queue('mover', ['old', null]), queue('mourner', ['doomed', null]), queue('brief', ['weather', null])];
+const [MOVER, MOURNER, BRIEF] = [
+  queue('mover', ['old', null]), queue('mourner', ['doomed', null]), queue('brief', ['weather', null]),
+];
 const RENAMED = 'new';
 /** One that is purged again and again in some runs, and one of which the settings change. */
 const FLUSHED = { ...queue('flushed', ['news', null], ['jobs', 'blue']), maxDeliveries: 2, deadLetter: 'failures' };
 const MOODY = queue('moody', ['sport', null], ['jobs', 'red']);
 const MOODS = [
-  ['VISIBILITY', '500'], ['VISIBILITY', '2000'], ['VISIBILITY', '5000'], ['BACKOFF', '0'], ['BACKOFF', '400'],
-  ['MAXDELIVERIES', '2', 'DEADLETTER', 'failures'], ['MAXDELIVERIES', '4', 'DEADLETTER', 'failures'], ['MAXDELIVERIES', '0', 'DEADLETTER', ''],
+  ['VISIBILITY', '500'],
+  ['VISIBILITY', '2000'],
+  ['VISIBILITY', '5000'],
+  ['BACKOFF', '0'],
+  ['BACKOFF', '400'],
+  ['MAXDELIVERIES', '2', 'DEADLETTER', 'failures'],
+  ['MAXDELIVERIES', '4', 'DEADLETTER', 'failures'],
+  ['MAXDELIVERIES', '0', 'DEADLETTER', ''],
 ];
 /** Topics that are deleted while somebody binds to them. */
 const RACES = ['race 1', 'race 2', 'race 3', 'race 4', 'race 5'];
 
 function queue(name: string, ...bindings: (readonly [topic: string, key: string | null])[]): Queue {
-  return { name, bindings: bindings.map(([topic, key]) => ({ topic, key })), visibilityMs: 2000, maxDeliveries: null, deadLetter: null, backoffMs: null };
+  return {
+    name, bindings: bindings.map(([topic, key]) => ({ topic, key })), visibilityMs: 2000, maxDeliveries: null,
+    deadLetter: null, backoffMs: null,
+  };
 }
 
 /** What happens to queues in a run beside that they are used. */
@@ -90,12 +101,17 @@ export class Queues {
     const { changes, purges, updates } = happenings;
     this.#world = world;
     this.#happenings = happenings;
-    this.#queues = [...QUEUES, ...(changes ? [MOVER, MOURNER, BRIEF] : []), ...(purges ? [FLUSHED] : []), ...(updates ? [MOODY] : [])];
+    this.#queues = [
+      ...QUEUES, ...(changes ? [MOVER, MOURNER, BRIEF] : []), ...(purges ? [FLUSHED] : []), ...(updates ? [MOODY] : []),
+    ];
     const caller = (host: string): Caller => new Caller(world, host, number + this.hosts.push(host));
     this.#administrator = caller('administrator');
     this.#rival = caller('rival');
     this.#deleter = caller('deleter');
-    this.#producers = Array.from({ length: PRODUCERS }, (_, index) => new Publisher(caller(`producer-${index + 1}`), `q${index + 1}`, publications));
+    this.#producers = Array.from(
+      { length: PRODUCERS },
+      (_, index) => new Publisher(caller(`producer-${index + 1}`), `q${index + 1}`, publications),
+    );
     this.#consumers = Array.from({ length: CONSUMERS }, (_, index) => new Consumer(caller(`consumer-${index + 1}`), {
       pulls: this.#pulls, leases: this.#leases, settlements: this.#settlements,
     }));
@@ -103,7 +119,9 @@ export class Queues {
     this.#haste = new Publisher(caller('haste'), 'h', publications);
     this.#updaters = [caller('updater-1'), caller('updater-2')];
     const { dice } = this.#administrator;
-    const keyless: [string, () => null][] = ['news', 'sport', ...(changes ? ['old', 'doomed', 'weather'] : [])].map((topic) => [topic, () => null]);
+    const keyless: [string, () => null][] = ['news', 'sport', ...(changes ? ['old', 'doomed', 'weather'] : [])].map(
+      (topic) => [topic, () => null],
+    );
     this.#topics = [['jobs', () => dice.pick(COLOURS)], ...keyless];
   }
 
@@ -114,7 +132,10 @@ export class Queues {
     const all = [...topics].map((topic) => ['TOPIC', 'CREATE', topic, 'TYPE', topic === 'jobs' ? 'direct' : 'fanout']);
     for (const { name, bindings, visibilityMs, maxDeliveries, deadLetter, backoffMs } of this.#queues) {
       const limit = maxDeliveries === null ? [] : ['MAXDELIVERIES', String(maxDeliveries), 'DEADLETTER', deadLetter!];
-      all.push(['SUBSCRIPTION', 'CREATE', name, 'VISIBILITY', String(visibilityMs), ...limit, ...(backoffMs === null ? [] : ['BACKOFF', String(backoffMs)])]);
+      all.push([
+        'SUBSCRIPTION', 'CREATE', name, 'VISIBILITY', String(visibilityMs), ...limit,
+        ...(backoffMs === null ? [] : ['BACKOFF', String(backoffMs)]),
+      ]);
       for (const { topic, key } of bindings) all.push(['BIND', name, topic, ...(key === null ? [] : ['KEY', key])]);
     }
     await this.#world.settled();
@@ -128,7 +149,8 @@ export class Queues {
   /** Runs until `end` is called. */
   async run(): Promise<void> {
     await Promise.all([
-      ...this.#producers.map((producer) => this.#produce(producer)), ...this.#consumers.map((consumer) => this.#consume(consumer)),
+      ...this.#producers.map((producer) => this.#produce(producer)),
+      ...this.#consumers.map((consumer) => this.#consume(consumer)),
       ...(this.#happenings.changes ? [this.#change(), this.#collide()] : []),
       ...(this.#happenings.purges ? [this.#purge()] : []),
       ...(this.#happenings.updates ? this.#updaters.map((updater) => this.#update(updater)) : []),
@@ -174,15 +196,22 @@ export class Queues {
 
   async #catalogAt(machine: Machine): Promise<Catalog> {
     const ask = (...args: string[]): Promise<Reply[]> => this.#ask(machine, ...args);
-    const lists = async (...args: string[]): Promise<string[]> => (await ask(...args)).map((reply) => JSON.stringify(reply, plain)).sort();
+    const lists = async (...args: string[]): Promise<string[]> =>
+      (await ask(...args)).map((reply) => JSON.stringify(reply, plain)).sort();
     const messages: [string, string[]][] = [];
     for (const topic of this.#happenings.changes ? ['doomed', 'old', RENAMED] : []) {
       const [, polled] = await ask('POLL', topic, 'CURSOR', 'earliest', 'COUNT', '10000');
-      for (const found of [await ask('RANGE', topic, 'COUNT', '10000'), polled as Reply[]]) messages.push([topic, found.map(lineOf)]);
+      for (const found of [await ask('RANGE', topic, 'COUNT', '10000'), polled as Reply[]]) {
+        messages.push([topic, found.map(lineOf)]);
+      }
     }
     return {
-      broker: machine.address, messages, settings: await this.#settingsAt(machine),
-      topics: await lists('TOPIC', 'LIST'), subscriptions: await lists('SUBSCRIPTION', 'LIST'), bindings: await lists('BINDINGS'),
+      broker: machine.address,
+      messages,
+      settings: await this.#settingsAt(machine),
+      topics: await lists('TOPIC', 'LIST'),
+      subscriptions: await lists('SUBSCRIPTION', 'LIST'),
+      bindings: await lists('BINDINGS'),
     };
   }
 
@@ -193,7 +222,8 @@ export class Queues {
   async alone(): Promise<void> {
     const { machines } = this.#world;
     for (const [index, machine] of machines.entries()) this.#world.partition([machine], machines.slice(index + 1));
-    const isAlone = (machine: Machine): boolean => machine.broker.brokers().every(({ state }) => state === 'self' || state === 'dead');
+    const isAlone = (machine: Machine): boolean =>
+      machine.broker.brokers().every(({ state }) => state === 'self' || state === 'dead');
     await this.#world.until('every broker is alone', () => machines.every(isAlone), ALONE_MS);
     for (const machine of machines) {
       this.#opinions.push({ broker: machine.address, settings: await this.#settingsAt(machine) });
@@ -210,11 +240,24 @@ export class Queues {
     const { options, processes, absences, walls } = this.#world;
     const isSparse = options.fanout !== undefined;
     return {
-      queues: this.#queues, isSparse, aliases: new Map(this.#happenings.changes ? [[RENAMED, 'old']] : []),
-      pulls: this.#pulls, leases: this.#leases, settlements: this.#settlements, purges: this.#purges, acts: this.#acts,
-      processes, walls, absences, peaces: this.#world.undisturbed(LINKED_MS, ({ absent }) => absent === undefined),
-      calms: this.#world.undisturbed(isSparse ? AGREED_SPARSE_MS : AGREED_MS), bridged: isSparse ? [] : this.#world.undisturbed(AGREED_MS, ({ isBridged }) => !isBridged),
-      stuck: this.#stuck, catalogs: this.#catalogs, opinions: this.#opinions, leftovers: this.#leftovers,
+      queues: this.#queues,
+      isSparse,
+      aliases: new Map(this.#happenings.changes ? [[RENAMED, 'old']] : []),
+      pulls: this.#pulls,
+      leases: this.#leases,
+      settlements: this.#settlements,
+      purges: this.#purges,
+      acts: this.#acts,
+      processes,
+      walls,
+      absences,
+      peaces: this.#world.undisturbed(LINKED_MS, ({ absent }) => absent === undefined),
+      calms: this.#world.undisturbed(isSparse ? AGREED_SPARSE_MS : AGREED_MS),
+      bridged: isSparse ? [] : this.#world.undisturbed(AGREED_MS, ({ isBridged }) => !isBridged),
+      stuck: this.#stuck,
+      catalogs: this.#catalogs,
+      opinions: this.#opinions,
+      leftovers: this.#leftovers,
     };
   }
 
@@ -223,7 +266,9 @@ export class Queues {
     while (!this.#isOver) {
       await caller.rest(caller.dice.pick([200, 1000, 3000]));
       const [topic, key] = caller.dice.pick(this.#topics);
-      await producer.publish(topic, caller.dice.integer(1, 4), null, key(), topic !== 'doomed' || HOLDS.idsEndWithTheirTopic);
+      await producer.publish(
+        topic, caller.dice.integer(1, 4), null, key(), topic !== 'doomed' || HOLDS.idsEndWithTheirTopic,
+      );
     }
     caller.hangUp();
   }
@@ -240,7 +285,9 @@ export class Queues {
   /** What becomes of the topics and subscriptions that are there for it. */
   async #change(): Promise<void> {
     const { dice } = this.#administrator;
-    const changes = [['TOPIC', 'RENAME', 'old', RENAMED], ['TOPIC', 'DELETE', 'doomed'], ['SUBSCRIPTION', 'DELETE', BRIEF.name]];
+    const changes = [
+      ['TOPIC', 'RENAME', 'old', RENAMED], ['TOPIC', 'DELETE', 'doomed'], ['SUBSCRIPTION', 'DELETE', BRIEF.name],
+    ];
     for (const args of changes) {
       await this.#world.time.sleep(dice.integer(0, 6000));
       const { outcome } = await this.#act(this.#administrator, args);
@@ -259,7 +306,10 @@ export class Queues {
     for (const topic of RACES) {
       await this.#world.time.sleep(dice.integer(0, 4000));
       this.#rival.hop();
-      await Promise.all([this.#act(this.#deleter, ['TOPIC', 'DELETE', topic]), this.#act(this.#rival, ['BIND', MOURNER.name, topic])]);
+      await Promise.all([
+        this.#act(this.#deleter, ['TOPIC', 'DELETE', topic]),
+        this.#act(this.#rival, ['BIND', MOURNER.name, topic]),
+      ]);
     }
     this.#rival.hangUp();
     this.#deleter.hangUp();
@@ -271,7 +321,10 @@ export class Queues {
     while (!this.#isOver) {
       await caller.rest(caller.dice.pick([500, 3000]));
       if (caller.dice.integer(0, 3) === 0) caller.hop();
-      const purge: Purge = { queue: FLUSHED.name, broker: caller.machine.address, sentAt: this.#world.time.now, endedAt: Infinity, outcome: undefined };
+      const purge: Purge = {
+        queue: FLUSHED.name, broker: caller.machine.address, sentAt: this.#world.time.now, endedAt: Infinity,
+        outcome: undefined,
+      };
       this.#purges.push(purge);
       const hasty = this.#hurry();
       try {
@@ -283,7 +336,9 @@ export class Queues {
       purge.endedAt = this.#world.time.now;
       await hasty;
       if (typeof purge.outcome === 'number') continue;
-      if (![...LOST, 'TRYAGAIN', 'NOTFOUND', 'DISKFULL'].includes(purge.outcome)) this.#world.incident(caller.host, `PURGE: ${purge.outcome}`);
+      if (![...LOST, 'TRYAGAIN', 'NOTFOUND', 'DISKFULL'].includes(purge.outcome)) {
+        this.#world.incident(caller.host, `PURGE: ${purge.outcome}`);
+      }
       caller.hop();
     }
     caller.hangUp();
@@ -360,7 +415,8 @@ export class Queues {
       const reply = await (await consumer.caller.connect()).within(5000, 'SUBSCRIPTION', 'GET', queue.name);
       if (reply instanceof RumormillError) throw reply;
       const fields = reply as Reply[];
-      const count = (name: string): number => Number(fields[fields.findIndex((field) => Buffer.isBuffer(field) && field.toString() === name) + 1]);
+      const count = (name: string): number =>
+        Number(fields[fields.findIndex((field) => Buffer.isBuffer(field) && field.toString() === name) + 1]);
       return ['backlog', 'in_flight', 'delayed'].every((name) => count(name) === 0);
     } catch (error) {
       if (![...LOST, 'TRYAGAIN'].includes(codeOf(error))) throw error;
@@ -373,7 +429,9 @@ export class Queues {
     for (const queue of this.#queues.filter((each) => !this.#isGone(each))) {
       const fields = await this.#ask(machine, 'SUBSCRIPTION', 'GET', queue.name);
       const plainly = fields.map((field) => (Buffer.isBuffer(field) ? field.toString() : field));
-      const values = new Map(Array.from({ length: fields.length / 2 }, (_, index) => [plainly[2 * index], plainly[2 * index + 1]]));
+      const values = new Map(
+        Array.from({ length: fields.length / 2 }, (_, index) => [plainly[2 * index], plainly[2 * index + 1]]),
+      );
       const settings = ['visibility_ms', 'max_deliveries', 'dead_letter', 'backoff_ms'].map((name) => values.get(name));
       lines.push(`${queue.name} ${JSON.stringify(settings)} ${String(values.get('home'))}`);
     }

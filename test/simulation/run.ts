@@ -60,7 +60,9 @@ function planOf({ seed, brokers, fanout }: RunOptions): Plan {
     brokers: brokers ?? dice.pick(isSparse ? SPARSE.brokers : [3, 3, 3, 3, 4, 5]),
     fanout: isSparse ? (fanout ?? SPARSE.fanout) : undefined,
     hasQueues: dice.integer(1, 100) <= QUEUES_PERCENT || isSparse,
-    happenings: { changes: dice.integer(0, 1) === 0, purges: dice.integer(0, 1) === 0, updates: dice.integer(0, 1) === 0 },
+    happenings: {
+      changes: dice.integer(0, 1) === 0, purges: dice.integer(0, 1) === 0, updates: dice.integer(0, 1) === 0,
+    },
     isAlone: dice.integer(0, 1) === 0,
     rageMs: dice.integer(...RAGE_MS),
     isSmall: dice.integer(1, 100) <= SMALL_PERCENT,
@@ -73,7 +75,10 @@ const LIMITS = { catalogTailMax: 2 };
 export async function runSeed(options: RunOptions): Promise<Report> {
   const { seed } = options;
   const { brokers, fanout, hasQueues, happenings, isAlone, rageMs, isSmall } = planOf(options);
-  const world = new World(seed, brokers, { ...(fanout === undefined ? {} : { fanout }), limits: isSmall ? { ...LIMITS, ...SMALL } : LIMITS });
+  const world = new World(seed, brokers, {
+    ...(fanout === undefined ? {} : { fanout }),
+    limits: isSmall ? { ...LIMITS, ...SMALL } : LIMITS,
+  });
   const workload = new Workload(world);
   const queues = hasQueues ? new Queues(world, workload.hosts.length, workload.publications, happenings) : undefined;
   const faults = new Faults(world, [...workload.hosts, ...(queues?.hosts ?? [])]);
@@ -111,8 +116,17 @@ export async function runSeed(options: RunOptions): Promise<Report> {
     process.off('unhandledRejection', onRejection);
   }
   return {
-    ...check(history), seed, brokers, history, lines: world.history, faults: faults.counts, disks: sum(world.machines.map(({ disk }) => disk.counts)),
-    network: world.network.counts, virtualMs: world.time.now, calmMs, events: world.time.steps,
+    ...check(history),
+    seed,
+    brokers,
+    history,
+    lines: world.history,
+    faults: faults.counts,
+    disks: sum(world.machines.map(({ disk }) => disk.counts)),
+    network: world.network.counts,
+    virtualMs: world.time.now,
+    calmMs,
+    events: world.time.steps,
   };
 }
 
@@ -132,10 +146,15 @@ function historyOf(world: World, workload: Workload, queues: Queues | undefined)
     brokers: machines.map(({ address }) => address),
     publications: workload.publications,
     subscriptions: workload.subscriptions,
-    disks: diskLog, terms, views, incidents,
+    disks: diskLog,
+    terms,
+    views,
+    incidents,
     queues: queues?.history(),
     records: new Map(machines.map((machine) => [machine.address, machine.records()])),
-    coordinators: world.running.map(({ address, broker }) => ({ broker: address, coordinator: broker.coordinator, term: Number(broker.status()['term']) })),
+    coordinators: world.running.map(({ address, broker }) => ({
+      broker: address, coordinator: broker.coordinator, term: Number(broker.status()['term']),
+    })),
   };
 }
 

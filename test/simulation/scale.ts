@@ -19,8 +19,14 @@ const INTERVAL_MS = 10; // between messages
 const PAYLOAD = 'x'.repeat(100);
 
 const COLUMNS = [
-  'brokers', 'links a broker: median, max', 'formed after', 'payload transmissions a replica', 'hops: median, max', 'to the last broker: median, max',
-  'control bytes a replica', 'idle bytes/s a broker',
+  'brokers',
+  'links a broker: median, max',
+  'formed after',
+  'payload transmissions a replica',
+  'hops: median, max',
+  'to the last broker: median, max',
+  'control bytes a replica',
+  'idle bytes/s a broker',
 ];
 
 /** What goes over the network. */
@@ -30,7 +36,9 @@ class Meter {
   readonly hops = new Map<string, number>();
 
   written(from: string, to: string, bytes: Uint8Array): void {
-    const head = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 160)).toString('latin1').split('\r\n');
+    const head = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 160))
+      .toString('latin1')
+      .split('\r\n');
     if (head[2] !== 'RECORDS') {
       if (!from.startsWith('client') && !to.startsWith('client')) this.controlBytes += bytes.length;
       return;
@@ -109,7 +117,10 @@ class Disks {
 
   /** Waits until each disk has so many messages. */
   hold(messages: number): Promise<void> {
-    return this.#world.until(`${messages} messages are everywhere`, () => this.#stored === messages * this.#world.machines.length);
+    return this.#world.until(
+      `${messages} messages are everywhere`,
+      () => this.#stored === messages * this.#world.machines.length,
+    );
   }
 }
 
@@ -130,4 +141,6 @@ function pair(values: readonly number[], text: (value: number) => string = Strin
 
 const counts = process.argv.slice(2).map(Number);
 process.stdout.write(`| ${COLUMNS.join(' | ')} |\n|${COLUMNS.map(() => ' --- |').join('')}\n`);
-for (const count of counts.length > 0 ? counts : [10, 100, 1000]) process.stdout.write(`| ${(await measure(count)).join(' | ')} |\n`);
+for (const count of counts.length > 0 ? counts : [10, 100, 1000]) {
+  process.stdout.write(`| ${(await measure(count)).join(' | ')} |\n`);
+}

@@ -39,7 +39,9 @@ function count(min: number): (text: string) => number {
 
 function failureLine({ seed, violations }: Report): string {
   const kinds = [...new Set(violations.map(({ kind }) => kind))].join(', ');
-  const given = (['brokers', 'fanout'] as const).map((name) => (options[name] === undefined ? '' : ` --${name} ${options[name]}`)).join('');
+  const given = (['brokers', 'fanout'] as const)
+    .map((name) => (options[name] === undefined ? '' : ` --${name} ${options[name]}`))
+    .join('');
   const more = `${given}${options.strict === true ? ' --strict' : ''}`;
   return `FAILED npm run sim -- --seed ${seed} --runs 1${more}: ${kinds}: ${violations[0]!.what.split('\n')[0]}`;
 }
@@ -53,7 +55,9 @@ for (let seed = options.seed; seed < options.seed + options.runs; seed += 1) {
   if (options.verbose === true) for (const line of report.lines) console.log(line);
   if (report.violations.length === 0) continue;
   process.exitCode = 1;
-  if (options.verbose === true || options.runs === 1) for (const { kind, what } of report.violations) console.log(`${kind}: ${what}`);
+  if (options.verbose === true || options.runs === 1) {
+    for (const { kind, what } of report.violations) console.log(`${kind}: ${what}`);
+  }
   console.log(failureLine(report));
   if (options.untilFailure === true) break;
 }

@@ -4,8 +4,13 @@ import type { QueueCounts } from './queue-checker.ts';
 import { type Report, sum } from './run.ts';
 
 export class Summary {
-  readonly #reports: Pick<Report, 'faults' | 'disks' | 'network' | 'counts' | 'queues' | 'virtualMs' | 'calmMs' | 'events'>[] = [];
-  readonly #outcomes: Record<string, Record<string, number>> = Object.fromEntries(ACK_LEVELS.map((level) => [level, { acknowledged: 0 }]));
+  readonly #reports: Pick<
+    Report,
+    'faults' | 'disks' | 'network' | 'counts' | 'queues' | 'virtualMs' | 'calmMs' | 'events'
+  >[] = [];
+  readonly #outcomes: Record<string, Record<string, number>> = Object.fromEntries(
+    ACK_LEVELS.map((level) => [level, { acknowledged: 0 }]),
+  );
   #deliveries = 0;
   #failed = 0;
 

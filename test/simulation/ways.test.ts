@@ -11,9 +11,13 @@ import { World } from './world.ts';
 async function office(count: number): Promise<{ world: World; names: string[] }> {
   const world = await World.start(SEED, count);
   const members = world.machines.map(({ address }) => address);
-  await world.until('everybody is a member', () => world.machines.every(({ broker }) => broker.status()['members'] === count));
+  await world.until('everybody is a member', () =>
+    world.machines.every(({ broker }) => broker.status()['members'] === count),
+  );
   const view = { coordinator: members[0]!, term: 1, number: 1, members };
-  const names = members.map((member) => Array.from({ length: 200 }, (_, index) => `work-${index}`).find((name) => homeOf(name, view) === member)!);
+  const names = members.map((member) =>
+    Array.from({ length: 200 }, (_, index) => `work-${index}`).find((name) => homeOf(name, view) === member)!,
+  );
   const client = await world.client(world.machines[0]!);
   for (const name of names) await world.of(client.command('SUBSCRIPTION', 'CREATE', name));
   await world.converged();
@@ -34,37 +38,42 @@ function cut(world: World, a: Machine, b: Machine): void {
 }
 
 for (const [low, high] of [[0, 2], [0, 1], [1, 2]] as const) {
-  t.test(`three brokers, the pair ${low + 1}-${high + 1} is cut: the third one passes commands on, within a second from the first`, async (t) => {
-    const { world, names } = await office(3);
-    const [a, b] = [world.machines[low]!, world.machines[high]!];
-    const clients = [await world.client(a), await world.client(b)];
-    cut(world, a, b);
-    const longest = { atOnce: 0, later: 0 };
-    for (const end = world.time.now + 20_000; world.time.now < end; await world.run(150)) {
-      const isFirst = end - world.time.now > 15_000;
-      for (const client of clients) {
-        for (const name of names) {
-          const ms = await timeOf(world, client, name);
-          if (isFirst) longest.atOnce = Math.max(longest.atOnce, ms);
-          else longest.later = Math.max(longest.later, ms);
+  t.test(
+    `three brokers, the pair ${low + 1}-${high + 1} is cut: the third one passes commands on, within a second from the first`,
+    async (t) => {
+      const { world, names } = await office(3);
+      const [a, b] = [world.machines[low]!, world.machines[high]!];
+      const clients = [await world.client(a), await world.client(b)];
+      cut(world, a, b);
+      const longest = { atOnce: 0, later: 0 };
+      for (const end = world.time.now + 20_000; world.time.now < end; await world.run(150)) {
+        const isFirst = end - world.time.now > 15_000;
+        for (const client of clients) {
+          for (const name of names) {
+            const ms = await timeOf(world, client, name);
+            if (isFirst) longest.atOnce = Math.max(longest.atOnce, ms);
+            else longest.later = Math.max(longest.later, ms);
+          }
         }
       }
-    }
-    t.ok(longest.atOnce < 1000, `${Math.round(longest.atOnce)} ms while the cut is not found yet`);
-    t.ok(longest.later < 1000, `${Math.round(longest.later)} ms afterwards`);
-    t.comment(JSON.stringify(longest));
-    world.heal();
-    await world.settled();
-    await world.run(5000);
-    for (const client of clients) for (const name of names) t.ok(await timeOf(world, client, name) < 100);
-    t.strictSame(world.incidents, []);
-  });
+      t.ok(longest.atOnce < 1000, `${Math.round(longest.atOnce)} ms while the cut is not found yet`);
+      t.ok(longest.later < 1000, `${Math.round(longest.later)} ms afterwards`);
+      t.comment(JSON.stringify(longest));
+      world.heal();
+      await world.settled();
+      await world.run(5000);
+      for (const client of clients) for (const name of names) t.ok((await timeOf(world, client, name)) < 100);
+      t.strictSame(world.incidents, []);
+    },
+  );
 }
 
 t.test('of five brokers only a chain is left: commands go along it, and back', async (t) => {
   const { world, names } = await office(5);
   const { machines } = world;
-  for (const [index, machine] of machines.entries()) for (const other of machines.slice(index + 2)) cut(world, machine, other);
+  for (const [index, machine] of machines.entries()) {
+    for (const other of machines.slice(index + 2)) cut(world, machine, other);
+  }
   await world.run(30_000); // homes may move meanwhile
   for (const machine of machines) {
     const client = await world.client(machine);
@@ -79,14 +88,18 @@ t.test('a path that becomes slow behind much that is under way is gone around, i
   const [publisher, ...clients] = [await world.client(b), await world.client(a), await world.client(b)];
   await world.of(publisher.command('TOPIC', 'CREATE', 'jobs'));
   const publish = (count: number): Promise<unknown> =>
-    world.of(Promise.all(Array.from({ length: count }, () => publisher.command('PUBLISH', 'jobs', 'x'.repeat(20_000)))));
+    world.of(
+      Promise.all(Array.from({ length: count }, () => publisher.command('PUBLISH', 'jobs', 'x'.repeat(20_000)))),
+    );
   for (let round = 0; round < 5; round += 1) await publish(40); // so that much is sent ahead
   for (const [from, to] of [[a, b], [b, a]] as const) world.network.narrow(from.address, to.address, 2000);
   await publish(20);
   await world.run(3000);
   let longest = 0;
   for (const end = world.time.now + 20_000; world.time.now < end; await world.run(150)) {
-    for (const client of clients) for (const name of names) longest = Math.max(longest, await timeOf(world, client, name));
+    for (const client of clients) {
+      for (const name of names) longest = Math.max(longest, await timeOf(world, client, name));
+    }
   }
   t.ok(longest < 1000, `${Math.round(longest)} ms`);
   world.heal();
@@ -98,8 +111,11 @@ t.test('a path that becomes slow behind much that is under way is gone around, i
 t.test('a home that shuts down hands its leases over to the next one, and says what it had stored, though those two have no link', async (t) => {
   const { world } = await office(3);
   const [low, middle, high] = world.machines as [Machine, Machine, Machine];
-  const view = (members: readonly Machine[]) => ({ coordinator: high.address, term: 1, number: 1, members: members.map(({ address }) => address) });
-  const isMoving = (name: string): boolean => homeOf(name, view([low, middle, high])) === middle.address && homeOf(name, view([low, high])) === low.address;
+  const view = (members: readonly Machine[]) => ({
+    coordinator: high.address, term: 1, number: 1, members: members.map(({ address }) => address),
+  });
+  const isMoving = (name: string): boolean =>
+    homeOf(name, view([low, middle, high])) === middle.address && homeOf(name, view([low, high])) === low.address;
   const name = Array.from({ length: 200 }, (_, index) => `work-${index}`).find(isMoving)!;
   const client = await world.client(high);
   await world.of(client.command('TOPIC', 'CREATE', 'jobs'));

@@ -36,8 +36,11 @@ export class Workload {
     this.#greedy = new Publisher(this.#caller('greedy'), 'g', this.publications);
     for (let number = 1; number <= SUBSCRIBERS; number += 1) {
       const topics = number === 1 ? TOPICS : TOPICS.slice(0, 2);
-      const answers = number <= 2 ? new Publisher(this.#caller(`answerer-${number}`), `a${number}`, this.publications) : undefined;
-      const subscriber = new Subscriber(this.#caller(`subscriber-${number}`), topics, number === 4 ? 'latest' : 'earliest', answers);
+      const answers =
+        number <= 2 ? new Publisher(this.#caller(`answerer-${number}`), `a${number}`, this.publications) : undefined;
+      const subscriber = new Subscriber(
+        this.#caller(`subscriber-${number}`), topics, number === 4 ? 'latest' : 'earliest', answers,
+      );
       this.#subscribers.push(subscriber);
       this.subscriptions.push(subscriber.subscription);
     }
@@ -45,8 +48,12 @@ export class Workload {
 
   /** Runs until `end` is called. */
   async run(): Promise<void> {
-    const publishing = this.#publishers.map((caller, index) => this.#publishAll(new Publisher(caller, `p${index + 1}`, this.publications)));
-    await Promise.all([...publishing, this.#grab(), ...this.#subscribers.map((subscriber) => this.#subscribe(subscriber))]);
+    const publishing = this.#publishers.map((caller, index) =>
+      this.#publishAll(new Publisher(caller, `p${index + 1}`, this.publications)),
+    );
+    await Promise.all([
+      ...publishing, this.#grab(), ...this.#subscribers.map((subscriber) => this.#subscribe(subscriber)),
+    ]);
   }
 
   end(): void {
@@ -77,7 +84,8 @@ export class Workload {
     const { caller } = this.#greedy;
     while (!this.#isOver) {
       await caller.rest(caller.dice.pick([20, 1000, 5000]));
-      const lamport = caller.dice.pick([LAMPORT_MAX, 2 ** 51, 2 ** 40, 2 ** 30, 2 ** 22]) - caller.dice.integer(1, 1000);
+      const lamport =
+        caller.dice.pick([LAMPORT_MAX, 2 ** 51, 2 ** 40, 2 ** 30, 2 ** 22]) - caller.dice.integer(1, 1000);
       await this.#greedy.publish('greed', 1, { payload: 'nothing', lamport: Math.max(lamport, 1) }, null, false);
       if (caller.dice.integer(0, 9) === 0) caller.hop();
     }
@@ -101,7 +109,9 @@ class Subscriber {
 
   constructor(caller: Caller, topics: readonly string[], from: 'earliest' | 'latest', answers: Publisher | undefined) {
     this.caller = caller;
-    this.subscription = { name: caller.host, topics, start: from === 'earliest' ? new Map() : undefined, deliveries: [], isComplete: false };
+    this.subscription = {
+      name: caller.host, topics, start: from === 'earliest' ? new Map() : undefined, deliveries: [], isComplete: false,
+    };
     this.#answers = answers;
     this.#cursor = from;
   }
@@ -131,7 +141,9 @@ class Subscriber {
     this.#cursor = text(cursor);
     subscription.start ??= decodeCursor(this.#cursor).vector;
     for (const message of messages) this.#take(message, askedAt);
-    if (mayAnswer && this.#answers !== undefined && messages.length > 0 && dice.integer(0, 4) === 0) await this.#answer(messages.at(-1)!);
+    if (mayAnswer && this.#answers !== undefined && messages.length > 0 && dice.integer(0, 4) === 0) {
+      await this.#answer(messages.at(-1)!);
+    }
     return messages.length;
   }
 
@@ -146,7 +158,13 @@ class Subscriber {
   #take(reply: Reply, askedAt: number): void {
     const { id, topic, payload, dedupe } = decodeMessage(reply);
     const delivery: Delivery = {
-      id, topic, payload: Buffer.from(payload).toString(), dedupeId: dedupe?.id ?? null, broker: this.caller.machine.address, askedAt, at: this.caller.world.time.now,
+      id,
+      topic,
+      payload: Buffer.from(payload).toString(),
+      dedupeId: dedupe?.id ?? null,
+      broker: this.caller.machine.address,
+      askedAt,
+      at: this.caller.world.time.now,
     };
     this.subscription.deliveries.push(delivery);
   }

@@ -9,7 +9,9 @@ import { VirtualNetwork } from './network.ts';
 import { Life, VirtualTime } from './time.ts';
 
 t.test('events come in the order of their times, and of their making', async (t) => {
-  const [time, dice, seen, expected] = [new VirtualTime(), new SeededRandom(), [] as [number, number][], [] as [number, number][]];
+  const [time, dice, seen, expected] = [
+    new VirtualTime(), new SeededRandom(), [] as [number, number][], [] as [number, number][],
+  ];
   for (let number = 0; number < 1000; number += 1) {
     const at = dice.integer(0, 50);
     expected.push([at, number]);
@@ -100,7 +102,10 @@ t.test('what waits on a narrow way arrives as soon as the way is as wide as befo
     right.write(Buffer.from('back'));
     await time.run(1000);
     t.equal(seen.left, 'back');
-    t.ok(seen.right.length > 500 && seen.right.length < 1500, `${seen.right.length} of 60,000 bytes have come in a second`);
+    t.ok(
+      seen.right.length > 500 && seen.right.length < 1500,
+      `${seen.right.length} of 60,000 bytes have come in a second`,
+    );
     if (end === 'narrow') network.narrow('left', 'right:1', Infinity);
     else network.healAll();
     left.write(Buffer.from('!'));
@@ -160,7 +165,12 @@ t.test('a full disk refuses and keeps what it has; a copy put back shows what it
   disk.wipe();
   t.equal(disk.data.state.position, 0);
   t.not(disk.data.origin, origin);
-  t.strictSame(log.map(({ kind, batches }) => [kind, batches.length]), [['written', 1], ['written', 1], ['written', 1], ['replaced', 1], ['replaced', 0]]);
+  t.strictSame(
+    log.map(({ kind, batches }) => [kind, batches.length]),
+    [
+      ['written', 1], ['written', 1], ['written', 1], ['replaced', 1], ['replaced', 0],
+    ],
+  );
 });
 
 function stored(origin: Origin, position: number): StoredBatch {
@@ -173,15 +183,27 @@ function openDisk(seed: number): { time: VirtualTime; disk: VirtualDisk; life: L
   return { time, disk, life, store: disk.open(life), log };
 }
 
-async function connected(): Promise<{ time: VirtualTime; network: VirtualNetwork; left: Channel; right: Channel; seen: { left: string; right: string } }> {
+async function connected(): Promise<{
+  time: VirtualTime;
+  network: VirtualNetwork;
+  left: Channel;
+  right: Channel;
+  seen: { left: string; right: string };
+}> {
   const time = new VirtualTime();
   const network = new VirtualNetwork(time, new SeededRandom());
   const seen = { left: '', right: '' };
   const reader = (side: 'left' | 'right'): ChannelHandler => ({
-    data: (chunk) => void (seen[side] += chunk.toString()), sent: () => undefined, drain: () => undefined, ended: () => undefined,
+    data: (chunk) => void (seen[side] += chunk.toString()),
+    sent: () => undefined,
+    drain: () => undefined,
+    ended: () => undefined,
     closed: (reason) => void (seen[side] += `closed: ${reason}`),
   });
-  const accepted = new Promise<Channel>((resolve) => void network.transport('right:1', new Life(time)).listen(parseAddress('right:1'), resolve, () => undefined));
+  const accepted = new Promise<Channel>(
+    (resolve) =>
+      void network.transport('right:1', new Life(time)).listen(parseAddress('right:1'), resolve, () => undefined),
+  );
   const left = await dial(time, network, 'left');
   const right = await accepted;
   left.attach(reader('left'));

@@ -78,7 +78,9 @@ export class World {
     this.options = options;
     this.random = new SeededRandom(seed);
     this.network = new VirtualNetwork(this.time, this.random);
-    for (let index = 1; index <= count; index += 1) this.machines.push(new Machine(this, parseAddress(`10.0.${index >> 8}.${index & 255}:3000`)));
+    for (let index = 1; index <= count; index += 1) {
+      this.machines.push(new Machine(this, parseAddress(`10.0.${index >> 8}.${index & 255}:3000`)));
+    }
   }
 
   /** A world whose brokers run and agree on a coordinator. */
@@ -106,12 +108,22 @@ export class World {
   logged(broker: Address, level: LogLevel, event: string, fields: LogFields): void {
     this.note(broker, `${level} ${event} ${JSON.stringify(fields)}`);
     if (event === 'coordinator chosen') {
-      this.terms.push({ kind: 'chosen', broker, at: this.time.now, term: Number(fields['term']), coordinator: parseAddress(String(fields['coordinator'])) });
+      this.terms.push({
+        kind: 'chosen', broker, at: this.time.now, term: Number(fields['term']),
+        coordinator: parseAddress(String(fields['coordinator'])),
+      });
     }
-    if (event === 'view') this.views.push({ broker, at: this.time.now, members: String(fields['members']).split(' ') as Address[] });
-    if (event === 'election started') this.terms.push({ kind: 'electing', broker, at: this.time.now, term: Number(fields['term']) });
-    if (event === 'peer lost' && String(fields['reason']).startsWith('silent')) this.#checkSilence(broker, String(fields['reason']));
-    const isExpected = event.startsWith('disk full') || event.startsWith('store has lost records') || fields['reason'] === GONE;
+    if (event === 'view') {
+      this.views.push({ broker, at: this.time.now, members: String(fields['members']).split(' ') as Address[] });
+    }
+    if (event === 'election started') {
+      this.terms.push({ kind: 'electing', broker, at: this.time.now, term: Number(fields['term']) });
+    }
+    if (event === 'peer lost' && String(fields['reason']).startsWith('silent')) {
+      this.#checkSilence(broker, String(fields['reason']));
+    }
+    const isExpected =
+      event.startsWith('disk full') || event.startsWith('store has lost records') || fields['reason'] === GONE;
     if (level === 'error' && !isExpected) this.incident(broker, `${event} ${JSON.stringify(fields)}`);
   }
 
@@ -122,7 +134,9 @@ export class World {
   #checkSilence(broker: Address, reason: string): void {
     const { host, other, heardAt } = this.network.brokenOff!;
     const silentMs = Number(/\d+/.exec(reason)![0]);
-    if (host === broker && this.time.now - heardAt < silentMs) this.incident(broker, `gave ${other} up though it was heard ${Math.round(this.time.now - heardAt)} ms ago`);
+    if (host === broker && this.time.now - heardAt < silentMs) {
+      this.incident(broker, `gave ${other} up though it was heard ${Math.round(this.time.now - heardAt)} ms ago`);
+    }
   }
 
   /** @param tag of the process, as its lease tokens begin */
@@ -156,7 +170,10 @@ export class World {
   /**
    * The times in which nothing was disturbed, nor had been for so long before. @param isMatter which disturbances count
    */
-  undisturbed(forMs: number, isMatter: (disturbance: Disturbance) => boolean = () => true): [from: number, to: number][] {
+  undisturbed(
+    forMs: number,
+    isMatter: (disturbance: Disturbance) => boolean = () => true,
+  ): [from: number, to: number][] {
     const times: [number, number][] = [];
     let from = 0;
     for (const disturbance of this.#disturbances.filter(isMatter)) { // in the order of their beginnings
@@ -189,7 +206,9 @@ export class World {
    * `boundMs`
    */
   async until(what: string, condition: () => boolean, boundMs = BOUND_MS): Promise<void> {
-    if (!(await this.time.until(condition, this.time.now + boundMs))) throw new Error(`seed ${this.seed}: not within ${boundMs} virtual ms: ${what}`);
+    if (!(await this.time.until(condition, this.time.now + boundMs))) {
+      throw new Error(`seed ${this.seed}: not within ${boundMs} virtual ms: ${what}`);
+    }
   }
 
   /** Everybody that runs agrees that the highest of them leads, in one term. */
@@ -215,7 +234,10 @@ export class World {
 
   /** Hosts of the two groups cannot reach each other. */
   partition(left: readonly Machine[], right: readonly Machine[]): void {
-    this.note('test', `partition ${left.map(({ address }) => address).join()} | ${right.map(({ address }) => address).join()}`);
+    this.note(
+      'test',
+      `partition ${left.map(({ address }) => address).join()} | ${right.map(({ address }) => address).join()}`,
+    );
     for (const { address: a } of left) {
       for (const { address: b } of right) {
         this.network.cut(a, b);

@@ -66,7 +66,10 @@ export class BrokerProcess {
   spawn(): void {
     const { NODE_OPTIONS: _, ...env } = process.env; // tap's loaders are none of the broker's business
     const flags = Object.entries(this.#args).flatMap(([name, value]) => [`--${name}`, value]);
-    const [command, ...args] = [...this.#wrapper, process.execPath, join(DIST, 'brokers/broker.js'), ...flags] as [string, ...string[]];
+    const [command, ...args] = [...this.#wrapper, process.execPath, join(DIST, 'brokers/broker.js'), ...flags] as [
+      string,
+      ...string[],
+    ];
     const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'], env });
     this.#child = child;
     createInterface({ input: child.stderr }).on('line', (line) => this.log.push(parseLine(line)));
@@ -119,7 +122,9 @@ export class BrokerProcess {
   async messages(): Promise<number> {
     return this.#once(async (client) => {
       let count = 0;
-      for (const topic of (await client.command('TOPIC', 'LIST')) as Buffer[]) count += Number((await client.fields('TOPIC', 'GET', topic.toString()))['messages']);
+      for (const topic of (await client.command('TOPIC', 'LIST')) as Buffer[]) {
+        count += Number((await client.fields('TOPIC', 'GET', topic.toString()))['messages']);
+      }
       return count;
     });
   }
@@ -201,7 +206,9 @@ export class Cluster {
 
   /** Another broker, which is not started yet. */
   add(port: number, args: Args = {}, wrapper: readonly string[] = []): BrokerProcess {
-    const broker = new BrokerProcess(port, { 'global-state': this.csv, 'data-dir': join(this.folder, 'data'), ...args }, wrapper);
+    const broker = new BrokerProcess(
+      port, { 'global-state': this.csv, 'data-dir': join(this.folder, 'data'), ...args }, wrapper,
+    );
     this.brokers.push(broker);
     return broker;
   }
@@ -216,7 +223,9 @@ export class Cluster {
     const leader = running.at(-1)!.address;
     await waitFor(`all ${running.length} brokers are linked under ${leader}`, async () => {
       const statuses = await Promise.all(running.map((broker) => broker.status()));
-      return statuses.every((status) => status['coordinator'] === leader && Number(status['links']) >= running.length - 1);
+      return statuses.every(
+        (status) => status['coordinator'] === leader && Number(status['links']) >= running.length - 1,
+      );
     }, timeoutMs);
   }
 
@@ -242,7 +251,11 @@ function parseLine(line: string): LogLine {
 /** Fails early and clearly, where tests would otherwise try what is not there any more. */
 function assertBuilt(): void {
   const built = statSync(join(DIST, 'brokers/broker.js'), { throwIfNoEntry: false })?.mtimeMs ?? 0;
-  const sources = readdirSync(join(ROOT, 'brokers'), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'));
+  const sources = readdirSync(join(ROOT, 'brokers'), { recursive: true, encoding: 'utf8' }).filter((name) =>
+    name.endsWith('.ts'),
+  );
   const newer = sources.find((name) => statSync(join(ROOT, 'brokers', name)).mtimeMs > built);
-  if (newer !== undefined && process.env['DIST'] === undefined) throw new Error(`dist/ is older than brokers/${newer}: npm run build`);
+  if (newer !== undefined && process.env['DIST'] === undefined) {
+    throw new Error(`dist/ is older than brokers/${newer}: npm run build`);
+  }
 }

@@ -33,7 +33,14 @@ export class GossipBroker {
       drained: () => undefined,
     });
     this.gossip = new Gossip({
-      config, clock, store, lamport, log: this.log, time: new RunningTime(undefined, () => clock.now(), () => clock.wallTime()),
+      config,
+      clock,
+      store,
+      lamport,
+      log: this.log,
+      time: new RunningTime(
+        undefined, () => clock.now(), () => clock.wallTime(),
+      ),
       storeFailed: (error) => {
         throw error;
       },
@@ -54,8 +61,17 @@ export class GossipBroker {
         },
       });
       link.send({
-        type: 'PEER', version: PEER_PROTOCOL_VERSION, mesh: 'default', address: config.address,
-        origin: this.log.origin, instance: 'x', lamport: lamport.time, wants: 'link', dialled: config.address, time: 0, names: [],
+        type: 'PEER',
+        version: PEER_PROTOCOL_VERSION,
+        mesh: 'default',
+        address: config.address,
+        origin: this.log.origin,
+        instance: 'x',
+        lamport: lamport.time,
+        wants: 'link',
+        dialled: config.address,
+        time: 0,
+        names: [],
       });
     };
   }
@@ -100,7 +116,10 @@ export class GossipMesh {
 
   constructor(count: number, limits: Partial<Limits> = {}) {
     this.#limits = limits;
-    this.stores = Array.from({ length: count }, (_, index) => new MemoryStore(origin(`10.0.0.${index + 1}:3000`, index + 1)));
+    this.stores = Array.from(
+      { length: count },
+      (_, index) => new MemoryStore(origin(`10.0.0.${index + 1}:3000`, index + 1)),
+    );
     this.brokers = this.stores.map((store) => new GossipBroker(store, this.clock, limits));
   }
 

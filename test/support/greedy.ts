@@ -50,7 +50,9 @@ export class Greedy {
   }
 
   #begin(number: number): void {
-    if (this.kind !== 'ask' && this.kind !== 'idle') this.#socket.on('data', (chunk) => (this.#told = `${this.#told}${chunk.toString('latin1')}`.slice(-1000)));
+    if (this.kind !== 'ask' && this.kind !== 'idle') {
+      this.#socket.on('data', (chunk) => (this.#told = `${this.#told}${chunk.toString('latin1')}`.slice(-1000)));
+    }
     switch (this.kind) {
       case 'half': // two arguments of which the second one never comes to its end
         this.#socket.write(`*4\r\n$7\r\nPUBLISH\r\n$1\r\na\r\n$${8 * MEBIBYTE}\r\n`);
@@ -63,7 +65,11 @@ export class Greedy {
         this.#timer = setInterval(() => this.#socket.write(CRUMB), CRUMB_MS);
         return;
       case 'ask':
-        this.#socket.write(Buffer.concat(new Array<Buffer>(20).fill(encodeCommand(['POLL', FLOOD, 'CURSOR', 'earliest', 'COUNT', 10_000]))));
+        this.#socket.write(
+          Buffer.concat(
+            new Array<Buffer>(20).fill(encodeCommand(['POLL', FLOOD, 'CURSOR', 'earliest', 'COUNT', 10_000])),
+          ),
+        );
         return;
       case 'idle':
         this.#socket.write(encodeCommand(['SUBSCRIBE', FLOOD]));

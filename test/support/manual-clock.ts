@@ -58,7 +58,10 @@ export class ManualClock implements Clock {
     const end = this.#now + ms;
     await this.settle();
     for (;;) {
-      const next = this.#tasks.reduce<Task | undefined>((first, task) => (first === undefined || task.at < first.at ? task : first), undefined);
+      const next = this.#tasks.reduce<Task | undefined>(
+        (first, task) => (first === undefined || task.at < first.at ? task : first),
+        undefined,
+      );
       if (next === undefined || next.at > end) break;
       this.#tasks = this.#tasks.filter((task) => task !== next);
       this.#now = Math.max(this.#now, next.at);

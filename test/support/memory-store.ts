@@ -7,10 +7,22 @@ import type { Lived } from '../../brokers/core/mesh/incarnation.ts';
 import type { Life } from '../../brokers/core/mesh/lives.ts';
 import { assert, type RumormillError } from '../../brokers/core/error.ts';
 import {
-  BATCH_MESSAGES_MAX, batchBytes, lastLamport, lastSeq, type Origin, parseDeps, parseLengths, parseMeta, parseRepeats, type StoredBatch, type StoredColumns,
+  BATCH_MESSAGES_MAX,
+  batchBytes,
+  lastLamport,
+  lastSeq,
+  type Origin,
+  parseDeps,
+  parseLengths,
+  parseMeta,
+  parseRepeats,
+  type StoredBatch,
+  type StoredColumns,
 } from '../../brokers/core/log/record.ts';
 import { goOn, type SavedTime } from '../../brokers/core/log/running-time.ts';
-import type { AckCheckpoint, CountQuery, FoundId, IdColumns, LamportPlace, LiveCount, Page, RangeQuery, Store, StoreState } from '../../brokers/core/runtime.ts';
+import type {
+  AckCheckpoint, CountQuery, FoundId, IdColumns, LamportPlace, LiveCount, Page, RangeQuery, Store, StoreState,
+} from '../../brokers/core/runtime.ts';
 import type { Stamp } from '../../brokers/core/catalog/subscription.ts';
 import type { Vector } from '../../brokers/core/log/version-vector.ts';
 
@@ -66,7 +78,9 @@ export class MemoryStore implements Store {
     cut.#insert(rest.batches.slice(0, Math.max(0, rest.batches.length - count)));
     cut.clocks.push(...rest.clocks);
     cut.times.push(...rest.times.filter(([position]) => position <= cut.batches.length));
-    if (cut.batches.length < rest.batches.length) cut.loss = `it held ${rest.batches.length} batches when it last ran, and holds ${cut.batches.length} now`;
+    if (cut.batches.length < rest.batches.length) {
+      cut.loss = `it held ${rest.batches.length} batches when it last ran, and holds ${cut.batches.length} now`;
+    }
     return cut;
   }
 
@@ -120,7 +134,10 @@ export class MemoryStore implements Store {
       assert(batch.position === this.batches.length + index + 1, `position ${batch.position} does not follow on`);
       assert(batch.seq === (vector.get(batch.origin) ?? 0) + 1, `${batch.origin} ${batch.seq} does not follow on`);
       for (const [origin, seq] of parseDeps(batch)) {
-        assert((vector.get(origin) ?? 0) >= seq, `${batch.origin} ${batch.seq} comes before ${origin} ${seq}, on which it depends`);
+        assert(
+          (vector.get(origin) ?? 0) >= seq,
+          `${batch.origin} ${batch.seq} comes before ${origin} ${seq}, on which it depends`,
+        );
       }
       vector.set(batch.origin, lastSeq(batch));
     }
@@ -155,8 +172,14 @@ export class MemoryStore implements Store {
     const { topic, from, to, reverse } = query;
     const sign = reverse ? -1 : 1;
     const order = (a: StoredBatch, b: StoredBatch): number => sign * (a.lamport - b.lamport || a.position - b.position);
-    const found = this.batches.filter((batch) => batch.topic === topic && batch.lamport <= to && lastLamport(batch) >= from
-      && batch.lamport >= from - BATCH_MESSAGES_MAX && (previous === undefined || order(batch, previous) > 0));
+    const found = this.batches.filter(
+      (batch) =>
+        batch.topic === topic &&
+        batch.lamport <= to &&
+        lastLamport(batch) >= from &&
+        batch.lamport >= from - BATCH_MESSAGES_MAX &&
+        (previous === undefined || order(batch, previous) > 0),
+    );
     return cutPage(found.sort(order), bytesMax);
   }
 
@@ -166,9 +189,15 @@ export class MemoryStore implements Store {
   }
 
   async findIds(topic: string, ids: readonly string[], from: number, to: number): Promise<FoundId[]> {
-    return this.batches.filter((batch) => batch.topic === topic && (batch.seen ?? 0) >= from && (batch.seen ?? 0) <= to).flatMap((batch) =>
-      (parseMeta(batch).ids ?? []).flatMap((id, index) =>
-        (id !== null && ids.includes(id) ? [{ id, origin: batch.origin, seq: batch.seq + index, seen: batch.seen ?? 0 }] : [])));
+    return this.batches
+      .filter((batch) => batch.topic === topic && (batch.seen ?? 0) >= from && (batch.seen ?? 0) <= to)
+      .flatMap((batch) =>
+        (parseMeta(batch).ids ?? []).flatMap((id, index) =>
+          id !== null && ids.includes(id)
+            ? [{ id, origin: batch.origin, seq: batch.seq + index, seen: batch.seen ?? 0 }]
+            : [],
+        ),
+      );
   }
 
   async lastDeps(origin: Origin, limit: number): Promise<[Origin, number][][]> {
@@ -183,7 +212,9 @@ export class MemoryStore implements Store {
     return new Map(this.batches.slice(0, position).map((batch) => [batch.origin, lastSeq(batch)]));
   }
 
-  async count({ topic, keys, after, until, settled, batchesMax }: CountQuery): Promise<{ messages: number; through: number }> {
+  async count({
+    topic, keys, after, until, settled, batchesMax,
+  }: CountQuery): Promise<{ messages: number; through: number }> {
     const all = this.batches.slice(after, until).filter((batch) => batch.topic === topic);
     const counted = all.slice(0, batchesMax);
     let messages = 0;
@@ -224,7 +255,10 @@ export class MemoryStore implements Store {
     const sum = (count: (batch: StoredBatch, lengths: readonly number[], first: number) => number): number =>
       batches.reduce((total, batch) => total + count(batch, parseLengths(batch), firstLive(batch, dead)), 0);
     return {
-      messages: sum((batch, lengths, first) => lengths.filter((_, index) => index >= first && !parseRepeats(batch).has(index)).length),
+      messages: sum(
+        (batch, lengths, first) =>
+          lengths.filter((_, index) => index >= first && !parseRepeats(batch).has(index)).length,
+      ),
       bytes: sum((_, lengths, first) => lengths.slice(first).reduce((total, length) => total + length, 0)),
       through: batches.length < limit ? undefined : batches.at(-1)!.position,
     };
@@ -232,9 +266,14 @@ export class MemoryStore implements Store {
 
   async cover(topic: string, dead: Stamp, after: LamportPlace, limit: number): Promise<LamportPlace | undefined> {
     const compare = (a: LamportPlace, b: LamportPlace): number => a.lamport - b.lamport || a.position - b.position;
-    const found = this.batches.filter((batch) => batch.topic === topic && batch.lamport <= dead.lamport && compare(batch, after) > 0).sort(compare).slice(0, limit);
+    const found = this.batches
+      .filter((batch) => batch.topic === topic && batch.lamport <= dead.lamport && compare(batch, after) > 0)
+      .sort(compare)
+      .slice(0, limit);
     for (const batch of found) {
-      if (firstLive(batch, dead) === batch.count) this.batches[batch.position - 1] = { ...batch, lengths: '[]', meta: '', repeats: '', body: new Uint8Array() };
+      if (firstLive(batch, dead) === batch.count) {
+        this.batches[batch.position - 1] = { ...batch, lengths: '[]', meta: '', repeats: '', body: new Uint8Array() };
+      }
     }
     return found.length < limit ? undefined : found.at(-1);
   }

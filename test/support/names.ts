@@ -34,7 +34,10 @@ export function* namedBatches({ names, messages, addresses, topic }: Names): Gen
   }
 }
 
-function batch(origin: Origin, fields: Pick<StoredBatch, 'position' | 'seq' | 'count' | 'lamport' | 'topic' | 'deps'>): StoredBatch {
+function batch(
+  origin: Origin,
+  fields: Pick<StoredBatch, 'position' | 'seq' | 'count' | 'lamport' | 'topic' | 'deps'>,
+): StoredBatch {
   const lengths = JSON.stringify(Array<number>(fields.count).fill(PAYLOAD.length));
   const body = Buffer.from(PAYLOAD.repeat(fields.count));
   return { origin, ...fields, time: 1_700_000_000_000, lengths, meta: '', repeats: '', body };

@@ -19,7 +19,11 @@ export async function make(client: RespClient, ...commands: readonly string[]): 
 }
 
 /** @throws the broker's error */
-export async function pull(client: RespClient, subscription: string, ...options: (string | number)[]): Promise<Leased[]> {
+export async function pull(
+  client: RespClient,
+  subscription: string,
+  ...options: (string | number)[]
+): Promise<Leased[]> {
   const reply = await client.command('PULL', subscription, ...options);
   if (!Array.isArray(reply)) throw reply;
   return (reply as [Reply, number, Reply][]).map(([token, deliveries, message]) => {
@@ -40,7 +44,11 @@ export async function ack(client: RespClient, subscription: string, leased: read
 export async function list(client: RespClient, ...command: string[]): Promise<string[]> {
   const reply = await client.command(...command);
   if (!Array.isArray(reply)) throw reply;
-  return reply.map((each) => (Array.isArray(each) ? each.map((part) => (part === null ? '-' : text(part))).join(' ') : text(each))).sort();
+  return reply
+    .map((each) =>
+      Array.isArray(each) ? each.map((part) => (part === null ? '-' : text(part))).join(' ') : text(each),
+    )
+    .sort();
 }
 
 /** SUBSCRIPTION GET. */

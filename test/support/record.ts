@@ -1,7 +1,9 @@
 /** Specimens of origins and record batches. */
 import { parseAddress } from '../../brokers/core/address.ts';
 import { CATALOG_TOPIC, encodeOperation, type Operation } from '../../brokers/core/catalog/catalog-operation.ts';
-import { BATCH_MESSAGES_MAX, type Draft, makeOrigin, type Origin, placeBatch, type RecordBatch, type StoredBatch } from '../../brokers/core/log/record.ts';
+import {
+  BATCH_MESSAGES_MAX, type Draft, makeOrigin, type Origin, placeBatch, type RecordBatch, type StoredBatch,
+} from '../../brokers/core/log/record.ts';
 
 /** An origin with a tag that follows from a number below 2^32: `origin('h:1', 0xab)` is `h:1/000000ab0000`. */
 export function origin(address: string, tag = 0): Origin {
@@ -24,7 +26,9 @@ export function specimenBatch(changes: Partial<RecordBatch> = {}): RecordBatch {
     topic: 'news',
     deps: JSON.stringify({ [origin('10.0.0.2:3000')]: 5 }),
     lengths: '[3,0,5]',
-    meta: JSON.stringify({ keys: ['k', null, ''], headers: [['a', '1', 'a', '2'], null, []], ids: [null, 'id-1', null] }),
+    meta: JSON.stringify({
+      keys: ['k', null, ''], headers: [['a', '1', 'a', '2'], null, []], ids: [null, 'id-1', null],
+    }),
     body: Buffer.from('onethree'),
     ...changes,
   };
@@ -43,8 +47,16 @@ export function catalogBatches(said: readonly Operation[]): StoredBatch[] {
   for (let at = 0; at < said.length; at += BATCH_MESSAGES_MAX) {
     const bodies = said.slice(at, at + BATCH_MESSAGES_MAX).map((operation) => Buffer.from(encodeOperation(operation)));
     const batch = {
-      origin: origin('localhost:3000'), seq: at + 1, count: bodies.length, lamport: at + 1, time: 0, topic: CATALOG_TOPIC, deps: '',
-      lengths: JSON.stringify(bodies.map(({ length }) => length)), meta: '', body: Buffer.concat(bodies),
+      origin: origin('localhost:3000'),
+      seq: at + 1,
+      count: bodies.length,
+      lamport: at + 1,
+      time: 0,
+      topic: CATALOG_TOPIC,
+      deps: '',
+      lengths: JSON.stringify(bodies.map(({ length }) => length)),
+      meta: '',
+      body: Buffer.concat(bodies),
     };
     batches.push(placeBatch(batch, batches.length + 1));
   }

@@ -77,7 +77,9 @@ export class RespClient {
     const reply = this.#replies.shift();
     if (reply !== undefined) return Promise.resolve(reply);
     if (this.isClosed) return Promise.reject(new Error(`the connection was closed before ${what} was answered`));
-    return within(`${what} is answered`, new Promise<Reply>((resolve, reject) => this.#takers.push({ resolve, reject })), timeoutMs);
+    return within(
+      `${what} is answered`, new Promise<Reply>((resolve, reject) => this.#takers.push({ resolve, reject })), timeoutMs,
+    );
   }
 
   /** Whether something has come that nobody has taken. */
@@ -96,7 +98,10 @@ export class RespClient {
   async poll(topics: readonly string[], cursor: string, ...options: (string | number)[]): Promise<Polled> {
     const reply = await this.command('POLL', ...topics, 'CURSOR', cursor, ...options);
     if (!Array.isArray(reply) || !Array.isArray(reply[1])) throw reply;
-    return { cursor: text(reply[0]), payloads: reply[1].map((message) => Buffer.from(decodeMessage(message).payload).toString('utf8')) };
+    return {
+      cursor: text(reply[0]),
+      payloads: reply[1].map((message) => Buffer.from(decodeMessage(message).payload).toString('utf8')),
+    };
   }
 
   /** The payloads of everything in a topic. @throws the broker's error */
@@ -115,7 +120,9 @@ export class RespClient {
     const reply = await this.command(...args);
     if (!Array.isArray(reply)) throw reply;
     const texts = reply.map((each) => (each === null ? '' : typeof each === 'number' ? String(each) : text(each)));
-    return Object.fromEntries(Array.from({ length: texts.length / 2 }, (_, index) => [texts[2 * index]!, texts[2 * index + 1]!]));
+    return Object.fromEntries(
+      Array.from({ length: texts.length / 2 }, (_, index) => [texts[2 * index]!, texts[2 * index + 1]!]),
+    );
   }
 
   close(): void {

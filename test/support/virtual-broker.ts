@@ -29,14 +29,23 @@ export class VirtualBroker {
   }
 
   static async start(
-    options: ConfigOptions = {}, store = new MemoryStore(origin('localhost:3000')), random = (): number => 0, rows: readonly Address[] = [], clock = new ManualClock(),
+    options: ConfigOptions = {},
+    store = new MemoryStore(origin('localhost:3000')),
+    random = (): number => 0,
+    rows: readonly Address[] = [],
+    clock = new ManualClock(),
   ): Promise<VirtualBroker> {
     const virtual = new VirtualBroker(store, clock);
     virtual.#broker = await Broker.start(options, rows, {
       version: '0.0.0',
       clock: virtual.clock,
       random,
-      logger: { debug: () => undefined, info: () => undefined, warn: (event) => void virtual.warnings.push(event), error: () => undefined },
+      logger: {
+        debug: () => undefined,
+        info: () => undefined,
+        warn: (event) => void virtual.warnings.push(event),
+        error: () => undefined,
+      },
       openStore: () => Promise.resolve(virtual.store),
       transport: {
         listen: (_, accept) => {
@@ -98,7 +107,9 @@ export class VirtualClient {
     await this.#clock.settle();
     for (const bytes of this.channel.onTheWay.splice(0)) this.#parser.push(Buffer.from(bytes));
     const replies: unknown[] = [];
-    for (let reply = this.#parser.next(); reply !== undefined; reply = this.#parser.next()) replies.push(typeof reply === 'number' ? reply - this.before : plain(reply));
+    for (let reply = this.#parser.next(); reply !== undefined; reply = this.#parser.next()) {
+      replies.push(typeof reply === 'number' ? reply - this.before : plain(reply));
+    }
     return replies;
   }
 

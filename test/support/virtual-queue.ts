@@ -14,7 +14,9 @@ export async function start(options: ConfigOptions = {}, ...commands: readonly s
 }
 
 export function given(reply: unknown): Given[] {
-  return (reply as [string, number, unknown[]][]).map(([token, deliveries, message]) => [token, deliveries, String(message[5])]);
+  return (reply as [string, number, unknown[]][]).map(([token, deliveries, message]) => [
+    token, deliveries, String(message[5]),
+  ]);
 }
 
 export async function pull(client: VirtualClient, command: string): Promise<Given[]> {

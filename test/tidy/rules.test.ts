@@ -27,7 +27,9 @@ t.test('only the allowed packages', async (t) => {
   const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as Record<string, object | undefined>;
   t.strictSame(Object.keys(manifest['dependencies'] ?? {}).sort(), ['commander', 'csv-parse', 'sqlite3']);
   t.strictSame(Object.keys(manifest['devDependencies'] ?? {}).sort(), ['@types/node', 'tap', 'typescript']);
-  const others = Object.keys(manifest).filter((key) => /dependencies$|^overrides$/i.test(key) && !['dependencies', 'devDependencies'].includes(key));
+  const others = Object.keys(manifest).filter(
+    (key) => /dependencies$|^overrides$/i.test(key) && !['dependencies', 'devDependencies'].includes(key),
+  );
   t.strictSame(others, []);
 });
 
@@ -40,11 +42,16 @@ t.test('nothing else at the top level', async (t) => {
 /** What git has at the top level; without git, what lies there and is not ignored. */
 function topLevel(): string[] {
   try {
-    const paths = execFileSync('git', ['ls-files', '-z'], { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).split('\0');
+    const paths = execFileSync('git', ['ls-files', '-z'], {
+      cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'],
+    }).split('\0');
     return [...new Set(paths.filter((path) => path !== '').map((path) => path.split('/')[0]!))];
   } catch {
     const ignored = readFileSync(join(ROOT, '.gitignore'), 'utf8').split('\n').map((line) => line.replace(/\/$/, ''));
-    return readdirSync(ROOT).filter((name) => !ignored.some((pattern) => pattern === name || (pattern.startsWith('*') && name.endsWith(pattern.slice(1)))));
+    return readdirSync(ROOT).filter(
+      (name) =>
+        !ignored.some((pattern) => pattern === name || (pattern.startsWith('*') && name.endsWith(pattern.slice(1)))),
+    );
   }
 }
 
@@ -71,7 +78,10 @@ t.test('each rule can fail', async (t) => {
     ['brokers/wire/a.ts', `import '../config.ts';`, undefined],
     ['brokers/wire/a.ts', `import '../commands/b.ts';`, 'imports brokers/commands/b.ts'],
     ['brokers/wire/a.ts', `import 'node:net';`, 'imports node:net'],
-    ['brokers/io/a.ts', `import '../wire/b.ts'; import '../config.ts'; import './b.ts'; import 'node:net'; Date.now();`, undefined],
+    [
+      'brokers/io/a.ts',
+      `import '../wire/b.ts'; import '../config.ts'; import './b.ts'; import 'node:net'; Date.now();`, undefined,
+    ],
     ['brokers/io/a.ts', `import '../host.ts';`, 'imports brokers/host.ts'],
     ['brokers/io/a.ts', `import sqlite3 from 'sqlite3';`, 'imports sqlite3'],
     ['brokers/io/sqlite.ts', `import sqlite3 from 'sqlite3';`, undefined],
@@ -91,7 +101,10 @@ t.test('each rule can fail', async (t) => {
     ['brokers/broker.ts', `import '../test/support/a.ts';`, 'imports test/support/a.ts'],
     ['brokers/broker.ts', `import 'commander'; process.exit(1);`, undefined],
     ['brokers/broker.ts', `import 'node:net';`, 'imports node:net'],
-    ['clients/a.ts', `import './b.ts'; import '../brokers/wire/b.ts'; import '../brokers/core/b.ts'; import 'node:net';`, undefined],
+    [
+      'clients/a.ts',
+      `import './b.ts'; import '../brokers/wire/b.ts'; import '../brokers/core/b.ts'; import 'node:net';`, undefined,
+    ],
     ['clients/a.ts', `import '../brokers/config.ts';`, 'imports brokers/config.ts'],
     ['clients/a.ts', `import type { B } from '../brokers/host.ts';`, 'imports brokers/host.ts'],
     ['clients/a.ts', `import '../brokers/io/b.ts';`, 'imports brokers/io/b.ts'],
@@ -122,10 +135,17 @@ t.test('each rule can fail', async (t) => {
     ['test/a.ts', `${'a();\n'.repeat(400)}`, undefined],
   ];
   for (const [path, code, what] of cases) {
-    const found = violations(path, `/** What it is for. */\n${code}`).map((violation) => violation.replace(/^.*?:\d+: /, ''));
+    const found = violations(path, `/** What it is for. */\n${code}`).map((violation) =>
+      violation.replace(/^.*?:\d+: /, ''),
+    );
     t.strictSame(found, what === undefined ? [] : [what], `${path}: ${code.slice(0, 80)}`);
   }
   t.strictSame(violations('clients/a.ts', '#!/usr/bin/env node\n/** What it is for. */\nf();'), []);
-  t.strictSame(violations('clients/a.ts', 'f(); /** Too late. */'), ['clients/a.ts:1: does not open with what it is for']);
-  t.strictSame(violations('clients/a.ts', `/** What it is for. */\n\nlet a: ${'any'};`), ['clients/a.ts:3: uses the type any'], 'with the line');
+  t.strictSame(violations('clients/a.ts', 'f(); /** Too late. */'), [
+    'clients/a.ts:1: does not open with what it is for',
+  ]);
+  t.strictSame(
+    violations('clients/a.ts', `/** What it is for. */\n\nlet a: ${'any'};`), ['clients/a.ts:3: uses the type any'],
+    'with the line',
+  );
 });

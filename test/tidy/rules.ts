@@ -69,7 +69,9 @@ function isPure(path: string): boolean {
 
 function layerOf(path: string): Layer {
   const [top, second = ''] = path.split('/');
-  if (top === 'brokers') return second === 'core' || second === 'wire' || second === 'io' || second === 'commands' ? second : 'top';
+  if (top === 'brokers') {
+    return second === 'core' || second === 'wire' || second === 'io' || second === 'commands' ? second : 'top';
+  }
   return top === 'clients' ? 'clients' : 'test';
 }
 
@@ -109,14 +111,19 @@ function wrongImport(path: string, { specifier, isTypeOnly }: Import): string | 
     if (MAY_IMPORT[layer].includes(layerOf(target))) return undefined;
     if (target === 'brokers/config.ts' && ['wire', 'io', 'commands'].includes(layer)) return undefined;
     if (path === 'brokers/commands/services.ts' && layerOf(target) === 'top' && isTypeOnly) return undefined;
-    if (target === 'brokers/embed.ts' && path.startsWith('clients/examples/')) return undefined; // 'rumormill/broker', as users import it
+    if (target === 'brokers/embed.ts' && path.startsWith('clients/examples/')) {
+      return undefined;
+    } // 'rumormill/broker', as users import it
     return `imports ${target}`;
   }
   if (builtinModules.includes(specifier)) return `imports ${specifier} without node:`;
   if (specifier.startsWith('node:')) {
-    if (NEVER.some((never) => specifier === never || specifier.startsWith(`${never}/`)) || isPure(path)) return `imports ${specifier}`;
+    if (NEVER.some((never) => specifier === never || specifier.startsWith(`${never}/`)) || isPure(path)) {
+      return `imports ${specifier}`;
+    }
     return specifier === 'node:net' && layer === 'top' ? `imports ${specifier}` : undefined;
   }
-  const importers = Object.entries(PACKAGES).find(([name]) => specifier === name || specifier.startsWith(`${name}/`))?.[1] ?? [];
+  const importers =
+    Object.entries(PACKAGES).find(([name]) => specifier === name || specifier.startsWith(`${name}/`))?.[1] ?? [];
   return importers.some((importer) => path.startsWith(importer)) && !isPure(path) ? undefined : `imports ${specifier}`;
 }

@@ -40,34 +40,67 @@ const CASES: [title: string, stream: string, outcome: Outcome][] = [
   ['nothing', '', { commands: [] }],
   ['a command', '*2\r\n$4\r\nECHO\r\n$5\r\nhello\r\n', { commands: [['ECHO', 'hello']] }],
   ['an empty argument', '*2\r\n$4\r\nECHO\r\n$0\r\n\r\n', { commands: [['ECHO', '']] }],
-  ['bytes that look like framing', '*2\r\n$4\r\nECHO\r\n$9\r\n\r\n$1\r\n*1\r\r\n', { commands: [['ECHO', '\r\n$1\r\n*1\r']] }],
+  [
+    'bytes that look like framing', '*2\r\n$4\r\nECHO\r\n$9\r\n\r\n$1\r\n*1\r\r\n',
+    { commands: [['ECHO', '\r\n$1\r\n*1\r']] },
+  ],
   ['bytes that are not UTF-8', '*1\r\n$3\r\n\x00\xff\xc3\r\n', { commands: [['\x00\xff\xc3']] }],
-  ['a pipeline', '*1\r\n$4\r\nPING\r\n*2\r\n$4\r\nECHO\r\n$1\r\nx\r\n*1\r\n$4\r\nQUIT\r\n', { commands: [['PING'], ['ECHO', 'x'], ['QUIT']] }],
-  ['empty commands between others', '*0\r\n*1\r\n$4\r\nPING\r\n*-1\r\n\r\n\n  \r\n*1\r\n$4\r\nQUIT\r\n', { commands: [['PING'], ['QUIT']] }],
+  [
+    'a pipeline', '*1\r\n$4\r\nPING\r\n*2\r\n$4\r\nECHO\r\n$1\r\nx\r\n*1\r\n$4\r\nQUIT\r\n',
+    { commands: [['PING'], ['ECHO', 'x'], ['QUIT']] },
+  ],
+  [
+    'empty commands between others', '*0\r\n*1\r\n$4\r\nPING\r\n*-1\r\n\r\n\n  \r\n*1\r\n$4\r\nQUIT\r\n',
+    { commands: [['PING'], ['QUIT']] },
+  ],
   ['lines that end in LF alone', '*1\n$4\nPING\r\n', { commands: [['PING']] }],
   ['half a command', '*2\r\n$4\r\nECHO\r\n$5\r\nhell', { commands: [] }],
   ['a length with leading zeros', '*01\r\n$004\r\nPING\r\n', { commands: [['PING']] }],
-  ['as many arguments as may be', `*117\r\n${'$1\r\nx\r\n'.repeat(117)}`, { commands: [new Array<string>(117).fill('x')] }],
+  [
+    'as many arguments as may be', `*117\r\n${'$1\r\nx\r\n'.repeat(117)}`,
+    { commands: [new Array<string>(117).fill('x')] },
+  ],
   ['as many empty ones', `*125\r\n${'$0\r\n\r\n'.repeat(125)}`, { commands: [new Array<string>(125).fill('')] }],
   ['as long an argument as may be', `*1\r\n$1000\r\n${'x'.repeat(1000)}\r\n`, { commands: [['x'.repeat(1000)]] }],
 
   ['inline', 'PING\r\n', { commands: [['PING']] }],
   ['inline, LF alone', 'PING\nQUIT\n', { commands: [['PING'], ['QUIT']] }],
   ['inline, any white space', ' \t ECHO\t  hello \t\r\n', { commands: [['ECHO', 'hello']] }],
-  ['inline beside arrays', 'ECHO a\r\n*1\r\n$4\r\nPING\r\nECHO b\r\n', { commands: [['ECHO', 'a'], ['PING'], ['ECHO', 'b']] }],
-  ['inline, double quotes', 'ECHO "a b" "" "\\n\\r\\t\\b\\a\\x41\\xfF\\"\\\\\\q"\r\n', { commands: [['ECHO', 'a b', '', '\n\r\t\b\x07A\xff"\\q']] }],
+  [
+    'inline beside arrays', 'ECHO a\r\n*1\r\n$4\r\nPING\r\nECHO b\r\n',
+    { commands: [['ECHO', 'a'], ['PING'], ['ECHO', 'b']] },
+  ],
+  [
+    'inline, double quotes', 'ECHO "a b" "" "\\n\\r\\t\\b\\a\\x41\\xfF\\"\\\\\\q"\r\n',
+    { commands: [['ECHO', 'a b', '', '\n\r\t\b\x07A\xff"\\q']] },
+  ],
   ['inline, a bad \\x', 'ECHO "\\xg1"\r\n', { commands: [['ECHO', 'xg1']] }],
   ['inline, single quotes', "ECHO 'a \"b' '' 'it\\'s' '\\n'\r\n", { commands: [['ECHO', 'a "b', '', "it's", '\\n']] }],
   ['inline, a quote within a word', 'ECHO it\'s a"b\r\n', { commands: [['ECHO', "it's", 'a"b']] }],
   ['inline, a CR within quotes', 'ECHO "a\rb\\\rc" x\r\n', { commands: [['ECHO', 'a\rb\rc', 'x']] }],
   // Every byte of UTF-8 text stays: 0xA0 is a no-break space in latin1, and the second byte of an `à`; 0x85 is a line
   // break there.
-  ['inline, UTF-8', 'ECHO \xc3\xa0 d\xc3\xa9j\xc3\xa0 "\xc3\xa0" \xe2\x80\xa6\r\n', { commands: [['ECHO', '\xc3\xa0', 'd\xc3\xa9j\xc3\xa0', '\xc3\xa0', '\xe2\x80\xa6']] }],
-  ['inline, bytes that latin1 has for white space', 'ECHO \xa0a "b" \xa0 c\x85\r\n', { commands: [['ECHO', '\xa0a', 'b', '\xa0', 'c\x85']] }],
-  ['inline, an escaped quote at the end', 'ECHO "a\\"\r\n', { commands: [], error: failure('unbalanced quotes in request') }],
-  ['inline, an open double quote', 'PING\r\nECHO "a\r\n', { commands: [['PING']], error: failure('unbalanced quotes in request') }],
+  [
+    'inline, UTF-8', 'ECHO \xc3\xa0 d\xc3\xa9j\xc3\xa0 "\xc3\xa0" \xe2\x80\xa6\r\n',
+    { commands: [['ECHO', '\xc3\xa0', 'd\xc3\xa9j\xc3\xa0', '\xc3\xa0', '\xe2\x80\xa6']] },
+  ],
+  [
+    'inline, bytes that latin1 has for white space', 'ECHO \xa0a "b" \xa0 c\x85\r\n',
+    { commands: [['ECHO', '\xa0a', 'b', '\xa0', 'c\x85']] },
+  ],
+  [
+    'inline, an escaped quote at the end', 'ECHO "a\\"\r\n',
+    { commands: [], error: failure('unbalanced quotes in request') },
+  ],
+  [
+    'inline, an open double quote', 'PING\r\nECHO "a\r\n',
+    { commands: [['PING']], error: failure('unbalanced quotes in request') },
+  ],
   ['inline, an open single quote', "ECHO 'a b\r\n", { commands: [], error: failure('unbalanced quotes in request') }],
-  ['inline, a word glued to a quote', 'ECHO "a"b\r\n', { commands: [], error: failure('unbalanced quotes in request') }],
+  [
+    'inline, a word glued to a quote', 'ECHO "a"b\r\n',
+    { commands: [], error: failure('unbalanced quotes in request') },
+  ],
   ['inline, many words', `${'x '.repeat(5000)}\r\n`, { commands: [new Array<string>(5000).fill('x')] }],
 
   ['array length: nothing', '*\r\n', { commands: [], error: failure('invalid multibulk length') }],
@@ -94,14 +127,19 @@ const CASES: [title: string, stream: string, outcome: Outcome][] = [
     `*2\r\n$1000\r\n${'x'.repeat(1000)}\r\n$969\r\n`,
     { commands: [], error: failure('too big command') },
   ],
-  ['arguments too many with their bytes', `*118\r\n${'$1\r\nx\r\n'.repeat(118)}`, { commands: [], error: failure('too big command') }],
+  [
+    'arguments too many with their bytes', `*118\r\n${'$1\r\nx\r\n'.repeat(118)}`,
+    { commands: [], error: failure('too big command') },
+  ],
 ];
 
 for (const [title, stream, outcome] of CASES) {
   t.test(title, async (t) => {
     const results = chunkings(bytes(stream)).map(([name, chunks]) => ({ name, ...parse(chunks) }));
     t.strictSame(results[0], { name: 'whole', ...outcome });
-    const others = results.filter((result) => JSON.stringify({ ...result, name: 'whole' }) !== JSON.stringify(results[0]));
+    const others = results.filter(
+      (result) => JSON.stringify({ ...result, name: 'whole' }) !== JSON.stringify(results[0]),
+    );
     t.strictSame(others, [], 'however it is cut');
   });
 }
@@ -137,8 +175,12 @@ t.test(`a mangled stream gives commands or a PROTOCOL error, the same however it
   const random = new SeededRandom();
   let [errors, different] = [0, 0];
   for (let round = 0; round < 500; round += 1) {
-    const stream = Buffer.concat(Array.from({ length: 3 }, () => encodeCommand(['PUBLISH', 'topic', random.bytes(random.integer(0, 20))])));
-    for (let flips = random.integer(1, 3); flips > 0; flips -= 1) stream[random.integer(0, stream.length - 1)] = random.pick([...bytes('*$\r\n019- "x')]);
+    const stream = Buffer.concat(
+      Array.from({ length: 3 }, () => encodeCommand(['PUBLISH', 'topic', random.bytes(random.integer(0, 20))])),
+    );
+    for (let flips = random.integer(1, 3); flips > 0; flips -= 1) {
+      stream[random.integer(0, stream.length - 1)] = random.pick([...bytes('*$\r\n019- "x')]);
+    }
     const whole = parse([stream]);
     if (whole.error !== undefined) errors += 1;
     if (whole.error?.startsWith('PROTOCOL ') === false) t.fail(whole.error);
@@ -214,7 +256,10 @@ t.test('what comes in many chunks is copied a bounded number of times', async (t
       const chunks = cut(command, () => size);
       const copied = countCopiedBytes(() => t.equal(parse(chunks, wide).commands.length, 1));
       const gathered = size < 512 ? 1 : 0; // short chunks are copied once more
-      t.ok(copied <= command.length * (times + gathered), `${name} in chunks of ${size}: ${copied} of ${command.length} bytes copied`);
+      t.ok(
+        copied <= command.length * (times + gathered),
+        `${name} in chunks of ${size}: ${copied} of ${command.length} bytes copied`,
+      );
     }
   }
 });

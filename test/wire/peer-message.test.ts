@@ -1,7 +1,9 @@
 import t from 'tap';
 import { parseAddress } from '../../brokers/core/address.ts';
 import { CommandParser } from '../../brokers/wire/command-parser.ts';
-import { decodePeerMessage, encodePeerMessage, PEER_PROTOCOL_VERSION, type PeerMessage } from '../../brokers/wire/peer-message.ts';
+import {
+  decodePeerMessage, encodePeerMessage, PEER_PROTOCOL_VERSION, type PeerMessage,
+} from '../../brokers/wire/peer-message.ts';
 import { encodeCommand } from '../../brokers/wire/resp.ts';
 import { chunkings } from '../support/chunk.ts';
 import { SEED, SeededRandom } from '../support/random.ts';
@@ -13,8 +15,17 @@ const DIGITS = '0123456789ab';
 
 const MESSAGES: PeerMessage[] = [
   {
-    type: 'PEER', version: PEER_PROTOCOL_VERSION, mesh: 'défaut', address: parseAddress('h:1'), origin: a, instance: 'x1', lamport: 999_999_999_999_999,
-    wants: 'look', dialled: parseAddress('d:1'), time: 1_700_000_000_000, names: [parseAddress('other:1'), parseAddress('[::1]:2')],
+    type: 'PEER',
+    version: PEER_PROTOCOL_VERSION,
+    mesh: 'défaut',
+    address: parseAddress('h:1'),
+    origin: a,
+    instance: 'x1',
+    lamport: 999_999_999_999_999,
+    wants: 'look',
+    dialled: parseAddress('d:1'),
+    time: 1_700_000_000_000,
+    names: [parseAddress('other:1'), parseAddress('[::1]:2')],
   },
   { type: 'VECTOR', lamport: 0, entries: [] },
   { type: 'VECTOR', lamport: 7, entries: [[a, 0], [b, 999_999_999_999_999]] },
@@ -26,7 +37,11 @@ const MESSAGES: PeerMessage[] = [
   { type: 'PRUNE', origins: [b] },
   { type: 'PRUNE', origins: [a, b] },
   { type: 'RECORDS', batch: specimenBatch(), ageMs: 0 },
-  { type: 'RECORDS', batch: specimenBatch({ topic: 'é \r\n', deps: '', meta: '', body: Buffer.from([0, 255, 13, 10, 36, 49, 13, 10]) }), ageMs: 999_999_999_999_999 },
+  {
+    type: 'RECORDS',
+    batch: specimenBatch({ topic: 'é \r\n', deps: '', meta: '', body: Buffer.from([0, 255, 13, 10, 36, 49, 13, 10]) }),
+    ageMs: 999_999_999_999_999,
+  },
   { type: 'MISSED', ms: 7 },
   { type: 'MEMBERS', beats: [] },
   { type: 'MEMBERS', beats: [[a, 1], [b, 999_999_999_999_999]] },
@@ -36,14 +51,35 @@ const MESSAGES: PeerMessage[] = [
   { type: 'ELECTION', term: 1, lamport: 2 },
   { type: 'OK', term: 0, lamport: 0 },
   { type: 'COORDINATOR', term: 999, address: parseAddress('[::1]:3000'), lamport: 5 },
-  { type: 'VIEW', view: { coordinator: parseAddress('h:1'), term: 4, number: 2, members: [parseAddress('a:1'), parseAddress('h:1')] } },
-  { type: 'SEEN', from: parseAddress('h:2'), to: parseAddress('h:3'), hops: 8, view: { coordinator: parseAddress('h:1'), term: 4, number: 2 }, stored: [[a, 3]] },
+  {
+    type: 'VIEW',
+    view: { coordinator: parseAddress('h:1'), term: 4, number: 2, members: [parseAddress('a:1'), parseAddress('h:1')] },
+  },
+  {
+    type: 'SEEN', from: parseAddress('h:2'), to: parseAddress('h:3'), hops: 8,
+    view: { coordinator: parseAddress('h:1'), term: 4, number: 2 }, stored: [[a, 3]],
+  },
   { type: 'LEASES', from: parseAddress('h:2'), to: parseAddress('h:3'), hops: 0, subscription: 'défaut', leases: '{}' },
   {
-    type: 'ASK', id: 7, home: parseAddress('h:1'), hops: 3, consumer: 'client-1@h:2', waitedMs: 12, version: 3, errand: 'x/1', attempt: 2, known: [[a, 3], [b, 4]],
+    type: 'ASK',
+    id: 7,
+    home: parseAddress('h:1'),
+    hops: 3,
+    consumer: 'client-1@h:2',
+    waitedMs: 12,
+    version: 3,
+    errand: 'x/1',
+    attempt: 2,
+    known: [
+      [a, 3],
+      [b, 4],
+    ],
     command: [Buffer.from('PULL'), Buffer.from([0, 255, 13, 10])],
   },
-  { type: 'ASK', id: 0, home: parseAddress('h:1'), hops: 0, consumer: '', waitedMs: 0, version: 2, errand: '', attempt: 1, known: [], command: [Buffer.from('ACK')] },
+  {
+    type: 'ASK', id: 0, home: parseAddress('h:1'), hops: 0, consumer: '', waitedMs: 0, version: 2, errand: '',
+    attempt: 1, known: [], command: [Buffer.from('ACK')],
+  },
   { type: 'ANSWER', id: 7, reply: Buffer.from(':1\r\n') },
   { type: 'FORGET', id: 7 },
   { type: 'BYE' },
@@ -62,7 +98,27 @@ function decode(chunks: readonly Buffer[]): PeerMessage[] {
 t.test('round trip of every message, however the stream is cut', async (t) => {
   const types = new Set(MESSAGES.map(({ type }) => type));
   t.strictSame([...types].sort(), [
-    'ANSWER', 'ASK', 'BYE', 'CLAIM', 'COORDINATOR', 'ELECTION', 'FORGET', 'GRAFT', 'HELD', 'LEASES', 'LIFE', 'MEMBERS', 'MISSED', 'OK', 'PEER', 'PRUNE', 'RECORDS', 'SEEN', 'SURPLUS', 'VECTOR', 'VIEW',
+    'ANSWER',
+    'ASK',
+    'BYE',
+    'CLAIM',
+    'COORDINATOR',
+    'ELECTION',
+    'FORGET',
+    'GRAFT',
+    'HELD',
+    'LEASES',
+    'LIFE',
+    'MEMBERS',
+    'MISSED',
+    'OK',
+    'PEER',
+    'PRUNE',
+    'RECORDS',
+    'SEEN',
+    'SURPLUS',
+    'VECTOR',
+    'VIEW',
   ]);
   const stream = Buffer.concat(MESSAGES.flatMap(encodePeerMessage));
   for (const [name, chunks] of chunkings(stream)) t.strictSame(decode(chunks), MESSAGES, name);
@@ -98,7 +154,10 @@ t.test('malformed messages are refused, and the error says what is wrong', async
     [['PEER', PEER_PROTOCOL_VERSION, 'm', 'h', a, 'x', 1, 'link', 'h:1', 0], /"h" is not an address/],
     [['PEER', PEER_PROTOCOL_VERSION, 'm', 'h:1', 'h:1', 'x', 1, 'link', 'h:1', 0], /"h:1" is not an origin/],
     [['PEER', PEER_PROTOCOL_VERSION, 'm', 'h:1', a, 'x', -1, 'link', 'h:1'], /Lamport timestamp is not a number/],
-    [['PEER', PEER_PROTOCOL_VERSION, 'm', 'h:1', a, 'x', '9007199254740992', 'link', 'h:1'], /Lamport timestamp is not a number/],
+    [
+      ['PEER', PEER_PROTOCOL_VERSION, 'm', 'h:1', a, 'x', '9007199254740992', 'link', 'h:1'],
+      /Lamport timestamp is not a number/,
+    ],
     [['VECTOR'], /Lamport timestamp is not a number/],
     [['VECTOR', 'x'], /Lamport timestamp is not a number/],
     [['VECTOR', 1, a], /seq is not a number/],

@@ -7,10 +7,35 @@ import { SEED, SeededRandom } from '../support/random.ts';
 
 t.test('parseInteger', async (t) => {
   const cases: [text: string, value: number][] = [
-    ['0', 0], ['7', 7], ['-7', -7], ['007', 7], ['1234567890', 1234567890], ['999999999999999', 999999999999999], ['-999999999999999', -999999999999999],
-    ['1000000000000000', 1e15], ['9007199254740991', 9007199254740991], ['-9007199254740991', -9007199254740991], ['9007199254740992', NaN], ['9007199254740993', NaN], ['9999999999999999', NaN],
-    ['', NaN], ['-', NaN], ['+1', NaN], [' 1', NaN], ['1 ', NaN], ['1.5', NaN], ['1e3', NaN], ['0x1', NaN], ['--1', NaN], ['1-', NaN],
-    ['10000000000000000', NaN], ['00000000000000001', NaN], ['99999999999999999999', NaN], ['/', NaN], [':', NaN], ['ü', NaN],
+    ['0', 0],
+    ['7', 7],
+    ['-7', -7],
+    ['007', 7],
+    ['1234567890', 1234567890],
+    ['999999999999999', 999999999999999],
+    ['-999999999999999', -999999999999999],
+    ['1000000000000000', 1e15],
+    ['9007199254740991', 9007199254740991],
+    ['-9007199254740991', -9007199254740991],
+    ['9007199254740992', NaN],
+    ['9007199254740993', NaN],
+    ['9999999999999999', NaN],
+    ['', NaN],
+    ['-', NaN],
+    ['+1', NaN],
+    [' 1', NaN],
+    ['1 ', NaN],
+    ['1.5', NaN],
+    ['1e3', NaN],
+    ['0x1', NaN],
+    ['--1', NaN],
+    ['1-', NaN],
+    ['10000000000000000', NaN],
+    ['00000000000000001', NaN],
+    ['99999999999999999999', NaN],
+    ['/', NaN],
+    [':', NaN],
+    ['ü', NaN],
   ];
   for (const [text, value] of cases) {
     const bytes = Buffer.from(`x${text}7`); // a border that is not kept to would change the number
@@ -53,7 +78,9 @@ t.test('lines', async (t) => {
     const input = new ReceiveBuffer();
     input.push(Buffer.from(bytes));
     const end = input.line(bytesMax);
-    t.equal(end < 0 ? end : input.bytes.toString('latin1', input.base, end), expected, JSON.stringify([bytes, bytesMax]));
+    t.equal(
+      end < 0 ? end : input.bytes.toString('latin1', input.base, end), expected, JSON.stringify([bytes, bytesMax]),
+    );
     t.equal(input.bytes.toString('latin1', input.at), rest, 'the rest');
   }
 });
@@ -118,7 +145,9 @@ t.test('many elements over many chunks, none released, are copied a few times an
 
 for (const [size, most] of [[100, 0.1], [4000, 0.2], [65_536, 1.1], [150_000, 1.1]] as const) {
   t.test(`elements of ${size} bytes, one behind another in chunks of 64 KiB, are copied ${most} times at most`, async (t) => {
-    const elements = Array.from({ length: Math.ceil(2_000_000 / size) }, (_, index) => Buffer.concat([Buffer.from(`${size}\r\n`), Buffer.alloc(size, index)]));
+    const elements = Array.from({ length: Math.ceil(2_000_000 / size) }, (_, index) =>
+      Buffer.concat([Buffer.from(`${size}\r\n`), Buffer.alloc(size, index)]),
+    );
     const stream = Buffer.concat(elements);
     const copied = countCopiedBytes(() => {
       const input = new ReceiveBuffer();
@@ -132,7 +161,9 @@ for (const [size, most] of [[100, 0.1], [4000, 0.2], [65_536, 1.1], [150_000, 1.
             length = size;
           }
           if (!input.has(length)) break;
-          if (input.bytes[input.at] !== (read & 255) || input.bytes[input.at + length - 1] !== (read & 255)) t.fail(`element ${read}`);
+          if (input.bytes[input.at] !== (read & 255) || input.bytes[input.at + length - 1] !== (read & 255)) {
+            t.fail(`element ${read}`);
+          }
           input.at += length;
           read += 1;
           length = -1;

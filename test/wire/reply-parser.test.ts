@@ -46,14 +46,20 @@ const CASES: [title: string, stream: string, replies: Shown[]][] = [
   ['errors', '-ERR unknown command\r\n-NOQUORUM\r\n', ['error:ERR:unknown command', 'error:NOQUORUM:NOQUORUM']],
   ['array', '*2\r\n$1\r\na\r\n:1\r\n', [['bytes:a', 1]]],
   ['empty arrays', '*0\r\n*1\r\n*0\r\n', [[], [[]]]],
-  ['nested arrays', '*3\r\n*2\r\n:1\r\n*1\r\n$-1\r\n+x\r\n*2\r\n*0\r\n-E f\r\n:9\r\n', [[[1, [null]], 'x', [[], 'error:E:f']], 9]],
+  [
+    'nested arrays', '*3\r\n*2\r\n:1\r\n*1\r\n$-1\r\n+x\r\n*2\r\n*0\r\n-E f\r\n:9\r\n',
+    [[[1, [null]], 'x', [[], 'error:E:f']], 9],
+  ],
   ['as deep as may be', `${'*1\r\n'.repeat(32)}:7\r\n`, [nest(7, 32)]],
   ['half an array', '+OK\r\n*2\r\n:1\r\n', ['OK']],
   ['half a bulk string', '$5\r\nhell', []],
   ['too deep', '*1\r\n'.repeat(33), [failure('arrays nested too deep')]],
   ['unknown type', '+OK\r\n%1\r\n', ['OK', failure('unknown type "%"')]],
   ['no number', ':\r\n', [failure('length or integer "" is out of range')]],
-  ['a number that is not exact', ':9999999999999999\r\n', [failure('length or integer "9999999999999999" is out of range')]],
+  [
+    'a number that is not exact', ':9999999999999999\r\n',
+    [failure('length or integer "9999999999999999" is out of range')],
+  ],
   ['a fraction', ':1.5\r\n', [failure('length or integer "1.5" is out of range')]],
   ['bulk length: -2', '$-2\r\n', [failure('length or integer "-2" is out of range')]],
   ['bulk length: beyond 512 MiB', '$536870913\r\n', [failure('length or integer "536870913" is out of range')]],
@@ -89,7 +95,11 @@ t.test(`what encodeReply writes is read back (seed ${SEED})`, async (t) => {
   ])();
   const values = Array.from({ length: 50 }, () => draw(0));
   const stream = Buffer.concat(values.map((value) => encodeReply(value)));
-  for (const [name, chunks] of chunkings(stream, random)) t.strictSame(parse(chunks), values.map((value) => show(value as Reply)), name);
+  for (const [name, chunks] of chunkings(stream, random)) {
+    t.strictSame(
+      parse(chunks), values.map((value) => show(value as Reply)), name,
+    );
+  }
 });
 
 t.test('a long array that comes in many chunks is parsed once', async (t) => {

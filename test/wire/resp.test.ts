@@ -1,6 +1,9 @@
 import t from 'tap';
 import { RumormillError } from '../../brokers/core/error.ts';
-import { encodeCommand, encodeCommandParts, encodeIntegers, encodeReply, encodeSteps, Flat, isLong, Lazy, OK, Push, Simple, type Value } from '../../brokers/wire/resp.ts';
+import {
+  encodeCommand, encodeCommandParts, encodeIntegers, encodeReply, encodeSteps, Flat, isLong, Lazy, OK, Push, Simple,
+  type Value,
+} from '../../brokers/wire/resp.ts';
 import { SEED, SeededRandom } from '../support/random.ts';
 
 t.test('replies, in RESP2 and RESP3', async (t) => {
@@ -24,9 +27,15 @@ t.test('replies, in RESP2 and RESP3', async (t) => {
     ['array', ['a', 1, null], '*3\r\n$1\r\na\r\n:1\r\n$-1\r\n', '*3\r\n$1\r\na\r\n:1\r\n_\r\n'],
     ['empty array', [], '*0\r\n'],
     ['nested array', [[1, []], OK], '*2\r\n*2\r\n:1\r\n*0\r\n+OK\r\n'],
-    ['map', new Flat(['a', 1, 'b', null]), '*4\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n$-1\r\n', '%2\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n_\r\n'],
+    [
+      'map', new Flat(['a', 1, 'b', null]), '*4\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n$-1\r\n',
+      '%2\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n_\r\n',
+    ],
     ['empty map', new Flat([]), '*0\r\n', '%0\r\n'],
-    ['push', new Push(['message', 'a', Buffer.from('x')]), '*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n', '>3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n'],
+    [
+      'push', new Push(['message', 'a', Buffer.from('x')]), '*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n',
+      '>3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n',
+    ],
     ['map in an array', [new Flat(['a', 1])], '*1\r\n*2\r\n$1\r\na\r\n:1\r\n', '*1\r\n%1\r\n$1\r\na\r\n:1\r\n'],
   ];
   for (const [title, value, resp2, resp3 = resp2] of cases) {
@@ -37,7 +46,10 @@ t.test('replies, in RESP2 and RESP3', async (t) => {
 
 t.test(`an error is always one line (seed ${SEED})`, async (t) => {
   const random = new SeededRandom();
-  const draw = (): string => Array.from({ length: random.integer(0, 20) }, () => random.pick(['\r', '\n', '\r\n', 'a', '€', ' ', '\0', '\u2028'])).join('');
+  const draw = (): string =>
+    Array.from({ length: random.integer(0, 20) }, () =>
+      random.pick(['\r', '\n', '\r\n', 'a', '€', ' ', '\0', '\u2028']),
+    ).join('');
   let broken = 0;
   for (let round = 0; round < 1000; round += 1) {
     const line = encodeReply(new RumormillError(random.pick(['ERR', 'A\r\nB', '']), draw())).toString();
@@ -49,7 +61,10 @@ t.test(`an error is always one line (seed ${SEED})`, async (t) => {
 t.test('commands are arrays of bulk strings', async (t) => {
   const cases: [args: (string | number | Uint8Array)[], bytes: string][] = [
     [['PING'], '*1\r\n$4\r\nPING\r\n'],
-    [['GRAFT', 'é', 12, Buffer.from([255]), ''], '*5\r\n$5\r\nGRAFT\r\n$2\r\n\xc3\xa9\r\n$2\r\n12\r\n$1\r\n\xff\r\n$0\r\n\r\n'],
+    [
+      ['GRAFT', 'é', 12, Buffer.from([255]), ''],
+      '*5\r\n$5\r\nGRAFT\r\n$2\r\n\xc3\xa9\r\n$2\r\n12\r\n$1\r\n\xff\r\n$0\r\n\r\n',
+    ],
   ];
   for (const [args, bytes] of cases) t.equal(encodeCommand(args).toString('latin1'), bytes);
 });
@@ -74,7 +89,16 @@ t.test('a command in parts is the same bytes; what is long is not copied', async
 t.test('written in steps a reply is the same', async (t) => {
   const many = Array.from({ length: 20_000 }, (_, index) => [`${index}`, index, Buffer.alloc(index % 7, 65), null]);
   const cases: Value[] = [
-    null, 'a', [], many, ['cursor', many], new Flat(many.flat()), new Push(many.flat()), ['cursor', ['a', 1]], [[many, many], new Flat(many.flat())], new RumormillError('ERR', 'x'),
+    null,
+    'a',
+    [],
+    many,
+    ['cursor', many],
+    new Flat(many.flat()),
+    new Push(many.flat()),
+    ['cursor', ['a', 1]],
+    [[many, many], new Flat(many.flat())],
+    new RumormillError('ERR', 'x'),
   ];
   for (const value of cases) {
     for (const version of [2, 3] as const) {

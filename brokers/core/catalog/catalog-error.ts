@@ -27,10 +27,16 @@ export function topicExists(name: string, topic: Named | undefined): RumormillEr
 }
 
 export function formerName(name: string, topic: Named): RumormillError {
-  return new RumormillError('EXISTS', `${JSON.stringify(name)} is a former name of topic ${JSON.stringify(topic.name)}`);
+  return new RumormillError(
+    'EXISTS',
+    `${JSON.stringify(name)} is a former name of topic ${JSON.stringify(topic.name)}`,
+  );
 }
 
 export function cycle(name: string, deadLetter: string): RumormillError {
   const letters = `dead letters of subscription ${JSON.stringify(name)} would come back to it`;
-  return new RumormillError('ERR', `${letters}: topic ${JSON.stringify(deadLetter)} leads to a topic that it is bound to`);
+  return new RumormillError(
+    'ERR',
+    `${letters}: topic ${JSON.stringify(deadLetter)} leads to a topic that it is bound to`,
+  );
 }

@@ -28,7 +28,13 @@ export type Operation =
   | { readonly op: 'subscription.create'; readonly name: string; readonly settings: Settings }
   | { readonly op: 'subscription.update'; readonly name: string; readonly settings: Partial<Settings> }
   | { readonly op: 'subscription.delete'; readonly name: string }
-  | { readonly op: 'bind'; readonly name: string; readonly topic: string; readonly key: string | null; readonly start: Vector }
+  | {
+      readonly op: 'bind';
+      readonly name: string;
+      readonly topic: string;
+      readonly key: string | null;
+      readonly start: Vector;
+    }
   | { readonly op: 'unbind'; readonly name: string; readonly topic: string; readonly key: string | null };
 
 export function isReserved(topic: string): boolean {
@@ -36,7 +42,9 @@ export function isReserved(topic: string): boolean {
 }
 
 export function encodeOperation(operation: Operation): string {
-  return JSON.stringify(operation.op === 'bind' ? { ...operation, start: Object.fromEntries(operation.start) } : operation);
+  return JSON.stringify(
+    operation.op === 'bind' ? { ...operation, start: Object.fromEntries(operation.start) } : operation,
+  );
 }
 
 /** The operation that a text from anywhere means, or undefined. */
@@ -46,14 +54,18 @@ export function parseOperation(text: string): Operation | undefined {
   const { op, topic, to, type, topics, name, settings, key, start } = said;
   switch (op) {
     case 'topic.create':
-      return isTopic(topic) && TOPIC_TYPES.includes(type as TopicType) ? { op, topic, type: type as TopicType } : undefined;
+      return isTopic(topic) && TOPIC_TYPES.includes(type as TopicType)
+        ? { op, topic, type: type as TopicType }
+        : undefined;
     case 'topic.rename':
       return isTopic(topic) && isTopic(to) ? { op, topic, to } : undefined;
     case 'topic.delete':
       return Array.isArray(topics) && topics.length > 0 && topics.every(isTopic) ? { op, topics } : undefined;
     case 'subscription.create': {
       const all = parseSettings(settings);
-      return isName(name) && all !== undefined && SETTING_NAMES.every((each) => each in all) ? { op, name, settings: all as Settings } : undefined;
+      return isName(name) && all !== undefined && SETTING_NAMES.every((each) => each in all)
+        ? { op, name, settings: all as Settings }
+        : undefined;
     }
     case 'subscription.update': {
       const changed = parseSettings(settings);
@@ -63,7 +75,9 @@ export function parseOperation(text: string): Operation | undefined {
       return isName(name) ? { op, name } : undefined;
     case 'bind': {
       const covered = parseVector(start);
-      return isName(name) && isTopic(topic) && isKey(key) && covered !== undefined ? { op, name, topic, key, start: covered } : undefined;
+      return isName(name) && isTopic(topic) && isKey(key) && covered !== undefined
+        ? { op, name, topic, key, start: covered }
+        : undefined;
     }
     case 'unbind':
       return isName(name) && isTopic(topic) && isKey(key) ? { op, name, topic, key } : undefined;

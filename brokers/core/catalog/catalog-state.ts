@@ -13,7 +13,9 @@ import type { Operation, Settings } from './catalog-operation.ts';
 import { cycle, formerName, noBinding, notFound, topicExists } from './catalog-error.ts';
 import { RumormillError } from '../error.ts';
 import { compareRecords } from '../log/record.ts';
-import { type Binding, type BindingStart, parseStamp, type Stamp, stampText, type Subscription, type TopicType } from './subscription.ts';
+import {
+  type Binding, type BindingStart, parseStamp, type Stamp, stampText, type Subscription, type TopicType,
+} from './subscription.ts';
 import { allOf, nothing, type Undo } from './undo.ts';
 
 export interface Topic {
@@ -86,7 +88,9 @@ export class CatalogState {
       const entry: Entry = { name, since, settings, bindings: new Map(), view: undefined };
       this.#subscriptions.set(name, entry);
       for (const { topic, key, starts } of bindings) {
-        this.#add({ subscription: entry, topic: this.#class(topic), key, since: parseStamp(starts[0]!.id), starts: [...starts] });
+        this.#add({
+          subscription: entry, topic: this.#class(topic), key, since: parseStamp(starts[0]!.id), starts: [...starts],
+        });
       }
     }
   }
@@ -94,9 +98,11 @@ export class CatalogState {
   /** What it is made of, from which it can be made again. */
   content(): StateContent {
     const topics = [...this.topics()].map(({ name, names, type }) => ({ name, names, type }));
-    const subscriptions = [...this.subscriptions()].map(({ name, since, settings: { transient: _, ...settings }, bindings }) => ({
-      name, since, settings, bindings: bindings.map(({ topic, key, starts }) => ({ topic, key, starts })),
-    }));
+    const subscriptions = [...this.subscriptions()].map(
+      ({ name, since, settings: { transient: _, ...settings }, bindings }) => ({
+        name, since, settings, bindings: bindings.map(({ topic, key, starts }) => ({ topic, key, starts })),
+      }),
+    );
     return { topics, subscriptions };
   }
 
@@ -157,7 +163,9 @@ export class CatalogState {
         return this.#checkSettings(operation.name, operation.settings);
       case 'subscription.update': {
         const entry = this.#subscriptions.get(operation.name);
-        return entry === undefined ? notFound(operation.name) : this.#checkSettings(operation.name, { ...entry.settings, ...operation.settings });
+        return entry === undefined
+          ? notFound(operation.name)
+          : this.#checkSettings(operation.name, { ...entry.settings, ...operation.settings });
       }
       case 'subscription.delete':
         return this.#subscriptions.has(operation.name) ? undefined : notFound(operation.name);
@@ -217,9 +225,11 @@ export class CatalogState {
 
   /** In an order that does not hang on how it came about: as their first starts were said. */
   #view({ name, since, settings, bindings }: Entry): Subscription {
-    const views = [...bindings.values()].sort((a, b) => compareRecords(a.since, b.since)).map(({ topic, key, starts }): Binding => ({
-      topic: topic.name, storedTopics: topic.names, key, starts: [...starts],
-    }));
+    const views = [...bindings.values()]
+      .sort((a, b) => compareRecords(a.since, b.since))
+      .map(({ topic, key, starts }): Binding => ({
+        topic: topic.name, storedTopics: topic.names, key, starts: [...starts],
+      }));
     return { name, since, settings: { transient: this.#transient, ...settings }, bindings: views };
   }
 
@@ -331,14 +341,19 @@ export class CatalogState {
     const now = topic?.name ?? from;
     for (const { name, settings, bindings } of this.#subscriptions.values()) {
       if (settings.deadLetter === to && this.#returns(name, to, boundTopics(bindings), { to, now })) {
-        return new RumormillError('ERR', `topic ${JSON.stringify(to)} would take dead letters of subscription ${JSON.stringify(name)} back to it`);
+        return new RumormillError(
+          'ERR',
+          `topic ${JSON.stringify(to)} would take dead letters of subscription ${JSON.stringify(name)} back to it`,
+        );
       }
     }
     return undefined;
   }
 
   #checkSettings(name: string, { maxDeliveries, deadLetter }: Settings): RumormillError | undefined {
-    if (maxDeliveries !== null && deadLetter === null) return new RumormillError('ERR', 'MAXDELIVERIES needs a DEADLETTER topic, or messages would be lost');
+    if (maxDeliveries !== null && deadLetter === null) {
+      return new RumormillError('ERR', 'MAXDELIVERIES needs a DEADLETTER topic, or messages would be lost');
+    }
     const topics = boundTopics(this.#subscriptions.get(name)?.bindings);
     return deadLetter !== null && this.#returns(name, deadLetter, topics) ? cycle(name, deadLetter) : undefined;
   }
@@ -357,14 +372,19 @@ export class CatalogState {
    * whose messages nobody acknowledges.
    * @param renamed that the topic which is called `now` has the name `to` as well
    */
-  #returns(name: string, deadLetter: string, topics: ReadonlySet<string>, renamed?: { to: string; now: string }): boolean {
+  #returns(
+    name: string, deadLetter: string, topics: ReadonlySet<string>, renamed?: { to: string; now: string },
+  ): boolean {
     const reached = new Set<string>();
-    const reach = (topic: string): void => void reached.add(topic === renamed?.to ? renamed.now : this.#topics.get(topic)?.name ?? topic);
+    const reach = (topic: string): void =>
+      void reached.add(topic === renamed?.to ? renamed.now : (this.#topics.get(topic)?.name ?? topic));
     reach(deadLetter);
     for (const topic of reached) { // a set that grows is gone through to its end
       if (topics.has(topic)) return true;
       for (const { subscription } of this.#topics.get(topic)?.bindings ?? []) {
-        if (subscription.name !== name && subscription.settings.deadLetter !== null) reach(subscription.settings.deadLetter);
+        if (subscription.name !== name && subscription.settings.deadLetter !== null) {
+          reach(subscription.settings.deadLetter);
+        }
       }
     }
     return false;

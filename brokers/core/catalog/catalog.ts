@@ -221,7 +221,10 @@ function merged(one: readonly Said[], other: readonly Said[]): readonly Said[] {
 }
 
 /** The index of the first message of a batch that is not dead; its count where all are. */
-export function firstLive({ origin, lamport, count }: Pick<RecordBatch, 'origin' | 'lamport' | 'count'>, dead: Stamp | undefined): number {
+export function firstLive(
+  { origin, lamport, count }: Pick<RecordBatch, 'origin' | 'lamport' | 'count'>,
+  dead: Stamp | undefined,
+): number {
   if (dead === undefined) return 0;
   // of this origin that is not dead
   const first = compareRecords({ lamport: dead.lamport, origin }, dead) < 0 ? dead.lamport + 1 : dead.lamport;

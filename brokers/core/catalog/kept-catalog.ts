@@ -41,8 +41,13 @@ export function encodeKept({ content, vector, isSwept }: KeptCatalog): string[] 
     ...dead.map(([topic, stamp]): Line => ['dead', topic, plain(stamp)]),
     ...topics.map(({ name, names, type }): Line => ['topic', name, names, type ?? null]),
     ...subscriptions.map(({ name, since, settings, bindings }): Line => [
-      'subscription', name, plain(since), settings,
-      bindings.map(({ topic, key, starts }): PlainBinding => [topic, key, starts.map(({ id, start }) => [id, Object.fromEntries(start)])]),
+      'subscription',
+      name,
+      plain(since),
+      settings,
+      bindings.map(({ topic, key, starts }): PlainBinding => [
+        topic, key, starts.map(({ id, start }) => [id, Object.fromEntries(start)]),
+      ]),
     ]),
     ...said.map(({ stamp, operation }): Line => ['said', plain(stamp), encodeOperation(operation)]),
   ];
@@ -63,7 +68,9 @@ export function decodeKept(texts: readonly string[]): KeptCatalog | undefined {
     if (line[0] === 'dead') dead.push([line[1], stampOf(line[2])]);
     else if (line[0] === 'topic') topics.push({ name: line[1], names: line[2], type: line[3] ?? undefined });
     else if (line[0] === 'subscription') {
-      const bindings = line[4].map(([topic, key, starts]) => ({ topic, key, starts: starts.map(([id, start]) => ({ id, start: vectorOf(start) })) }));
+      const bindings = line[4].map(([topic, key, starts]) => ({
+        topic, key, starts: starts.map(([id, start]) => ({ id, start: vectorOf(start) })),
+      }));
       subscriptions.push({ name: line[1], since: stampOf(line[2]), settings: line[3], bindings });
     } else if (line[0] === 'said') {
       const operation = parseOperation(line[2]);

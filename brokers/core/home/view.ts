@@ -85,8 +85,17 @@ export class Views {
   propose(term: number, members: readonly Address[], isRenewed = false): View | undefined {
     const sorted = [...members].sort(compareAddresses);
     const known = this.#offered.get(this.#self);
-    if (!isRenewed && known?.term === term && known.members.length === sorted.length && known.members.every((member, index) => member === sorted[index])) return undefined;
-    const view = { coordinator: this.#self, term, number: (known?.term === term ? known.number : 0) + 1, members: sorted };
+    if (
+      !isRenewed &&
+      known?.term === term &&
+      known.members.length === sorted.length &&
+      known.members.every((member, index) => member === sorted[index])
+    ) {
+      return undefined;
+    }
+    const view = {
+      coordinator: this.#self, term, number: (known?.term === term ? known.number : 0) + 1, members: sorted,
+    };
     this.#offered.set(this.#self, view);
     return view;
   }
@@ -162,7 +171,9 @@ export class Views {
    */
   #missing(member: Address, view: View): Map<Origin, number> | undefined {
     const seen = this.#seen.get(member);
-    return seen === undefined || seen.view.coordinator !== view.coordinator || isLater(view, seen.view) ? undefined : seen.missing;
+    return seen === undefined || seen.view.coordinator !== view.coordinator || isLater(view, seen.view)
+      ? undefined
+      : seen.missing;
   }
 
   #hasAll(missing: Map<Origin, number>, stored: Pick<Vector, 'get'>): boolean {

@@ -20,7 +20,9 @@ export class Company {
   #hadCompany = false; // the last transaction had more than one entry
 
   /** @param pending what waits now */
-  constructor(clock: Pick<Clock, 'defer'>, full: Full, pending: () => { readonly messages: number; readonly bytes: number }) {
+  constructor(
+    clock: Pick<Clock, 'defer'>, full: Full, pending: () => { readonly messages: number; readonly bytes: number },
+  ) {
     this.#clock = clock;
     this.#full = full;
     this.#pending = pending;
@@ -29,7 +31,7 @@ export class Company {
   /** Resolves once what waits has all but stopped growing, or fills a transaction. */
   async gather(): Promise<void> {
     const { transactionBytesMax, transactionMessagesMax } = this.#full;
-    for (let quiet = this.#hadCompany ? 0 : QUIET_ROUNDS - 1; quiet < QUIET_ROUNDS; ) {
+    for (let quiet = this.#hadCompany ? 0 : QUIET_ROUNDS - 1; quiet < QUIET_ROUNDS;) {
       const before = this.#pending().messages;
       await new Promise<void>((resolve) => this.#clock.defer(resolve));
       const { messages, bytes } = this.#pending();

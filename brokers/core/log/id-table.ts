@@ -145,7 +145,9 @@ export class IdTable {
   known(entry: Entry): Known | undefined {
     const [page, at] = [this.#page(entry), entry & (PAGE_ENTRIES - 1)];
     const seq = page.seq[at]!;
-    return seq === 0 ? undefined : { origin: this.#origins[page.origin[at]!]!, seq, lamport: page.lamport[at]!, seen: page.seen[at]! };
+    return seq === 0
+      ? undefined
+      : { origin: this.#origins[page.origin[at]!]!, seq, lamport: page.lamport[at]!, seen: page.seen[at]! };
   }
 
   /** The entry's message is stored. */
@@ -251,7 +253,9 @@ export class IdTable {
   #enter(entry: Entry): void {
     const number = this.#hashWord(entry, 3) >>> 24;
     const fill = (this.#fill[number]! += 1);
-    if (8 * fill > 5 * this.#tables[number]!.length) this.#resize(number, Math.max(TABLE_MIN, 2 * this.#tables[number]!.length));
+    if (8 * fill > 5 * this.#tables[number]!.length) {
+      this.#resize(number, Math.max(TABLE_MIN, 2 * this.#tables[number]!.length));
+    }
     this.#place(this.#tables[number]!, entry);
   }
 

@@ -150,5 +150,8 @@ export class LamportClock {
 
 /** Why nothing can be published any more. */
 export function atItsEnd(): RumormillError {
-  return new RumormillError('ERR', `the Lamport clock has come to its end, ${LAMPORT_MAX}; nothing was stored: see broker --mend-clock`);
+  return new RumormillError(
+    'ERR',
+    `the Lamport clock has come to its end, ${LAMPORT_MAX}; nothing was stored: see broker --mend-clock`,
+  );
 }

@@ -179,7 +179,10 @@ export class Log {
    * Batches after a position, of these topics or of all, in position order: from memory where it reaches back so far.
    */
   readAfter(position: number, topics: ReadonlySet<string> | undefined, bytesMax: number): Page | Promise<Page> {
-    return this.#tail.readAfter(position, topics, bytesMax) ?? this.#store.readAfter(position, topics && [...topics], bytesMax);
+    return (
+      this.#tail.readAfter(position, topics, bytesMax) ??
+      this.#store.readAfter(position, topics && [...topics], bytesMax)
+    );
   }
 
   /** Resolves when nothing waits to be written. */
@@ -199,7 +202,8 @@ export class Log {
   #enqueue(entry: Entry): void {
     const { batchWaitMs, transactionMessagesMax } = this.#options;
     this.#queue.push(entry);
-    const mayWait = batchWaitMs > 0 && entry.kind === 'local' && this.#pendingMessages < transactionMessagesMax && !this.#full;
+    const mayWait =
+      batchWaitMs > 0 && entry.kind === 'local' && this.#pendingMessages < transactionMessagesMax && !this.#full;
     const begin = (): void => {
       this.#waitingForCompany = undefined;
       void this.#commitAll();

@@ -89,7 +89,8 @@ export interface Message {
   readonly key: string | null;
   readonly headers: HeaderList;
   readonly payload: Uint8Array;
-  readonly dedupe: { readonly id: string; readonly time: number } | null; // what the publisher gave as ID, and the batch's wall-clock time
+  // what the publisher gave as ID, and the batch's wall-clock time
+  readonly dedupe: { readonly id: string; readonly time: number } | null;
 }
 
 const ORIGINS_MAX = 20_000;
@@ -183,8 +184,13 @@ export function cutBatch(batch: RecordBatch, from: number, to: number): RecordBa
   const { keys, headers, ids } = parseMeta(batch);
   const meta = { keys: keys?.slice(from, to), headers: headers?.slice(from, to), ids: ids?.slice(from, to) };
   return {
-    ...batch, seq: batch.seq + from, lamport: batch.lamport + from, count: to - from, lengths: JSON.stringify(kept),
-    meta: batch.meta === '' ? '' : JSON.stringify(meta satisfies { [name in keyof BatchMeta]: unknown }), body: batch.body.subarray(start, end),
+    ...batch,
+    seq: batch.seq + from,
+    lamport: batch.lamport + from,
+    count: to - from,
+    lengths: JSON.stringify(kept),
+    meta: batch.meta === '' ? '' : JSON.stringify(meta satisfies { [name in keyof BatchMeta]: unknown }),
+    body: batch.body.subarray(start, end),
   };
 }
 
@@ -192,8 +198,13 @@ function joinMeta(drafts: readonly Draft[]): string {
   const metas = drafts.map(parseMeta);
   const column = (name: keyof BatchMeta): unknown[] | undefined =>
     metas.some((meta) => meta[name] !== undefined)
-      ? metas.flatMap((meta, index): readonly unknown[] => meta[name] ?? new Array<null>(drafts[index]!.count).fill(null)) : undefined;
-  return JSON.stringify({ keys: column('keys'), headers: column('headers'), ids: column('ids') } satisfies { [name in keyof BatchMeta]: unknown });
+      ? metas.flatMap(
+          (meta, index): readonly unknown[] => meta[name] ?? new Array<null>(drafts[index]!.count).fill(null),
+        )
+      : undefined;
+  return JSON.stringify({ keys: column('keys'), headers: column('headers'), ids: column('ids') } satisfies {
+    [name in keyof BatchMeta]: unknown;
+  });
 }
 
 export function lastSeq(batch: RecordBatch): number {
@@ -221,7 +232,9 @@ export function batchBytes(batch: Draft): number {
 /**
  * About how many bytes a message takes in a reply, but for its names: the payload and what its publisher put beside it.
  */
-export function messageBytes({ key, headers, payload, dedupe }: Pick<Message, 'key' | 'headers' | 'payload' | 'dedupe'>): number {
+export function messageBytes({
+  key, headers, payload, dedupe,
+}: Pick<Message, 'key' | 'headers' | 'payload' | 'dedupe'>): number {
   let bytes = payload.length;
   for (const text of headers) bytes += Buffer.byteLength(text) + HEADER_FRAME_BYTES;
   return bytes + Buffer.byteLength(key ?? '') + Buffer.byteLength(dedupe?.id ?? '');
@@ -255,7 +268,12 @@ export function isCovered(batch: Draft): boolean {
 /** The messages of a batch that repeat another: index -> the record that has the first copy here. */
 export function parseRepeats(batch: Pick<StoredBatch, 'repeats'>): Map<number, readonly [Origin, number]> {
   if (batch.repeats === '') return new Map();
-  return new Map(Object.entries(parseStored(batch.repeats, 'repeats') as Record<string, [Origin, number]>).map(([index, copy]) => [Number(index), copy]));
+  return new Map(
+    Object.entries(parseStored(batch.repeats, 'repeats') as Record<string, [Origin, number]>).map(([index, copy]) => [
+      Number(index),
+      copy,
+    ]),
+  );
 }
 
 export function parseDeps(batch: Pick<RecordBatch, 'deps'>): [Origin, number][] {
@@ -301,13 +319,21 @@ export function validateBatch(batch: RecordBatch): void {
     throw new RumormillError('PROTOCOL', `record batch ${batch.origin} ${batch.seq}: ${what}`);
   };
   parseOrigin(batch.origin);
-  if (!(batch.count >= 1 && batch.count <= BATCH_MESSAGES_MAX)) fail(`count ${batch.count} is not from 1 to ${BATCH_MESSAGES_MAX}`);
+  if (!(batch.count >= 1 && batch.count <= BATCH_MESSAGES_MAX)) {
+    fail(`count ${batch.count} is not from 1 to ${BATCH_MESSAGES_MAX}`);
+  }
   if (!isCount(batch.time)) fail(`time ${batch.time} is not a time`);
   if (!isCount(batch.seq) || batch.seq < 1) fail(`seq ${batch.seq} is not a number from 1`);
-  if (!isCount(batch.lamport) || batch.lamport < 1 || batch.lamport > LAMPORT_MAX - batch.count + 1) fail(`Lamport timestamp ${batch.lamport} is out of range`);
+  if (!isCount(batch.lamport) || batch.lamport < 1 || batch.lamport > LAMPORT_MAX - batch.count + 1) {
+    fail(`Lamport timestamp ${batch.lamport} is out of range`);
+  }
   const lengths = parseColumn(batch.lengths, 'lengths', fail);
-  if (!(isCovered(batch) && batch.meta === '') && !isColumn(lengths, batch.count, isCount)) fail('lengths is not an array of one length a message');
-  if ((lengths as number[]).reduce((sum, length) => sum + length, 0) !== batch.body.length) fail('lengths do not add up to the body');
+  if (!(isCovered(batch) && batch.meta === '') && !isColumn(lengths, batch.count, isCount)) {
+    fail('lengths is not an array of one length a message');
+  }
+  if ((lengths as number[]).reduce((sum, length) => sum + length, 0) !== batch.body.length) {
+    fail('lengths do not add up to the body');
+  }
   if (batch.meta !== '') {
     const meta = parseObject(batch.meta, 'meta', fail) as Record<string, unknown>;
     const { keys, headers, ids, ...others } = meta;
@@ -315,7 +341,9 @@ export function validateBatch(batch: RecordBatch): void {
     if (other !== undefined) fail(`meta has a column ${JSON.stringify(other.slice(0, 40))}, which is none`);
     if (keys !== undefined && !isColumn(keys, batch.count, isTextOrNull)) fail('keys is not one key a message');
     if (ids !== undefined && !isColumn(ids, batch.count, isTextOrNull)) fail('ids is not one id a message');
-    if (headers !== undefined && !isColumn(headers, batch.count, isHeadersOrNull)) fail('headers is not one list a message');
+    if (headers !== undefined && !isColumn(headers, batch.count, isHeadersOrNull)) {
+      fail('headers is not one list a message');
+    }
     // so that SQLite reads in it what we do, where a name comes twice too
     if (JSON.stringify(meta) !== batch.meta) fail('meta is not written as JSON.stringify does');
   }
@@ -339,7 +367,9 @@ function parseColumn(json: string, name: string, fail: Fail): unknown {
 
 function parseObject(json: string, name: string, fail: Fail): object {
   const value = parseColumn(json, name, fail);
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : fail(`${name} is not a JSON object`);
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? value
+    : fail(`${name} is not a JSON object`);
 }
 
 function isColumn(value: unknown, count: number, check: (element: unknown) => boolean): boolean {
@@ -355,5 +385,8 @@ function isTextOrNull(value: unknown): boolean {
 }
 
 function isHeadersOrNull(value: unknown): boolean {
-  return value === null || (Array.isArray(value) && value.length % 2 === 0 && value.every((text) => typeof text === 'string'));
+  return (
+    value === null ||
+    (Array.isArray(value) && value.length % 2 === 0 && value.every((text) => typeof text === 'string'))
+  );
 }

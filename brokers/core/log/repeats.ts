@@ -21,7 +21,10 @@
 import { DECLARE_EVERY } from './causes.ts';
 import { Dedupe, type Fate } from './dedupe.ts';
 import { isDiskFull, type RumormillError } from '../error.ts';
-import { type Draft, lastSeq, type Origin, parseDeps, parseMeta, parseRepeats, placeBatch, type StoredBatch, type StoredColumns } from './record.ts';
+import {
+  type Draft, lastSeq, type Origin, parseDeps, parseMeta, parseRepeats, placeBatch, type StoredBatch,
+  type StoredColumns,
+} from './record.ts';
 import type { RunningTime } from './running-time.ts';
 import type { Random, Store } from '../runtime.ts';
 import { covers, VersionVector } from './version-vector.ts';
@@ -58,7 +61,8 @@ export class Repeats {
   readonly #own: () => Origin;
   readonly #dedupe: Dedupe;
   readonly #time: RunningTime;
-  readonly #newest = new Map<Origin, number>(); // when an origin's newest record with ids was published: later ones were so later
+  // when an origin's newest record with ids was published: later ones were so later
+  readonly #newest = new Map<Origin, number>();
   #isSaved = false; // the running time, of this life
   #savedAt = 0;
   // what each origin had stored when it named the last record that came from it
@@ -207,12 +211,16 @@ export class Repeats {
         if (copy === undefined) here?.set(name!, { origin: batch.origin, seq: batch.seq + index, seen: seenOf(batch) });
         else if (this.#isCopy(copy, batch, learned)) put(marks, batch, index, copy);
       }
-      if (batch.origin !== this.#own() && !covers(learned, this.#dedupe.forgotten)) late.push({ batch, known: new VersionVector(learned.entries()) });
+      if (batch.origin !== this.#own() && !covers(learned, this.#dedupe.forgotten)) {
+        late.push({ batch, known: new VersionVector(learned.entries()) });
+      }
     }
     this.#forgetKnown();
     const isUnsaved = !this.#isSaved && dated.some((batch, index) => batch !== batches[index]);
     if (late.length === 0 && !isUnsaved) return marked(dated, marks);
-    return this.#lookUp(late, marks).then(() => (isUnsaved ? this.#saveTime() : undefined)).then(() => marked(dated, marks));
+    return this.#lookUp(late, marks)
+      .then(() => (isUnsaved ? this.#saveTime() : undefined))
+      .then(() => marked(dated, marks));
   }
 
   /**
@@ -233,7 +241,12 @@ export class Repeats {
     this.#index(batches);
   }
 
-  #remember({ origin, seq, lamport }: Pick<StoredColumns, 'origin' | 'seq' | 'lamport'>, topic: string, ids: readonly (string | null)[], seen: number): void {
+  #remember(
+    { origin, seq, lamport }: Pick<StoredColumns, 'origin' | 'seq' | 'lamport'>,
+    topic: string,
+    ids: readonly (string | null)[],
+    seen: number,
+  ): void {
     if (ids.length > 0) this.#newest.set(origin, Math.max(seen, this.#newest.get(origin) ?? 0));
     for (let index = 0; index < ids.length; index += 1) {
       const id = ids[index]!;
@@ -290,13 +303,19 @@ export class Repeats {
       const group = late.filter(({ batch }) => batch.topic === topic);
       const wanted = new Map<string, (Late & { readonly index: number })[]>();
       for (const { batch, known } of group) {
-        for (const [index, id] of idsOf(batch).entries()) if (id !== null) wanted.set(id, [...(wanted.get(id) ?? []), { batch, known, index }]);
+        for (const [index, id] of idsOf(batch).entries())
+          if (id !== null) {
+            wanted.set(id, [...(wanted.get(id) ?? []), { batch, known, index }]);
+          }
       }
       const seen = group.map(({ batch }) => seenOf(batch));
       const from = this.#time.before(Math.min(...seen), this.#options.dedupeWindowMs);
       const to = this.#time.after(Math.max(...seen), this.#options.dedupeWindowMs);
       for (const { id, ...copy } of await this.#store.findIds(topic, [...wanted.keys()], from, to)) {
-        for (const { batch, known, index } of wanted.get(id) ?? []) if (this.#isCopy(copy, batch, known)) put(marks, batch, index, copy);
+        for (const { batch, known, index } of wanted.get(id) ?? [])
+          if (this.#isCopy(copy, batch, known)) {
+            put(marks, batch, index, copy);
+          }
       }
     }
   }
@@ -342,7 +361,9 @@ function marked(batches: readonly StoredBatch[], marks: Marks): readonly StoredB
   return batches.map((batch) => {
     const copies = marks.get(batch);
     if (copies === undefined) return batch;
-    const repeats = JSON.stringify(Object.fromEntries([...copies].map(([index, { origin, seq }]) => [index, [origin, seq]])));
+    const repeats = JSON.stringify(
+      Object.fromEntries([...copies].map(([index, { origin, seq }]) => [index, [origin, seq]])),
+    );
     const copy = placeBatch(batch, batch.position, repeats, batch.seen);
     parsed.set(copy, idsOf(batch));
     return copy;

@@ -5,7 +5,10 @@
 import type { Declaring } from './causes.ts';
 import type { RumormillError } from '../error.ts';
 import type { LamportClock } from './lamport.ts';
-import { BATCH_MESSAGES_MAX, batchBytes, type Draft, joinDrafts, lastSeq, type Origin, placeBatch, type RecordBatch, type StoredBatch } from './record.ts';
+import {
+  BATCH_MESSAGES_MAX, batchBytes, type Draft, joinDrafts, lastSeq, type Origin, placeBatch, type RecordBatch,
+  type StoredBatch,
+} from './record.ts';
 import type { VersionVector } from './version-vector.ts';
 
 /** The name of a draft's first message; the others follow on. */

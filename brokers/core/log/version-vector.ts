@@ -79,7 +79,9 @@ export function lacking(vector: Pick<VersionVector, 'entries'>, other: Pick<Vect
  * How many records a vector with these entries holds that `other` does not; counts no further than
  * beyond `max`.
  */
-export function countMissing(entries: Iterable<readonly [Origin, number]>, other: Pick<Vector, 'get'>, max = Infinity): number {
+export function countMissing(
+  entries: Iterable<readonly [Origin, number]>, other: Pick<Vector, 'get'>, max = Infinity,
+): number {
   let missing = 0;
   for (const [origin, seq] of entries) {
     missing += Math.max(0, seq - (other.get(origin) ?? 0));

@@ -140,7 +140,9 @@ export class Bully {
         break;
       case 'OK':
         this.#answered.add(from);
-        if (this.#phase === 'asking') this.#wait('yielding', now + this.#options.coordinatorTimeoutMs + 2 * this.#roundTripMs);
+        if (this.#phase === 'asking') {
+          this.#wait('yielding', now + this.#options.coordinatorTimeoutMs + 2 * this.#roundTripMs);
+        }
         break;
       case 'COORDINATOR':
         this.#onCoordinator(from, message.address, message.term, now);
@@ -193,7 +195,8 @@ export class Bully {
   #onElection(from: Address, term: number, now: number): void {
     if (compareAddresses(from, this.#self) > 0) return; // who asks upwards was never meant for us
     const outdated = term > this.#term;
-    const live = this.#coordinator === this.#self || (this.#coordinator !== undefined && this.#peers.has(this.#coordinator));
+    const live =
+      this.#coordinator === this.#self || (this.#coordinator !== undefined && this.#peers.has(this.#coordinator));
     // from one that we may not take over ourselves yet: no OK
     const isTakeover = live && compareAddresses(from, this.#coordinator!) > 0;
     this.#setTerm(term);
@@ -204,7 +207,8 @@ export class Bully {
 
   #onCoordinator(from: Address, address: Address, term: number, now: number): void {
     const known = this.#coordinator;
-    const stale = term < this.#term || (term === this.#term && known !== undefined && compareAddresses(address, known) < 0);
+    const stale =
+      term < this.#term || (term === this.#term && known !== undefined && compareAddresses(address, known) < 0);
     if (stale) {
       if (known !== undefined) this.#announce(from);
       return;
@@ -227,7 +231,12 @@ export class Bully {
    * who answered us has a link with it.
    */
   #isEcho(from: Address, address: Address): boolean {
-    return this.#lost?.term === this.#term && this.#lost.coordinator === address && from !== address && !this.#answered.has(from);
+    return (
+      this.#lost?.term === this.#term &&
+      this.#lost.coordinator === address &&
+      from !== address &&
+      !this.#answered.has(from)
+    );
   }
 
   #win(): void {

@@ -29,7 +29,10 @@ export class ClockClaims {
     if (!rows.includes(from)) return undefined;
     this.#since ??= now;
     this.#claims.set(from, time);
-    const claims = rows.map((row) => this.#claims.get(row)).filter((claim) => claim !== undefined).sort((a, b) => a - b);
+    const claims = rows
+      .map((row) => this.#claims.get(row))
+      .filter((claim) => claim !== undefined)
+      .sort((a, b) => a - b);
     if (2 * claims.length <= rows.length && now - this.#since < this.#waitMs) return undefined;
     return claims[Math.floor((claims.length - 1) / 2)];
   }

@@ -128,7 +128,9 @@ export class Incarnation {
    */
   candidates(configured: readonly Address[]): readonly Address[] {
     const { electors, life } = this.#lived;
-    if (electors === undefined) return configured.every((row) => this.#heard.has(row) && this.#testimonies.has(row)) ? configured : [];
+    if (electors === undefined) {
+      return configured.every((row) => this.#heard.has(row) && this.#testimonies.has(row)) ? configured : [];
+    }
     const knowing = electors.rows.filter((row) => this.#testimonies.get(row)?.life === life || this.#hasGranted(row));
     return knowing.length >= electors.needed ? knowing : [];
   }
@@ -144,7 +146,9 @@ export class Incarnation {
     const asked = this.#lived.electors?.rows ?? configured;
     const missing = asked.filter((row) => !this.#hasGranted(row));
     if (asked.length - missing.length >= (this.#lived.electors?.needed ?? configured.length)) return { keep: true };
-    return urgent ? { keep: false, reason: `${missing.join(', ')} could not be asked whether it is the newest copy` } : undefined;
+    return urgent
+      ? { keep: false, reason: `${missing.join(', ')} could not be asked whether it is the newest copy` }
+      : undefined;
   }
 
   /**
@@ -152,7 +156,10 @@ export class Incarnation {
    * told all that it holds.
    */
   #foundMore(held: number, urgent: boolean): string | undefined {
-    for (const [peer, seq] of this.#heard) if (seq > held) return `${peer} holds ${seq - held} records of it that it has lost`;
+    for (const [peer, seq] of this.#heard)
+      if (seq > held) {
+        return `${peer} holds ${seq - held} records of it that it has lost`;
+      }
     for (const [peer, { life, isOurs }] of this.#testimonies) {
       if (life < this.life || isOurs || !(this.#heard.has(peer) || urgent)) continue;
       return `${peer} knows a later life of it`;

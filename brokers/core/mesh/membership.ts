@@ -159,7 +159,9 @@ export class Membership {
   heardOf(address: Address, now: number): void {
     this.learn(address, now);
     const member = this.#members.get(this.#rows.standsFor(address));
-    if (member !== undefined && !member.linked && this.#neighbours !== undefined) Object.assign(member, { heardOfAt: now, refused: false });
+    if (member !== undefined && !member.linked && this.#neighbours !== undefined) {
+      Object.assign(member, { heardOfAt: now, refused: false });
+    }
   }
 
   /** A neighbour hung up, or is hung up, because it or we have links enough. */
@@ -217,8 +219,12 @@ export class Membership {
 
   /** Forgets learned members that have been dead for long, and says whom. */
   forget(now: number): Address[] {
-    const forgotten = [...this.#members.values()].filter((member) => !member.linked
-      && now - Math.max(member.heardAt, member.heardOfAt) >= this.#options.forgetAfterMs && !this.#isConfigured(member.address));
+    const forgotten = [...this.#members.values()].filter(
+      (member) =>
+        !member.linked &&
+        now - Math.max(member.heardAt, member.heardOfAt) >= this.#options.forgetAfterMs &&
+        !this.#isConfigured(member.address),
+    );
     for (const { address } of forgotten) this.#remove(address);
     return forgotten.map(({ address }) => address);
   }

@@ -99,7 +99,10 @@ export class Plumtree {
    * What came from the neighbour is gone, so other neighbours are asked for it at once. Names the
    * origins that came from there.
    */
-  linkDown(neighbour: Neighbour, now: number): { readonly orphans: readonly Origin[]; readonly effects: PlumtreeEffect[] } {
+  linkDown(
+    neighbour: Neighbour,
+    now: number,
+  ): { readonly orphans: readonly Origin[]; readonly effects: PlumtreeEffect[] } {
     this.#sources.delete(neighbour);
     const orphans = [...this.#parents].flatMap(([origin, parent]) => (parent === neighbour ? [origin] : []));
     const grafts = new Map<Neighbour, Origin[]>();
@@ -157,7 +160,10 @@ export class Plumtree {
    */
   rolledBack(now: number): void {
     for (const { announced } of this.#sources.values()) {
-      for (const [origin, seq] of announced) if (origin !== this.#self() && seq > this.#received.accepted(origin)) this.#drift(origin, now, true);
+      for (const [origin, seq] of announced)
+        if (origin !== this.#self() && seq > this.#received.accepted(origin)) {
+          this.#drift(origin, now, true);
+        }
     }
   }
 
@@ -187,7 +193,9 @@ export class Plumtree {
     const isMoving = now - this.#acceptedAt < stallMs;
     return [...this.#sources.values()].flatMap((source) => {
       if (source.owed.size === 0 || now - source.cameAt < stallMs) return [];
-      const owed = [...source.owed].filter((origin) => !this.#adrift.has(origin) && !(isMoving && this.#received.isHeldBack(origin)));
+      const owed = [...source.owed].filter(
+        (origin) => !this.#adrift.has(origin) && !(isMoving && this.#received.isHeldBack(origin)),
+      );
       if (owed.length === 0) source.cameAt = now; // all of it is here: it is looked at again in a while
       return owed;
     });
@@ -208,7 +216,10 @@ export class Plumtree {
     }
     source.cameAt = now;
     const effects: PlumtreeEffect[] = [...prunes].map(([to, pruned]) => ({ type: 'prune', to, origins: pruned }));
-    return [...effects, { type: 'graft', to: neighbour, wanted: origins.map((origin) => [origin, this.#received.accepted(origin)]) }];
+    return [
+      ...effects,
+      { type: 'graft', to: neighbour, wanted: origins.map((origin) => [origin, this.#received.accepted(origin)]) },
+    ];
   }
 
   #owe(source: Source, origin: Origin, now: number): void {
@@ -218,7 +229,9 @@ export class Plumtree {
 
   #drift(origin: Origin, now: number, isLost: boolean): void {
     const known = this.#adrift.get(origin);
-    if (known === undefined || (isLost && !known.isLost)) this.#adrift.set(origin, { since: known?.since ?? now, isLost });
+    if (known === undefined || (isLost && !known.isLost)) {
+      this.#adrift.set(origin, { since: known?.since ?? now, isLost });
+    }
   }
 
   #isAhead(neighbour: Neighbour, origin: Origin): boolean {

@@ -82,7 +82,9 @@ export class Quorum {
   }
 
   #release(waiters: Heap<Waiter>, seq: number): void {
-    while (waiters.top !== undefined && (waiters.top.done === undefined || waiters.top.seq <= seq)) answer(waiters.pop()!);
+    while (waiters.top !== undefined && (waiters.top.done === undefined || waiters.top.seq <= seq)) {
+      answer(waiters.pop()!);
+    }
   }
 
   #giveUp(now: number, isDue: (waiter: Waiter) => boolean): void {
@@ -101,7 +103,10 @@ export class Quorum {
     const seqs = this.#seqs(waiter.origin);
     const stored = seqs.filter((seq) => seq >= waiter.seq).length;
     const waitedMs = Math.round(Math.min(now - waiter.since, this.#timeoutMs));
-    return new RumormillError('NOQUORUM', `stored on ${stored} of ${seqs.length} brokers after ${waitedMs} ms; it may still be delivered`);
+    return new RumormillError(
+      'NOQUORUM',
+      `stored on ${stored} of ${seqs.length} brokers after ${waitedMs} ms; it may still be delivered`,
+    );
   }
 }
 

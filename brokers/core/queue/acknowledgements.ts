@@ -79,7 +79,10 @@ export class Acknowledgements {
 
   /** Whether a message that is for some of these starts is done. */
   isDone(origin: Origin, seq: number, starts: readonly BindingStart[]): boolean {
-    return this.has(origin, seq) || starts.some(({ id, start }) => (start.get(origin) ?? 0) < seq && (this.#floors.get(id)?.get(origin) ?? 0) >= seq);
+    return (
+      this.has(origin, seq) ||
+      starts.some(({ id, start }) => (start.get(origin) ?? 0) < seq && (this.#floors.get(id)?.get(origin) ?? 0) >= seq)
+    );
   }
 
   /** Deliveries of a message that failed. */
@@ -232,7 +235,9 @@ export class Acknowledgements {
     }
     for (const [origin, counts] of originsOf(a)) {
       const pairs = arrayOf(counts);
-      for (let at = 0; at < pairs.length; at += 2) state.fail(origin, integer(pairs[at], 1, limit(origin)), integer(pairs[at + 1], 1, ATTEMPTS_MAX));
+      for (let at = 0; at < pairs.length; at += 2) {
+        state.fail(origin, integer(pairs[at], 1, limit(origin)), integer(pairs[at + 1], 1, ATTEMPTS_MAX));
+      }
     }
     for (const [origin, groups] of originsOf(w)) {
       for (const group of arrayOf(groups)) {
@@ -324,7 +329,9 @@ export function parseRecord(
     throw new RumormillError('PROTOCOL', 'an acknowledgement record is not JSON', { cause });
   }
   const { s, c, t } = recordOf(json);
-  if (typeof s !== 'string' || typeof c !== 'string') throw new RumormillError('PROTOCOL', 'an acknowledgement record names no subscription');
+  if (typeof s !== 'string' || typeof c !== 'string') {
+    throw new RumormillError('PROTOCOL', 'an acknowledgement record names no subscription');
+  }
   const since = parseStamp(c);
   const state = Acknowledgements.parse(json, stored, t === undefined ? 0 : writtenAt(parseWritten(t)));
   return { subscription: s, since, state };
@@ -342,7 +349,10 @@ function parseWritten(value: unknown): Written {
 
 function parseStamp(text: string): Stamp {
   const at = text.indexOf('@');
-  return { lamport: integer(at > 0 ? Number(text.slice(0, at)) : NaN, 0, Number.MAX_SAFE_INTEGER), origin: parseOrigin(text.slice(at + 1)) };
+  return {
+    lamport: integer(at > 0 ? Number(text.slice(0, at)) : NaN, 0, Number.MAX_SAFE_INTEGER),
+    origin: parseOrigin(text.slice(at + 1)),
+  };
 }
 
 function recordOf(value: unknown): Record<string, unknown> {
@@ -352,7 +362,9 @@ function recordOf(value: unknown): Record<string, unknown> {
 
 /** The entries of an object by origin; none where it is missing. */
 function originsOf(value: unknown): [Origin, unknown][] {
-  return value === undefined ? [] : Object.entries(recordOf(value)).map(([origin, each]) => [parseOrigin(origin), each]);
+  return value === undefined
+    ? []
+    : Object.entries(recordOf(value)).map(([origin, each]) => [parseOrigin(origin), each]);
 }
 
 function entriesOf<T>(of: Map<Origin, Map<number, T>>, origin: Origin): Map<number, T> {

@@ -15,7 +15,10 @@ export interface Handover {
 }
 
 /** What is known of a message that was delivered, as far as the next home needs it. */
-export type Handing = Pick<LeaseEntry, 'origin' | 'seq' | 'state' | 'deliveries' | 'instance' | 'lease' | 'consumer' | 'dueAt'>;
+export type Handing = Pick<
+  LeaseEntry,
+  'origin' | 'seq' | 'state' | 'deliveries' | 'instance' | 'lease' | 'consumer' | 'dueAt'
+>;
 
 interface Group {
   readonly o: string;
@@ -61,7 +64,10 @@ export function decodeHandover(text: string, { leasesMax, remainingMsMax }: Hand
     if (!/^[0-9a-f]{12}$/.test(i) || typeof c !== 'string' || !Array.isArray(l) || !l.every(isCount)) fail();
     for (let at = 0; at + 3 < l.length && leases.length < leasesMax; at += 4) {
       const [seq, deliveries, lease, remainingMs] = l.slice(at, at + 4) as [number, number, number, number];
-      leases.push({ origin, seq, deliveries, lease, state, instance: i, consumer: c, remainingMs: Math.min(remainingMs, remainingMsMax) });
+      leases.push({
+        origin, seq, deliveries, lease, state, instance: i, consumer: c,
+        remainingMs: Math.min(remainingMs, remainingMsMax),
+      });
     }
   }
   return leases;
@@ -70,7 +76,9 @@ export function decodeHandover(text: string, { leasesMax, remainingMsMax }: Hand
 function groupsOf(text: string, fail: (cause?: unknown) => never): Group[] {
   try {
     const groups = (text === '' ? [] : JSON.parse(text)) as unknown;
-    return Array.isArray(groups) && groups.every((group) => typeof group === 'object' && group !== null) ? (groups as Group[]) : fail();
+    return Array.isArray(groups) && groups.every((group) => typeof group === 'object' && group !== null)
+      ? (groups as Group[])
+      : fail();
   } catch (cause) {
     return fail(cause);
   }

@@ -52,11 +52,19 @@ export function decodeToken(life: number, text: string): LeaseToken | undefined 
   if (text.length > CHARACTERS_MAX) return undefined;
   const length = scratch.write(text, 'base64url');
   const end = length - SUM_BYTES;
-  if (length < BYTES_MIN || scratch.readUInt32LE(end) !== fnv1a(scratch, life, end) || scratch.toString('base64url', 0, length) !== text) return undefined;
+  if (
+    length < BYTES_MIN ||
+    scratch.readUInt32LE(end) !== fnv1a(scratch, life, end) ||
+    scratch.toString('base64url', 0, length) !== text
+  ) {
+    return undefined;
+  }
   const [lease, at] = readNumber(2 * TAG_BYTES, end);
   const [seq, last] = readNumber(at, end);
   if (last !== end) return undefined;
-  return { instance: scratch.toString('hex', 0, TAG_BYTES), lease, tag: scratch.toString('hex', TAG_BYTES, 2 * TAG_BYTES), seq };
+  return {
+    instance: scratch.toString('hex', 0, TAG_BYTES), lease, tag: scratch.toString('hex', TAG_BYTES, 2 * TAG_BYTES), seq,
+  };
 }
 
 function writeNumber(at: number, value: number): number {

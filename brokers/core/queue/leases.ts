@@ -61,7 +61,10 @@ export interface LeaseEntry {
 type Entry = { -readonly [name in keyof LeaseEntry]: LeaseEntry[name] };
 
 /** What the next home of the subscription is told of a lease. */
-export interface HandedLease extends Pick<LeaseEntry, 'origin' | 'seq' | 'deliveries' | 'instance' | 'lease' | 'consumer'> {
+export interface HandedLease extends Pick<
+  LeaseEntry,
+  'origin' | 'seq' | 'deliveries' | 'instance' | 'lease' | 'consumer'
+> {
   readonly state: 'leased' | 'delayed';
   readonly remainingMs: number;
 }
@@ -116,7 +119,10 @@ export class Leases {
     this.#policy = policy;
     if (!isStricter) return;
     for (const entries of this.#entries.values()) {
-      for (const entry of entries.values()) if (entry.state === 'ready' && entry.source !== undefined && this.#isExhausted(entry)) this.#set(entry, 'failed');
+      for (const entry of entries.values())
+        if (entry.state === 'ready' && entry.source !== undefined && this.#isExhausted(entry)) {
+          this.#set(entry, 'failed');
+        }
     }
   }
 
@@ -212,7 +218,13 @@ export class Leases {
 
   /** Whether it is the newest lease of its message that a token names, and still runs. */
   isGood(entry: LeaseEntry, token: LeaseToken, now: number): boolean {
-    return entry.state === 'leased' && !entry.isSettling && entry.lease === token.lease && entry.instance === token.instance && entry.dueAt > now;
+    return (
+      entry.state === 'leased' &&
+      !entry.isSettling &&
+      entry.lease === token.lease &&
+      entry.instance === token.instance &&
+      entry.dueAt > now
+    );
   }
 
   /** The lease runs for so long from now on. */
@@ -283,7 +295,10 @@ export class Leases {
   /** Takes in what a former home had leased, but for what has an entry here. */
   adopt({ remainingMs, ...handed }: HandedLease, now: number): void {
     if (this.get(handed.origin, handed.seq) !== undefined) return;
-    this.#dueAt(this.#add({ ...handed, source: undefined, dueAt: 0, isSettling: false, readySince: 0 }), now + remainingMs);
+    this.#dueAt(
+      this.#add({ ...handed, source: undefined, dueAt: 0, isSettling: false, readySince: 0 }),
+      now + remainingMs,
+    );
   }
 
   /** Takes in what another home has put off, but for what has an entry here. */

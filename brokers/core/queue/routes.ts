@@ -52,7 +52,10 @@ export class Routes {
    * it does not cover.
    */
   settled(done: Acknowledgements): Map<Origin, number> {
-    return this.#least((origin, { id, start }) => Math.max(start.get(origin) ?? 0, done.floor(id, origin)), this.#originsOf(done));
+    return this.#least(
+      (origin, { id, start }) => Math.max(start.get(origin) ?? 0, done.floor(id, origin)),
+      this.#originsOf(done),
+    );
   }
 
   /** The same for one stored topic, as exactly as one seq an origin can say it. */

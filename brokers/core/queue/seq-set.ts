@@ -31,14 +31,20 @@ export class SeqSet {
    */
   static parse(runs: unknown, max: number): SeqSet {
     const set = new SeqSet();
-    if (!Array.isArray(runs) || runs.length % 2 !== 0) throw new RumormillError('PROTOCOL', 'runs of seqs are not pairs');
+    if (!Array.isArray(runs) || runs.length % 2 !== 0) {
+      throw new RumormillError('PROTOCOL', 'runs of seqs are not pairs');
+    }
     let next = 1;
     for (let at = 0; at < runs.length; at += 2) {
       const [gap, length] = [runs[at] as unknown, runs[at + 1] as unknown];
-      if (!isCount(gap) || !isCount(length) || length < 1) throw new RumormillError('PROTOCOL', 'a run of seqs is not a gap and a length');
+      if (!isCount(gap) || !isCount(length) || length < 1) {
+        throw new RumormillError('PROTOCOL', 'a run of seqs is not a gap and a length');
+      }
       const first = next + gap;
       next = first + length;
-      if (!Number.isSafeInteger(next) || next > max + 1) throw new RumormillError('PROTOCOL', `seq ${next - 1} is beyond ${max}`);
+      if (!Number.isSafeInteger(next) || next > max + 1) {
+        throw new RumormillError('PROTOCOL', `seq ${next - 1} is beyond ${max}`);
+      }
       set.addRun(first, length);
     }
     return set;
@@ -84,8 +90,9 @@ export class SeqSet {
   addAll(other: SeqSet): void {
     for (const [key, theirs] of other.#chunks) {
       const ours = this.#chunks.get(key);
-      if (ours === undefined || theirs === FULL) this.#put(key, theirs === FULL ? FULL : { words: theirs.words.slice(), count: theirs.count });
-      else if (ours !== FULL) this.#unite(key, ours, theirs);
+      if (ours === undefined || theirs === FULL) {
+        this.#put(key, theirs === FULL ? FULL : { words: theirs.words.slice(), count: theirs.count });
+      } else if (ours !== FULL) this.#unite(key, ours, theirs);
     }
   }
 
@@ -105,7 +112,9 @@ export class SeqSet {
     const border = Math.floor((seq + 1) / CHUNK_BITS);
     for (const [key, chunk] of this.#chunks) {
       if (key > border) count += chunk.count;
-      else if (key === border) for (let each = seq + 1; each < (key + 1) * CHUNK_BITS; each += 1) if (this.has(each)) count += 1;
+      else if (key === border) {
+        for (let each = seq + 1; each < (key + 1) * CHUNK_BITS; each += 1) if (this.has(each)) count += 1;
+      }
     }
     return count;
   }

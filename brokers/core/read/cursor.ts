@@ -90,8 +90,12 @@ export function decodeCursor(text: string, known = Infinity): Cursor {
   if (text.length > CURSOR_CHARACTERS_MAX || !/^[A-Za-z0-9_-]+$/.test(text)) throw notACursor(text);
   const bytes = Buffer.from(text, 'base64url');
   if (bytes.toString('base64url') !== text) throw notACursor(text); // bits of the last character that no byte has
-  if (bytes.length < 6 || bytes.readUInt32LE(bytes.length - SUM_BYTES) !== fnv1a(bytes.subarray(0, -SUM_BYTES))) throw notACursor(text);
-  if (bytes[0] !== FORMAT) throw new RumormillError('ERR', `cursor of format ${bytes[0]}, this broker reads format ${FORMAT}`);
+  if (bytes.length < 6 || bytes.readUInt32LE(bytes.length - SUM_BYTES) !== fnv1a(bytes.subarray(0, -SUM_BYTES))) {
+    throw notACursor(text);
+  }
+  if (bytes[0] !== FORMAT) {
+    throw new RumormillError('ERR', `cursor of format ${bytes[0]}, this broker reads format ${FORMAT}`);
+  }
   const reader = new Reader(bytes.subarray(1, -SUM_BYTES), text);
   const instance = reader.tag();
   const position = reader.number();
@@ -139,7 +143,10 @@ class Reader {
   count(max: number): number {
     const count = this.number();
     if (count <= max) return count;
-    throw new RumormillError('ERR', `this cursor names far more stores than this broker has heard of; it is none of this mesh`);
+    throw new RumormillError(
+      'ERR',
+      `this cursor names far more stores than this broker has heard of; it is none of this mesh`,
+    );
   }
 
   address(): string {
@@ -210,5 +217,8 @@ function writeNumber(bytes: Buffer, start: number, value: number): number {
 
 function notACursor(text: string): RumormillError {
   const shown = text.length > 40 ? `${text.slice(0, 40)}...` : text;
-  return new RumormillError('ERR', `${JSON.stringify(shown)} is not a cursor; use one that POLL returned, earliest or latest`);
+  return new RumormillError(
+    'ERR',
+    `${JSON.stringify(shown)} is not a cursor; use one that POLL returned, earliest or latest`,
+  );
 }

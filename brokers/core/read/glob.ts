@@ -205,7 +205,8 @@ class Search {
         const before = state[word]!;
         const next = (before << 1) | carry;
         carry = before >>> (WORD_BITS - 1);
-        state[word] = next & (this.#any[word]! | (mask < 0 ? 0 : this.#masks[mask + word]!) | this.#inSets(word, next, code));
+        state[word] =
+          next & (this.#any[word]! | (mask < 0 ? 0 : this.#masks[mask + word]!) | this.#inSets(word, next, code));
       }
       if ((state[words - 1]! & found) !== 0) return at + 1;
     }

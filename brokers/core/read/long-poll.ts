@@ -47,7 +47,9 @@ export class LongPoll<W extends Waiter> {
       waiters?.delete(waiter);
       if (waiters?.size === 0) this.#byTopic.delete(topic);
     }
-    if (this.#heap.size > 64 && this.#heap.size > 2 * this.#waiting.size) this.#heap.filter((each) => this.#waiting.has(each));
+    if (this.#heap.size > 64 && this.#heap.size > 2 * this.#waiting.size) {
+      this.#heap.filter((each) => this.#waiting.has(each));
+    }
     return true;
   }
 

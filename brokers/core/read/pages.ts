@@ -42,7 +42,9 @@ export class Pages {
 
   /** What is behind a position in a page of these topics; undefined where no page has it. */
   find(position: number, topics: ReadonlySet<string>): Page | undefined {
-    const at = this.#kept.findIndex(({ after, topics: those, page }) => after <= position && position < page.through && isSame(topics, those));
+    const at = this.#kept.findIndex(
+      ({ after, topics: those, page }) => after <= position && position < page.through && isSame(topics, those),
+    );
     if (at < 0) return undefined;
     const [found] = this.#kept.splice(at, 1) as [Kept];
     this.#kept.push(found);

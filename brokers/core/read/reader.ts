@@ -8,7 +8,10 @@ import { firstLive, type TopicNames } from '../catalog/catalog.ts';
 import type { Cursor } from './cursor.ts';
 import type { Log } from '../log/log.ts';
 import type { Pages } from './pages.ts';
-import { BATCH_MESSAGES_MAX, compareRecords, isCovered, lastLamport, lastSeq, type Message, messageBytes, messagesOf, type Origin, parseRepeats, type RecordBatch, type StoredBatch } from '../log/record.ts';
+import {
+  BATCH_MESSAGES_MAX, compareRecords, isCovered, lastLamport, lastSeq, type Message, messageBytes, messagesOf,
+  type Origin, parseRepeats, type RecordBatch, type StoredBatch,
+} from '../log/record.ts';
 import type { Repeats } from '../log/repeats.ts';
 import type { RangeQuery, Store } from '../runtime.ts';
 import type { Turns } from '../turns.ts';
@@ -86,7 +89,9 @@ export function earliestCursor(log: Log): Cursor {
  * at the limits, or at the end of the log; there the cursor returned covers the whole log, so that an idle reader's
  * cursor stays fresh.
  */
-export async function readTopics(source: ReadSource, topics: ReadonlySet<string>, cursor: Cursor, limits: ReadLimits): Promise<ReadResult> {
+export async function readTopics(
+  source: ReadSource, topics: ReadonlySet<string>, cursor: Cursor, limits: ReadLimits,
+): Promise<ReadResult> {
   const { log, store, names, pages, turns } = source;
   const read = new VersionVector(cursor.vector);
   const known = cursor.instance === log.instance && cursor.position <= log.position;
@@ -128,7 +133,11 @@ function shown(names: TopicNames, batch: StoredBatch): StoredBatch {
  * undefined.
  */
 function takeSlices(
-  batches: readonly StoredBatch[], read: VersionVector, { repeats, names }: ReadSource, slices: Slice[], limits: ReadLimits,
+  batches: readonly StoredBatch[],
+  read: VersionVector,
+  { repeats, names }: ReadSource,
+  slices: Slice[],
+  limits: ReadLimits,
 ): number | undefined {
   let [count, bytes, passed] = [0, 0, 0];
   for (const batch of batches) {
@@ -169,14 +178,21 @@ function mergedSnapshot(log: Log, read: VersionVector): Vector {
  * The first `limits.count` messages of a topic in a Lamport range, in Lamport order; the last ones, newest first, if
  * reverse.
  */
-export async function readRange(source: Pick<ReadSource, 'store' | 'names'>, query: RangeQuery, limits: ReadLimits): Promise<Message[]> {
+export async function readRange(
+  source: Pick<ReadSource, 'store' | 'names'>, query: RangeQuery, limits: ReadLimits,
+): Promise<Message[]> {
   const sign = query.reverse ? -1 : 1;
   const parts: RangePart[] = [];
-  for (const topic of source.names.storedTopics(query.topic)) parts.push(await readStoredRange(source, { ...query, topic }, limits));
+  for (const topic of source.names.storedTopics(query.topic)) {
+    parts.push(await readStoredRange(source, { ...query, topic }, limits));
+  }
   if (parts.length === 1) return parts[0]!.found.map(({ message }) => message);
   const order = (a: Found, b: Found): number => sign * compareRecords(a, b);
   const [end] = parts.flatMap((part) => part.end ?? []).sort(order);
-  const found = parts.flatMap((part) => part.found).filter((each) => end === undefined || order(each, end) < 0).sort(order);
+  const found = parts
+    .flatMap((part) => part.found)
+    .filter((each) => end === undefined || order(each, end) < 0)
+    .sort(order);
   cut(found, limits);
   return found.map(({ message }) => message);
 }
@@ -191,7 +207,9 @@ interface RangePart {
  * Batches come ordered by their first timestamp and overlap by less than BATCH_MESSAGES_MAX, so a message is known to
  * be next once no batch that has not been read can hold one before it.
  */
-async function readStoredRange({ store, names }: Pick<ReadSource, 'store' | 'names'>, query: RangeQuery, limits: ReadLimits): Promise<RangePart> {
+async function readStoredRange(
+  { store, names }: Pick<ReadSource, 'store' | 'names'>, query: RangeQuery, limits: ReadLimits,
+): Promise<RangePart> {
   const sign = query.reverse ? -1 : 1;
   const order = (a: Found, b: Found): number => sign * compareRecords(a, b);
   const found: Found[] = [];
@@ -199,7 +217,11 @@ async function readStoredRange({ store, names }: Pick<ReadSource, 'store' | 'nam
   let previous: StoredBatch | undefined;
   for (let bytes = FIRST_READ_BYTES; ; bytes *= READ_GROWTH) {
     const dead = names.deadBefore(query.topic);
-    const page = await store.readRange({ ...query, from: Math.max(query.from, dead?.lamport ?? 0) }, previous, Math.min(bytes, limits.readBytes));
+    const page = await store.readRange(
+      { ...query, from: Math.max(query.from, dead?.lamport ?? 0) },
+      previous,
+      Math.min(bytes, limits.readBytes),
+    );
     for (const batch of page) {
       const first = query.reverse ? lastLamport(batch) : batch.lamport;
       if (end !== undefined && sign * (first - end.lamport) > 0) continue;
@@ -221,13 +243,16 @@ async function readStoredRange({ store, names }: Pick<ReadSource, 'store' | 'nam
  * The first `count` messages of a batch in a Lamport range, a few more where it has repeats; the last ones if reverse.
  * No others are made: a batch holds up to a thousand.
  */
-function firstOfRange(batch: StoredBatch, firstAlive: number, { from, to, reverse }: RangeQuery, count: number): Found[] {
+function firstOfRange(
+  batch: StoredBatch, firstAlive: number, { from, to, reverse }: RangeQuery, count: number,
+): Found[] {
   const repeats = parseRepeats(batch);
   const most = count + repeats.size;
   let [start, end] = [Math.max(firstAlive, from - batch.lamport), Math.min(batch.count, to - batch.lamport + 1)];
   if (reverse) start = Math.max(start, end - most);
   else end = Math.min(end, start + most);
-  return messagesOf(batch, start, end).map((message) => ({ lamport: message.lamport, origin: batch.origin, message }))
+  return messagesOf(batch, start, end)
+    .map((message) => ({ lamport: message.lamport, origin: batch.origin, message }))
     .filter(({ lamport }) => !repeats.has(lamport - batch.lamport));
 }
 

@@ -14,8 +14,22 @@ const handler: Handler = (args, socket) => {
     case 'TOPIC LIST':
       return ['sport', 'news', 'deleted meanwhile'];
     case 'TOPIC GET':
-      return of === 'deleted meanwhile' ? new RumormillError('NOTFOUND', 'topic')
-        : ['topic', of!, 'type', 'fanout', 'messages', 1_234_567, 'bytes', 9, 'bindings', 0, 'lamport', of === 'news' ? 12 : 0];
+      return of === 'deleted meanwhile'
+        ? new RumormillError('NOTFOUND', 'topic')
+        : [
+            'topic',
+            of!,
+            'type',
+            'fanout',
+            'messages',
+            1_234_567,
+            'bytes',
+            9,
+            'bindings',
+            0,
+            'lamport',
+            of === 'news' ? 12 : 0,
+          ];
     case 'SUBSCRIPTION LIST':
       return ['billing'];
     case 'SUBSCRIPTION PENDING':
@@ -23,11 +37,20 @@ const handler: Handler = (args, socket) => {
     case 'PURGE billing':
       return 17;
     default:
-      return name === 'BINDINGS' ? [['s', 'z', null], ['s', 'a', 'k'], ['b', 'z', null]] satisfies Value : queue.handler(args, socket);
+      return name === 'BINDINGS'
+        ? ([
+            ['s', 'z', null],
+            ['s', 'a', 'k'],
+            ['b', 'z', null],
+          ] satisfies Value)
+        : queue.handler(args, socket);
   }
 };
 
-async function admin(t: Parameters<typeof FakeBroker.start>[0], ...args: string[]): Promise<{ code: number | null; stdout: string; stderr: string; broker: FakeBroker }> {
+async function admin(
+  t: Parameters<typeof FakeBroker.start>[0],
+  ...args: string[]
+): Promise<{ code: number | null; stdout: string; stderr: string; broker: FakeBroker }> {
   const broker = await FakeBroker.start(t, handler);
   return { ...(await run(t, 'admin', ['--brokers', broker.address, ...args])), broker };
 }
@@ -45,18 +68,30 @@ t.test('topics: a table, sorted, without what was deleted meanwhile; plain on a 
 
 t.test('--json, before or behind the command, is one document', async (t) => {
   for (const args of [['--json', 'topics'], ['topics', '--json']]) {
-    t.strictSame((JSON.parse((await admin(t, ...args)).stdout) as { topic: string }[]).map(({ topic }) => topic), ['news', 'sport']);
+    t.strictSame(
+      (JSON.parse((await admin(t, ...args)).stdout) as { topic: string }[]).map(({ topic }) => topic),
+      ['news', 'sport'],
+    );
   }
-  t.match(JSON.parse((await admin(t, '--json', 'subscriptions')).stdout), [{ name: 'billing', backlog: 2, home: 'a:1', maxDeliveries: null }]);
-  t.match(JSON.parse((await admin(t, '--json', 'bindings')).stdout), [{ subscription: 'b', topic: 'z', key: null }, { topic: 'a', key: 'k' }, { topic: 'z' }]);
-  t.match(JSON.parse((await admin(t, '--json', 'status')).stdout), { brokers: [{ state: 'self', behind: 0 }], status: { term: 1 } });
+  t.match(JSON.parse((await admin(t, '--json', 'subscriptions')).stdout), [
+    { name: 'billing', backlog: 2, home: 'a:1', maxDeliveries: null },
+  ]);
+  t.match(JSON.parse((await admin(t, '--json', 'bindings')).stdout), [
+    { subscription: 'b', topic: 'z', key: null }, { topic: 'a', key: 'k' }, { topic: 'z' },
+  ]);
+  t.match(JSON.parse((await admin(t, '--json', 'status')).stdout), {
+    brokers: [{ state: 'self', behind: 0 }],
+    status: { term: 1 },
+  });
 });
 
 t.test('subscriptions, bindings, pending, status', async (t) => {
   const [head, row] = lines((await admin(t, 'subscriptions')).stdout);
   t.match(head, /^SUBSCRIPTION +KIND +BACKLOG +IN FLIGHT .* HOME +HELD BACK BY$/);
   t.match(row, /^billing +durable +2 +0 +0 +2 +0 +1 +1 +30 s +- +- +- +a:1 +4 of 4 leases$/);
-  t.strictSame(lines((await admin(t, 'bindings')).stdout), ['SUBSCRIPTION  TOPIC  KEY', 'b             z      -', 's             a      k', 's             z      -']);
+  t.strictSame(lines((await admin(t, 'bindings')).stdout), [
+    'SUBSCRIPTION  TOPIC  KEY', 'b             z      -', 's             a      k', 's             z      -',
+  ]);
   t.match(lines((await admin(t, 'subscriptions', 'pending', 'billing')).stdout)[1], /^7@a:1 +leased +c1 +2 +1.5 s$/);
   const { stdout, broker } = await admin(t, 'status');
   const brokers = [`${'BROKER'.padEnd(broker.address.length)}  STATE  BEHIND`, `${broker.address}  self        0`];
@@ -68,8 +103,14 @@ t.test('commands that act make one command and say what was done', async (t) => 
     ['topics create parcels --type direct', 'TOPIC CREATE parcels TYPE direct', 'topic parcels is there'],
     ['topics rename a b', 'TOPIC RENAME a b', 'topic a is called b now'],
     ['topics delete a', 'TOPIC DELETE a', 'topic a is gone'],
-    ['subscriptions create s --transient --visibility 500 --from earliest', 'SUBSCRIPTION CREATE s TRANSIENT VISIBILITY 500 FROM earliest', 'subscription s is there'],
-    ['subscriptions update s --max-deliveries 3 --dead-letter d --backoff 10', 'SUBSCRIPTION UPDATE s MAXDELIVERIES 3 DEADLETTER d BACKOFF 10', 'subscription s is changed'],
+    [
+      'subscriptions create s --transient --visibility 500 --from earliest',
+      'SUBSCRIPTION CREATE s TRANSIENT VISIBILITY 500 FROM earliest', 'subscription s is there',
+    ],
+    [
+      'subscriptions update s --max-deliveries 3 --dead-letter d --backoff 10',
+      'SUBSCRIPTION UPDATE s MAXDELIVERIES 3 DEADLETTER d BACKOFF 10', 'subscription s is changed',
+    ],
     ['subscriptions delete s', 'SUBSCRIPTION DELETE s', 'subscription s is gone'],
     ['subscriptions purge billing', 'PURGE billing', '17 messages dropped'],
     ['bind s parcels --key north', 'BIND s parcels KEY north', 's is bound to parcels'],

@@ -4,19 +4,25 @@ import { Command, lines, run } from '../command.ts';
 import { FakeBroker, type Handler, option } from '../fake-broker.ts';
 import { FakeQueue } from '../fake-queue.ts';
 
-const flags = (broker: FakeBroker, ...more: string[]): string[] => ['--brokers', broker.address, '--group-id', 'g1', ...more];
+const flags = (broker: FakeBroker, ...more: string[]): string[] => [
+  '--brokers', broker.address, '--group-id', 'g1', ...more,
+];
 const numbers = (count: number): string[] => Array.from({ length: count }, (_, index) => `m${index}`);
 const raw = ({ stdout }: { stdout: string }): string[] => lines(stdout);
 
 t.test('it makes the subscription and its bindings, prints, and acknowledges what was printed', async (t) => {
   const queue = new FakeQueue(numbers(5));
   const broker = await FakeBroker.start(t, queue.handler);
-  const { code, stdout, stderr } = await run(t, 'subscriber', flags(broker, '--consumer-id', 'c1', '--from', 'earliest', '--count', '3', 'news', 'sport'));
+  const { code, stdout, stderr } = await run(
+    t, 'subscriber', flags(broker, '--consumer-id', 'c1', '--from', 'earliest', '--count', '3', 'news', 'sport'),
+  );
   t.strictSame([code, stderr], [0, '']);
   t.strictSame(lines(stdout), ['[1] news: m0', '[2] news: m1', '[3] news: m2']);
   t.strictSame(queue.acked, ['m0', 'm1', 'm2']);
   t.strictSame([queue.leased, queue.nacked], [[], []], 'no more was pulled');
-  t.strictSame(broker.commands.slice(0, 3), [['SUBSCRIPTION', 'CREATE', 'g1', 'FROM', 'earliest'], ['BIND', 'g1', 'news'], ['BIND', 'g1', 'sport']]);
+  t.strictSame(broker.commands.slice(0, 3), [
+    ['SUBSCRIPTION', 'CREATE', 'g1', 'FROM', 'earliest'], ['BIND', 'g1', 'news'], ['BIND', 'g1', 'sport'],
+  ]);
   t.equal(option(broker.asked('PULL')[0]!, 'CONSUMER'), 'c1');
 });
 
@@ -25,15 +31,22 @@ t.test('topics that are unknown are made, direct ones for a key; a subscription 
   const known = new Set<string>();
   const handler: Handler = (args, socket) => {
     const [name, what, topic] = args;
-    if (name === 'SUBSCRIPTION' && what === 'CREATE') return new RumormillError('EXISTS', 'subscription "g1" has other settings');
+    if (name === 'SUBSCRIPTION' && what === 'CREATE') {
+      return new RumormillError('EXISTS', 'subscription "g1" has other settings');
+    }
     if (name === 'TOPIC') known.add(topic!);
-    return name === 'BIND' && !known.has(topic!) ? new RumormillError('NOTFOUND', 'topic') : queue.handler(args, socket);
+    return name === 'BIND' && !known.has(topic!)
+      ? new RumormillError('NOTFOUND', 'topic')
+      : queue.handler(args, socket);
   };
   const broker = await FakeBroker.start(t, handler);
   const { code } = await run(t, 'subscriber', flags(broker, '--key', 'north', '--count', '1', 'parcels'));
   t.equal(code, 0);
   t.strictSame(broker.asked('TOPIC'), [['TOPIC', 'CREATE', 'parcels', 'TYPE', 'direct']]);
-  t.strictSame(broker.asked('BIND'), [['BIND', 'g1', 'parcels', 'KEY', 'north'], ['BIND', 'g1', 'parcels', 'KEY', 'north']]);
+  t.strictSame(broker.asked('BIND'), [
+    ['BIND', 'g1', 'parcels', 'KEY', 'north'],
+    ['BIND', 'g1', 'parcels', 'KEY', 'north'],
+  ]);
 });
 
 t.test('--json and --raw', async (t) => {
@@ -46,7 +59,9 @@ t.test('--json and --raw', async (t) => {
 t.test('two share the messages', async (t) => {
   const queue = new FakeQueue();
   const broker = await FakeBroker.start(t, queue.handler);
-  const both = ['c1', 'c2'].map((id) => new Command(t, 'subscriber', flags(broker, '--consumer-id', id, '--raw', 'news')));
+  const both = ['c1', 'c2'].map(
+    (id) => new Command(t, 'subscriber', flags(broker, '--consumer-id', id, '--raw', 'news')),
+  );
   const waiting = (): Set<string | undefined> => new Set(broker.asked('PULL').map((args) => option(args, 'CONSUMER')));
   await both[0]!.until('both wait', () => waiting().size === 2);
   for (let count = 0; both.some(({ stdout }) => stdout === ''); count += 1) {
@@ -104,7 +119,9 @@ t.test('a reader that goes away ends it quietly, and what nobody reads is given 
 });
 
 t.test('what was typed wrong, and what a broker refuses, is a clear error and exit status 1', async (t) => {
-  const broker = await FakeBroker.start(t, ([name]) => (name === 'BIND' ? new RumormillError('ERR', 'topic "news" is direct: give a KEY') : 'OK'));
+  const broker = await FakeBroker.start(t, ([name]) =>
+    name === 'BIND' ? new RumormillError('ERR', 'topic "news" is direct: give a KEY') : 'OK',
+  );
   const cases: readonly [string[], RegExp][] = [
     [['--group-id', 'g1', '--cursor-file', 'c', 'news'], /cannot be used with/],
     [['--consumer-id', 'c1', 'news'], /option '--consumer-id' needs '--group-id <name>'/],

@@ -14,23 +14,39 @@ import { REPEAT_IDS_MAX, REPEAT_WINDOW_MS, Repeats } from '../../../clients/libr
 
 t.test('backoff: none at first, then doubling to its greatest, half of it random', async (t) => {
   t.equal(backoffMs(0, () => 0.5), 0);
-  t.strictSame([1, 2, 3].map((round) => backoffMs(round, () => 0)), [0.5, 1, 2].map((factor) => factor * BACKOFF_MIN_MS));
+  t.strictSame(
+    [1, 2, 3].map((round) => backoffMs(round, () => 0)),
+    [0.5, 1, 2].map((factor) => factor * BACKOFF_MIN_MS),
+  );
   t.equal(backoffMs(1000, () => 0), BACKOFF_MAX_MS / 2);
   t.ok(backoffMs(1000, () => 0.999999) <= BACKOFF_MAX_MS);
 });
 
 t.test('options: defaults, each address once and in canonical form', async (t) => {
-  t.match(settingsOf({ brokers: 'LOCALHOST:3000, [::0:1]:3000,localhost:3000' }), { brokers: ['localhost:3000', '[::1]:3000'], timeoutMs: 10_000 });
-  for (const brokers of [undefined, 5, {}, [5]]) t.throws(() => settingsOf({ brokers } as never), { code: 'CONFIG', message: /^brokers must be/ }, 'as JavaScript may say it');
+  t.match(settingsOf({ brokers: 'LOCALHOST:3000, [::0:1]:3000,localhost:3000' }), {
+    brokers: ['localhost:3000', '[::1]:3000'],
+    timeoutMs: 10_000,
+  });
+  for (const brokers of [undefined, 5, {}, [5]]) {
+    t.throws(
+      () => settingsOf({ brokers } as never), { code: 'CONFIG', message: /^brokers must be/ },
+      'as JavaScript may say it',
+    );
+  }
   t.throws(() => settingsOf(undefined as never), { code: 'CONFIG', message: /^options are missing/ });
-  for (const timeoutMs of [0, 1.5, NaN, 2 ** 31]) t.throws(() => settingsOf({ brokers: 'a:1', timeoutMs }), { code: 'CONFIG', message: /timeoutMs/ });
+  for (const timeoutMs of [0, 1.5, NaN, 2 ** 31]) {
+    t.throws(() => settingsOf({ brokers: 'a:1', timeoutMs }), { code: 'CONFIG', message: /timeoutMs/ });
+  }
 });
 
 t.test('repeats: an id that comes with another message is one, unless it was used again later; the newest ids are kept', async (t) => {
   const repeats = new Repeats();
   type Message = ReturnType<typeof toMessage>;
   const published = (id: string | null, broker: string, topic = 'news', time = 0): Message =>
-    toMessage({ id: `1@${broker}`, topic, lamport: 1, key: null, headers: [], payload: Buffer.alloc(0), dedupe: id === null ? null : { id, time } });
+    toMessage({
+      id: `1@${broker}`, topic, lamport: 1, key: null, headers: [], payload: Buffer.alloc(0),
+      dedupe: id === null ? null : { id, time },
+    });
   const kept = (...messages: Message[]): number => repeats.without(messages).length;
   t.equal(kept(published('x', 'a:1'), published('x', 'b:1')), 1);
   t.equal(kept(published('x', 'a:1')), 1, 'the very same message is whatever its cursor says');
@@ -66,7 +82,10 @@ t.test('lines: the same whole and byte by byte, with any ending, bytes untouched
 t.test('lines: one over the limit is an error that names it, with or without its end', async (t) => {
   t.strictSame(await linesOf([Buffer.from('12345\n')], 5), ['12345']);
   await t.rejects(linesOf([Buffer.from('a\n123456\n')], 5), { code: 'TOOBIG', message: /^line 2 of the input/ });
-  await t.rejects(linesOf([Buffer.from('123'), Buffer.from('456')], 5), { code: 'TOOBIG', message: /^line 1 of the input/ });
+  await t.rejects(linesOf([Buffer.from('123'), Buffer.from('456')], 5), {
+    code: 'TOOBIG',
+    message: /^line 1 of the input/,
+  });
 });
 
 t.test('line writer: lines of one turn in one write; a reader that is gone is told once', async (t) => {
@@ -103,7 +122,9 @@ t.test('line writer: a disk that is full is an error', async (t) => {
 t.test('cursor file: absent, empty, junk, and whole again after each write', async (t) => {
   const folder = t.testdir({ empty: '\n', junk: 'junk', folder: { inside: '' } });
   const origin = parseOrigin('a:1/0123456789ab');
-  const [one, two] = [1, 2].map((seq) => encodeCursor({ vector: new Map([[origin, seq]]), instance: '000000000001', position: seq })) as [string, string];
+  const [one, two] = [1, 2].map((seq) =>
+    encodeCursor({ vector: new Map([[origin, seq]]), instance: '000000000001', position: seq }),
+  ) as [string, string];
   const file = new CursorFile(join(folder, 'cursor'));
   t.equal(await file.read(), undefined);
   t.equal(await new CursorFile(join(folder, 'empty')).read(), undefined);
@@ -113,6 +134,9 @@ t.test('cursor file: absent, empty, junk, and whole again after each write', asy
   await file.write(two);
   t.equal(await file.read(), two);
   await t.rejects(new CursorFile(join(folder, 'folder')).write(one), { code: 'CONFIG', message: /cannot be written/ });
-  t.strictSame(readdirSync(folder).sort(), ['cursor', 'empty', 'folder', 'junk'], 'no temporary file is left, not even by a write that failed');
+  t.strictSame(
+    readdirSync(folder).sort(), ['cursor', 'empty', 'folder', 'junk'],
+    'no temporary file is left, not even by a write that failed',
+  );
   t.equal(readFileSync(join(folder, 'cursor'), 'utf8'), `${two}\n`);
 });

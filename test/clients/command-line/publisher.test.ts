@@ -31,7 +31,9 @@ t.test('without a message, the lines of standard input', async (t) => {
 
 t.test('--count repeats each message, --quiet prints no lines, and a long input flows', async (t) => {
   const broker = await FakeBroker.start(t);
-  const { code, stdout, stderr } = await run(t, 'publisher', ['--brokers', broker.address, '--count', '6000', '--quiet', 'news', 'a', 'b']);
+  const { code, stdout, stderr } = await run(t, 'publisher', [
+    '--brokers', broker.address, '--count', '6000', '--quiet', 'news', 'a', 'b',
+  ]);
   t.strictSame(payloads(broker), [...new Array<string>(6000).fill('a'), ...new Array<string>(6000).fill('b')]);
   t.equal(stdout, '');
   t.match(stderr, /^12,000 acknowledged in .* a second\n$/);
@@ -58,7 +60,10 @@ t.test('what was not acknowledged is named, a bounded list of it, and the exit s
   t.match(stderr, 'message 2 "bad 0": NOQUORUM on disk on 1 of 2');
   t.match(stderr, 'and 5 more');
   t.match(stderr, 'numbers of those not acknowledged: 2 to 16\n');
-  t.match(stderr, 'to go on: the same again with --from-line 2; some may come twice (not with --ids, from the first run on)\n');
+  t.match(
+    stderr,
+    'to go on: the same again with --from-line 2; some may come twice (not with --ids, from the first run on)\n',
+  );
   t.equal(lines(stderr).length, 14);
 });
 
@@ -73,7 +78,9 @@ t.test('a lost broker: the message on its way goes to another, as does the rest'
   await command.until('the loss is told', ({ stderr }) => stderr.includes('lost'));
   command.child.stdin.end('c\n');
   const { code, stdout, stderr } = await command.ended();
-  t.strictSame(lines(stdout), [`1@${first.address} lamport=1`, `1@${second.address} lamport=1`, `2@${second.address} lamport=2`]);
+  t.strictSame(lines(stdout), [
+    `1@${first.address} lamport=1`, `1@${second.address} lamport=1`, `2@${second.address} lamport=2`,
+  ]);
   t.match(stderr, `lost ${first.address} (`);
   t.match(stderr, `going on with ${second.address}`);
   t.strictSame(payloads(second), ['b', 'c']);
@@ -177,13 +184,25 @@ t.test('--ids gives each line an id by its number, so that a run that goes on wi
   t.equal(first.code, 1);
   t.match(first.stderr, 'to go on: the same again with --from-line 3 --ids import\n');
   isFailing = false;
-  const second = await run(t, 'publisher', ['--brokers', broker.address, '--ids', 'import', '--from-line', '3', 'news'], input);
+  const second = await run(
+    t, 'publisher', ['--brokers', broker.address, '--ids', 'import', '--from-line', '3', 'news'], input,
+  );
   t.equal(second.code, 0);
   const ids = broker.asked('PUBLISH').map((args) => `${args[2]} ${option(args, 'ID')}`);
-  t.strictSame(ids, ['one import-1', 'two import-2', 'three import-3', 'four import-4', 'three import-3', 'four import-4']);
-  const copies = await run(t, 'publisher', ['--brokers', broker.address, '--ids', 'import', '--count', '2', 'news', 'x', 'y']);
+  t.strictSame(ids, [
+    'one import-1', 'two import-2', 'three import-3', 'four import-4', 'three import-3', 'four import-4',
+  ]);
+  const copies = await run(t, 'publisher', [
+    '--brokers', broker.address, '--ids', 'import', '--count', '2', 'news', 'x', 'y',
+  ]);
   t.equal(copies.code, 0);
-  t.strictSame(broker.asked('PUBLISH').slice(-4).map((args) => option(args, 'ID')), ['import-1-1', 'import-1-2', 'import-2-1', 'import-2-2']);
+  t.strictSame(
+    broker
+      .asked('PUBLISH')
+      .slice(-4)
+      .map((args) => option(args, 'ID')),
+    ['import-1-1', 'import-1-2', 'import-2-1', 'import-2-2'],
+  );
   const wrong = await run(t, 'publisher', ['--brokers', broker.address, '--from-line', '3', 'news', 'x']);
   t.match(wrong, { code: 1, stderr: /--from-line is for standard input/ });
 });
@@ -217,8 +236,19 @@ t.test('the prompt goes on after Ctrl-Z and fg, and again', { skip: !canTypeOnTe
   const script = join(DIST, 'clients/publisher.js');
   const command = `${process.execPath} ${script} --brokers ${broker.address} news`;
   const steps = [
-    ['ready-', `${command}\r`], ['> ', 'one\r'], ['lamport=1', ''], ['> ', '\x1a'], ['ready-', 'fg\r'], ['> ', 'two\r'], ['lamport=2', ''],
-    ['> ', '\x1a'], ['ready-', 'fg\r'], ['> ', 'three\r'], ['lamport=3', ''], ['> ', '\x04'], ['ready-', 'echo by\x27\x27e\r'],
+    ['ready-', `${command}\r`],
+    ['> ', 'one\r'],
+    ['lamport=1', ''],
+    ['> ', '\x1a'],
+    ['ready-', 'fg\r'],
+    ['> ', 'two\r'],
+    ['lamport=2', ''],
+    ['> ', '\x1a'],
+    ['ready-', 'fg\r'],
+    ['> ', 'three\r'],
+    ['lamport=3', ''],
+    ['> ', '\x04'],
+    ['ready-', 'echo by\x27\x27e\r'],
   ];
   const text = steps.map(([wanted, keys]) => `${wanted}=>${keys}`).join('|');
   const env = { ...process.env, NODE_OPTIONS: '', TERM: 'xterm', PROMPT_COMMAND: 'printf ready-' };

@@ -20,8 +20,13 @@ const failure = (promise: Promise<unknown>): Promise<RumormillError> => promise.
 );
 
 t.test('each method makes the command of its name', async (t) => {
-  const broker = await FakeBroker.start(t, ([name, what]) => (name === 'PURGE' || name === 'ACK' || name === 'NACK' || name === 'EXTEND' ? 2
-    : what === 'LIST' || what === 'PENDING' || name === 'BINDINGS' || name === 'PULL' ? [] : 'OK'));
+  const broker = await FakeBroker.start(t, ([name, what]) =>
+    name === 'PURGE' || name === 'ACK' || name === 'NACK' || name === 'EXTEND'
+      ? 2
+      : what === 'LIST' || what === 'PENDING' || name === 'BINDINGS' || name === 'PULL'
+        ? []
+        : 'OK',
+  );
   const client = await open(t, [broker]);
   const cases: [Promise<unknown>, string][] = [
     [client.createTopic('news'), 'TOPIC CREATE news'],
@@ -31,12 +36,19 @@ t.test('each method makes the command of its name', async (t) => {
     [client.renameTopic('news', 'olds'), 'TOPIC RENAME news olds'],
     [client.deleteTopic('news'), 'TOPIC DELETE news'],
     [client.createSubscription('s'), 'SUBSCRIPTION CREATE s'],
-    [client.createSubscription('s', { transient: true, visibilityMs: 1000, maxDeliveries: 3, deadLetter: 'dead', backoffMs: 50, from: 'earliest' }),
-      'SUBSCRIPTION CREATE s TRANSIENT VISIBILITY 1000 MAXDELIVERIES 3 DEADLETTER dead BACKOFF 50 FROM earliest'],
+    [
+      client.createSubscription('s', {
+        transient: true, visibilityMs: 1000, maxDeliveries: 3, deadLetter: 'dead', backoffMs: 50, from: 'earliest',
+      }),
+      'SUBSCRIPTION CREATE s TRANSIENT VISIBILITY 1000 MAXDELIVERIES 3 DEADLETTER dead BACKOFF 50 FROM earliest',
+    ],
     [client.createSubscription('s', { transient: false }), 'SUBSCRIPTION CREATE s'],
     [client.subscriptions('s*'), 'SUBSCRIPTION LIST s*'],
     [client.updateSubscription('s', { visibilityMs: 500 }), 'SUBSCRIPTION UPDATE s VISIBILITY 500'],
-    [client.updateSubscription('s', { maxDeliveries: null, deadLetter: null, backoffMs: null, from: 'latest' }), 'SUBSCRIPTION UPDATE s MAXDELIVERIES 0 DEADLETTER  BACKOFF 0 FROM latest'],
+    [
+      client.updateSubscription('s', { maxDeliveries: null, deadLetter: null, backoffMs: null, from: 'latest' }),
+      'SUBSCRIPTION UPDATE s MAXDELIVERIES 0 DEADLETTER  BACKOFF 0 FROM latest',
+    ],
     [client.deleteSubscription('s'), 'SUBSCRIPTION DELETE s'],
     [client.pending('s'), 'SUBSCRIPTION PENDING s'],
     [client.pending('s', { count: 5 }), 'SUBSCRIPTION PENDING s COUNT 5'],
@@ -59,7 +71,9 @@ t.test('each method makes the command of its name', async (t) => {
 
 t.test('a PULL that a limit holds up is asked for again until its time is up; then the reason is told', async (t) => {
   let limits = 2;
-  const broker = await FakeBroker.start(t, ([name]) => (name === 'PULL' && limits-- > 0 ? new RumormillError('LIMIT', 'consumer "c" holds too many') : []));
+  const broker = await FakeBroker.start(t, ([name]) =>
+    name === 'PULL' && limits-- > 0 ? new RumormillError('LIMIT', 'consumer "c" holds too many') : [],
+  );
   const client = await open(t, [broker]);
   t.strictSame(await client.pull('s', { blockMs: 300 }).then((messages) => messages.length, String), 0);
   limits = 1;
@@ -68,44 +82,80 @@ t.test('a PULL that a limit holds up is asked for again until its time is up; th
 
 t.test('what they answer', async (t) => {
   const rows: Record<string, Value> = {
-    'TOPIC GET': ['topic', 'news', 'type', 'direct', 'messages', 3, 'bytes', '120', 'bindings', 2, 'lamport', 99, 'of a later version', 'x'],
+    'TOPIC GET': [
+      'topic', 'news', 'type', 'direct', 'messages', 3, 'bytes', '120', 'bindings', 2, 'lamport', 99,
+      'of a later version', 'x',
+    ],
     'TOPIC LIST': ['news', 'sport'],
     'SUBSCRIPTION GET': new FakeQueue(['a']).handler(['SUBSCRIPTION', 'GET', 'billing'], undefined as never) as Value,
     'SUBSCRIPTION LIST': [],
-    'SUBSCRIPTION PENDING': [['7@a:1', 'c1', 2, 1500, 'leased'], [null, '', 1, 20, 'delayed']],
-    BINDINGS: [['billing', 'news', null], ['billing', 'parcels', 'north']],
+    'SUBSCRIPTION PENDING': [
+      ['7@a:1', 'c1', 2, 1500, 'leased'],
+      [null, '', 1, 20, 'delayed'],
+    ],
+    BINDINGS: [
+      ['billing', 'news', null],
+      ['billing', 'parcels', 'north'],
+    ],
   };
   const client = await open(t, [await FakeBroker.start(t, ([name, what]) => rows[`${name} ${what}`] ?? rows[name!])]);
-  t.strictSame(await client.topic('news'), { topic: 'news', type: 'direct', messages: 3, bytes: 120, bindings: 2, lamport: 99 });
+  t.strictSame(await client.topic('news'), {
+    topic: 'news', type: 'direct', messages: 3, bytes: 120, bindings: 2, lamport: 99,
+  });
   t.strictSame(await client.topics(), ['news', 'sport']);
   t.strictSame(await client.subscription('billing'), {
-    name: 'billing', transient: false, visibilityMs: 30_000, maxDeliveries: null, deadLetter: null, backoffMs: null, from: 'latest', bindings: 1,
-    backlog: 1, inFlight: 0, delayed: 0, deadLettered: 0, redelivered: 2, consumers: 1, limit: null, home: 'a:1', rivalRecords: 0,
+    name: 'billing',
+    transient: false,
+    visibilityMs: 30_000,
+    maxDeliveries: null,
+    deadLetter: null,
+    backoffMs: null,
+    from: 'latest',
+    bindings: 1,
+    backlog: 1,
+    inFlight: 0,
+    delayed: 0,
+    deadLettered: 0,
+    redelivered: 2,
+    consumers: 1,
+    limit: null,
+    home: 'a:1',
+    rivalRecords: 0,
   });
   t.strictSame(await client.subscriptions(), []);
   t.strictSame(await client.pending('billing'), [
-    { id: '7@a:1', consumer: 'c1', deliveries: 2, msLeft: 1500, state: 'leased' }, { id: null, consumer: '', deliveries: 1, msLeft: 20, state: 'delayed' },
+    { id: '7@a:1', consumer: 'c1', deliveries: 2, msLeft: 1500, state: 'leased' },
+    { id: null, consumer: '', deliveries: 1, msLeft: 20, state: 'delayed' },
   ]);
-  t.strictSame(await client.bindings(), [{ subscription: 'billing', topic: 'news', key: null }, { subscription: 'billing', topic: 'parcels', key: 'north' }]);
+  t.strictSame(await client.bindings(), [
+    { subscription: 'billing', topic: 'news', key: null },
+    { subscription: 'billing', topic: 'parcels', key: 'north' },
+  ]);
   t.match(await client.status(), { term: 1 });
 });
 
 t.test('an answer that makes no sense is a PROTOCOL error', async (t) => {
   for (const answer of [1, 'what?', ['x'], [1], [['x']], ['name', 'x', 'type', 'square'], [['token', 1]], null]) {
     const client = await open(t, [await FakeBroker.start(t, () => answer)]);
-    for (const call of [client.topic('x'), client.subscription('x'), client.pending('x'), client.pull('x')]) t.equal((await failure(call)).code, 'PROTOCOL', JSON.stringify(answer));
+    for (const call of [client.topic('x'), client.subscription('x'), client.pending('x'), client.pull('x')]) {
+      t.equal((await failure(call)).code, 'PROTOCOL', JSON.stringify(answer));
+    }
     if (typeof answer !== 'number') t.equal((await failure(client.purge('x'))).code, 'PROTOCOL');
     await client.close();
   }
 });
 
 t.test('when its broker is lost a command is made again, and one that was carried out before is done', async (t) => {
-  const gone: Handler = ([name, what]) => (name === 'UNBIND' || what === 'DELETE' ? new RumormillError('NOTFOUND', 'it') : 'OK');
+  const gone: Handler = ([name, what]) =>
+    name === 'UNBIND' || what === 'DELETE' ? new RumormillError('NOTFOUND', 'it') : 'OK';
   const second = await FakeBroker.start(t, gone);
   const first = await FakeBroker.start(t, (): Answer => DROP);
   for (const act of [
-    (client: Client) => client.deleteTopic('news'), (client: Client) => client.deleteSubscription('s'), (client: Client) => client.unbind('s', 'news'),
-    (client: Client) => client.createTopic('news'), (client: Client) => client.renameTopic('a', 'b'),
+    (client: Client) => client.deleteTopic('news'),
+    (client: Client) => client.deleteSubscription('s'),
+    (client: Client) => client.unbind('s', 'news'),
+    (client: Client) => client.createTopic('news'),
+    (client: Client) => client.renameTopic('a', 'b'),
   ]) {
     const client = await open(t, [first, second]);
     await within('it is done', act(client));
@@ -135,7 +185,9 @@ t.test('a command that waits for a home holds up no publish', async (t) => {
 
 t.test('tables: columns aligned, numbers to the right; plain on a pipe', async (t) => {
   const rows = [['news', 12_345, null], ['a\nb', 7, '']] as const;
-  t.strictSame(tableLines(['TOPIC', 'COUNT', 'KEY'], rows, false), ['TOPIC  COUNT  KEY', 'news   12345  -', 'a\\nb       7  -']);
+  t.strictSame(tableLines(['TOPIC', 'COUNT', 'KEY'], rows, false), [
+    'TOPIC  COUNT  KEY', 'news   12345  -', 'a\\nb       7  -',
+  ]);
   const [head, ...lines] = tableLines(['TOPIC', 'COUNT', 'KEY'], rows, true);
   t.equal(stripVTControlCharacters(head!), 'TOPIC   COUNT  KEY', 'bold where the system has a terminal');
   t.strictSame(lines, ['news   12,345  -', 'a\\nb        7  -']);

@@ -16,7 +16,10 @@ t.test('numbers as ranges', async (t) => {
   t.equal(String(of(5, 7, 6, 6)), '5 to 7');
   t.equal(String(of(9, 5, 8, 4, 4)), '4 to 5, 8 to 9');
   t.equal(of(9, 5).first, 5);
-  t.equal(String(of(...Array.from({ length: 21 }, (_, index) => 2 * index))), `${Array.from({ length: 20 }, (_, index) => 2 * index).join(', ')} and more`);
+  t.equal(
+    String(of(...Array.from({ length: 21 }, (_, index) => 2 * index))),
+    `${Array.from({ length: 20 }, (_, index) => 2 * index).join(', ')} and more`,
+  );
 });
 
 t.test(`any order gives the same (seed ${SEED})`, async (t) => {

@@ -10,7 +10,8 @@ import { Command, lines, run } from '../command.ts';
 import { deadAddress, DROP, FakeBroker, type Handler, stored, option } from '../fake-broker.ts';
 
 const ORIGIN: Origin = parseOrigin('a:1/0123456789ab');
-const cursorAt = (count: number): string => encodeCursor({ vector: new Map([[ORIGIN, count]]), instance: '000000000001', position: count });
+const cursorAt = (count: number): string =>
+  encodeCursor({ vector: new Map([[ORIGIN, count]]), instance: '000000000001', position: count });
 
 /** A log of messages with real cursors. A poll beyond its end waits for ever. */
 function logOf(messages: readonly Value[], atMost = Infinity): Handler {
@@ -30,7 +31,9 @@ const THREE = [
   stored(2, 'two\nlines \x1b[31m', { key: 'k', headers: ['a', 'b'] }),
   stored(3, Uint8Array.of(0xff, 0x00)),
 ];
-const flags = (broker: FakeBroker, ...more: string[]): string[] => ['--brokers', broker.address, '--from', 'earliest', ...more];
+const flags = (broker: FakeBroker, ...more: string[]): string[] => [
+  '--brokers', broker.address, '--from', 'earliest', ...more,
+];
 
 t.test('prints a readable line a message, which control characters cannot leave', async (t) => {
   const broker = await FakeBroker.start(t, logOf(THREE));
@@ -61,7 +64,9 @@ t.test('--cursor-file: each run goes on where the last one ended, and a batch ne
   const broker = await FakeBroker.start(t, logOf(THREE));
   const texts: string[][] = [];
   for (const _ of [1, 2, 3]) {
-    const { code, stdout } = await run(t, 'subscriber', flags(broker, '--count', '1', '--json', '--cursor-file', file, 'news'));
+    const { code, stdout } = await run(
+      t, 'subscriber', flags(broker, '--count', '1', '--json', '--cursor-file', file, 'news'),
+    );
     t.equal(code, 0);
     texts.push(lines(stdout).map((line) => String((JSON.parse(line) as { lamport: number }).lamport)));
   }
@@ -95,21 +100,36 @@ t.test('--cursor-file: what was printed when Ctrl-C came is not printed again', 
 t.test('a cursor file that cannot be used is an error, and stays as it is', async (t) => {
   const folder = t.testdir({ junk: 'junk\n', folder: {} });
   const broker = await FakeBroker.start(t, logOf(THREE));
-  for (const [name, expected] of [['junk', /cursor file .*junk holds no cursor/], ['folder', /cursor file .* cannot be read/], ['no/c', /cannot be written/]] as const) {
-    const { code, stderr } = await run(t, 'subscriber', flags(broker, '--count', '1', '--cursor-file', join(folder, name), 'news'));
+  for (const [name, expected] of [
+    ['junk', /cursor file .*junk holds no cursor/], ['folder', /cursor file .* cannot be read/],
+    ['no/c', /cannot be written/],
+  ] as const) {
+    const { code, stderr } = await run(
+      t,
+      'subscriber',
+      flags(broker, '--count', '1', '--cursor-file', join(folder, name), 'news'),
+    );
     t.match(stderr, expected);
     t.equal(lines(stderr).length, 1);
     t.equal(code, 1);
   }
   t.equal(readFileSync(join(folder, 'junk'), 'utf8'), 'junk\n');
   writeFileSync(join(folder, 'empty'), '');
-  t.match((await run(t, 'subscriber', flags(broker, '--cursor-file', '', 'news'))).stderr, /option '--cursor-file <path>' argument '' is invalid. It is empty/);
-  t.equal((await run(t, 'subscriber', flags(broker, '--count', '1', '--cursor-file', join(folder, 'empty'), 'news'))).code, 0, 'an empty one is a new one');
+  t.match(
+    (await run(t, 'subscriber', flags(broker, '--cursor-file', '', 'news'))).stderr,
+    /option '--cursor-file <path>' argument '' is invalid. It is empty/,
+  );
+  t.equal(
+    (await run(t, 'subscriber', flags(broker, '--count', '1', '--cursor-file', join(folder, 'empty'), 'news'))).code, 0,
+    'an empty one is a new one',
+  );
 });
 
 t.test('when its broker dies it goes on with another of the mesh, and says so', async (t) => {
   const second = await FakeBroker.start(t, logOf(THREE));
-  const first = await FakeBroker.start(t, (args, socket) => (option(args, 'CURSOR') === 'earliest' ? logOf(THREE, 1)(args, socket) : DROP));
+  const first = await FakeBroker.start(t, (args, socket) =>
+    option(args, 'CURSOR') === 'earliest' ? logOf(THREE, 1)(args, socket) : DROP,
+  );
   first.others = [second.address];
   const { code, stdout, stderr } = await run(t, 'subscriber', flags(first, '--count', '3', 'news'));
   t.strictSame(lines(stdout).map((line) => line.slice(0, 3)), ['[1]', '[2]', '[3]']);

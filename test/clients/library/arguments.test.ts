@@ -9,7 +9,13 @@ const NOTHINGS = [undefined, null] as const;
 const WRONG = [undefined, null, NaN, Infinity, {}, [], Symbol('s'), () => 'f', 7n, true] as const;
 const WRONG_OPTIONS = [null, 7, 'text', true, Symbol('s')] as const;
 const WRONG_FIELDS = [
-  { signal: {} }, { signal: null }, { blockMs: 'soon' }, { blockMs: NaN }, { blockMs: -1 }, { count: 'x' }, { count: null },
+  { signal: {} },
+  { signal: null },
+  { blockMs: 'soon' },
+  { blockMs: NaN },
+  { blockMs: -1 },
+  { count: 'x' },
+  { count: null },
 ] as const;
 
 type Loose = Record<string, (...args: unknown[]) => unknown>;
@@ -21,26 +27,61 @@ function calls(): [method: string, args: readonly unknown[]][] {
     for (const value of values) found.push([method, right.map((each, index) => (index === at ? value : each))]);
   };
   const names: [method: string, right: readonly unknown[]][] = [
-    ['latest', ['t']], ['range', ['t', {}]], ['topic', ['t']], ['createTopic', ['t', {}]], ['renameTopic', ['a', 'b']], ['deleteTopic', ['t']],
-    ['createSubscription', ['s', {}]], ['subscription', ['s']], ['updateSubscription', ['s', { visibilityMs: 1 }]], ['deleteSubscription', ['s']],
-    ['pending', ['s', {}]], ['bind', ['s', 't', {}]], ['unbind', ['s', 't', {}]], ['pull', ['s', {}]], ['ack', ['s', ['token']]],
-    ['nack', ['s', ['token'], {}]], ['extend', ['s', 1000, ['token']]], ['purge', ['s']], ['publish', ['t', 'payload', {}]], ['poll', [['t'], {}]],
+    ['latest', ['t']],
+    ['range', ['t', {}]],
+    ['topic', ['t']],
+    ['createTopic', ['t', {}]],
+    ['renameTopic', ['a', 'b']],
+    ['deleteTopic', ['t']],
+    ['createSubscription', ['s', {}]],
+    ['subscription', ['s']],
+    ['updateSubscription', ['s', { visibilityMs: 1 }]],
+    ['deleteSubscription', ['s']],
+    ['pending', ['s', {}]],
+    ['bind', ['s', 't', {}]],
+    ['unbind', ['s', 't', {}]],
+    ['pull', ['s', {}]],
+    ['ack', ['s', ['token']]],
+    ['nack', ['s', ['token'], {}]],
+    ['extend', ['s', 1000, ['token']]],
+    ['purge', ['s']],
+    ['publish', ['t', 'payload', {}]],
+    ['poll', [['t'], {}]],
   ];
-  for (const [method, right] of names) wrong(method, right, 0, method === 'poll' ? WRONG.filter((value) => !Array.isArray(value)) : WRONG);
+  for (const [method, right] of names) {
+    wrong(method, right, 0, method === 'poll' ? WRONG.filter((value) => !Array.isArray(value)) : WRONG);
+  }
   wrong('renameTopic', ['a', 'b'], 1, WRONG);
   for (const method of ['bind', 'unbind']) wrong(method, ['s', 't', {}], 1, WRONG);
   wrong('publish', ['t', 'payload', {}], 1, WRONG);
-  wrong('publish', ['t', 'payload', {}], 2, [{ key: 7 }, { key: null }, { headers: null }, { headers: { a: 7 } }, { headers: 'x' }, { id: 7 }, { acks: 1 }, { acks: null }]);
+  wrong('publish', ['t', 'payload', {}], 2, [
+    { key: 7 }, { key: null }, { headers: null }, { headers: { a: 7 } }, { headers: 'x' }, { id: 7 }, { acks: 1 },
+    { acks: null },
+  ]);
   wrong('extend', ['s', 1000, ['token']], 1, [...NOTHINGS, NaN, {}]);
   for (const [method, right] of [['ack', ['s', []]], ['nack', ['s', []]], ['extend', ['s', 1, []]]] as const) {
     wrong(method, right, right.length - 1, [null, undefined, 'token', 7, {}, [7], [null]]);
   }
   const optional: [method: string, right: readonly unknown[]][] = [
-    ['range', ['t', {}]], ['createTopic', ['t', {}]], ['createSubscription', ['s', {}]], ['updateSubscription', ['s', {}]], ['pending', ['s', {}]],
-    ['bind', ['s', 't', {}]], ['unbind', ['s', 't', {}]], ['pull', ['s', {}]], ['nack', ['s', ['token'], {}]], ['publish', ['t', 'p', {}]], ['poll', ['t', {}]],
+    ['range', ['t', {}]],
+    ['createTopic', ['t', {}]],
+    ['createSubscription', ['s', {}]],
+    ['updateSubscription', ['s', {}]],
+    ['pending', ['s', {}]],
+    ['bind', ['s', 't', {}]],
+    ['unbind', ['s', 't', {}]],
+    ['pull', ['s', {}]],
+    ['nack', ['s', ['token'], {}]],
+    ['publish', ['t', 'p', {}]],
+    ['poll', ['t', {}]],
   ];
   for (const [method, right] of optional) wrong(method, right, right.length - 1, WRONG_OPTIONS);
-  for (const [method, right] of [['pull', ['s', {}]], ['poll', ['t', {}]]] as const) wrong(method, right, 1, WRONG_FIELDS);
+  for (const [method, right] of [
+    ['pull', ['s', {}]],
+    ['poll', ['t', {}]],
+  ] as const) {
+    wrong(method, right, 1, WRONG_FIELDS);
+  }
   wrong('updateSubscription', ['s', {}], 1, [undefined]);
   return found;
 }
@@ -87,8 +128,13 @@ t.test('so do readers and consumers, when they are iterated', async (t) => {
     ...WRONG_OPTIONS.map((options): [string, unknown[]] => ['consume', ['s', options]]),
     ...[null, undefined, 7n, {}, NaN].map((topics): [string, unknown[]] => ['subscribe', [topics, {}]]),
     ...[null, undefined, 7n, {}, NaN].map((name): [string, unknown[]] => ['consume', [name, {}]]),
-    ...[{ signal: {} }, { limit: 'x' }, { limit: NaN }, { count: 'x' }].map((options): [string, unknown[]] => ['subscribe', ['t', options]]),
-    ...[{ signal: {} }, { limit: 'x' }, { concurrency: 0 }, { concurrency: 'x' }].map((options): [string, unknown[]] => ['consume', ['s', options]]),
+    ...[{ signal: {} }, { limit: 'x' }, { limit: NaN }, { count: 'x' }].map((options): [string, unknown[]] => [
+      'subscribe',
+      ['t', options],
+    ]),
+    ...[{ signal: {} }, { limit: 'x' }, { concurrency: 0 }, { concurrency: 'x' }].map(
+      (options): [string, unknown[]] => ['consume', ['s', options]],
+    ),
   ];
   for (const [method, args] of cases) {
     for (const batches of [false, true]) {
@@ -111,11 +157,18 @@ t.test('making one throws nothing', async (t) => {
 });
 
 t.test('so do connect and startBroker', async (t) => {
-  for (const options of [undefined, null, 7, 'localhost:3000', {}, { brokers: null }, { brokers: [7] }, { brokers: 'x:1', onEvent: 7 }, { brokers: 'x:1', name: 7, timeoutMs: 100 }, { brokers: 'x:1', timeoutMs: 'x' }]) {
+  for (const options of [
+    undefined, null, 7, 'localhost:3000', {}, { brokers: null }, { brokers: [7] }, { brokers: 'x:1', onEvent: 7 },
+    { brokers: 'x:1', name: 7, timeoutMs: 100 }, { brokers: 'x:1', timeoutMs: 'x' },
+  ]) {
     const error = await end(t, 'connect', () => (connect as (options: unknown) => unknown)(options));
     t.ok(error instanceof RumormillError, `connect(${JSON.stringify(options)}): ${String(error)}`);
   }
-  for (const options of [null, 7, 'x', { brokers: null }, { brokers: [7] }, { brokers: {} }, { brokers: [], host: 7 }, { brokers: [], port: {} }, { brokers: [], mesh: null }, { brokers: [], acks: 7 }, { brokers: [], dataDir: 7 }, { brokers: [], limits: { tickMs: 'x' } }]) {
+  for (const options of [
+    null, 7, 'x', { brokers: null }, { brokers: [7] }, { brokers: {} }, { brokers: [], host: 7 },
+    { brokers: [], port: {} }, { brokers: [], mesh: null }, { brokers: [], acks: 7 }, { brokers: [], dataDir: 7 },
+    { brokers: [], limits: { tickMs: 'x' } },
+  ]) {
     const error = await end(t, 'startBroker', () => (startBroker as (options: unknown) => unknown)(options));
     t.ok(error instanceof RumormillError, `startBroker(${JSON.stringify(options)}): ${String(error)}`);
   }

@@ -4,8 +4,14 @@ import { type Client, type ClientEvent, connect, type ConnectOptions } from '../
 import { waitFor, within } from '../../support/wait.ts';
 import { deadAddress, DROP, FakeBroker, type Handler, message, stored, option, publishReply } from '../fake-broker.ts';
 
-async function open(t: Test, brokers: FakeBroker | string | readonly string[], options: Partial<ConnectOptions> = {}): Promise<Client> {
-  const client = await connect({ brokers: brokers instanceof FakeBroker ? brokers.address : brokers, timeoutMs: 5000, ...options });
+async function open(
+  t: Test, brokers: FakeBroker | string | readonly string[], options: Partial<ConnectOptions> = {},
+): Promise<Client> {
+  const client = await connect({
+    brokers: brokers instanceof FakeBroker ? brokers.address : brokers,
+    timeoutMs: 5000,
+    ...options,
+  });
   t.teardown(() => client.close());
   return client;
 }
@@ -20,19 +26,26 @@ t.test('publishes of one turn travel in one write and are answered in order', as
   const broker = await FakeBroker.start(t);
   const client = await open(t, broker);
   const answered: number[] = [];
-  const publishes = Array.from({ length: 500 }, (_, index) => client.publish('news', `m${index}`).then(({ lamport }) => answered.push(lamport)));
+  const publishes = Array.from({ length: 500 }, (_, index) =>
+    client.publish('news', `m${index}`).then(({ lamport }) => answered.push(lamport)),
+  );
   await within('all are answered', Promise.all(publishes));
   t.strictSame(answered, Array.from({ length: 500 }, (_, index) => index + 1));
   t.strictSame(broker.commands.map(([, , payload]) => payload), Array.from({ length: 500 }, (_, index) => `m${index}`));
   const bytes = broker.commands.length * 50;
-  t.ok(broker.writes.length <= Math.ceil(bytes / 16_384) + 1, `${broker.writes.length} reads at the broker: more than one only where the system cut the write`);
+  t.ok(
+    broker.writes.length <= Math.ceil(bytes / 16_384) + 1,
+    `${broker.writes.length} reads at the broker: more than one only where the system cut the write`,
+  );
 });
 
 t.test('a publish carries its options, and its result names the message', async (t) => {
   const broker = await FakeBroker.start(t, () => 7);
   const client = await open(t, broker);
   const bytes = Uint8Array.of(104, 105);
-  const published = client.publish('news', bytes, { key: 'k', headers: { a: 'b', c: 'd' }, acks: 'quorum', id: 'once' });
+  const published = client.publish('news', bytes, {
+    key: 'k', headers: { a: 'b', c: 'd' }, acks: 'quorum', id: 'once',
+  });
   bytes[0] = 0;
   t.match(await published, { id: `7@${broker.address}`, lamport: 7 });
   const [args] = broker.commands;
@@ -44,7 +57,8 @@ t.test('a publish carries its options, and its result names the message', async 
 });
 
 t.test('the Lamport clock goes on from whatever was seen', async (t) => {
-  const handler: Handler = ([name]) => (name === 'PUBLISH' ? 40 : name === 'LATEST' ? message(99, 'x') : ['c', [stored(200, 'y')]]);
+  const handler: Handler = ([name]) =>
+    name === 'PUBLISH' ? 40 : name === 'LATEST' ? message(99, 'x') : ['c', [stored(200, 'y')]];
   const broker = await FakeBroker.start(t, handler);
   const client = await open(t, broker);
   const sent = async (): Promise<string | undefined> => {
@@ -60,9 +74,13 @@ t.test('the Lamport clock goes on from whatever was seen', async (t) => {
 });
 
 t.test('a broker\'s error rejects its own publish only', async (t) => {
-  const broker = await FakeBroker.start(t, ([, , payload]) => (payload === 'big' ? new RumormillError('TOOBIG', 'payload is over 1') : 5));
+  const broker = await FakeBroker.start(t, ([, , payload]) =>
+    payload === 'big' ? new RumormillError('TOOBIG', 'payload is over 1') : 5,
+  );
   const client = await open(t, broker);
-  const [a, b, c] = await Promise.allSettled([client.publish('news', 'x'), client.publish('news', 'big'), client.publish('news', 'y')]);
+  const [a, b, c] = await Promise.allSettled([
+    client.publish('news', 'x'), client.publish('news', 'big'), client.publish('news', 'y'),
+  ]);
   t.match([a, c], [{ status: 'fulfilled' }, { status: 'fulfilled' }]);
   t.match(b, { status: 'rejected', reason: { code: 'TOOBIG', message: 'payload is over 1' } });
 });
@@ -87,7 +105,9 @@ t.test('when the connection is lost, a publish is made again on another broker, 
 t.test('each publish has a short id of its own, whichever client it is from', async (t) => {
   const broker = await FakeBroker.start(t);
   const clients = await Promise.all([1, 2, 3].map(() => open(t, broker)));
-  const published = await Promise.all(clients.flatMap((client) => Array.from({ length: 100 }, () => client.publish('news', 'x'))));
+  const published = await Promise.all(
+    clients.flatMap((client) => Array.from({ length: 100 }, () => client.publish('news', 'x'))),
+  );
   const ids = [...published.map(({ dedupeId }) => dedupeId!), clients[0]!.dedupeId()];
   t.equal(new Set(ids).size, 301);
   t.strictSame(new Set(published.map(({ attempts }) => attempts)), new Set([1]));
@@ -101,8 +121,14 @@ t.test('without an id, a publish whose connection is lost fails, since it may ha
     const second = await FakeBroker.start(t);
     const first = await FakeBroker.start(t, () => DROP);
     const client = await open(t, [first.address, second.address], options);
-    t.match(await failure(client.publish('news', 'x', publish)), { code: 'DISCONNECTED', message: /may still be delivered$/ });
-    t.match(await client.publish('news', 'y', publish), { id: `1@${second.address}`, dedupeId: null }, 'the next goes to another broker');
+    t.match(await failure(client.publish('news', 'x', publish)), {
+      code: 'DISCONNECTED',
+      message: /may still be delivered$/,
+    });
+    t.match(
+      await client.publish('news', 'y', publish), { id: `1@${second.address}`, dedupeId: null },
+      'the next goes to another broker',
+    );
     t.ok([...first.commands, ...second.commands].every((args) => option(args, 'ID') === undefined));
   }
 });
@@ -115,20 +141,35 @@ t.test('publishes and reads are made again on another broker, in order', async (
     client.publish('news', 'a', { id: 'a' }), client.latest('news'), client.publish('news', 'b', { id: 'b' }),
   ]);
   t.strictSame([a.lamport, latest?.text, b.lamport], [9, 'from the second', 9]);
-  t.strictSame(second.commands.map(([name, , payload]) => [name, payload]), [['PUBLISH', 'a'], ['LATEST', undefined], ['PUBLISH', 'b']]);
+  t.strictSame(
+    second.commands.map(([name, , payload]) => [name, payload]),
+    [
+      ['PUBLISH', 'a'], ['LATEST', undefined], ['PUBLISH', 'b'],
+    ],
+  );
 });
 
 t.test('an error after which the message may be stored tells with which id to publish it again', async (t) => {
   const errors: Record<string, RumormillError> = {
-    'no quorum': new RumormillError('NOQUORUM', 'on disk on 1 of 2'), 'disk full': new RumormillError('DISKFULL', 'no room; nothing was stored'),
+    'no quorum': new RumormillError('NOQUORUM', 'on disk on 1 of 2'),
+    'disk full': new RumormillError('DISKFULL', 'no room; nothing was stored'),
   };
   const second = await FakeBroker.start(t, ([, , payload]) => errors[payload!]!);
   const first = await FakeBroker.start(t, ([, , payload]) => (payload === 'no quorum' ? errors[payload]! : DROP));
   const client = await open(t, [first.address, second.address]);
-  t.match(await failure(client.publish('news', 'no quorum', { id: 'a' })), { code: 'NOQUORUM', message: 'on disk on 1 of 2; published again with id "a" it is not doubled' });
+  t.match(await failure(client.publish('news', 'no quorum', { id: 'a' })), {
+    code: 'NOQUORUM',
+    message: 'on disk on 1 of 2; published again with id "a" it is not doubled',
+  });
   const twice = await failure(client.publish('news', 'disk full', { id: 'b' }));
-  t.match(twice, { code: 'DISKFULL', message: /may still be delivered; published again with id "b"/ }, 'the first broker may have stored it');
-  t.equal((await failure(client.publish('news', 'disk full', { id: 'c' }))).message, 'no room; nothing was stored', 'asked once, it is not stored');
+  t.match(
+    twice, { code: 'DISKFULL', message: /may still be delivered; published again with id "b"/ },
+    'the first broker may have stored it',
+  );
+  t.equal(
+    (await failure(client.publish('news', 'disk full', { id: 'c' }))).message, 'no room; nothing was stored',
+    'asked once, it is not stored',
+  );
 });
 
 t.test('brokers that drop every publish are tried with growing pauses, not besieged', async (t) => {
@@ -145,14 +186,19 @@ t.test('no broker any more: a publish that was written says that it may be store
     return undefined;
   });
   const client = await open(t, broker, { timeoutMs: 300 });
-  const [written, never] = [await failure(client.publish('news', 'x', { id: 'x' })), await failure(client.publish('news', 'y'))];
+  const [written, never] = [
+    await failure(client.publish('news', 'x', { id: 'x' })),
+    await failure(client.publish('news', 'y')),
+  ];
   t.match(written, { code: 'UNREACHABLE', message: /may still be delivered; published again with id "x"/ });
   t.match(never, { code: 'UNREACHABLE', message: /connection refused\)$/ });
 });
 
 t.test('what a broker refuses because it is shutting down goes to another', async (t) => {
   const second = await FakeBroker.start(t);
-  const first = await FakeBroker.start(t, ([, , payload]) => (payload === 'a' ? 1 : new RumormillError('CLOSING', 'shutting down; nothing was stored')));
+  const first = await FakeBroker.start(t, ([, , payload]) =>
+    payload === 'a' ? 1 : new RumormillError('CLOSING', 'shutting down; nothing was stored'),
+  );
   const client = await open(t, [first.address, second.address]);
   const published = await Promise.all(['a', 'b', 'c'].map((payload) => client.publish('news', payload)));
   t.strictSame(published.map(({ id }) => id), [`1@${first.address}`, `1@${second.address}`, `2@${second.address}`]);
@@ -198,7 +244,10 @@ t.test('a broker that comes up within timeoutMs is found', async (t) => {
 });
 
 t.test('options that cannot be are CONFIG errors', async (t) => {
-  for (const options of [{ brokers: 'nonsense' }, { brokers: [] }, { brokers: 'a:0' }, { brokers: 'a:1', timeoutMs: 0 }, { brokers: 'a:1', timeoutMs: 2 ** 31 - 1 }, { brokers: 'a:1', name: 'a b' }]) {
+  for (const options of [
+    { brokers: 'nonsense' }, { brokers: [] }, { brokers: 'a:0' }, { brokers: 'a:1', timeoutMs: 0 },
+    { brokers: 'a:1', timeoutMs: 2 ** 31 - 1 }, { brokers: 'a:1', name: 'a b' },
+  ]) {
     t.equal((await failure(connect(options))).code, 'CONFIG', JSON.stringify(options));
   }
 });
@@ -208,8 +257,12 @@ t.test('the longest times that are allowed are no timer that fires at once', asy
     await new Promise((resolve) => setTimeout(resolve, 50)); // long beside such a timer
     return ['c1', [stored(1, 'a')]];
   });
-  const client = await open(t, broker, { timeoutMs: 2_000_000_000, connectTimeoutMs: 2_000_000_000, silenceMs: 2_000_000_000, refreshMs: 2_000_000_000 });
-  t.match(await within('the poll is answered', client.poll('news', { cursor: 'earliest', blockMs: 1_000 })), { messages: [{ text: 'a' }] });
+  const client = await open(t, broker, {
+    timeoutMs: 2_000_000_000, connectTimeoutMs: 2_000_000_000, silenceMs: 2_000_000_000, refreshMs: 2_000_000_000,
+  });
+  t.match(await within('the poll is answered', client.poll('news', { cursor: 'earliest', blockMs: 1_000 })), {
+    messages: [{ text: 'a' }],
+  });
   t.equal(broker.connections, 2);
   t.equal(broker.asked('POLL').length, 1);
 });
@@ -220,7 +273,10 @@ t.test('a client given one broker learns the others, and says when it moves', as
   first.others = [second.address];
   const events: ClientEvent[] = [];
   const client = await open(t, first, { onEvent: (event) => events.push(event) });
-  t.match(await client.brokers(), [{ address: first.address, state: 'self', behind: 0 }, { address: second.address, state: 'alive', behind: 3 }]);
+  t.match(await client.brokers(), [
+    { address: first.address, state: 'self', behind: 0 },
+    { address: second.address, state: 'alive', behind: 3 },
+  ]);
   await first.stop();
   await waitFor('the loss is told', () => events.length > 0);
   t.equal((await client.publish('news', 'x')).id, `1@${second.address}`);
@@ -233,7 +289,9 @@ t.test('a client given one broker learns the others, and says when it moves', as
 t.test('a broker that falls silent is noticed by a probe, long before timeoutMs', async (t) => {
   const second = await FakeBroker.start(t);
   const first = await FakeBroker.start(t, publishReply());
-  const client = await open(t, [first.address, second.address], { timeoutMs: 60_000, silenceMs: 100, connectTimeoutMs: 100 });
+  const client = await open(t, [first.address, second.address], {
+    timeoutMs: 60_000, silenceMs: 100, connectTimeoutMs: 100,
+  });
   await client.publish('news', 'x');
   first.isFrozen = true;
   t.equal((await within('the publish moves', client.publish('news', 'y'))).lamport, 1);
@@ -242,10 +300,19 @@ t.test('a broker that falls silent is noticed by a probe, long before timeoutMs'
 
 t.test('a broker that is alive and never answers a poll: the next one does, or the poll fails when each has had its time', async (t) => {
   const hangs: Handler = ([name]) => (name === 'POLL' ? undefined : []);
-  const [first, second] = [await FakeBroker.start(t, hangs), await FakeBroker.start(t, ([name]) => (name === 'POLL' ? ['cursor', []] : []))];
-  const [alone, both] = [await connect({ brokers: first.address, timeoutMs: 1200 }), await connect({ brokers: [first.address, second.address], timeoutMs: 1200 })];
+  const [first, second] = [
+    await FakeBroker.start(t, hangs),
+    await FakeBroker.start(t, ([name]) => (name === 'POLL' ? ['cursor', []] : [])),
+  ];
+  const [alone, both] = [
+    await connect({ brokers: first.address, timeoutMs: 1200 }),
+    await connect({ brokers: [first.address, second.address], timeoutMs: 1200 }),
+  ];
   t.teardown(() => Promise.all([alone.close(), both.close()]));
-  t.match(await failure(alone.poll(['news'], { blockMs: 1 })), { code: 'DISCONNECTED', message: /no answer within 120\d ms/ });
+  t.match(await failure(alone.poll(['news'], { blockMs: 1 })), {
+    code: 'DISCONNECTED',
+    message: /no answer within 120\d ms/,
+  });
   t.match(await both.poll(['news'], { blockMs: 1 }), { messages: [] });
 });
 
@@ -264,7 +331,10 @@ t.test('a broker that is silent does not hold up the search for one that answers
 t.test('those who probe at the same time share a connection', async (t) => {
   const broker = await FakeBroker.start(t, () => undefined);
   const client = await open(t, broker, { silenceMs: 50, connectTimeoutMs: 60_000 });
-  const calls = [client.latest('news'), ...Array.from({ length: 5 }, () => client.poll('news', { cursor: 'earliest', blockMs: 1 }))].map(failure);
+  const calls = [
+    client.latest('news'),
+    ...Array.from({ length: 5 }, () => client.poll('news', { cursor: 'earliest', blockMs: 1 })),
+  ].map(failure);
   await waitFor('all have asked', () => broker.commands.length === 6);
   const before = broker.connections;
   broker.isFrozen = true;
@@ -302,8 +372,14 @@ t.test('calls without an answer are bounded: BUSY', async (t) => {
 t.test('after close: CLOSED, and no connection is left', async (t) => {
   const broker = await FakeBroker.start(t, () => undefined);
   const client = await open(t, broker);
-  const pending = [client.publish('news', 'x'), client.publish('news', 'x', { id: 'x' }), client.leader(), client.poll('news', { blockMs: 60_000 })].map(failure);
-  await waitFor('they are on their way', () => broker.asked('POLL').length === 1 && broker.asked('PUBLISH').length === 2);
+  const pending = [
+    client.publish('news', 'x'), client.publish('news', 'x', { id: 'x' }), client.leader(),
+    client.poll('news', { blockMs: 60_000 }),
+  ].map(failure);
+  await waitFor(
+    'they are on their way',
+    () => broker.asked('POLL').length === 1 && broker.asked('PUBLISH').length === 2,
+  );
   await client[Symbol.asyncDispose]();
   t.strictSame((await within('all fail', Promise.all(pending))).map(code), ['CLOSED', 'CLOSED', 'CLOSED', 'CLOSED']);
   t.equal(code(await failure(client.publish('news', 'x'))), 'CLOSED');
@@ -324,7 +400,8 @@ t.test('latest, range, leader', async (t) => {
   const client = await open(t, broker);
   t.equal(await client.latest('news'), null);
   t.match(await client.range('news', { from: 1, to: 9, count: 2, reverse: true }), [
-    { id: '2@a:1', lamport: 2, key: 'k', headers: { a: '2' }, text: 'b' }, { lamport: 1, key: null, headers: {}, payload: Buffer.from('a') },
+    { id: '2@a:1', lamport: 2, key: 'k', headers: { a: '2' }, text: 'b' },
+    { lamport: 1, key: null, headers: {}, payload: Buffer.from('a') },
   ]);
   t.strictSame(broker.asked('RANGE')[0], ['RANGE', 'news', 'FROM', '1', 'TO', '9', 'COUNT', '2', 'REV']);
   t.equal(await client.leader(), 'b:3001');

@@ -1,6 +1,8 @@
 import t, { type Test } from 'tap';
 import { RumormillError } from '../../../brokers/core/error.ts';
-import { type Client, type ClientEvent, connect, type ConnectOptions, type LeasedMessage } from '../../../clients/client.ts';
+import {
+  type Client, type ClientEvent, connect, type ConnectOptions, type LeasedMessage,
+} from '../../../clients/client.ts';
 import { waitFor, within } from '../../support/wait.ts';
 import { type Answer, DROP, FakeBroker, type Handler, message, option } from '../fake-broker.ts';
 import { FakeQueue } from '../fake-queue.ts';
@@ -11,7 +13,9 @@ async function open(t: Test, brokers: readonly FakeBroker[], options: Partial<Co
   return client;
 }
 
-async function serve(t: Test, queue: FakeQueue, options: Partial<ConnectOptions> = {}): Promise<{ broker: FakeBroker; client: Client }> {
+async function serve(
+  t: Test, queue: FakeQueue, options: Partial<ConnectOptions> = {},
+): Promise<{ broker: FakeBroker; client: Client }> {
   const broker = await FakeBroker.start(t, queue.handler);
   return { broker, client: await open(t, [broker], options) };
 }
@@ -83,12 +87,21 @@ t.test('acknowledgements of one turn travel in one command, and those made meanw
 t.test('no command has more tokens than a broker takes', async (t) => {
   const queue = new FakeQueue(numbers(9000));
   const sizes: number[] = [];
-  const broker = await FakeBroker.start(t, (args, socket) => (args[0] === 'ACK' ? sizes.push(args.length - 2) && args.length - 2 : queue.handler(args, socket)));
+  const broker = await FakeBroker.start(t, (args, socket) =>
+    args[0] === 'ACK' ? sizes.push(args.length - 2) && args.length - 2 : queue.handler(args, socket),
+  );
   const client = await open(t, [broker]);
   const messages = await client.pull('billing', { count: 9000 });
   await Promise.all(messages.map((message) => message.ack()));
   t.strictSame(sizes, [4000, 4000, 1000]);
-  t.equal(await client.ack('billing', messages.map(({ token }) => token)), 9000, 'what the commands answer is added up');
+  t.equal(
+    await client.ack(
+      'billing',
+      messages.map(({ token }) => token),
+    ),
+    9000,
+    'what the commands answer is added up',
+  );
 });
 
 t.test('a message is settled once', async (t) => {
@@ -103,7 +116,9 @@ t.test('a message is settled once', async (t) => {
 t.test('an acknowledgement that fails is told, and can be made again', async (t) => {
   const queue = new FakeQueue(['a']);
   let isFull = true;
-  const broker = await FakeBroker.start(t, (args, socket) => (args[0] === 'ACK' && isFull ? new RumormillError('DISKFULL', 'no room') : queue.handler(args, socket)));
+  const broker = await FakeBroker.start(t, (args, socket) =>
+    args[0] === 'ACK' && isFull ? new RumormillError('DISKFULL', 'no room') : queue.handler(args, socket),
+  );
   const client = await open(t, [broker]);
   for await (const message of client.consume('billing', { limit: 1 })) {
     t.equal((await failure(message.ack())).code, 'DISKFULL');
@@ -145,14 +160,21 @@ t.test('no more are held than concurrency allows, and pulls stay large', async (
   queue.publish(...numbers(100));
   const before = broker.asked('PULL').length;
   for await (const message of client.consume('billing', { concurrency: 20, limit: 100 })) await message.ack();
-  t.ok(broker.asked('PULL').length - before <= 12, `${broker.asked('PULL').length - before} pulls for 100 messages, one after another`);
+  t.ok(
+    broker.asked('PULL').length - before <= 12,
+    `${broker.asked('PULL').length - before} pulls for 100 messages, one after another`,
+  );
 });
 
 t.test('acknowledgements are not waited for, up to a bound', async (t) => {
   let [lamport, seen] = [0, 0];
   let answer: ((count: number) => void) | undefined;
   const broker = await FakeBroker.start(t, (args, socket): Answer | Promise<Answer> => {
-    if (args[0] === 'PULL') return Array.from({ length: Number(option(args, 'COUNT')) }, () => [`t${(lamport += 1)}`, 1, message(lamport, 'x')]);
+    if (args[0] === 'PULL') {
+      return Array.from({ length: Number(option(args, 'COUNT')) }, () => [
+        `t${(lamport += 1)}`, 1, message(lamport, 'x'),
+      ]);
+    }
     if (args[0] === 'ACK' && seen < 15_000) return new Promise((resolve) => (answer = resolve));
     return args[0] === 'ACK' ? args.length - 2 : new FakeQueue().handler(args, socket);
   });
@@ -230,7 +252,9 @@ t.test('leases that nobody could extend in time are lost', async (t) => {
   const queue = new FakeQueue(['a']);
   queue.visibilityMs = 100;
   const { client } = await (async () => {
-    const broker = await FakeBroker.start(t, (args, socket) => (args[0] === 'EXTEND' ? new RumormillError('ERR', 'no') : queue.handler(args, socket)));
+    const broker = await FakeBroker.start(t, (args, socket) =>
+      args[0] === 'EXTEND' ? new RumormillError('ERR', 'no') : queue.handler(args, socket),
+    );
     return { client: await open(t, [broker]) };
   })();
   const hand = new Hand(client.consume('billing', { concurrency: 1 }));
@@ -251,7 +275,9 @@ t.test('break gives back what was pulled ahead, at once, and leaves what was han
   t.strictSame(queue.leased, ['m0']);
   await held!.ack();
   t.strictSame(queue.acked, ['m0']);
-  for await (const message of client.consume('billing', { limit: 1 })) t.equal(message.text, 'm1', 'its connection is free again');
+  for await (const message of client.consume('billing', { limit: 1 })) {
+    t.equal(message.text, 'm1', 'its connection is free again');
+  }
 });
 
 t.test('a signal ends it quietly, and what a PULL on its way brings is given back', async (t) => {
@@ -300,7 +326,9 @@ t.test('when its broker dies it goes on with another', async (t) => {
   const queue = new FakeQueue(numbers(4));
   const second = await FakeBroker.start(t, queue.handler);
   let pulls = 0;
-  const first = await FakeBroker.start(t, (args, socket): Answer | Promise<Answer> => (args[0] === 'PULL' && (pulls += 1) > 1 ? DROP : queue.handler(args, socket)));
+  const first = await FakeBroker.start(t, (args, socket): Answer | Promise<Answer> =>
+    args[0] === 'PULL' && (pulls += 1) > 1 ? DROP : queue.handler(args, socket),
+  );
   const events: ClientEvent[] = [];
   const client = await open(t, [first, second], { onEvent: (event) => events.push(event) });
   const seen: string[] = [];
@@ -310,7 +338,13 @@ t.test('when its broker dies it goes on with another', async (t) => {
   }
   t.strictSame(seen, numbers(4));
   t.equal(option(second.asked('PULL')[0]!, 'CONSUMER'), 'c1');
-  t.match(events.filter(({ purpose }) => purpose === 'poll'), [{ type: 'lost', broker: first.address }, { type: 'failover', broker: second.address }]);
+  t.match(
+    events.filter(({ purpose }) => purpose === 'poll'),
+    [
+      { type: 'lost', broker: first.address },
+      { type: 'failover', broker: second.address },
+    ],
+  );
 });
 
 t.test('a broker that falls silent while a pull waits is noticed', async (t) => {
@@ -343,13 +377,18 @@ t.test('TRYAGAIN is waited out by every command', async (t) => {
     await message.ack();
   }
   await client.nack('billing', ['x']);
-  t.strictSame([...refused], ['TOPIC CREATE', 'SUBSCRIPTION CREATE', 'BIND', 'SUBSCRIPTION GET', 'PULL', 'EXTEND', 'ACK', 'NACK']);
+  t.strictSame(
+    [...refused],
+    ['TOPIC CREATE', 'SUBSCRIPTION CREATE', 'BIND', 'SUBSCRIPTION GET', 'PULL', 'EXTEND', 'ACK', 'NACK'],
+  );
   t.strictSame(queue.acked, ['a']);
 });
 
 t.test('TRYAGAIN that lasts is thrown after timeoutMs, and asked for less and less often', async (t) => {
-  const unreachable: Handler = ([name, what]) => (name === 'SUBSCRIPTION' && what === 'GET'
-    ? new FakeQueue().handler([name, what, 'billing'], undefined as never) : new RumormillError('TRYAGAIN', 'home of "billing" cannot be reached'));
+  const unreachable: Handler = ([name, what]) =>
+    name === 'SUBSCRIPTION' && what === 'GET'
+      ? new FakeQueue().handler([name, what, 'billing'], undefined as never)
+      : new RumormillError('TRYAGAIN', 'home of "billing" cannot be reached');
   const broker = await FakeBroker.start(t, unreachable);
   const client = await open(t, [broker], { timeoutMs: 600 });
   t.equal((await failure(client.ack('billing', ['x']))).code, 'TRYAGAIN');
@@ -361,16 +400,26 @@ t.test('TRYAGAIN that lasts is thrown after timeoutMs, and asked for less and le
 t.test('an unknown subscription is NOTFOUND at once, an impossible option CONFIG', async (t) => {
   const broker = await FakeBroker.start(t, () => new RumormillError('NOTFOUND', 'subscription "billing"'));
   const client = await open(t, [broker], { pollsMax: 1 });
-  for (const _ of [1, 2]) t.equal((await failure(client.consume('billing').batches().next())).code, 'NOTFOUND', 'and its connection is free again');
+  for (const _ of [1, 2]) {
+    t.equal(
+      (await failure(client.consume('billing').batches().next())).code, 'NOTFOUND', 'and its connection is free again',
+    );
+  }
   t.equal((await failure(client.pull('billing'))).code, 'NOTFOUND');
   t.equal(broker.commands.length, 3);
-  for (const concurrency of [0, 1.5, 10_001]) t.match(await failure(client.consume('billing', { concurrency })[Symbol.asyncIterator]().next()), { code: 'CONFIG' });
+  for (const concurrency of [0, 1.5, 10_001]) {
+    t.match(await failure(client.consume('billing', { concurrency })[Symbol.asyncIterator]().next()), {
+      code: 'CONFIG',
+    });
+  }
 });
 
 t.test('a subscription that is deleted ends it with NOTFOUND', async (t) => {
   let isDeleted = false;
   const queue = new FakeQueue();
-  const broker = await FakeBroker.start(t, (args, socket) => (isDeleted ? new RumormillError('NOTFOUND', 'subscription "billing"') : queue.handler(args, socket)));
+  const broker = await FakeBroker.start(t, (args, socket) =>
+    isDeleted ? new RumormillError('NOTFOUND', 'subscription "billing"') : queue.handler(args, socket),
+  );
   const hand = new Hand((await open(t, [broker])).consume('billing'));
   await waitFor('it waits', () => broker.asked('PULL').length > 0);
   isDeleted = true;
@@ -403,7 +452,9 @@ t.test('all that is there in one batch', async (t) => {
 
 t.test('what is published after a message was consumed is later', async (t) => {
   const queue = new FakeQueue(numbers(30));
-  const broker = await FakeBroker.start(t, (args, socket) => (args[0] === 'PUBLISH' ? 1000 : queue.handler(args, socket)));
+  const broker = await FakeBroker.start(t, (args, socket) =>
+    args[0] === 'PUBLISH' ? 1000 : queue.handler(args, socket),
+  );
   const client = await open(t, [broker]);
   await client.pull('billing');
   await client.publish('news', 'answer');

@@ -17,7 +17,9 @@ function logOf(payloads: readonly string[], atMost = Infinity): Handler {
     if (cursor === 'latest') return [`c${payloads.length}`, []];
     const from = cursor === 'earliest' ? 0 : Number(cursor.slice(1));
     const to = Math.min(payloads.length, from + Math.min(atMost, Number(option(args, 'COUNT') ?? 100)));
-    return from === to ? undefined : [`c${to}`, payloads.slice(from, to).map((payload, index) => stored(from + index + 1, payload))];
+    return from === to
+      ? undefined
+      : [`c${to}`, payloads.slice(from, to).map((payload, index) => stored(from + index + 1, payload))];
   };
 }
 
@@ -41,7 +43,9 @@ t.test('no batch goes beyond the limit', async (t) => {
   const broker = await FakeBroker.start(t, logOf(['a', 'b', 'c', 'd', 'e']));
   const client = await open(t, [broker]);
   const batches: string[] = [];
-  for await (const { cursor, messages } of client.subscribe('news', { from: 'earliest', count: 2, limit: 3 }).batches()) {
+  for await (const { cursor, messages } of client
+    .subscribe('news', { from: 'earliest', count: 2, limit: 3 })
+    .batches()) {
     batches.push(`${cursor}: ${messages.map(({ text }) => text).join(' ')}`);
   }
   t.strictSame(batches, ['c2: a b', 'c3: c']);
@@ -83,7 +87,9 @@ t.test('leaving the loop while the next poll waits is no loss, and nobody polls 
 t.test('when its broker dies it goes on with another, from its cursor', async (t) => {
   const log = ['a', 'b', 'c', 'd'];
   const second = await FakeBroker.start(t, logOf(log));
-  const first = await FakeBroker.start(t, (args, socket) => (option(args, 'CURSOR') === 'c2' ? DROP : logOf(log, 2)(args, socket)));
+  const first = await FakeBroker.start(t, (args, socket) =>
+    option(args, 'CURSOR') === 'c2' ? DROP : logOf(log, 2)(args, socket),
+  );
   first.others = [second.address];
   const events: ClientEvent[] = [];
   const client = await open(t, [first], { onEvent: (event) => events.push(event) });
@@ -91,9 +97,13 @@ t.test('when its broker dies it goes on with another, from its cursor', async (t
   for await (const { text } of client.subscribe('news', { from: 'earliest', limit: 4 })) seen.push(text);
   t.strictSame(seen, log);
   t.strictSame(second.asked('POLL').map((args) => option(args, 'CURSOR')), ['c2']);
-  t.match(events.filter(({ purpose }) => purpose === 'poll'), [
-    { type: 'lost', broker: first.address, reason: /^the broker closed|^connection reset/ }, { type: 'failover', broker: second.address },
-  ]);
+  t.match(
+    events.filter(({ purpose }) => purpose === 'poll'),
+    [
+      { type: 'lost', broker: first.address, reason: /^the broker closed|^connection reset/ },
+      { type: 'failover', broker: second.address },
+    ],
+  );
 });
 
 t.test('latest is a cursor before anything is waited for, so that nothing is lost when the first broker dies', async (t) => {
@@ -121,7 +131,10 @@ t.test('a broker that falls silent while a poll waits is noticed', async (t) => 
 
 t.test('a broker that answers a poll late, but lives, is left alone', async (t) => {
   let answer: (() => void) | undefined;
-  const broker = await FakeBroker.start(t, () => new Promise((resolve) => (answer = (): void => resolve(['c1', [stored(1, 'a')]]))));
+  const broker = await FakeBroker.start(
+    t,
+    () => new Promise((resolve) => (answer = (): void => resolve(['c1', [stored(1, 'a')]]))),
+  );
   const client = await open(t, [broker], { silenceMs: 20, connectTimeoutMs: 1000 });
   const polled = client.poll('news', { cursor: 'earliest', blockMs: 1 });
   await waitFor('it was probed more than once', () => broker.connections > 3);
@@ -134,17 +147,37 @@ t.test('a long wait is made of short ones, each from where the last one ended', 
   let polls = 0;
   const broker = await FakeBroker.start(t, () => ((polls += 1) < 3 ? [`c${polls}`, []] : ['c3', [stored(1, 'a')]]));
   const client = await open(t, [broker]);
-  t.match(await client.poll('news', { cursor: 'earliest', blockMs: 60_000 }), { cursor: 'c3', messages: [{ text: 'a' }] });
+  t.match(await client.poll('news', { cursor: 'earliest', blockMs: 60_000 }), {
+    cursor: 'c3',
+    messages: [{ text: 'a' }],
+  });
   t.strictSame(broker.asked('POLL').map((args) => option(args, 'CURSOR')), ['earliest', 'c1', 'c2']);
   t.ok(broker.asked('POLL').every((args) => Number(option(args, 'BLOCK')) <= 1000));
 });
 
 t.test('what two brokers took of one retried publish is delivered once, and does not count towards the limit', async (t) => {
-  const second = await FakeBroker.start(t, (args) => (option(args, 'CURSOR') === 'c2'
-    ? ['c4', [stored(2, 'b', { id: '2@b:1', dedupe: { id: 'b', time: 0 } }), stored(3, 'other topic', { topic: 'sport', dedupe: { id: 'b', time: 0 } })]]
-    : ['c6', [stored(4, 'no id'), stored(5, 'c', { dedupe: { id: 'c', time: 0 } })]]));
-  const first = await FakeBroker.start(t, (args) => (option(args, 'CURSOR') === 'earliest'
-    ? ['c2', [stored(1, 'a', { id: '1@a:1', dedupe: { id: 'a', time: 0 } }), stored(2, 'b', { id: '2@a:1', dedupe: { id: 'b', time: 0 } })]] : DROP));
+  const second = await FakeBroker.start(t, (args) =>
+    option(args, 'CURSOR') === 'c2'
+      ? [
+          'c4',
+          [
+            stored(2, 'b', { id: '2@b:1', dedupe: { id: 'b', time: 0 } }),
+            stored(3, 'other topic', { topic: 'sport', dedupe: { id: 'b', time: 0 } }),
+          ],
+        ]
+      : ['c6', [stored(4, 'no id'), stored(5, 'c', { dedupe: { id: 'c', time: 0 } })]],
+  );
+  const first = await FakeBroker.start(t, (args) =>
+    option(args, 'CURSOR') === 'earliest'
+      ? [
+          'c2',
+          [
+            stored(1, 'a', { id: '1@a:1', dedupe: { id: 'a', time: 0 } }),
+            stored(2, 'b', { id: '2@a:1', dedupe: { id: 'b', time: 0 } }),
+          ],
+        ]
+      : DROP,
+  );
   const client = await open(t, [first, second]);
   const seen: string[] = [];
   for await (const { text } of client.subscribe(['news', 'sport'], { from: 'earliest', limit: 5 })) seen.push(text);
@@ -153,14 +186,19 @@ t.test('what two brokers took of one retried publish is delivered once, and does
 });
 
 t.test('a batch of nothing but repeats is passed over', async (t) => {
-  const twice = [stored(1, 'a', { id: '1@a:1', dedupe: { id: 'a', time: 0 } }), stored(1, 'a', { id: '1@b:1', dedupe: { id: 'a', time: 0 } })];
+  const twice = [
+    stored(1, 'a', { id: '1@a:1', dedupe: { id: 'a', time: 0 } }),
+    stored(1, 'a', { id: '1@b:1', dedupe: { id: 'a', time: 0 } }),
+  ];
   const broker = await FakeBroker.start(t, (args) => {
     const index = ['earliest', 'c1', 'c2'].indexOf(option(args, 'CURSOR')!);
     return [`c${index + 1}`, [twice[index] ?? stored(2, 'b')]];
   });
   const client = await open(t, [broker]);
   const batches: string[][] = [];
-  for await (const { cursor, messages } of client.subscribe('news', { from: 'earliest', limit: 2 }).batches()) batches.push([cursor, ...messages.map(({ text }) => text)]);
+  for await (const { cursor, messages } of client.subscribe('news', { from: 'earliest', limit: 2 }).batches()) {
+    batches.push([cursor, ...messages.map(({ text }) => text)]);
+  }
   t.strictSame(batches, [['c1', 'a'], ['c3', 'b']]);
 });
 
@@ -175,7 +213,9 @@ t.test('a poll that every broker drops is tried with growing pauses, and ends', 
 t.test('no topics are a mistake, and nothing else is read in their place', async (t) => {
   const broker = await FakeBroker.start(t, logOf(['a']));
   const client = await open(t, [broker]);
-  for (const read of [client.poll([]), client.poll([], { blockMs: 10 }), client.subscribe([])[Symbol.asyncIterator]().next()]) {
+  for (const read of [
+    client.poll([]), client.poll([], { blockMs: 10 }), client.subscribe([])[Symbol.asyncIterator]().next(),
+  ]) {
     t.match(await failure(read), { code: 'CONFIG', message: 'give at least one topic' });
   }
   t.strictSame(broker.commands, []);

@@ -1,9 +1,13 @@
 import t from 'tap';
 import { Catalog, firstLive, type Said } from '../../../brokers/core/catalog/catalog.ts';
-import { encodeOperation, type Operation, parseOperation, type Settings } from '../../../brokers/core/catalog/catalog-operation.ts';
+import {
+  encodeOperation, type Operation, parseOperation, type Settings,
+} from '../../../brokers/core/catalog/catalog-operation.ts';
 import type { Origin } from '../../../brokers/core/log/record.ts';
 import type { Stamp } from '../../../brokers/core/catalog/subscription.ts';
-import { bind, create, drop, everything, randomOperation, remove, rename, SETTINGS, topic, unbind, update } from '../../support/catalog.ts';
+import {
+  bind, create, drop, everything, randomOperation, remove, rename, SETTINGS, topic, unbind, update,
+} from '../../support/catalog.ts';
 import { SEED, SeededRandom } from '../../support/random.ts';
 import { origin } from '../../support/record.ts';
 
@@ -22,11 +26,19 @@ function catalogOf(...operations: readonly Operation[]): Catalog {
 
 /** Topics that a subscription is bound to, with key and the number of starts where it is not one. */
 function bindings(catalog: Catalog, name: string): string[] | undefined {
-  return catalog.subscription(name)?.bindings.map(({ topic: to, key, starts }) => `${to}${key === null ? '' : ` ${key}`}${starts.length === 1 ? '' : ` x${starts.length}`}`);
+  return catalog
+    .subscription(name)
+    ?.bindings.map(
+      ({ topic: to, key, starts }) =>
+        `${to}${key === null ? '' : ` ${key}`}${starts.length === 1 ? '' : ` x${starts.length}`}`,
+    );
 }
 
 t.test('topics and subscriptions come, change and go', async (t) => {
-  const catalog = catalogOf(topic('news'), topic('logs', 'direct'), create('s'), bind('s', 'news', null, new Map([[B, 7]])), bind('s', 'logs', 'x'), bind('s', 'logs', 'y'));
+  const catalog = catalogOf(
+    topic('news'), topic('logs', 'direct'), create('s'), bind('s', 'news', null, new Map([[B, 7]])),
+    bind('s', 'logs', 'x'), bind('s', 'logs', 'y'),
+  );
   t.strictSame(catalog.subscription('s'), {
     name: 's',
     since: { lamport: 3, origin: A },
@@ -53,14 +65,19 @@ t.test('topics and subscriptions come, change and go', async (t) => {
 t.test('a subscription is the same object until something of it changes', async (t) => {
   const catalog = catalogOf(create('s'), create('other'), bind('s', 'news'));
   const before = catalog.subscription('s');
-  catalog.apply([said(10, update('other', { visibilityMs: 1 })), said(11, topic('else')), said(12, bind('other', 'news'))]);
+  catalog.apply([
+    said(10, update('other', { visibilityMs: 1 })), said(11, topic('else')), said(12, bind('other', 'news')),
+  ]);
   t.equal(catalog.subscription('s'), before);
   catalog.apply([said(13, rename('news', 'latest'))]);
   t.not(catalog.subscription('s'), before);
 });
 
 t.test('a renamed topic: former names mean it, whatever is stored under them is its', async (t) => {
-  const catalog = catalogOf(topic('a', 'direct'), create('s'), bind('s', 'a', 'k'), rename('a', 'b'), rename('a', 'c'), bind('s', 'a', 'l'), bind('s', 'b', 'l'));
+  const catalog = catalogOf(
+    topic('a', 'direct'), create('s'), bind('s', 'a', 'k'), rename('a', 'b'), rename('a', 'c'), bind('s', 'a', 'l'),
+    bind('s', 'b', 'l'),
+  );
   for (const name of ['a', 'b', 'c']) {
     t.strictSame(catalog.storedTopics(name), ['a', 'b', 'c']);
     t.equal(catalog.shownTopic(name), 'c');
@@ -90,7 +107,10 @@ t.test('a deletion: what was before is dead, for ever, however late it comes', a
   catalog.apply([said(10, drop('a', 'z'), B)]);
   t.strictSame([catalog.topic('a'), bindings(catalog, 's'), catalog.isPlain], [undefined, [], false]);
   catalog.apply([said(6, topic('a', 'direct')), said(7, bind('s', 'a', 'l')), said(8, rename('a', 'b'))]);
-  t.strictSame([catalog.topic('a'), catalog.topic('b'), bindings(catalog, 's')], [undefined, undefined, []], 'said before, heard later');
+  t.strictSame(
+    [catalog.topic('a'), catalog.topic('b'), bindings(catalog, 's')], [undefined, undefined, []],
+    'said before, heard later',
+  );
   t.strictSame(catalog.deadBefore('z'), { lamport: 10, origin: B });
   catalog.apply([said(9, drop('a'))]);
   t.strictSame(catalog.deadBefore('a'), { lamport: 10, origin: B }, 'it only grows');
@@ -106,23 +126,68 @@ t.test('dead messages of a batch are its first ones', async (t) => {
   const first = (from: Origin, lamport: number, count = 5): number => firstLive({ origin: from, lamport, count }, dead);
   t.equal(firstLive({ origin: A, lamport: 1, count: 5 }, undefined), 0);
   t.strictSame([first(A, 1), first(A, 6), first(A, 8), first(A, 10), first(A, 11)], [5, 5, 3, 1, 0]);
-  t.strictSame([first(B, 5), first(B, 6), first(B, 10)], [5, 4, 0], 'of the origin itself, and of those above it, what has the same timestamp lives');
+  t.strictSame(
+    [first(B, 5), first(B, 6), first(B, 10)], [5, 4, 0],
+    'of the origin itself, and of those above it, what has the same timestamp lives',
+  );
 });
 
 t.test('said at the same time, about one subscription', async (t) => {
   const cases: [name: string, said: readonly Said[], expected: unknown][] = [
-    ['created twice: the life of the first, the settings of the later', [said(5, create('s', { visibilityMs: 1 }), A), said(5, create('s', { visibilityMs: 2 }), B)],
-      { since: { lamport: 5, origin: A }, settings: { visibilityMs: 2 } }],
-    ['updated twice: the later holds, for what it changes', [said(1, create('s')), said(5, update('s', { visibilityMs: 1, from: 'earliest' }), A), said(5, update('s', { visibilityMs: 2 }), B)],
-      { settings: { visibilityMs: 2, from: 'earliest' } }],
-    ['updated, then deleted', [said(1, create('s')), said(5, update('s', { visibilityMs: 1 }), A), said(5, remove('s'), B)], undefined],
-    ['deleted, then updated: stays deleted', [said(1, create('s')), said(5, remove('s'), A), said(5, update('s', { visibilityMs: 1 }), B)], undefined],
-    ['deleted, then bound: stays deleted', [said(1, create('s')), said(5, remove('s'), A), said(5, bind('s', 'a'), B)], undefined],
-    ['deleted, and created meanwhile by another that sorts before', [said(1, create('s')), said(5, create('s'), A), said(5, remove('s'), B)], undefined],
-    ['deleted, then created', [said(1, create('s')), said(5, remove('s'), A), said(5, create('s'), B)], { since: { lamport: 5, origin: B }, bindings: [] }],
-    ['bound twice: two starts', [said(1, create('s')), said(5, bind('s', 'a', null, new Map([[A, 1]])), A), said(5, bind('s', 'a', null, new Map([[A, 2]])), B)],
-      { bindings: [{ starts: [{ id: `5@${A}`, start: new Map([[A, 1]]) }, { id: `5@${B}`, start: new Map([[A, 2]]) }] }] }],
-    ['bound, then unbound', [said(1, create('s')), said(5, bind('s', 'a'), A), said(5, unbind('s', 'a'), B)], { bindings: [] }],
+    [
+      'created twice: the life of the first, the settings of the later',
+      [said(5, create('s', { visibilityMs: 1 }), A), said(5, create('s', { visibilityMs: 2 }), B)],
+      { since: { lamport: 5, origin: A }, settings: { visibilityMs: 2 } },
+    ],
+    [
+      'updated twice: the later holds, for what it changes',
+      [
+        said(1, create('s')), said(5, update('s', { visibilityMs: 1, from: 'earliest' }), A),
+        said(5, update('s', { visibilityMs: 2 }), B),
+      ],
+      { settings: { visibilityMs: 2, from: 'earliest' } },
+    ],
+    [
+      'updated, then deleted',
+      [said(1, create('s')), said(5, update('s', { visibilityMs: 1 }), A), said(5, remove('s'), B)], undefined,
+    ],
+    [
+      'deleted, then updated: stays deleted',
+      [said(1, create('s')), said(5, remove('s'), A), said(5, update('s', { visibilityMs: 1 }), B)], undefined,
+    ],
+    [
+      'deleted, then bound: stays deleted', [said(1, create('s')), said(5, remove('s'), A), said(5, bind('s', 'a'), B)],
+      undefined,
+    ],
+    [
+      'deleted, and created meanwhile by another that sorts before',
+      [said(1, create('s')), said(5, create('s'), A), said(5, remove('s'), B)], undefined,
+    ],
+    [
+      'deleted, then created', [said(1, create('s')), said(5, remove('s'), A), said(5, create('s'), B)],
+      { since: { lamport: 5, origin: B }, bindings: [] },
+    ],
+    [
+      'bound twice: two starts',
+      [
+        said(1, create('s')), said(5, bind('s', 'a', null, new Map([[A, 1]])), A),
+        said(5, bind('s', 'a', null, new Map([[A, 2]])), B),
+      ],
+      {
+        bindings: [
+          {
+            starts: [
+              { id: `5@${A}`, start: new Map([[A, 1]]) },
+              { id: `5@${B}`, start: new Map([[A, 2]]) },
+            ],
+          },
+        ],
+      },
+    ],
+    [
+      'bound, then unbound', [said(1, create('s')), said(5, bind('s', 'a'), A), said(5, unbind('s', 'a'), B)],
+      { bindings: [] },
+    ],
   ];
   for (const [name, all, expected] of cases) {
     for (const order of [all, all.toReversed()]) {
@@ -137,13 +202,22 @@ t.test('said at the same time, about one subscription', async (t) => {
 t.test('dead letters cannot come back', async (t) => {
   const dead = (deadLetter: string): Partial<Settings> => ({ maxDeliveries: 3, deadLetter });
   const one = catalogOf(create('s', dead('dlq')), bind('s', 'a'));
-  t.match(one.check(bind('s', 'dlq')), { code: 'ERR', message: /^dead letters of subscription "s" would come back to it/ });
+  t.match(one.check(bind('s', 'dlq')), {
+    code: 'ERR',
+    message: /^dead letters of subscription "s" would come back to it/,
+  });
   t.match(one.check(update('s', { deadLetter: 'a' })), { code: 'ERR' });
   t.match(one.check(create('s', dead('a'))), { code: 'ERR' }, 'as new settings of one that is there');
   t.equal(one.check(update('s', { deadLetter: 'b' })), undefined);
-  t.match(one.check(rename('a', 'dlq')), { code: 'ERR', message: /^topic "dlq" would take dead letters of subscription "s" back to it$/ });
+  t.match(one.check(rename('a', 'dlq')), {
+    code: 'ERR',
+    message: /^topic "dlq" would take dead letters of subscription "s" back to it$/,
+  });
   t.equal(one.check(rename('a', 'b')), undefined);
-  const two = catalogOf(create('s', dead('t')), bind('s', 'a'), create('x', dead('a')), create('y', dead('u')), bind('y', 't'), create('z'), bind('z', 'u'));
+  const two = catalogOf(
+    create('s', dead('t')), bind('s', 'a'), create('x', dead('a')), create('y', dead('u')), bind('y', 't'), create('z'),
+    bind('z', 'u'),
+  );
   t.match(two.check(bind('x', 't')), { code: 'ERR' }, 'over another subscription');
   t.match(two.check(bind('x', 'u')), { code: 'ERR' }, 'over two');
   t.match(two.check(update('y', { deadLetter: 'a' })), { code: 'ERR' });
@@ -161,8 +235,14 @@ t.test('what is wrong is named', async (t) => {
   for (const operation of [update('x', {}), remove('x'), bind('x', 'a'), unbind('x', 'a')]) {
     t.match(catalog.check(operation), { code: 'NOTFOUND', message: 'subscription "x"' }, operation.op);
   }
-  t.match(catalog.check(unbind('s', 'a')), { code: 'NOTFOUND', message: 'binding of subscription "s" to topic "a" without a key' });
-  t.match(catalog.check(unbind('s', 'b', 'k')), { code: 'NOTFOUND', message: 'binding of subscription "s" to topic "b" with key "k"' });
+  t.match(catalog.check(unbind('s', 'a')), {
+    code: 'NOTFOUND',
+    message: 'binding of subscription "s" to topic "a" without a key',
+  });
+  t.match(catalog.check(unbind('s', 'b', 'k')), {
+    code: 'NOTFOUND',
+    message: 'binding of subscription "s" to topic "b" with key "k"',
+  });
   t.equal(catalog.check(unbind('s', 'a', 'k')), undefined);
 });
 
@@ -201,7 +281,14 @@ t.test('what is not kept: its result stays, and one that belongs there is told',
   const before = everything(catalog);
   t.match(catalog.apply([said(5, create('late'))]), { isTooLate: true, changed: false });
   t.match(catalog.apply([said(5, drop('z'))]), { isTooLate: true });
-  t.strictSame(everything(catalog), { ...(before as object), dead: ['["a",{"lamport":9994,"origin":"a:1/000000000000"}]', '["z",{"lamport":5,"origin":"a:1/000000000000"}]'] }, 'but what is dead is dead');
+  t.strictSame(
+    everything(catalog),
+    {
+      ...(before as object),
+      dead: ['["a",{"lamport":9994,"origin":"a:1/000000000000"}]', '["z",{"lamport":5,"origin":"a:1/000000000000"}]'],
+    },
+    'but what is dead is dead',
+  );
 });
 
 t.test(`a catalog that is made of what one was goes on as it does (seed ${SEED})`, async (t) => {
@@ -218,7 +305,10 @@ t.test(`a catalog that is made of what one was goes on as it does (seed ${SEED})
     for (const each of shuffled(random, all.slice(cut))) {
       const { isTooLate, names } = one.apply([each]);
       if (isTooLate) late += 1;
-      t.strictSame({ ...other.apply([each]), names: [...names].sort() }, { ...one.apply([]), isTooLate, changed: !isTooLate, names: [...names].sort() }, 'the same is told') || t.bailout('told');
+      t.strictSame(
+        { ...other.apply([each]), names: [...names].sort() },
+        { ...one.apply([]), isTooLate, changed: !isTooLate, names: [...names].sort() }, 'the same is told',
+      ) || t.bailout('told');
     }
     t.strictSame(everything(other), everything(one)) || t.bailout(`round ${round}, later`);
   }
@@ -249,7 +339,9 @@ t.test(`whatever the order of arrival, the catalog is the same (SEED=${SEED})`, 
   for (let round = 0; round < 300; round += 1) {
     const all = randomSaid(random, random.integer(2, 60));
     const inOrder = new Catalog();
-    for (const each of all.toSorted((x, y) => x.stamp.lamport - y.stamp.lamport || (x.stamp.origin < y.stamp.origin ? -1 : 1))) {
+    for (const each of all.toSorted(
+      (x, y) => x.stamp.lamport - y.stamp.lamport || (x.stamp.origin < y.stamp.origin ? -1 : 1),
+    )) {
       if (inOrder.check(each.operation) !== undefined) passedOver += 1;
       inOrder.apply([each]);
     }
@@ -260,36 +352,88 @@ t.test(`whatever the order of arrival, the catalog is the same (SEED=${SEED})`, 
       let deadest = new Map<string, Stamp>();
       while (arriving.length > 0) {
         catalog.apply(arriving.splice(0, random.integer(1, 5)));
-        for (const [name, { lamport }] of deadest) if (catalog.deadBefore(name)!.lamport < lamport) t.fail('a dead message lives again');
+        for (const [name, { lamport }] of deadest)
+          if (catalog.deadBefore(name)!.lamport < lamport) {
+            t.fail('a dead message lives again');
+          }
         deadest = new Map(catalog.buried());
       }
-      if (JSON.stringify(everything(catalog)) !== JSON.stringify(expected)) t.strictSame(everything(catalog), expected, `round ${round}, attempt ${attempt}`);
+      if (JSON.stringify(everything(catalog)) !== JSON.stringify(expected)) {
+        t.strictSame(everything(catalog), expected, `round ${round}, attempt ${attempt}`);
+      }
     }
   }
   t.ok(passedOver > 1000, `${passedOver} operations were passed over`);
 });
 
 t.test('operations as JSON: there and back', async (t) => {
-  const all = [topic('a', 'direct'), rename('a', 'b'), drop('a', 'b'), create('s', { maxDeliveries: 3, deadLetter: 'd', backoffMs: 5, from: 'x' }), update('s', { visibilityMs: 1 }),
-    update('s', {}), remove('s'), bind('s', 'a', 'k', new Map([[A, 7], [B, 0]])), bind('s', 'a'), unbind('s', 'a'), unbind('s', '__proto__', '')];
+  const all = [
+    topic('a', 'direct'),
+    rename('a', 'b'),
+    drop('a', 'b'),
+    create('s', { maxDeliveries: 3, deadLetter: 'd', backoffMs: 5, from: 'x' }),
+    update('s', { visibilityMs: 1 }),
+    update('s', {}),
+    remove('s'),
+    bind(
+      's',
+      'a',
+      'k',
+      new Map([
+        [A, 7],
+        [B, 0],
+      ]),
+    ),
+    bind('s', 'a'),
+    unbind('s', 'a'),
+    unbind('s', '__proto__', ''),
+  ];
   for (const operation of all) t.strictSame(parseOperation(encodeOperation(operation)), operation);
 });
 
 t.test('what is no operation', async (t) => {
   const settings = JSON.stringify(SETTINGS);
   const wrong = [
-    '', 'x', 'null', '[]', '7', '{}', '{"op":"constructor"}', '{"op":"topic.create","topic":"a"}', '{"op":"topic.create","topic":"a","type":"x"}',
-    '{"op":"topic.create","topic":"$acks","type":"fanout"}', '{"op":"topic.create","topic":"","type":"fanout"}', '{"op":"topic.rename","topic":"a"}',
-    '{"op":"topic.rename","topic":"a","to":"$x"}', '{"op":"topic.rename","topic":"$catalog","to":"x"}', '{"op":"topic.delete","topics":["$catalog"]}',
-    '{"op":"topic.delete","topics":["a",7]}', '{"op":"topic.delete","topics":[]}', '{"op":"topic.delete","topics":"a"}', '{"op":"subscription.create","name":"s"}',
-    '{"op":"subscription.create","name":"s","settings":{}}', `{"op":"subscription.create","settings":${settings}}`, `{"op":"subscription.create","name":7,"settings":${settings}}`,
-    `{"op":"subscription.create","name":"s","settings":${settings.replace('30000', '0')}}`, `{"op":"subscription.create","name":"s","settings":${settings.replace('30000', '1.5')}}`,
-    '{"op":"subscription.update","name":"s"}', '{"op":"subscription.update","name":"s","settings":{"visibilityMs":null}}',
-    '{"op":"subscription.update","name":"s","settings":{"deadLetter":"$acks"}}', '{"op":"subscription.update","name":"s","settings":{"from":""}}', '{"op":"subscription.delete"}',
-    '{"op":"bind","name":"s","topic":"a","key":null}', '{"op":"bind","name":"s","topic":"a","key":null,"start":{"x":1}}', `{"op":"bind","name":"s","topic":"a","start":{}}`,
-    `{"op":"bind","name":"s","topic":"a","key":null,"start":{"${A}":-1}}`, `{"op":"bind","name":"s","topic":"a","key":7,"start":{}}`, '{"op":"unbind","name":"s","topic":"a"}',
+    '',
+    'x',
+    'null',
+    '[]',
+    '7',
+    '{}',
+    '{"op":"constructor"}',
+    '{"op":"topic.create","topic":"a"}',
+    '{"op":"topic.create","topic":"a","type":"x"}',
+    '{"op":"topic.create","topic":"$acks","type":"fanout"}',
+    '{"op":"topic.create","topic":"","type":"fanout"}',
+    '{"op":"topic.rename","topic":"a"}',
+    '{"op":"topic.rename","topic":"a","to":"$x"}',
+    '{"op":"topic.rename","topic":"$catalog","to":"x"}',
+    '{"op":"topic.delete","topics":["$catalog"]}',
+    '{"op":"topic.delete","topics":["a",7]}',
+    '{"op":"topic.delete","topics":[]}',
+    '{"op":"topic.delete","topics":"a"}',
+    '{"op":"subscription.create","name":"s"}',
+    '{"op":"subscription.create","name":"s","settings":{}}',
+    `{"op":"subscription.create","settings":${settings}}`,
+    `{"op":"subscription.create","name":7,"settings":${settings}}`,
+    `{"op":"subscription.create","name":"s","settings":${settings.replace('30000', '0')}}`,
+    `{"op":"subscription.create","name":"s","settings":${settings.replace('30000', '1.5')}}`,
+    '{"op":"subscription.update","name":"s"}',
+    '{"op":"subscription.update","name":"s","settings":{"visibilityMs":null}}',
+    '{"op":"subscription.update","name":"s","settings":{"deadLetter":"$acks"}}',
+    '{"op":"subscription.update","name":"s","settings":{"from":""}}',
+    '{"op":"subscription.delete"}',
+    '{"op":"bind","name":"s","topic":"a","key":null}',
+    '{"op":"bind","name":"s","topic":"a","key":null,"start":{"x":1}}',
+    `{"op":"bind","name":"s","topic":"a","start":{}}`,
+    `{"op":"bind","name":"s","topic":"a","key":null,"start":{"${A}":-1}}`,
+    `{"op":"bind","name":"s","topic":"a","key":7,"start":{}}`,
+    '{"op":"unbind","name":"s","topic":"a"}',
     `{"op":"topic.create","topic":"${'x'.repeat(70_000)}","type":"fanout"}`,
   ];
   for (const text of wrong) t.equal(parseOperation(text), undefined, text.slice(0, 80));
-  t.match(parseOperation('{"op":"subscription.update","name":"s","settings":{"visibilityMs":5,"x":1},"y":2}'), { settings: { visibilityMs: 5 } }, 'what a later version may add does no harm');
+  t.match(
+    parseOperation('{"op":"subscription.update","name":"s","settings":{"visibilityMs":5,"x":1},"y":2}'),
+    { settings: { visibilityMs: 5 } }, 'what a later version may add does no harm',
+  );
 });

@@ -9,12 +9,19 @@ const SETTINGS = { visibilityMs: 30_000, maxDeliveries: 2, deadLetter: 'd', back
 
 function kept(tailMax: number): KeptCatalog {
   const operations: Operation[] = [
-    { op: 'topic.create', topic: 'a', type: 'direct' }, { op: 'topic.rename', topic: 'a', to: 'b\ufffd' }, { op: 'subscription.create', name: '__proto__', settings: SETTINGS },
-    { op: 'bind', name: '__proto__', topic: 'a', key: 'k', start: new Map([[B, 7]]) }, { op: 'bind', name: '__proto__', topic: 'x', key: null, start: new Map() },
-    { op: 'topic.delete', topics: ['gone'] }, { op: 'subscription.create', name: 's', settings: SETTINGS }, { op: 'subscription.delete', name: 's' },
+    { op: 'topic.create', topic: 'a', type: 'direct' },
+    { op: 'topic.rename', topic: 'a', to: 'b\ufffd' },
+    { op: 'subscription.create', name: '__proto__', settings: SETTINGS },
+    { op: 'bind', name: '__proto__', topic: 'a', key: 'k', start: new Map([[B, 7]]) },
+    { op: 'bind', name: '__proto__', topic: 'x', key: null, start: new Map() },
+    { op: 'topic.delete', topics: ['gone'] },
+    { op: 'subscription.create', name: 's', settings: SETTINGS },
+    { op: 'subscription.delete', name: 's' },
   ];
   const catalog = new Catalog(false, tailMax);
-  for (const [index, operation] of operations.entries()) catalog.apply([{ stamp: { lamport: index + 1, origin: A }, operation }]);
+  for (const [index, operation] of operations.entries()) {
+    catalog.apply([{ stamp: { lamport: index + 1, origin: A }, operation }]);
+  }
   return { content: catalog.content(), vector: new Map([[A, 8], [B, 2]]), isSwept: tailMax === 0 };
 }
 

@@ -11,7 +11,10 @@ t.test('a batch declares what entered since the last one, and nothing twice', as
   const causes = new Causes(vector.snapshot(), self);
   const first = new Declaring(causes);
   first.enter(a, 5);
-  t.equal(first.declare(false, self, vector), JSON.stringify({ [a]: 5, [b]: 7 }), 'what was stored when the process began, and what stands before it');
+  t.equal(
+    first.declare(false, self, vector), JSON.stringify({ [a]: 5, [b]: 7 }),
+    'what was stored when the process began, and what stands before it',
+  );
   t.equal(first.declare(false, self, vector), '', 'the next one of the same transaction');
   first.enter(b, 8);
   causes.committed(first);

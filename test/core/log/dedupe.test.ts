@@ -154,9 +154,13 @@ t.test(`ids are remembered as in a plain list (seed ${SEED})`, async (t) => {
       const ofTopic = list.filter((each) => each.topic === topic);
       list = list.filter((each) => !ofTopic.slice(0, -idsMax).includes(each)).slice(-idsMax * FULL_TOPICS);
     }
-    if (memory.dedupe.size !== list.length) t.fail(`at ${lamport}: ${memory.dedupe.size} ids in place of ${list.length}`);
+    if (memory.dedupe.size !== list.length) {
+      t.fail(`at ${lamport}: ${memory.dedupe.size} ids in place of ${list.length}`);
+    }
     const one = random.pick(list);
-    if (memory.dedupe.first(one.topic, one.id)?.lamport !== one.lamport) t.fail(`at ${lamport}: ${one.topic} ${one.id} is not remembered`);
+    if (memory.dedupe.first(one.topic, one.id)?.lamport !== one.lamport) {
+      t.fail(`at ${lamport}: ${one.topic} ${one.id} is not remembered`);
+    }
     forgotten = Math.max(forgotten, memory.forgotten);
   }
   t.ok(forgotten > 10_000);

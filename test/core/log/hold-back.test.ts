@@ -30,7 +30,9 @@ class Bench {
 
   #accept(each: RecordBatch): void {
     if (each.seq !== this.next(each.origin)) throw new Error(`${each.origin} ${each.seq} out of turn`);
-    if (parseDeps(each).some(([from, seq]) => this.next(from) <= seq)) throw new Error(`${each.origin} ${each.seq} before its deps`);
+    if (parseDeps(each).some(([from, seq]) => this.next(from) <= seq)) {
+      throw new Error(`${each.origin} ${each.seq} before its deps`);
+    }
     this.seqs.set(each.origin, lastSeq(each));
     this.accepted.push(`${each.origin[0]}${each.seq}`);
   }
@@ -56,7 +58,10 @@ t.test('what lacks something waits, with all of its origin behind it, and comes 
     bench.offer(batch(c, 4)), // a hole behind c2
     bench.offer(batch(c, 2)),
   ], ['held', 'held', 'held', 'held', 'dropped', 'duplicate']);
-  t.equal(bench.holdBack.bytes, 2 * batchBytes(batch(b, 2)) + batchBytes(batch(c, 1, { [b]: 2 })) + batchBytes(batch(b, 1, { [a]: 1 })));
+  t.equal(
+    bench.holdBack.bytes,
+    2 * batchBytes(batch(b, 2)) + batchBytes(batch(c, 1, { [b]: 2 })) + batchBytes(batch(b, 1, { [a]: 1 })),
+  );
   t.strictSame(bench.accepted, []);
   t.equal(bench.offer(batch(a, 1)), 'accepted');
   t.strictSame(bench.accepted, ['a1', 'b1', 'b2', 'c1', 'c2'], 'what one makes ready makes others ready');
@@ -111,8 +116,11 @@ t.test(`random histories in random orders (seed ${SEED})`, async (t) => {
     const heads = new Map(origins.map((from) => [from, 0]));
     for (let index = 0; index < 40; index += 1) {
       const from = random.pick(origins);
-      const deps = Object.fromEntries(origins.filter((other) => other !== from && heads.get(other)! > 0 && random.integer(0, 2) === 0)
-        .map((other) => [other, random.integer(1, heads.get(other)!)]));
+      const deps = Object.fromEntries(
+        origins
+          .filter((other) => other !== from && heads.get(other)! > 0 && random.integer(0, 2) === 0)
+          .map((other) => [other, random.integer(1, heads.get(other)!)]),
+      );
       const count = random.integer(1, 3);
       history.push(batch(from, heads.get(from)! + 1, deps, count));
       heads.set(from, heads.get(from)! + count);
@@ -121,7 +129,9 @@ t.test(`random histories in random orders (seed ${SEED})`, async (t) => {
     const bench = new Bench(random.pick([1000, 1e6]));
     for (let tries = 0; bench.accepted.length < history.length; tries += 1) {
       if (tries === 1000) throw new Error('no progress');
-      const queues = origins.map((from) => history.filter((each) => each.origin === from && each.seq >= bench.next(from)));
+      const queues = origins.map((from) =>
+        history.filter((each) => each.origin === from && each.seq >= bench.next(from)),
+      );
       if (tries > 0) for (const from of origins) bench.holdBack.drop(from); // a new graft
       while (queues.some((queue) => queue.length > 0)) {
         const next = random.pick(queues.filter((queue) => queue.length > 0)).shift()!;

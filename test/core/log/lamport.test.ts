@@ -25,7 +25,10 @@ t.test('IR2: what happens after a receipt is later than what was received', asyn
 t.test('refuses what is not a timestamp, and stays as it was', async (t) => {
   const clock = new LamportClock(5);
   for (const wrong of [-1, 1.5, NaN, Infinity, LAMPORT_MAX + 1, 2 ** 53]) {
-    t.throws(() => clock.witness(wrong), { code: 'ERR', message: /^Lamport timestamp .* is not an integer from 0 to 9007199254740991$/ });
+    t.throws(() => clock.witness(wrong), {
+      code: 'ERR',
+      message: /^Lamport timestamp .* is not an integer from 0 to 9007199254740991$/,
+    });
   }
   t.equal(clock.time, 5);
   clock.witness(LAMPORT_MAX);
@@ -33,7 +36,11 @@ t.test('refuses what is not a timestamp, and stays as it was', async (t) => {
 });
 
 const LIMITS: LamportLimits = {
-  lamportPerSecondMax: 1000, lamportSavedMax: 50_000, lamportSavedFirst: 500, lamportPeersPerSecondMax: 100_000, lamportPeersAheadMax: 1_000_000,
+  lamportPerSecondMax: 1000,
+  lamportSavedMax: 50_000,
+  lamportSavedFirst: 500,
+  lamportPeersPerSecondMax: 100_000,
+  lamportPeersAheadMax: 1_000_000,
 };
 
 t.test('publishers move the clock by so much a second, however often they ask, fresh or not', async (t) => {
@@ -41,7 +48,8 @@ t.test('publishers move the clock by so much a second, however often they ask, f
     let now = 0;
     const clock = new LamportClock(begin, LIMITS, () => now);
     t.throws(() => clock.witnessPublisher(begin + 501), {
-      code: 'ERR', message: `LAMPORT ${begin + 501} is 501 ahead of this broker's ${begin}, which follows publishers by 1000 a second, 500 now; nothing was stored`,
+      code: 'ERR',
+      message: `LAMPORT ${begin + 501} is 501 ahead of this broker's ${begin}, which follows publishers by 1000 a second, 500 now; nothing was stored`,
     });
     t.equal(clock.time, begin);
     for (; now < 100_000; now += 10) { // each asks for as much as there is, and a thousand times for more
@@ -73,7 +81,10 @@ t.test('after a partition of a year the side that is behind follows what the oth
   let now = 0;
   const clock = new LamportClock(1000, LIMITS, () => now);
   const year = 365 * 24 * 3600;
-  t.throws(() => clock.witnessPeer(1000 + year * 90_000), { code: 'PROTOCOL', message: /^Lamport timestamp \d+ is above 1001000, and 1000 is known here$/ });
+  t.throws(() => clock.witnessPeer(1000 + year * 90_000), {
+    code: 'PROTOCOL',
+    message: /^Lamport timestamp \d+ is above 1001000, and 1000 is known here$/,
+  });
   now = year * 1000;
   clock.witnessPeer(1000 + year * 90_000);
   t.equal(clock.increment(), 1001 + year * 90_000);
@@ -91,7 +102,10 @@ t.test('who is new follows what the mesh says, and measures from there', async (
 t.test('at the end of all timestamps nothing overflows: what would be recorded is refused, and other events share the last one', async (t) => {
   const clock = new LamportClock(LAMPORT_MAX - 5);
   t.equal(clock.room, 5);
-  t.throws(() => clock.increment(6), { code: 'ERR', message: 'the Lamport clock has come to its end, 9007199254740991; nothing was stored: see broker --mend-clock' });
+  t.throws(() => clock.increment(6), {
+    code: 'ERR',
+    message: 'the Lamport clock has come to its end, 9007199254740991; nothing was stored: see broker --mend-clock',
+  });
   t.equal(clock.increment(5), LAMPORT_MAX - 4);
   t.throws(() => clock.increment(), { code: 'ERR' });
   t.equal(clock.tick(), LAMPORT_MAX);

@@ -2,7 +2,10 @@ import t from 'tap';
 import { RumormillError } from '../../../brokers/core/error.ts';
 import { LamportClock } from '../../../brokers/core/log/lamport.ts';
 import { Log, type LogOptions } from '../../../brokers/core/log/log.ts';
-import { batchBytes, type Draft, lastLamport, lastSeq, messagesOf, type Origin, parseDeps, parseMeta, type RecordBatch, type StoredBatch } from '../../../brokers/core/log/record.ts';
+import {
+  batchBytes, type Draft, lastLamport, lastSeq, messagesOf, type Origin, parseDeps, parseMeta, type RecordBatch,
+  type StoredBatch,
+} from '../../../brokers/core/log/record.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { heapBytes } from '../../support/memory.ts';
 import { MemoryStore } from '../../support/memory-store.ts';
@@ -11,7 +14,10 @@ import { draft, origin, specimenBatch } from '../../support/record.ts';
 
 const [a, b, c] = [origin('a:1'), origin('b:1'), origin('c:1')];
 const DISKFULL = new RumormillError('DISKFULL', 'no room');
-const OPTIONS: LogOptions = { instance: 'aaaaaaaaaaaa', tailBytesMax: 1_000_000, transactionBytesMax: 1_000_000, pendingBytesMax: 1_000_000, batchBytesMax: 1, transactionMessagesMax: 1e6, pendingMessagesMax: 1e6, batchWaitMs: 0 };
+const OPTIONS: LogOptions = {
+  instance: 'aaaaaaaaaaaa', tailBytesMax: 1_000_000, transactionBytesMax: 1_000_000, pendingBytesMax: 1_000_000,
+  batchBytesMax: 1, transactionMessagesMax: 1e6, pendingMessagesMax: 1e6, batchWaitMs: 0,
+};
 
 /** A log on a store, and everything that happened to it, in order, as text. */
 class Bench {
@@ -55,7 +61,10 @@ function names(batches: readonly StoredBatch[]): string {
 }
 
 function remote(from: Origin, seq: number, changes: Partial<RecordBatch> = {}): RecordBatch {
-  return specimenBatch({ origin: from, seq, count: 1, lamport: 100 + seq, deps: '', lengths: '[1]', meta: '', body: Buffer.from('x'), ...changes });
+  return specimenBatch({
+    origin: from, seq, count: 1, lamport: 100 + seq, deps: '', lengths: '[1]', meta: '', body: Buffer.from('x'),
+    ...changes,
+  });
 }
 
 function depsOf(bench: Bench): object[] {
@@ -70,13 +79,19 @@ t.test('what arrives together is one transaction; what arrives while it runs is 
   bench.publish('two');
   t.strictSame(bench.take(), [], 'nothing before what is received together has been handled');
   await bench.clock.settle();
-  t.strictSame(bench.take(), ['one named 1 @102', 'two named 4 @105'], 'consecutive seqs and timestamps, a name only once the transaction is formed');
+  t.strictSame(
+    bench.take(), ['one named 1 @102', 'two named 4 @105'],
+    'consecutive seqs and timestamps, a name only once the transaction is formed',
+  );
   t.equal(bench.log.committingSince, bench.clock.now());
   bench.publish('three');
   bench.publish('four');
   await bench.clock.settle();
   t.strictSame(bench.take(), []);
-  t.strictSame([bench.log.position, bench.log.vector.get(a), bench.log.vector.get(b)], [0, 0, 0], 'what is not on disk does not show');
+  t.strictSame(
+    [bench.log.position, bench.log.vector.get(a), bench.log.vector.get(b)], [0, 0, 0],
+    'what is not on disk does not show',
+  );
   t.strictSame(await bench.log.readAfter(0, undefined, 1e6), { batches: [], through: 0 });
   release();
   await bench.clock.settle();
@@ -126,7 +141,10 @@ t.test('a trickle does not hold a transaction up, and nothing holds up a full on
   }
   t.strictSame(bench.store.transactions, [103]);
 
-  for (const [limit, options] of Object.entries({ messages: { transactionMessagesMax: 2 }, bytes: { transactionBytesMax: 2 * batchBytes(draft(['x'])) } })) {
+  for (const [limit, options] of Object.entries({
+    messages: { transactionMessagesMax: 2 },
+    bytes: { transactionBytesMax: 2 * batchBytes(draft(['x'])) },
+  })) {
     const full = new Bench(options);
     full.publish('x');
     full.publish('x');
@@ -157,7 +175,9 @@ t.test('deps are what entered since the last own batch, and nothing else', async
   bench.receive(remote(b, 3));
   bench.publish('fourth');
   await bench.clock.settle();
-  t.strictSame(depsOf(bench), [{}, {}, { b: 2 }, {}, {}, {}, {}, { c: 1, b: 3 }], 'batches of peers stand first in a transaction');
+  t.strictSame(
+    depsOf(bench), [{}, {}, { b: 2 }, {}, {}, {}, {}, { c: 1, b: 3 }], 'batches of peers stand first in a transaction',
+  );
 
   const again = new Bench({}, bench.store);
   again.publish('fifth');
@@ -198,9 +218,14 @@ t.test('a transaction that fails leaves no trace: names and accepted seqs are fr
   const forms = bench.log.pendingBytes;
   release();
   await bench.clock.settle();
-  t.strictSame(bench.take(), [
-    'lost named 2 @103', 'failed DISKFULL', 'lost failed DISKFULL', 'kept named 2 @104', 'committed a2 at 3', 'kept stored 2 at 3',
-  ], 'the seq is used again, the timestamp is not');
+  t.strictSame(
+    bench.take(),
+    [
+      'lost named 2 @103', 'failed DISKFULL', 'lost failed DISKFULL', 'kept named 2 @104', 'committed a2 at 3',
+      'kept stored 2 at 3',
+    ],
+    'the seq is used again, the timestamp is not',
+  );
   t.strictSame(depsOf(bench), [{}, { b: 1 }, {}], 'what was lost is no dep');
   t.equal(bench.log.nextSeq(b), 2, 'what waited of peers is to be fetched again');
   t.ok(forms > 0 && bench.log.pendingBytes === 0);
@@ -235,7 +260,10 @@ t.test('full at its limit, drained at half of it, each said once', async (t) => 
   await bench.clock.settle();
   const events = bench.take().map((event) => event.replace(/x named.*/, 'named').replace(/committed .*/, 'committed'));
   t.strictSame(events.filter((event) => event === 'drained').length, 1);
-  t.equal(events.slice(0, events.indexOf('drained')).filter((event) => event === 'committed').length, 2, 'with the third of five: two wait');
+  t.equal(
+    events.slice(0, events.indexOf('drained')).filter((event) => event === 'committed').length, 2,
+    'with the third of five: two wait',
+  );
   t.equal(bench.log.full, false);
 });
 
@@ -269,12 +297,20 @@ t.test('reading: from the tail where it reaches back so far, else from the store
   const bench = new Bench({ tailBytesMax: 3 * bytes });
   for (let index = 0; index < 8; index += 1) bench.publish(String(index), { topic: index % 2 === 0 ? 'even' : 'odd' });
   await bench.clock.settle();
-  const positions = async (from: number, topic: string | undefined, bytesMax: number): Promise<[number[], number, number]> => {
+  const positions = async (
+    from: number, topic: string | undefined, bytesMax: number,
+  ): Promise<[number[], number, number]> => {
     const before = bench.store.reads;
-    const { batches, through } = await bench.log.readAfter(from, topic === undefined ? undefined : new Set([topic]), bytesMax);
+    const { batches, through } = await bench.log.readAfter(
+      from,
+      topic === undefined ? undefined : new Set([topic]),
+      bytesMax,
+    );
     return [batches.map(({ position }) => position), through, bench.store.reads - before];
   };
-  const cases: [from: number, topic: string | undefined, bytesMax: number, positions: number[], through: number, reads: number][] = [
+  const cases: [
+    from: number, topic: string | undefined, bytesMax: number, positions: number[], through: number, reads: number,
+  ][] = [
     [8, undefined, 1e6, [], 8, 0],
     [7, undefined, 1e6, [8], 8, 0],
     [5, undefined, 1e6, [6, 7, 8], 8, 0],
@@ -290,7 +326,10 @@ t.test('reading: from the tail where it reaches back so far, else from the store
     [0, 'odd', 1e6, [2, 4, 6, 8], 8, 1],
   ];
   for (const [from, topic, bytesMax, expected, through, reads] of cases) {
-    t.strictSame(await positions(from, topic, bytesMax), [expected, through, reads], `after ${from}, ${topic ?? 'all'}, ${bytesMax} bytes`);
+    t.strictSame(
+      await positions(from, topic, bytesMax), [expected, through, reads],
+      `after ${from}, ${topic ?? 'all'}, ${bytesMax} bytes`,
+    );
   }
 });
 
@@ -336,7 +375,8 @@ t.test(`random publishes, receipts and full disks (seed ${SEED})`, async (t) => 
       published += 1;
       const payloads = Array.from({ length: random.integer(1, 5) }, () => name);
       bench.log.publish(draft(payloads, { topic: random.pick(['news', 'news', 'sport']) }), {
-        stored: ({ seq, lamport }) => fate.push(isStored(bench.store, seq, lamport, payloads) ? 'stored' : 'stored nowhere'),
+        stored: ({ seq, lamport }) =>
+          fate.push(isStored(bench.store, seq, lamport, payloads) ? 'stored' : 'stored nowhere'),
         failed: ({ code }) => fate.push(code),
       });
     } else if (action < 7) {
@@ -354,21 +394,33 @@ t.test(`random publishes, receipts and full disks (seed ${SEED})`, async (t) => 
     const from = random.integer(Math.max(0, bench.log.position - 20), bench.log.position);
     const page = await bench.log.readAfter(from, undefined, random.pick([1, 500, 1e6]));
     const expected = bench.store.batches.slice(from, from + page.batches.length);
-    if (page.batches.some((batch, index) => batch.position !== expected[index]?.position)) t.fail(`step ${step}: reads something else`);
-    if (page.through > bench.log.position && page.batches.length === 0) t.fail(`step ${step}: reads further than there is`);
+    if (page.batches.some((batch, index) => batch.position !== expected[index]?.position)) {
+      t.fail(`step ${step}: reads something else`);
+    }
+    if (page.through > bench.log.position && page.batches.length === 0) {
+      t.fail(`step ${step}: reads further than there is`);
+    }
     read += page.batches.length;
   }
   release?.();
   await bench.clock.settle();
   failed = bench.take().filter((event) => event.startsWith('failed')).length;
-  t.ok([...fates.values()].every((fate) => fate.length === 1 && ['stored', 'DISKFULL'].includes(fate[0]!)), 'every draft has one fate');
+  t.ok(
+    [...fates.values()].every((fate) => fate.length === 1 && ['stored', 'DISKFULL'].includes(fate[0]!)),
+    'every draft has one fate',
+  );
   const own = bench.store.batches.filter((batch) => batch.origin === a);
-  const order = own.flatMap((batch) => messagesOf(batch).map(({ payload }) => Number(Buffer.from(payload).toString().slice(1))));
+  const order = own.flatMap((batch) =>
+    messagesOf(batch).map(({ payload }) => Number(Buffer.from(payload).toString().slice(1))),
+  );
   t.strictSame(order, order.toSorted((x, y) => x - y), 'in the order in which they were published');
   t.equal(new Set(order).size, [...fates.values()].filter(([fate]) => fate === 'stored').length);
   t.ok(own.length < 0.9 * new Set(order).size, 'some were joined');
   t.strictSame(new Map(bench.log.vector.entries()), new Map(bench.store.state.vector), 'the vector is what is on disk');
-  t.ok(published > 1000 && received > 1000 && failed > 50 && read > 1000, `${published} published, ${received} received, ${failed} failed, ${read} read`);
+  t.ok(
+    published > 1000 && received > 1000 && failed > 50 && read > 1000,
+    `${published} published, ${received} received, ${failed} failed, ${read} read`,
+  );
 });
 
 /** Whether the messages with these names on have these payloads. */
@@ -385,7 +437,10 @@ t.test('drafts of one topic that stand next to each other become one batch; what
   await bench.clock.settle();
   bench.take();
   const meta = JSON.stringify({ keys: ['k', null] });
-  bench.log.publish(draft(['one', 'two'], { meta }), { stored: ({ seq, lamport }) => bench.events.push(`stored ${seq} @${lamport}`), failed: () => undefined });
+  bench.log.publish(draft(['one', 'two'], { meta }), {
+    stored: ({ seq, lamport }) => bench.events.push(`stored ${seq} @${lamport}`),
+    failed: () => undefined,
+  });
   bench.receive(remote(b, 1));
   bench.publish('three', { meta: JSON.stringify({ ids: ['id'] }) });
   bench.publish('four', { topic: 'sport' });
@@ -475,7 +530,9 @@ t.test('while its origin is not settled, local batches wait and those of peers e
   next.log.settle(a);
   t.notOk(next.log.isHeld);
   await next.clock.settle();
-  t.strictSame(next.take(), ['one named 2 @102', 'two named 3 @103', 'committed a2 a3 at 4', 'one stored 2 at 4', 'two stored 3 at 4']);
+  t.strictSame(next.take(), [
+    'one named 2 @102', 'two named 3 @103', 'committed a2 a3 at 4', 'one stored 2 at 4', 'two stored 3 at 4',
+  ]);
   t.strictSame(depsOf(next).slice(2), [{ b: 1 }, {}]);
   t.equal(next.log.pendingBytes, 0);
 });

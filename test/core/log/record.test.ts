@@ -1,8 +1,22 @@
 import t from 'tap';
 import { LAMPORT_MAX } from '../../../brokers/core/log/lamport.ts';
 import {
-  BATCH_MESSAGES_MAX, batchBytes, compareRecords, cutBatch, joinDrafts, lastLamport, lastSeq, makeOrigin, messagesOf, originAddress, parseDeps, parseLengths,
-  parseMeta, parseOrigin, type RecordBatch, validateBatch,
+  BATCH_MESSAGES_MAX,
+  batchBytes,
+  compareRecords,
+  cutBatch,
+  joinDrafts,
+  lastLamport,
+  lastSeq,
+  makeOrigin,
+  messagesOf,
+  originAddress,
+  parseDeps,
+  parseLengths,
+  parseMeta,
+  parseOrigin,
+  type RecordBatch,
+  validateBatch,
 } from '../../../brokers/core/log/record.ts';
 import { parseAddress } from '../../../brokers/core/address.ts';
 import { SEED, SeededRandom } from '../../support/random.ts';
@@ -14,17 +28,38 @@ t.test('an origin is an address and twelve hexadecimal digits', async (t) => {
   t.equal(made, '[::1]:3000/0000abcdffff');
   t.equal(parseOrigin(made), made);
   t.equal(originAddress(made), '[::1]:3000');
-  t.not(makeOrigin(parseAddress('h:1'), new SeededRandom(1).word), makeOrigin(parseAddress('h:1'), new SeededRandom(2).word));
+  t.not(
+    makeOrigin(parseAddress('h:1'), new SeededRandom(1).word),
+    makeOrigin(parseAddress('h:1'), new SeededRandom(2).word),
+  );
 });
 
 t.test('what is not an origin is refused', async (t) => {
   const digits = '0123456789ab';
   const cases = [
-    '', digits, `/${digits}`, 'h:1', 'h:1/', 'h:1/0123456789a', 'h:1/0123456789abc', 'h:1/0123456789AB', 'h:1/0123456789ag', `h:1/${digits}\n`,
-    ` h:1/${digits}`, `h:1/x/${digits}`, `h/${digits}`, `h:0/${digits}`, `H:1/${digits}`, `h:01/${digits}`, `010.0.0.1:1/${digits}`,
-    `[0::1]:1/${digits}`, `${'a'.repeat(300)}:1/${digits}`,
+    '',
+    digits,
+    `/${digits}`,
+    'h:1',
+    'h:1/',
+    'h:1/0123456789a',
+    'h:1/0123456789abc',
+    'h:1/0123456789AB',
+    'h:1/0123456789ag',
+    `h:1/${digits}\n`,
+    ` h:1/${digits}`,
+    `h:1/x/${digits}`,
+    `h/${digits}`,
+    `h:0/${digits}`,
+    `H:1/${digits}`,
+    `h:01/${digits}`,
+    `010.0.0.1:1/${digits}`,
+    `[0::1]:1/${digits}`,
+    `${'a'.repeat(300)}:1/${digits}`,
   ];
-  for (const wrong of cases) t.throws(() => parseOrigin(wrong), { code: 'PROTOCOL', message: /is not an origin$/ }, JSON.stringify(wrong));
+  for (const wrong of cases) {
+    t.throws(() => parseOrigin(wrong), { code: 'PROTOCOL', message: /is not an origin$/ }, JSON.stringify(wrong));
+  }
   t.throws(() => parseOrigin('x'.repeat(100_000)), { message: /^.{0,120}$/ }, 'an error quotes no more than a line');
 });
 
@@ -63,10 +98,19 @@ t.test('cutBatch and joinDrafts undo each other', async (t) => {
   t.equal(cutBatch(batch, 0, 3), batch, 'whole, it is the same');
   for (const at of [1, 2]) {
     const parts = [cutBatch(batch, 0, at), cutBatch(batch, at, 3)];
-    t.strictSame(parts.map(({ seq, lamport, count }) => [seq, lamport, count]), [[7, 41, at], [7 + at, 41 + at, 3 - at]]);
+    t.strictSame(
+      parts.map(({ seq, lamport, count }) => [seq, lamport, count]),
+      [
+        [7, 41, at],
+        [7 + at, 41 + at, 3 - at],
+      ],
+    );
     const { topic, count, time, lengths, meta, body } = batch;
     const joined = joinDrafts(parts);
-    t.strictSame({ ...joined, meta: parseMeta(joined) }, { topic, count, time, lengths, meta: parseMeta({ ...batch, meta }), body });
+    t.strictSame(
+      { ...joined, meta: parseMeta(joined) },
+      { topic, count, time, lengths, meta: parseMeta({ ...batch, meta }), body },
+    );
   }
   const bare = specimenBatch({ meta: '' });
   t.equal(cutBatch(bare, 1, 3).meta, '');
@@ -75,18 +119,29 @@ t.test('cutBatch and joinDrafts undo each other', async (t) => {
 
 t.test('messagesOf', async (t) => {
   const all = messagesOf(specimenBatch());
-  t.strictSame(all.map(({ payload, ...rest }) => ({ ...rest, payload: payload.toString() })), [
-    { id: '41@10.0.0.1:3000', topic: 'news', lamport: 41, key: 'k', headers: ['a', '1', 'a', '2'], payload: 'one', dedupe: null },
-    { id: '42@10.0.0.1:3000', topic: 'news', lamport: 42, key: null, headers: [], payload: '', dedupe: { id: 'id-1', time: 1_700_000_000_000 } },
-    { id: '43@10.0.0.1:3000', topic: 'news', lamport: 43, key: '', headers: [], payload: 'three', dedupe: null },
-  ]);
+  t.strictSame(
+    all.map(({ payload, ...rest }) => ({ ...rest, payload: payload.toString() })),
+    [
+      {
+        id: '41@10.0.0.1:3000', topic: 'news', lamport: 41, key: 'k', headers: ['a', '1', 'a', '2'], payload: 'one',
+        dedupe: null,
+      },
+      {
+        id: '42@10.0.0.1:3000', topic: 'news', lamport: 42, key: null, headers: [], payload: '',
+        dedupe: { id: 'id-1', time: 1_700_000_000_000 },
+      },
+      { id: '43@10.0.0.1:3000', topic: 'news', lamport: 43, key: '', headers: [], payload: 'three', dedupe: null },
+    ],
+  );
   for (let from = 0; from <= 3; from += 1) {
     for (let to = from; to <= 3; to += 1) {
       t.strictSame(messagesOf(specimenBatch(), from, to), all.slice(from, to), `from ${from} to ${to}`);
     }
   }
   t.strictSame(messagesOf(specimenBatch(), 1), all.slice(1));
-  t.strictSame(messagesOf(specimenBatch({ lengths: '[]', meta: '', body: Buffer.alloc(0) })), [], 'a covered batch has none');
+  t.strictSame(
+    messagesOf(specimenBatch({ lengths: '[]', meta: '', body: Buffer.alloc(0) })), [], 'a covered batch has none',
+  );
   const batch = specimenBatch({ meta: '' });
   t.strictSame(messagesOf(batch).map(({ key, headers }) => [key, headers]), [[null, []], [null, []], [null, []]]);
   t.equal(messagesOf(batch)[2]!.payload.buffer, batch.body.buffer, 'a payload is a view, not a copy');
@@ -102,7 +157,10 @@ t.test('validateBatch lets a batch through that is right', async (t) => {
     { lamport: LAMPORT_MAX - 2 },
     { lengths: '[0,0,0]', body: Buffer.alloc(0) },
     { lengths: '[]', body: Buffer.alloc(0), meta: '' },
-    { count: BATCH_MESSAGES_MAX, lengths: JSON.stringify(new Array(BATCH_MESSAGES_MAX).fill(0)), body: Buffer.alloc(0), meta: '' },
+    {
+      count: BATCH_MESSAGES_MAX, lengths: JSON.stringify(new Array(BATCH_MESSAGES_MAX).fill(0)), body: Buffer.alloc(0),
+      meta: '',
+    },
   ];
   for (const changes of cases) {
     t.doesNotThrow(() => validateBatch(specimenBatch(changes)), JSON.stringify(changes).slice(0, 100));
@@ -151,7 +209,10 @@ t.test('validateBatch refuses a batch with a wrong field, and names it', async (
     [{ meta: '7' }, /meta is not a JSON object/],
     [{ meta: '{"later":true}' }, /meta has a column "later", which is none/],
     [{ meta: `{"x":${'['.repeat(1500)}${']'.repeat(1500)}}` }, /meta has a column "x"/],
-    [{ meta: `{"keys":${'['.repeat(1500)}${']'.repeat(1500)},"keys":["a","b","c"]}` }, /meta is not written as JSON.stringify does/],
+    [
+      { meta: `{"keys":${'['.repeat(1500)}${']'.repeat(1500)},"keys":["a","b","c"]}` },
+      /meta is not written as JSON.stringify does/,
+    ],
     [{ meta: '{"keys": ["a","b","c"]}' }, /meta is not written as JSON.stringify does/],
     [{ meta: '{"keys":null}' }, /keys is not one key a message/],
     [{ meta: '{"keys":["a","b"]}' }, /keys is not one key a message/],
@@ -170,9 +231,14 @@ t.test('validateBatch refuses a batch with a wrong field, and names it', async (
     [{ deps: `{"h:1/${digits}":1.5}` }, /is not a seq/],
   ];
   for (const [changes, why] of cases) {
-    t.throws(() => validateBatch(specimenBatch(changes as Partial<RecordBatch>)), { code: 'PROTOCOL', message: why }, JSON.stringify(changes));
+    t.throws(
+      () => validateBatch(specimenBatch(changes as Partial<RecordBatch>)), { code: 'PROTOCOL', message: why },
+      JSON.stringify(changes),
+    );
   }
-  t.throws(() => validateBatch(specimenBatch({ seq: 0 })), { message: /^record batch 10\.0\.0\.1:3000\/000000000000 0: / });
+  t.throws(() => validateBatch(specimenBatch({ seq: 0 })), {
+    message: /^record batch 10\.0\.0\.1:3000\/000000000000 0: /,
+  });
 });
 
 t.test(`no mangled batch makes messagesOf fail once it was let through (seed ${SEED})`, async (t) => {
@@ -182,7 +248,9 @@ t.test(`no mangled batch makes messagesOf fail once it was let through (seed ${S
     const field = random.pick(['lengths', 'meta', 'deps'] as const);
     const text = specimenBatch()[field];
     const at = random.integer(0, text.length - 1);
-    const batch = specimenBatch({ [field]: text.slice(0, at) + String.fromCharCode(random.integer(32, 126)) + text.slice(at + 1) });
+    const batch = specimenBatch({
+      [field]: text.slice(0, at) + String.fromCharCode(random.integer(32, 126)) + text.slice(at + 1),
+    });
     try {
       validateBatch(batch);
     } catch (error) {
@@ -192,7 +260,9 @@ t.test(`no mangled batch makes messagesOf fail once it was let through (seed ${S
     passed += 1;
     const messages = messagesOf(batch);
     parseDeps(batch);
-    if (Buffer.concat(messages.map(({ payload }) => payload)).compare(batch.body) !== 0) t.fail('payloads are not the body');
+    if (Buffer.concat(messages.map(({ payload }) => payload)).compare(batch.body) !== 0) {
+      t.fail('payloads are not the body');
+    }
   }
   t.ok(passed > 300 && passed < 2700, `both outcomes happened: ${passed} of 3000 passed`);
 });

@@ -20,7 +20,10 @@ const NEWS: ReadonlySet<string> = new Set(['news']);
 const WINDOW_MS = 1000;
 const OPTIONS: RepeatsOptions = { dedupeWindowMs: WINDOW_MS, dedupeIdsMax: 100, dedupeOriginsMax: 10, repeatsMax: 100 };
 const LIMITS = { count: 1000, bytes: 1e9, readBytes: 1e9 };
-const LOG = { instance: 'aaaaaaaaaaaa', tailBytesMax: 1e6, transactionBytesMax: 1e6, pendingBytesMax: 1e9, batchBytesMax: 1, transactionMessagesMax: 1e6, pendingMessagesMax: 1e6, batchWaitMs: 0 };
+const LOG = {
+  instance: 'aaaaaaaaaaaa', tailBytesMax: 1e6, transactionBytesMax: 1e6, pendingBytesMax: 1e9, batchBytesMax: 1,
+  transactionMessagesMax: 1e6, pendingMessagesMax: 1e6, batchWaitMs: 0,
+};
 
 /** What time it is everywhere, ms; each broker's wall clock may say something else. */
 let real = 0;
@@ -39,7 +42,9 @@ class Shelf {
   wallOffsetMs: number;
   readonly #begun = real;
 
-  static async open(name: Origin, options: Partial<RepeatsOptions> = {}, store = new MemoryStore(name), wallOffsetMs = 0): Promise<Shelf> {
+  static async open(
+    name: Origin, options: Partial<RepeatsOptions> = {}, store = new MemoryStore(name), wallOffsetMs = 0,
+  ): Promise<Shelf> {
     const shelf = new Shelf(name, store, { ...OPTIONS, ...options }, wallOffsetMs);
     await shelf.repeats.restore();
     return shelf;
@@ -50,14 +55,20 @@ class Shelf {
     this.wallOffsetMs = wallOffsetMs;
     this.time = new RunningTime(store.state.time, () => real - this.#begun, () => this.wall);
     this.repeats = new Repeats(store, () => name, options, this.time, new SeededRandom().word);
-    this.log = new Log(store, this.clock, new LamportClock(store.state.lamport), { ...LOG, instance: Buffer.from(name).toString('hex').slice(0, 12) }, {
-      mark: (batches) => this.repeats.mark(batches),
-      committed: (batches) => this.repeats.stored(batches),
-      failed: (error) => {
-        throw error;
+    this.log = new Log(
+      store,
+      this.clock,
+      new LamportClock(store.state.lamport),
+      { ...LOG, instance: Buffer.from(name).toString('hex').slice(0, 12) },
+      {
+        mark: (batches) => this.repeats.mark(batches),
+        committed: (batches) => this.repeats.stored(batches),
+        failed: (error) => {
+          throw error;
+        },
+        drained: () => undefined,
       },
-      drained: () => undefined,
-    });
+    );
   }
 
   get wall(): number {
@@ -65,7 +76,9 @@ class Shelf {
   }
 
   /** Another life of it; the wall clock may be another one. Peers have missed it for so long. */
-  async restart(missedMs?: number, wallOffsetMs = this.wallOffsetMs, options: Partial<RepeatsOptions> = {}): Promise<Shelf> {
+  async restart(
+    missedMs?: number, wallOffsetMs = this.wallOffsetMs, options: Partial<RepeatsOptions> = {},
+  ): Promise<Shelf> {
     const next = await Shelf.open(this.log.origin, options, this.store, wallOffsetMs);
     if (missedMs !== undefined) await next.repeats.missed(missedMs);
     return next;
@@ -74,7 +87,10 @@ class Shelf {
   /** Publishes messages with these ids, one batch. Their payloads say where. */
   async publish(ids: readonly string[], topic = 'news'): Promise<void> {
     const payloads = ids.map((id) => `${id} at ${this.log.origin[0]}`);
-    this.log.publish(draft(payloads, { time: this.wall, topic, meta: JSON.stringify({ ids }) }), { stored: () => undefined, failed: () => undefined });
+    this.log.publish(draft(payloads, { time: this.wall, topic, meta: JSON.stringify({ ids }) }), {
+      stored: () => undefined,
+      failed: () => undefined,
+    });
     await this.clock.settle();
   }
 
@@ -99,7 +115,9 @@ class Shelf {
   }
 
   get marked(): string[] {
-    return this.store.batches.flatMap((batch) => [...parseRepeats(batch)].map(([index, [from, seq]]) => `${batch.origin[0]}${batch.seq + index}=${from[0]}${seq}`));
+    return this.store.batches.flatMap((batch) =>
+      [...parseRepeats(batch)].map(([index, [from, seq]]) => `${batch.origin[0]}${batch.seq + index}=${from[0]}${seq}`),
+    );
   }
 }
 
@@ -173,7 +191,9 @@ t.test('whosever wall clock is wrong, ahead or behind, jumping or over restarts:
   for (const wrong of [0, 1, 2]) {
     for (const offset of [YEAR_MS, -YEAR_MS, 300_000, -300_000]) {
       const names = [a, b, c];
-      let shelves = await Promise.all(names.map((name, index) => Shelf.open(name, {}, new MemoryStore(name), index === wrong ? offset : 0)));
+      let shelves = await Promise.all(
+        names.map((name, index) => Shelf.open(name, {}, new MemoryStore(name), index === wrong ? offset : 0)),
+      );
       const meet = async (): Promise<void> => {
         for (const shelf of shelves) for (const other of shelves) await shelf.fetch(other);
       };
@@ -189,27 +209,43 @@ t.test('whosever wall clock is wrong, ahead or behind, jumping or over restarts:
       await meet();
       for (let life = 0; life < 3; life += 1) {
         real += 100;
-        shelves = await Promise.all(shelves.map((shelf, index) => shelf.restart(100, index === wrong ? offset * (life - 1) : 0)));
+        shelves = await Promise.all(
+          shelves.map((shelf, index) => shelf.restart(100, index === wrong ? offset * (life - 1) : 0)),
+        );
         for (const shelf of shelves) {
-          for (const id of ['x', 'y', 'z', 'own']) t.equal(shelf.repeats.claim('news', id), false, `${id} at ${shelf.log.origin}, ${wrong} is wrong by ${offset}, life ${life}`);
+          for (const id of ['x', 'y', 'z', 'own']) {
+            t.equal(
+              shelf.repeats.claim('news', id), false,
+              `${id} at ${shelf.log.origin}, ${wrong} is wrong by ${offset}, life ${life}`,
+            );
+          }
         }
       }
-      for (const shelf of shelves) t.strictSame((await shelf.read())[0].map((payload) => payload.split(' ')[0]).sort(), ['own', 'x', 'y', 'z']);
+      for (const shelf of shelves) {
+        t.strictSame((await shelf.read())[0].map((payload) => payload.split(' ')[0]).sort(), ['own', 'x', 'y', 'z']);
+      }
       real += WINDOW_MS;
-      for (const shelf of shelves) for (const id of ['x', 'y', 'z', 'own']) t.equal(shelf.repeats.claim('news', id), true, 'after the window');
+      for (const shelf of shelves) {
+        for (const id of ['x', 'y', 'z', 'own']) t.equal(shelf.repeats.claim('news', id), true, 'after the window');
+      }
     }
   }
 });
 
 t.test('a publish that is tried again on the other side of a long partition is one message, and an id used anew there is another, whatever the clocks', async (t) => {
-  for (const [offset, goesOn] of [[0, 5], [YEAR_MS, 5], [-YEAR_MS, 5], [300_000, 5], [0, 2 * WINDOW_MS], [YEAR_MS, 2 * WINDOW_MS], [-300_000, 2 * WINDOW_MS]] as const) {
+  for (const [offset, goesOn] of [
+    [0, 5], [YEAR_MS, 5], [-YEAR_MS, 5], [300_000, 5], [0, 2 * WINDOW_MS], [YEAR_MS, 2 * WINDOW_MS],
+    [-300_000, 2 * WINDOW_MS],
+  ] as const) {
     const [left, right] = [await Shelf.open(a, {}, new MemoryStore(a), offset), await Shelf.open(b)];
     await left.publish(['x']);
     real += goesOn;
     await right.publish(['x']);
     real += 50 * WINDOW_MS;
     await Promise.all([left.fetch(right), right.fetch(left)]);
-    for (const shelf of [left, right]) t.equal((await shelf.read())[0].length, goesOn === 5 ? 1 : 2, `${offset} ${goesOn}`);
+    for (const shelf of [left, right]) {
+      t.equal((await shelf.read())[0].length, goesOn === 5 ? 1 : 2, `${offset} ${goesOn}`);
+    }
   }
 });
 
@@ -353,7 +389,9 @@ t.test('marks outlive a restart', async (t) => {
 t.test(`readers that move about get every id once (seed ${SEED})`, async (t) => {
   const random = new SeededRandom();
   for (let run = 0; run < 30; run += 1) {
-    const shelves = await Promise.all([a, b, c].map((name) => Shelf.open(name, { dedupeIdsMax: random.pick([2, 100]), repeatsMax: 1000 })));
+    const shelves = await Promise.all(
+      [a, b, c].map((name) => Shelf.open(name, { dedupeIdsMax: random.pick([2, 100]), repeatsMax: 1000 })),
+    );
     const published = new Set<string>();
     const got: string[] = [];
     let cursor: Cursor | undefined;
@@ -375,7 +413,9 @@ t.test(`readers that move about get every id once (seed ${SEED})`, async (t) => 
       const behind = [...(cursor?.vector ?? [])].some(([from, seq]) => reader.log.vector.get(from) < seq);
       if (!behind) await read(reader);
     }
-    for (let round = 0; round < 2; round += 1) for (const shelf of shelves) for (const other of shelves) await shelf.fetch(other);
+    for (let round = 0; round < 2; round += 1) {
+      for (const shelf of shelves) for (const other of shelves) await shelf.fetch(other);
+    }
     const seen = got.length;
     for (let before = -1; before !== got.length; ) {
       before = got.length;

@@ -11,7 +11,9 @@ class Store {
 
   start(): RunningTime {
     const begun = this.real;
-    return (this.time = new RunningTime(this.saved, () => this.real - begun, () => 1e12 + this.real + this.wallOffsetMs));
+    return (this.time = new RunningTime(
+      this.saved, () => this.real - begun, () => 1e12 + this.real + this.wallOffsetMs,
+    ));
   }
 
   stop(): void {
@@ -34,8 +36,14 @@ t.test('time is counted while a broker runs, wherever its wall clock jumps', asy
 
 t.test('of the time between two lives the lesser counts of what the peers missed and what the wall clock says', async (t) => {
   for (const [missed, jump, counted] of [
-    [[], 0, 0], [[60_000 + 300], 0, 60_000], [[90_000], 0, 60_000], [[60_300], 31_536_000_000, 60_000], [[60_300], -31_536_000_000, 0], [[100_000, 60_300], 1e9, 60_000],
-    [[60_300, 100_000], 1e9, 60_000], [[60_300, 299], 0, 60_000],
+    [[], 0, 0],
+    [[60_000 + 300], 0, 60_000],
+    [[90_000], 0, 60_000],
+    [[60_300], 31_536_000_000, 60_000],
+    [[60_300], -31_536_000_000, 0],
+    [[100_000, 60_300], 1e9, 60_000],
+    [[60_300, 100_000], 1e9, 60_000],
+    [[60_300, 299], 0, 60_000],
   ] as const) {
     const store = new Store();
     const before = store.start().now();
@@ -87,7 +95,9 @@ t.test(`over many lives, points stand as they really stood (seed ${SEED})`, asyn
     }
     for (let count = 0; count < 200; count += 1) {
       const [[one, realOne], [two, realTwo]] = [random.pick(points), random.pick(points)];
-      if (time.between(one, two) !== Math.abs(realOne - realTwo)) t.fail(`${time.between(one, two)} in place of ${Math.abs(realOne - realTwo)}`);
+      if (time.between(one, two) !== Math.abs(realOne - realTwo)) {
+        t.fail(`${time.between(one, two)} in place of ${Math.abs(realOne - realTwo)}`);
+      }
       const ms = random.integer(0, 200_000);
       if (realOne >= ms && time.between(time.before(one, ms), one) !== ms) t.fail(`${ms} before`);
       if (time.between(time.after(one, ms), one) !== ms) t.fail(`${ms} after`);

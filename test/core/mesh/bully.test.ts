@@ -4,7 +4,9 @@ import { Bully, type BullyEffect, type BullyMessage } from '../../../brokers/cor
 import { SEED, SeededRandom } from '../../support/random.ts';
 
 const OPTIONS = { okTimeoutMs: 500, coordinatorTimeoutMs: 1500, graceMs: 400, takeoverAfterMs: 3000 };
-const [a, b, c, d, e] = ['10.0.0.9:1', '10.0.0.10:1', '10.0.0.11:1', '10.0.0.12:1', '10.0.0.13:1'].map(parseAddress) as [Address, Address, Address, Address, Address];
+const [a, b, c, d, e] = ['10.0.0.9:1', '10.0.0.10:1', '10.0.0.11:1', '10.0.0.12:1', '10.0.0.13:1'].map(
+  parseAddress,
+) as [Address, Address, Address, Address, Address];
 const NAMES = new Map([[a, 'a'], [b, 'b'], [c, 'c'], [d, 'd'], [e, 'e']]);
 
 /** Effects as text: `persist 3`, `a! ELECTION 2` (sent to a), `started 2`, `chosen c 3`. */
@@ -55,7 +57,9 @@ t.test('Garcia-Molina III: a node that starts asks everybody above itself, and n
 
 t.test('Garcia-Molina III: with nobody above, a node is coordinator, and tells everybody', async (t) => {
   const core = bully(c, 4, a, b);
-  t.strictSame(text(core.start(0)), ['started 4', 'persist 5', 'chosen c 5', 'a! COORDINATOR 5 c', 'b! COORDINATOR 5 c']);
+  t.strictSame(text(core.start(0)), [
+    'started 4', 'persist 5', 'chosen c 5', 'a! COORDINATOR 5 c', 'b! COORDINATOR 5 c',
+  ]);
   t.equal(core.coordinator, c);
   t.equal(core.term, 5);
   t.strictSame(text(bully(c, 0).start(0)), ['started 0', 'persist 1', 'chosen c 1'], 'alone too');
@@ -65,7 +69,9 @@ t.test('Garcia-Molina III: where nobody above answers in time, a node is coordin
   const core = bully(a, 0, b, c);
   core.start(1000);
   t.strictSame(text(core.tick(1000 + OPTIONS.okTimeoutMs - 1)), []);
-  t.strictSame(text(core.tick(1000 + OPTIONS.okTimeoutMs)), ['persist 1', 'chosen a 1', 'b! COORDINATOR 1 a', 'c! COORDINATOR 1 a']);
+  t.strictSame(text(core.tick(1000 + OPTIONS.okTimeoutMs)), [
+    'persist 1', 'chosen a 1', 'b! COORDINATOR 1 a', 'c! COORDINATOR 1 a',
+  ]);
   t.strictSame(text(core.tick(1_000_000)), []);
 });
 
@@ -82,7 +88,9 @@ t.test('Garcia-Molina III: after an answer a node waits for the coordinator, and
   core.receive(b, ok(0), 100);
   t.strictSame(text(core.tick(100 + OPTIONS.coordinatorTimeoutMs - 1)), [], 'it does not win over who is alive');
   t.strictSame(text(core.receive(b, ok(0), 500)), []);
-  t.strictSame(text(core.tick(100 + OPTIONS.coordinatorTimeoutMs)), ['started 0', 'b! ELECTION 0'], 'from the first answer on');
+  t.strictSame(
+    text(core.tick(100 + OPTIONS.coordinatorTimeoutMs)), ['started 0', 'b! ELECTION 0'], 'from the first answer on',
+  );
   core.linkDown(b, false, 1700);
   t.strictSame(text(core.tick(10_000)), ['persist 1', 'chosen a 1']);
 });
@@ -99,21 +107,34 @@ t.test('Garcia-Molina III: a coordinator that fails is replaced, after its grace
 t.test('Garcia-Molina III: a node that comes up above the coordinator bullies it', async (t) => {
   const up = bully(c, 0);
   t.strictSame(text(up.linkUp(a)), []);
-  t.strictSame(text(up.receive(a, coordinator(b, 7), 0)), ['persist 7', 'started 7', 'persist 8', 'chosen c 8', 'a! COORDINATOR 8 c']);
+  t.strictSame(text(up.receive(a, coordinator(b, 7), 0)), [
+    'persist 7', 'started 7', 'persist 8', 'chosen c 8', 'a! COORDINATOR 8 c',
+  ]);
   const old = bully(b, 6, a, c);
   old.receive(a, coordinator(b, 7), 0);
-  t.strictSame(text(old.receive(c, coordinator(c, 8), 0)), ['persist 8', 'chosen c 8', 'a! COORDINATOR 8 c'], 'which gives way and passes it on');
+  t.strictSame(
+    text(old.receive(c, coordinator(c, 8), 0)), ['persist 8', 'chosen c 8', 'a! COORDINATOR 8 c'],
+    'which gives way and passes it on',
+  );
 });
 
 t.test('a broker that starts above a live coordinator follows it, and bullies it only once it has been up for takeoverAfterMs', async (t) => {
   const core = started(c, 0, 1000, a, b);
   t.strictSame(text(core.receive(b, coordinator(b, 7), 1100)), ['persist 7', 'chosen b 7', 'a! COORDINATOR 7 b']);
   t.strictSame(text(core.start(1200)), []);
-  t.strictSame(text(core.receive(a, election(7), 1300)), ['a! OK 7', 'a! COORDINATOR 7 b'], 'who asks it is told of the one that there is');
+  t.strictSame(
+    text(core.receive(a, election(7), 1300)), ['a! OK 7', 'a! COORDINATOR 7 b'],
+    'who asks it is told of the one that there is',
+  );
   t.strictSame(text(core.tick(1000 + OPTIONS.takeoverAfterMs - 1)), []);
-  t.strictSame(text(core.tick(1000 + OPTIONS.takeoverAfterMs)), ['started 7', 'persist 8', 'chosen c 8', 'a! COORDINATOR 8 c', 'b! COORDINATOR 8 c']);
+  t.strictSame(text(core.tick(1000 + OPTIONS.takeoverAfterMs)), [
+    'started 7', 'persist 8', 'chosen c 8', 'a! COORDINATOR 8 c', 'b! COORDINATOR 8 c',
+  ]);
   t.strictSame(text(core.tick(100_000)), []);
-  t.strictSame(text(core.receive(a, coordinator(b, 9), 100_000)).slice(0, 2), ['persist 9', 'started 9'], 'and from then on at once');
+  t.strictSame(
+    text(core.receive(a, coordinator(b, 9), 100_000)).slice(0, 2), ['persist 9', 'started 9'],
+    'and from then on at once',
+  );
 });
 
 t.test('a broker that starts below nobody listens before its first election, for those below may know a coordinator', async (t) => {
@@ -121,10 +142,15 @@ t.test('a broker that starts below nobody listens before its first election, for
   t.strictSame(text(alone.start(100)), []);
   t.strictSame(text(alone.receive(a, election(4), 200)), ['a! OK 4'], 'nor does it elect because it is asked');
   t.strictSame(text(alone.tick(100 + OPTIONS.okTimeoutMs - 1)), []);
-  t.strictSame(text(alone.tick(100 + OPTIONS.okTimeoutMs)), ['started 4', 'persist 5', 'chosen c 5', 'a! COORDINATOR 5 c', 'b! COORDINATOR 5 c']);
+  t.strictSame(text(alone.tick(100 + OPTIONS.okTimeoutMs)), [
+    'started 4', 'persist 5', 'chosen c 5', 'a! COORDINATOR 5 c', 'b! COORDINATOR 5 c',
+  ]);
   const asked = started(c, 4, 0, a, b);
   t.strictSame(text(asked.receive(a, election(4), 100)), ['a! OK 4'], 'it may be asked before it would ask');
-  t.strictSame(text(asked.receive(b, coordinator(b, 4), 300)), ['chosen b 4', 'a! COORDINATOR 4 b'], 'one that it hears of meanwhile it follows');
+  t.strictSame(
+    text(asked.receive(b, coordinator(b, 4), 300)), ['chosen b 4', 'a! COORDINATOR 4 b'],
+    'one that it hears of meanwhile it follows',
+  );
   t.strictSame(text(started(c, 4, 0).start(100)).slice(0, 1), ['started 4'], 'nobody to listen to');
   t.strictSame(text(started(b, 4, 0, a, c).start(100)), ['started 4', 'c! ELECTION 4'], 'whoever is above knows');
 });
@@ -133,8 +159,14 @@ t.test('a broker that has just started elects at once where the coordinator is l
   const core = started(c, 0, 0, a, b);
   core.receive(b, coordinator(b, 7), 100);
   t.strictSame(text(core.linkDown(b, true, 200)), ['started 7', 'persist 8', 'chosen c 8', 'a! COORDINATOR 8 c']);
-  t.strictSame(text(core.receive(a, coordinator(b, 8), 300)), ['a! COORDINATOR 8 c'], 'it gives way to nobody below in its own term');
-  t.strictSame(text(core.receive(a, coordinator(b, 9), 400)), ['persist 9', 'chosen b 9'], 'but to one whom the others chose since');
+  t.strictSame(
+    text(core.receive(a, coordinator(b, 8), 300)), ['a! COORDINATOR 8 c'],
+    'it gives way to nobody below in its own term',
+  );
+  t.strictSame(
+    text(core.receive(a, coordinator(b, 9), 400)), ['persist 9', 'chosen b 9'],
+    'but to one whom the others chose since',
+  );
 });
 
 t.test('a lower term changes nothing, and is answered with the higher one', async (t) => {
@@ -196,7 +228,9 @@ t.test('an announcement or an election of an old term changes nothing, in whatev
         t.ok(answers.every((answer) => / (OK|COORDINATOR) 5/.test(answer)), `${phase}: ${answers.join()}`);
       }
       t.strictSame([core.coordinator, core.term], state, phase);
-      for (const now of [399, 400, 500, 1500, 3000, 10_000]) t.strictSame(text(core.tick(now)), text(twin.tick(now)), `${phase}: nor what comes next, at ${now}`);
+      for (const now of [399, 400, 500, 1500, 3000, 10_000]) {
+        t.strictSame(text(core.tick(now)), text(twin.tick(now)), `${phase}: nor what comes next, at ${now}`);
+      }
     }
   }
 });
@@ -232,13 +266,18 @@ t.test('who knows a live coordinator says so in place of an election', async (t)
   const core = following(b, c, 3, a);
   t.strictSame(text(core.receive(a, election(2), 0)), ['a! OK 3', 'a! COORDINATOR 3 c']);
   core.linkDown(c, false, 0);
-  t.strictSame(text(core.receive(a, election(3), 0)), ['a! OK 3', 'started 3', 'persist 4', 'chosen b 4', 'a! COORDINATOR 4 b'], 'but not of one that is lost');
+  t.strictSame(
+    text(core.receive(a, election(3), 0)), ['a! OK 3', 'started 3', 'persist 4', 'chosen b 4', 'a! COORDINATOR 4 b'],
+    'but not of one that is lost',
+  );
 });
 
 t.test('who is asked by somebody of a higher term does not answer with its old one', async (t) => {
   const leader = bully(c, 0, b);
   leader.start(0);
-  t.strictSame(text(leader.receive(b, election(7), 0)), ['persist 7', 'b! OK 7', 'started 7', 'persist 8', 'chosen c 8', 'b! COORDINATOR 8 c']);
+  t.strictSame(text(leader.receive(b, election(7), 0)), [
+    'persist 7', 'b! OK 7', 'started 7', 'persist 8', 'chosen c 8', 'b! COORDINATOR 8 c',
+  ]);
 });
 
 t.test('a coordinator known by hearsay is lost with who told of it', async (t) => {
@@ -270,16 +309,27 @@ t.test('a coordinator that was lost is not believed in again because of who hear
   t.strictSame(text(core.receive(a, coordinator(d, 4), 0)), [], 'a has it from us');
   t.equal(core.coordinator, undefined);
   core.receive(c, ok(4), 0);
-  t.strictSame(text(core.receive(c, coordinator(d, 4), 0)), ['chosen d 4', 'a! COORDINATOR 4 d'], 'c answered because it has a link with it');
+  t.strictSame(
+    text(core.receive(c, coordinator(d, 4), 0)), ['chosen d 4', 'a! COORDINATOR 4 d'],
+    'c answered because it has a link with it',
+  );
 });
 
 t.test('one\'s own announcement of an earlier life is answered by an election', async (t) => {
   const core = bully(c, 0, a, b);
   t.strictSame(text(core.receive(a, coordinator(c, 9), 0)), ['persist 9'], 'by the first one, which is to come');
-  t.strictSame(text(core.start(0)), ['started 9', 'persist 10', 'chosen c 10', 'a! COORDINATOR 10 c', 'b! COORDINATOR 10 c']);
-  t.strictSame(text(core.receive(b, coordinator(c, 12), 0)).slice(0, 4), ['persist 12', 'started 12', 'persist 13', 'chosen c 13'], 'or by another one');
+  t.strictSame(text(core.start(0)), [
+    'started 9', 'persist 10', 'chosen c 10', 'a! COORDINATOR 10 c', 'b! COORDINATOR 10 c',
+  ]);
+  t.strictSame(
+    text(core.receive(b, coordinator(c, 12), 0)).slice(0, 4), ['persist 12', 'started 12', 'persist 13', 'chosen c 13'],
+    'or by another one',
+  );
   const below = following(b, c, 3, a);
-  t.strictSame(text(below.receive(a, coordinator(b, 9), 0)), ['persist 9', 'started 9', 'c! ELECTION 9'], 'also where another one has been found');
+  t.strictSame(
+    text(below.receive(a, coordinator(b, 9), 0)), ['persist 9', 'started 9', 'c! ELECTION 9'],
+    'also where another one has been found',
+  );
 });
 
 // A network of cores
@@ -381,7 +431,9 @@ class Net {
   disagreements(): string[] {
     return this.components().flatMap((component) => {
       const highest = [...component].sort(compareAddresses).at(-1)!;
-      const views = component.map((member) => `${this.cores.get(member)!.coordinator} in term ${this.cores.get(member)!.term}`);
+      const views = component.map(
+        (member) => `${this.cores.get(member)!.coordinator} in term ${this.cores.get(member)!.term}`,
+      );
       const right = `${highest} in term ${this.cores.get(highest)!.term}`;
       return views.every((view) => view === right) ? [] : [`${component.join(', ')}: ${views.join(', ')}`];
     });
@@ -394,13 +446,17 @@ class Net {
         if (effect.term <= (this.terms.get(self) ?? 0)) this.wrong.push(`${self}: term falls to ${effect.term}`);
         this.terms.set(self, effect.term);
       } else if (effect.type === 'send') {
-        if (effect.message.term > (this.terms.get(self) ?? 0)) this.wrong.push(`${self}: term ${effect.message.term} is sent before it is on disk`);
+        if (effect.message.term > (this.terms.get(self) ?? 0)) {
+          this.wrong.push(`${self}: term ${effect.message.term} is sent before it is on disk`);
+        }
         this.sent += 1;
         this.ways.get(`${self} ${effect.to}`)?.push(effect.message);
       }
     }
     const isNew = this.now < this.upSince.get(self)! + OPTIONS.takeoverAfterMs;
-    if (!isNew && core.coordinator !== undefined && compareAddresses(core.coordinator, self) < 0) this.wrong.push(`${self} follows ${core.coordinator}`);
+    if (!isNew && core.coordinator !== undefined && compareAddresses(core.coordinator, self) < 0) {
+      this.wrong.push(`${self} follows ${core.coordinator}`);
+    }
   }
 }
 
@@ -443,7 +499,10 @@ t.test('who may not take over yet leaves it to one below that may', async (t) =>
   net.deliverAll();
   net.tick(OPTIONS.okTimeoutMs);
   net.deliverAll();
-  t.strictSame([a, b, c].map((address) => net.cores.get(address)!.coordinator), [b, b, b], 'a was it, b took over, c has just come');
+  t.strictSame(
+    [a, b, c].map((address) => net.cores.get(address)!.coordinator), [b, b, b],
+    'a was it, b took over, c has just come',
+  );
   net.quiet();
   t.strictSame(net.disagreements(), []);
   t.strictSame(net.wrong, []);

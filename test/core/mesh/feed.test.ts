@@ -28,7 +28,9 @@ t.test('only grafted origins, beyond what the neighbour has, each once', async (
 t.test('a graft goes back to where the origin is missing, and sends nothing else again', async (t) => {
   const feed = new Feed(0, 1e6);
   feed.graft([[a, 0]], 0);
-  for (let position = 1; position <= 4; position += 1) feed.pass(stored(position, position % 2 === 0 ? b : a, Math.ceil(position / 2)));
+  for (let position = 1; position <= 4; position += 1) {
+    feed.pass(stored(position, position % 2 === 0 ? b : a, Math.ceil(position / 2)));
+  }
   feed.graft([[b, 1]], 2);
   t.equal(feed.position, 2);
   t.strictSame([stored(3, a, 2), stored(4, b, 2)].map((batch) => feed.pass(batch)), [false, true]);
@@ -59,7 +61,10 @@ t.test('what the neighbour got elsewhere is not sent', async (t) => {
   const feed = new Feed(0, 1e6);
   feed.graft([[a, 0]], 0);
   feed.acknowledged(a, 2);
-  t.strictSame([stored(1, a, 1), stored(2, a, 2), stored(3, a, 3)].map((batch) => feed.pass(batch)), [false, false, true]);
+  t.strictSame(
+    [stored(1, a, 1), stored(2, a, 2), stored(3, a, 3)].map((batch) => feed.pass(batch)),
+    [false, false, true],
+  );
 });
 
 t.test('a prune, or another graft, gives back what flies', async (t) => {
@@ -84,7 +89,9 @@ t.test('what flies from beyond the place to which a graft went back counts when 
   for (const batch of [stored(1, b, 1), stored(2, a, 1), stored(3, a, 2)]) feed.pass(batch);
   t.equal(feed.open, false);
   feed.graft([[b, 0]], 0);
-  t.strictSame([feed.position, feed.flyingBytes, feed.open], [0, 0, true], 'the window is free for what is missing before');
+  t.strictSame(
+    [feed.position, feed.flyingBytes, feed.open], [0, 0, true], 'the window is free for what is missing before',
+  );
   t.equal(feed.pass(stored(1, b, 1)), true);
   t.equal(feed.pass(stored(2, a, 1)), false, 'sent once');
   t.strictSame([feed.flyingBytes, feed.open], [2 * BYTES, false]);

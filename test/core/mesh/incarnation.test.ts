@@ -32,7 +32,10 @@ t.test('left in the middle: the name stays once every configured broker holds no
   t.strictSame(incarnation.candidates([b, c]), [b, c]);
   incarnation.told(b, 4, true);
   t.equal(incarnation.verdict([b, c], 7, false), undefined);
-  t.strictSame(incarnation.verdict([b, c], 7, true), { keep: false, reason: 'c:1 could not be asked whether it is the newest copy' });
+  t.strictSame(incarnation.verdict([b, c], 7, true), {
+    keep: false,
+    reason: 'c:1 could not be asked whether it is the newest copy',
+  });
   incarnation.told(c, 4, true);
   t.strictSame(incarnation.verdict([b, c], 7, false), { keep: true });
 });
@@ -41,7 +44,10 @@ t.test('one that holds more is enough, configured or not, whoever has not been a
   const incarnation = left();
   incarnation.told(d, 4, false);
   incarnation.heard(d, 9);
-  t.strictSame(incarnation.verdict([b, c], 7, false), { keep: false, reason: 'd:1 holds 2 records of it that it has lost' });
+  t.strictSame(incarnation.verdict([b, c], 7, false), {
+    keep: false,
+    reason: 'd:1 holds 2 records of it that it has lost',
+  });
   incarnation.heard(d, 0);
   t.match(incarnation.verdict([], 7, false), { keep: false }, 'what was said once stays said');
 });
@@ -50,7 +56,10 @@ t.test('a record that has waited long enough gets a new name rather than one tha
   const incarnation = left();
   incarnation.heard(b, 7);
   incarnation.told(b, 4, true);
-  t.strictSame(incarnation.verdict([b, c, d], 7, true), { keep: false, reason: 'c:1, d:1 could not be asked whether it is the newest copy' });
+  t.strictSame(incarnation.verdict([b, c, d], 7, true), {
+    keep: false,
+    reason: 'c:1, d:1 could not be asked whether it is the newest copy',
+  });
 });
 
 t.test('another process on a copy of the store', async (t) => {
@@ -93,7 +102,10 @@ t.test('any two groups of electors that are enough have one in common that kept 
     const lost = Math.max(0, Math.floor((rows - 1) / 2) - 1); // of a minority, beside the store itself
     for (let electors = Math.floor(rows / 2); electors < rows; electors += 1) {
       const needed = neededOf(electors, rows);
-      t.ok(needed <= electors && 2 * needed - electors > lost && needed + 1 > rows / 2, `${needed} of ${electors} electors of ${rows} rows`);
+      t.ok(
+        needed <= electors && 2 * needed - electors > lost && needed + 1 > rows / 2,
+        `${needed} of ${electors} electors of ${rows} rows`,
+      );
     }
   }
 });

@@ -18,5 +18,12 @@ t.test('a life is granted once, and none below it', async (t) => {
 });
 
 t.test('a life that nobody counts to is refused', async (t) => {
-  t.throws(() => new Lives(new Map([[a, { life: 3, holder: 'one' }]])).isGrantable(a, { life: Number.MAX_SAFE_INTEGER, holder: 'one' }), { code: 'PROTOCOL' });
+  t.throws(
+    () =>
+      new Lives(new Map([[a, { life: 3, holder: 'one' }]])).isGrantable(a, {
+        life: Number.MAX_SAFE_INTEGER,
+        holder: 'one',
+      }),
+    { code: 'PROTOCOL' },
+  );
 });

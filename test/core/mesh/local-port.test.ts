@@ -1,5 +1,7 @@
 import t from 'tap';
-import { isPortRefused, isSelfConnected, LocalPorts, PORT_MAX, PORT_MIN } from '../../../brokers/core/mesh/local-port.ts';
+import {
+  isPortRefused, isSelfConnected, LocalPorts, PORT_MAX, PORT_MIN,
+} from '../../../brokers/core/mesh/local-port.ts';
 
 t.test('each dynamic port in turn, from wherever it begins, but for those that brokers listen on', async (t) => {
   const ports = new LocalPorts(PORT_MAX - PORT_MIN - 1);

@@ -8,7 +8,9 @@ const OPTIONS = {
   suspectAfterMs: 3000, deadAfterMs: 10_000, forgetAfterMs: 60_000, redialMinMs: 100, redialMaxMs: 800,
   refusedRedialMaxMs: 3200, membersMax: 4, fullMs: 30_000, rowLookMs: 1000, rowProvenMs: 5000,
 };
-const [self, a, b, c, alias] = ['10.0.0.1:3000', 'a:1', 'b:1', 'c:1', 'localhost:3000'].map(parseAddress) as [Address, Address, Address, Address, Address];
+const [self, a, b, c, alias] = ['10.0.0.1:3000', 'a:1', 'b:1', 'c:1', 'localhost:3000'].map(parseAddress) as [
+  Address, Address, Address, Address, Address,
+];
 const HALF = (): number => 2 ** 31; // jitter in the middle: 0.75 of the backoff
 
 function membership(rows: readonly Address[] = [], changes: Partial<typeof OPTIONS> = {}): Membership {
@@ -21,9 +23,28 @@ t.test('states', async (t) => {
   const members = membership([a]);
   const cases: [event: string, act: () => void, states: [now: number, state: string][]][] = [
     ['a row of the file', () => undefined, [[0, 'dead']]],
-    ['a link', () => members.linkUp(a, 1000), [[1000, 'alive'], [3999, 'alive'], [4000, 'suspect'], [20_000, 'suspect']]],
-    ['something heard', () => members.heard(a, 5000), [[7999, 'alive'], [8000, 'suspect']]],
-    ['the link is lost', () => members.linkDown(a, false, 6000), [[6000, 'suspect'], [14_999, 'suspect'], [15_000, 'dead']]],
+    [
+      'a link',
+      () => members.linkUp(a, 1000),
+      [
+        [1000, 'alive'], [3999, 'alive'], [4000, 'suspect'], [20_000, 'suspect'],
+      ],
+    ],
+    [
+      'something heard',
+      () => members.heard(a, 5000),
+      [
+        [7999, 'alive'],
+        [8000, 'suspect'],
+      ],
+    ],
+    [
+      'the link is lost',
+      () => members.linkDown(a, false, 6000),
+      [
+        [6000, 'suspect'], [14_999, 'suspect'], [15_000, 'dead'],
+      ],
+    ],
     ['dialled in vain', () => members.dialFailed(a, 6100), [[6100, 'dead']]],
     ['back', () => members.linkUp(a, 7000), [[7000, 'alive']]],
     ['it says BYE', () => members.linkDown(a, true, 7500), [[7500, 'dead']]],

@@ -11,10 +11,13 @@ interface Member {
   fullUntil: number;
 }
 
-const addresses = (count: number): Address[] => Array.from({ length: count }, (_, index) => parseAddress(`10.0.${index >> 8}.${index & 255}:3000`));
+const addresses = (count: number): Address[] =>
+  Array.from({ length: count }, (_, index) => parseAddress(`10.0.${index >> 8}.${index & 255}:3000`));
 
 /** One broker's view: its neighbours, and the members it chooses among. */
-function view(self: Address, others: readonly Address[], fanout: number): { readonly neighbours: Neighbours<Member>; readonly members: Map<Address, Member> } {
+function view(
+  self: Address, others: readonly Address[], fanout: number,
+): { readonly neighbours: Neighbours<Member>; readonly members: Map<Address, Member> } {
   const neighbours = new Neighbours<Member>(self, fanout);
   const members = new Map<Address, Member>();
   for (const address of others) {
@@ -45,7 +48,9 @@ class Bench {
   }
 
   links(address: Address): Address[] {
-    return [...this.views.get(address)!.members.values()].filter(({ linked }) => linked).map((member) => member.address);
+    return [...this.views.get(address)!.members.values()]
+      .filter(({ linked }) => linked)
+      .map((member) => member.address);
   }
 
   reaches(a: Address, b: Address): boolean {
@@ -64,7 +69,12 @@ class Bench {
   round(random: SeededRandom): void {
     this.now += 1000;
     for (const a of this.living) for (const b of this.links(a)) if (!this.reaches(a, b)) this.set(a, b, false);
-    const dials = this.living.flatMap((a) => this.views.get(a)!.neighbours.wanted(this.now).map(({ address }) => [a, address] as const));
+    const dials = this.living.flatMap((a) =>
+      this.views
+        .get(a)!
+        .neighbours.wanted(this.now)
+        .map(({ address }) => [a, address] as const),
+    );
     for (const [a, b] of dials) {
       if (this.reaches(a, b)) this.set(a, b, true);
       else this.views.get(a)!.members.get(b)!.refused = true;
@@ -187,13 +197,18 @@ for (const [count, fanout] of [[3, 2], [8, 2], [40, 3], [200, 6]] as const) {
     rounds(40);
     check('all of them', 1);
     for (let death = 0; death < 10; death += 1) {
-      for (const address of bench.views.keys()) if (random.integer(0, 2) === 0 && bench.living.length > 1) bench.dead.add(address);
+      for (const address of bench.views.keys())
+        if (random.integer(0, 2) === 0 && bench.living.length > 1) {
+          bench.dead.add(address);
+        }
       rounds(40);
       check(`${bench.living.length} live`, 1);
       for (const address of [...bench.dead]) {
         if (random.integer(0, 1) === 0) continue;
         bench.dead.delete(address);
-        for (const member of bench.views.get(address)!.members.values()) Object.assign(member, { linked: false, refused: false });
+        for (const member of bench.views.get(address)!.members.values()) {
+          Object.assign(member, { linked: false, refused: false });
+        }
       }
       rounds(40);
       check(`${bench.living.length} live again`, 1);

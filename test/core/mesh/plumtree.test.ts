@@ -62,7 +62,9 @@ t.test('the first who announces more is grafted, and only that one', async (t) =
     [a, 8, [], 'more of it from the parent'],
     [b, 2, [], 'less than before'],
   ];
-  for (const [from, seq, expected, what] of cases) t.strictSame(text(tree.announced(from, [[c, seq]], 0)), expected, what);
+  for (const [from, seq, expected, what] of cases) {
+    t.strictSame(text(tree.announced(from, [[c, seq]], 0)), expected, what);
+  }
   t.equal(tree.parent(c), a);
 });
 

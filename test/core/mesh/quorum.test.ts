@@ -24,7 +24,9 @@ class Bench {
   }
 
   readonly wait = (name: string, level: 'quorum' | 'all', seq: number, now = 0, from = own): void => {
-    this.quorum.wait(level, from, seq, now, (error) => this.fates.push(error ? `${name} ${error.code} ${error.message}` : name));
+    this.quorum.wait(level, from, seq, now, (error) =>
+      this.fates.push(error ? `${name} ${error.code} ${error.message}` : name),
+    );
   };
 }
 

@@ -30,10 +30,22 @@ function union(...states: Acknowledgements[]): Acknowledgements {
 /** As text, in an order of its own. */
 function plain(state: Acknowledgements): unknown {
   const { d = {}, f = [], a = {}, w = {} } = state.toJSON();
-  const pairs = (flat: number[]): string[] => flat.filter((_, at) => at % 2 === 0).map((seq, at) => `${seq}:${flat[2 * at + 1]}`).sort();
+  const pairs = (flat: number[]): string[] =>
+    flat
+      .filter((_, at) => at % 2 === 0)
+      .map((seq, at) => `${seq}:${flat[2 * at + 1]}`)
+      .sort();
   const floors = f.flatMap(({ b, v }) => b.map((id) => [id, v] as const)).sort(([x], [y]) => (x < y ? -1 : 1));
-  return { d: sorted(d), f: floors.map(([id, v]) => [id, sorted(v)]), a: sorted(Object.fromEntries(Object.entries(a).map(([each, flat]) => [each, pairs(flat)]))),
-    w: sorted(Object.fromEntries(Object.entries(w).map(([each, groups]) => [each, groups.map((group) => JSON.stringify(group)).sort()]))) };
+  return {
+    d: sorted(d),
+    f: floors.map(([id, v]) => [id, sorted(v)]),
+    a: sorted(Object.fromEntries(Object.entries(a).map(([each, flat]) => [each, pairs(flat)]))),
+    w: sorted(
+      Object.fromEntries(
+        Object.entries(w).map(([each, groups]) => [each, groups.map((group) => JSON.stringify(group)).sort()]),
+      ),
+    ),
+  };
 }
 
 function sorted(object: object): unknown[] {
@@ -54,7 +66,11 @@ function randomState(random: SeededRandom): Acknowledgements {
 }
 
 function doneOf(state: Acknowledgements, starts: readonly BindingStart[]): string[] {
-  return ORIGINS.flatMap((from) => Array.from({ length: TOP }, (_, at) => at + 1).filter((seq) => state.isDone(from, seq, starts)).map((seq) => `${from} ${seq}`));
+  return ORIGINS.flatMap((from) =>
+    Array.from({ length: TOP }, (_, at) => at + 1)
+      .filter((seq) => state.isDone(from, seq, starts))
+      .map((seq) => `${from} ${seq}`),
+  );
 }
 
 t.test('an exception is done for everybody, a floor for its own start, beyond what the start covers', async (t) => {
@@ -64,7 +80,10 @@ t.test('an exception is done for everybody, a floor for its own start, beyond wh
   });
   const [all, late] = [[STARTS[0]!], [STARTS[1]!]];
   t.strictSame([4, 5, 6].map((seq) => state.isDone(A, seq, all)), [false, true, false]);
-  t.strictSame([20, 21, 25, 26].map((seq) => state.isDone(A, seq, late)), [false, true, true, false], 'up to 20 it is none of its own');
+  t.strictSame(
+    [20, 21, 25, 26].map((seq) => state.isDone(A, seq, late)), [false, true, true, false],
+    'up to 20 it is none of its own',
+  );
   t.equal(state.isDone(A, 21, STARTS), true, 'one of the starts that it is for is enough');
   t.equal(state.isDone(B, 1, STARTS), false);
 });
@@ -112,12 +131,20 @@ t.test('a record has what is left of waits, together where they end together; wh
   });
   const record = { subscription: 's', since: { lamport: 7, origin: A }, state };
   const text = encodeRecord(record, 2000, WRITTEN);
-  t.equal(text, `{"s":"s","c":"7@${A}","t":[1000,1000],"w":{"${A}":[[3000,1,[0,50]],[3000,2,[50,1]],[0,1,[52,1]]]},"a":{"${A}":[52,1]}}`);
+  t.equal(
+    text,
+    `{"s":"s","c":"7@${A}","t":[1000,1000],"w":{"${A}":[[3000,1,[0,50]],[3000,2,[50,1]],[0,1,[52,1]]]},"a":{"${A}":[52,1]}}`,
+  );
   const read = parseRecord(text, STORED, (written) => {
     t.strictSame(written, WRITTEN);
     return 400;
   }).state;
-  t.strictSame([1, 51, 52, 53].map((seq) => [read.waitsUntil(A, seq), read.attempts(A, seq)]), [[3400, 1], [3400, 2], [0, 1], [0, 1]]);
+  t.strictSame(
+    [1, 51, 52, 53].map((seq) => [read.waitsUntil(A, seq), read.attempts(A, seq)]),
+    [
+      [3400, 1], [3400, 2], [0, 1], [0, 1],
+    ],
+  );
   const long = parseRecord(text.replace('[3000,1', '[9000000000000,1'), STORED, () => 400).state;
   t.equal(long.waitsUntil(A, 1), 400 + 24 * 3600 * 1000, 'nobody can make a message wait for longer than a day');
   state.add(A, 53);
@@ -139,7 +166,12 @@ t.test(`merging is commutative, associative and idempotent, and text changes not
     same('absorbing', union(union(x, y), x), union(x, y));
     same('as text', Acknowledgements.parse(JSON.parse(JSON.stringify(x)), STORED), x);
     const done = new Set([...doneOf(x, STARTS), ...doneOf(y, STARTS)]);
-    if (doneOf(union(x, y), STARTS).some((name) => !done.has(name)) || done.size !== doneOf(union(x, y), STARTS).length) wrong.add('done is the union');
+    if (
+      doneOf(union(x, y), STARTS).some((name) => !done.has(name)) ||
+      done.size !== doneOf(union(x, y), STARTS).length
+    ) {
+      wrong.add('done is the union');
+    }
   }
   t.strictSame([...wrong], []);
 });
@@ -152,9 +184,16 @@ t.test(`what floors say is dropped, and nothing else is changed by it (seed ${SE
     const [before, together] = [doneOf(state, STARTS), doneOf(union(state, other), STARTS)];
     const size = state.size;
     state.compact(STARTS);
-    if (String(doneOf(state, STARTS).filter((name) => before.includes(name))) !== String(before.filter((name) => isFor(name)))) wrong.add('done');
+    if (
+      String(doneOf(state, STARTS).filter((name) => before.includes(name))) !==
+      String(before.filter((name) => isFor(name)))
+    ) {
+      wrong.add('done');
+    }
     if (state.size > size) wrong.add('size');
-    if (String(doneOf(union(state, other), STARTS).filter(isFor)) !== String(together.filter(isFor))) wrong.add('merged later');
+    if (String(doneOf(union(state, other), STARTS).filter(isFor)) !== String(together.filter(isFor))) {
+      wrong.add('merged later');
+    }
   }
   t.strictSame([...wrong], []);
   const state = stateOf((each) => {
@@ -196,7 +235,9 @@ t.test('a hundred thousand acknowledgements in random order: the record stays be
 });
 
 t.test('a record says whose acknowledgements it has', async (t) => {
-  const record = { subscription: 'billing', since: { lamport: 7, origin: A }, state: stateOf((each) => each.add(B, 3)) };
+  const record = {
+    subscription: 'billing', since: { lamport: 7, origin: A }, state: stateOf((each) => each.add(B, 3)),
+  };
   const text = encodeRecord(record, 0, WRITTEN);
   t.equal(text, `{"s":"billing","c":"7@${A}","d":{"${B}":[2,1]}}`);
   const parsed = parseRecord(text, STORED, () => 0);
@@ -206,14 +247,50 @@ t.test('a record says whose acknowledgements it has', async (t) => {
 });
 
 t.test('what a peer sends is not trusted', async (t) => {
-  const good = { s: 'x', c: `7@${A}`, d: { [A]: [0, TOP] }, f: [{ b: [`7@${A}`], v: { [A]: TOP } }], a: { [B]: [1, 2] }, w: { [C]: [[5, 1, [0, 2]]] }, t: [1, 2] };
+  const good = {
+    s: 'x', c: `7@${A}`, d: { [A]: [0, TOP] }, f: [{ b: [`7@${A}`], v: { [A]: TOP } }], a: { [B]: [1, 2] },
+    w: { [C]: [[5, 1, [0, 2]]] }, t: [1, 2],
+  };
   t.doesNotThrow(() => parseRecord(JSON.stringify(good), STORED, () => 0));
   const bad: object[] = [
-    { s: 7 }, { c: 7 }, { c: 'x' }, { c: `x@${A}` }, { c: `7@x` }, { d: [] }, { d: { x: [0, 1] } }, { d: { [A]: [0, TOP + 1] } }, { d: { [A]: [0] } },
-    { f: {} }, { f: [7] }, { f: [{ b: 7, v: {} }] }, { f: [{ b: [7], v: {} }] }, { f: [{ b: ['y'.repeat(500)], v: {} }] }, { f: [{ b: ['y'], v: { [A]: TOP + 1 } }] },
-    { f: [{ b: ['y'], v: { [A]: '1' } }] }, { a: { [A]: 7 } }, { a: { [A]: [1] } }, { a: { [A]: [TOP + 1, 1] } }, { a: { [A]: [1, 0] } },
-    { w: 7 }, { w: { [A]: 7 } }, { w: { [A]: [7] } }, { w: { [A]: [[-1, 1, [0, 1]]] } }, { w: { [A]: [[1, 0, [0, 1]]] } }, { w: { [A]: [[1, 1, [TOP, 1]]] } }, { t: 7 }, { t: [1] }, { t: [-1, 0] }, { d: { [origin('d:1')]: [0, 1] } },
+    { s: 7 },
+    { c: 7 },
+    { c: 'x' },
+    { c: `x@${A}` },
+    { c: `7@x` },
+    { d: [] },
+    { d: { x: [0, 1] } },
+    { d: { [A]: [0, TOP + 1] } },
+    { d: { [A]: [0] } },
+    { f: {} },
+    { f: [7] },
+    { f: [{ b: 7, v: {} }] },
+    { f: [{ b: [7], v: {} }] },
+    { f: [{ b: ['y'.repeat(500)], v: {} }] },
+    { f: [{ b: ['y'], v: { [A]: TOP + 1 } }] },
+    { f: [{ b: ['y'], v: { [A]: '1' } }] },
+    { a: { [A]: 7 } },
+    { a: { [A]: [1] } },
+    { a: { [A]: [TOP + 1, 1] } },
+    { a: { [A]: [1, 0] } },
+    { w: 7 },
+    { w: { [A]: 7 } },
+    { w: { [A]: [7] } },
+    { w: { [A]: [[-1, 1, [0, 1]]] } },
+    { w: { [A]: [[1, 0, [0, 1]]] } },
+    { w: { [A]: [[1, 1, [TOP, 1]]] } },
+    { t: 7 },
+    { t: [1] },
+    { t: [-1, 0] },
+    { d: { [origin('d:1')]: [0, 1] } },
   ];
-  for (const changes of bad) t.throws(() => parseRecord(JSON.stringify({ ...good, ...changes }), STORED, () => 0), { code: 'PROTOCOL' }, JSON.stringify(changes));
-  for (const text of ['', '7', 'null', '[]', '{']) t.throws(() => parseRecord(text, STORED, () => 0), { code: 'PROTOCOL' }, text);
+  for (const changes of bad) {
+    t.throws(
+      () => parseRecord(JSON.stringify({ ...good, ...changes }), STORED, () => 0), { code: 'PROTOCOL' },
+      JSON.stringify(changes),
+    );
+  }
+  for (const text of ['', '7', 'null', '[]', '{']) {
+    t.throws(() => parseRecord(text, STORED, () => 0), { code: 'PROTOCOL' }, text);
+  }
 });

@@ -25,8 +25,12 @@ t.test('one of another subscription, or of an earlier life of this one, is none'
 t.test(`a mangled one is none (seed ${SEED})`, async (t) => {
   const random = new SeededRandom();
   const text = encodeToken(LIFE, TOKEN);
-  const bad = ['', 'x', '\u{1f4a5}', text.slice(1), text.slice(0, -1), `${text}A`, ` ${text}`, `${text}=`, text.repeat(100)];
-  for (let at = 0; at < text.length; at += 1) bad.push(`${text.slice(0, at)}${text[at] === 'A' ? 'B' : 'A'}${text.slice(at + 1)}`);
+  const bad = [
+    '', 'x', '\u{1f4a5}', text.slice(1), text.slice(0, -1), `${text}A`, ` ${text}`, `${text}=`, text.repeat(100),
+  ];
+  for (let at = 0; at < text.length; at += 1) {
+    bad.push(`${text.slice(0, at)}${text[at] === 'A' ? 'B' : 'A'}${text.slice(at + 1)}`);
+  }
   for (let round = 0; round < 200; round += 1) bad.push(random.bytes(random.integer(0, 60)).toString('base64url'));
   t.strictSame(bad.filter((each) => decodeToken(LIFE, each) !== undefined), []);
 });

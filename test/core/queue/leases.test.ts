@@ -7,7 +7,9 @@ import { origin } from '../../support/record.ts';
 const HERE = '0123456789ab';
 const A = origin('h:1', 1);
 const POLICY: LeasePolicy = { visibilityMs: 1000, maxDeliveries: null, backoffMs: null, backoffMsMax: 60_000 };
-const source = (position: number): Source => ({ position, topic: 'news', origin: A, seq: position * 10, lamport: position * 10 });
+const source = (position: number): Source => ({
+  position, topic: 'news', origin: A, seq: position * 10, lamport: position * 10,
+});
 const make = (changes: Partial<LeasePolicy> = {}): Leases => new Leases(HERE, { ...POLICY, ...changes });
 
 t.test('only the newest token of a message is good, while its lease runs', async (t) => {
@@ -32,7 +34,13 @@ t.test('only the newest token of a message is good, while its lease runs', async
 
 t.test('a negative acknowledgement: at once, after its delay, or by the backoff, which doubles up to its cap', async (t) => {
   const cases: [backoffMs: number | null, deliveries: number, delayMs: number | undefined, waits: number][] = [
-    [null, 1, undefined, 0], [null, 1, 700, 700], [100, 1, undefined, 100], [100, 2, undefined, 200], [100, 5, undefined, 1600], [100, 200, undefined, 60_000], [100, 2, 0, 0],
+    [null, 1, undefined, 0],
+    [null, 1, 700, 700],
+    [100, 1, undefined, 100],
+    [100, 2, undefined, 200],
+    [100, 5, undefined, 1600],
+    [100, 200, undefined, 60_000],
+    [100, 2, 0, 0],
   ];
   for (const [backoffMs, deliveries, delayMs, waits] of cases) {
     const leases = make({ backoffMs });
@@ -90,7 +98,9 @@ t.test('deliveries again that became ready together come by place, whatever fail
 
 t.test('leases move to another home: tokens stay good, and a message is not delivered before its lease has run out', async (t) => {
   const before = make();
-  const [one, two, three] = [0, 1, 2].map((index) => before.lease(source(1), index, 0, 'c', 0)) as [LeaseEntry, LeaseEntry, LeaseEntry];
+  const [one, two, three] = [0, 1, 2].map((index) => before.lease(source(1), index, 0, 'c', 0)) as [
+    LeaseEntry, LeaseEntry, LeaseEntry,
+  ];
   before.fail(two, 0, 400);
   before.fail(three, 0);
   const text = encodeHandover(before.all(), 100);
@@ -112,7 +122,10 @@ t.test('leases move to another home: tokens stay good, and a message is not deli
   t.equal(encodeHandover([], 0), '');
   t.strictSame(decodeHandover('', { leasesMax: 1, remainingMsMax: 1 }), []);
   t.equal(decodeHandover(text, { leasesMax: 1, remainingMsMax: 5 })[0]!.remainingMs, 5);
-  for (const bad of ['x', '7', '[7]', '{}', '[{}]', text.replace('leased', 'x'), text.replace(HERE, 'x'), text.replace('[10,', '["10",'), text.replace(A, 'x')]) {
+  for (const bad of [
+    'x', '7', '[7]', '{}', '[{}]', text.replace('leased', 'x'), text.replace(HERE, 'x'), text.replace('[10,', '["10",'),
+    text.replace(A, 'x'),
+  ]) {
     t.throws(() => decodeHandover(bad, { leasesMax: 100, remainingMsMax: 1 }), { code: 'PROTOCOL' }, bad);
   }
 });
@@ -150,7 +163,11 @@ t.test(`random operations against a list (seed ${SEED})`, async (t) => {
     const failModel = (model: Model, delayMs?: number): void => {
       const wait = delayMs ?? (policy.backoffMs === null ? 0 : policy.backoffMs * 2 ** (model.deliveries - 1));
       if (policy.maxDeliveries !== null && model.deliveries >= policy.maxDeliveries) model.state = 'failed';
-      else Object.assign(model, wait > 0 ? { state: 'delayed', dueAt: now + wait } : { state: 'ready', readySince: given });
+      else
+        Object.assign(
+          model,
+          wait > 0 ? { state: 'delayed', dueAt: now + wait } : { state: 'ready', readySince: given },
+        );
     };
     for (let step = 0; step < 600; step += 1) {
       const leased = list.filter(({ state, dueAt }) => state === 'leased' && dueAt > now);
@@ -184,7 +201,9 @@ t.test(`random operations against a list (seed ${SEED})`, async (t) => {
         case 5: {
           now += random.integer(0, 400);
           leases.expire(now);
-          for (const model of list.filter(({ state, dueAt }) => (state === 'leased' || state === 'delayed') && dueAt <= now)) {
+          for (const model of list.filter(
+            ({ state, dueAt }) => (state === 'leased' || state === 'delayed') && dueAt <= now,
+          )) {
             if (model.state === 'leased') failModel(model);
             else Object.assign(model, { state: 'ready', readySince: given });
           }
@@ -192,7 +211,9 @@ t.test(`random operations against a list (seed ${SEED})`, async (t) => {
         }
         default: {
           const next = leases.nextReady;
-          const ready = list.filter(({ state }) => state === 'ready').sort((a, b) => a.readySince - b.readySince || a.seq - b.seq)[0];
+          const ready = list
+            .filter(({ state }) => state === 'ready')
+            .sort((a, b) => a.readySince - b.readySince || a.seq - b.seq)[0];
           if (next?.seq !== ready?.seq) wrong.add('next');
           if (next === undefined || ready === undefined) break;
           leases.again(next, 'c', now);
@@ -200,7 +221,15 @@ t.test(`random operations against a list (seed ${SEED})`, async (t) => {
           Object.assign(ready, { state: 'leased', deliveries: ready.deliveries + 1, dueAt: now + 1000 });
         }
       }
-      if (list.some((model) => leases.get(A, model.seq)?.state !== model.state || leases.get(A, model.seq)?.deliveries !== model.deliveries)) wrong.add('state');
+      if (
+        list.some(
+          (model) =>
+            leases.get(A, model.seq)?.state !== model.state ||
+            leases.get(A, model.seq)?.deliveries !== model.deliveries,
+        )
+      ) {
+        wrong.add('state');
+      }
       if (leases.size !== list.length) wrong.add('size');
       if (leases.lowest !== list.map(({ seq }) => seq / 10).sort((a, b) => a - b)[0]) wrong.add('lowest');
     }
@@ -217,8 +246,13 @@ t.test('an expiry at the very time of the backoff\'s end: each step on its own',
 
 t.test('a message that waits to be delivered again when the limit falls below its deliveries is failed at once', async (t) => {
   const leases = make();
-  const [twice, once, unplaced] = [leases.lease(source(1), 0, 1, 'c', 0), leases.lease(source(1), 1, 0, 'c', 0), { origin: A, seq: 99 }];
-  leases.adopt({ ...unplaced, deliveries: 7, instance: HERE, lease: 1, consumer: 'c', state: 'leased', remainingMs: 1000 }, 0);
+  const [twice, once, unplaced] = [
+    leases.lease(source(1), 0, 1, 'c', 0), leases.lease(source(1), 1, 0, 'c', 0), { origin: A, seq: 99 },
+  ];
+  leases.adopt(
+    { ...unplaced, deliveries: 7, instance: HERE, lease: 1, consumer: 'c', state: 'leased', remainingMs: 1000 },
+    0,
+  );
   leases.expire(1000);
   t.strictSame(leases.takeFailed(), []);
   leases.policy = { ...POLICY, maxDeliveries: 2 };
@@ -233,7 +267,10 @@ t.test('a message that waits to be delivered again when the limit falls below it
 
 t.test('a message that was handed over on its last delivery, or whose limit falls while it is delayed, is failed when its delay ends, and that is told', async (t) => {
   const leases = make({ maxDeliveries: 3, backoffMs: 100 });
-  leases.adopt({ origin: A, seq: 13, deliveries: 3, instance: HERE, lease: 1, consumer: 'c', state: 'leased', remainingMs: 500 }, 0);
+  leases.adopt(
+    { origin: A, seq: 13, deliveries: 3, instance: HERE, lease: 1, consumer: 'c', state: 'leased', remainingMs: 500 },
+    0,
+  );
   const handed = leases.get(A, 13)!;
   t.strictSame(leases.expire(500), [handed], 'its lease runs out before the reader comes to it');
   leases.place(handed, source(1));
@@ -247,7 +284,10 @@ t.test('a message that was handed over on its last delivery, or whose limit fall
   leases.expire(1200);
   t.strictSame(leases.takeFailed(), [other]);
 
-  leases.adopt({ origin: A, seq: 33, deliveries: 3, instance: HERE, lease: 2, consumer: 'c', state: 'delayed', remainingMs: 0 }, 2000);
+  leases.adopt(
+    { origin: A, seq: 33, deliveries: 3, instance: HERE, lease: 2, consumer: 'c', state: 'delayed', remainingMs: 0 },
+    2000,
+  );
   leases.expire(2000);
   leases.place(leases.get(A, 33)!, source(3));
   t.equal(leases.takeFailed()[0]?.seq, 33, 'also where the reader comes to it later');

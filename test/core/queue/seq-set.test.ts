@@ -48,7 +48,10 @@ t.test('a full chunk that all sets share is changed by none of them', async (t) 
 });
 
 t.test('what is not the text of a set is refused', async (t) => {
-  for (const bad of [undefined, null, 7, 'x', {}, [1], [-1, 1], [0, 0], [0, 1.5], [0, '1'], [0, 101], [99, 2], [0, 2 ** 53], [2 ** 53 - 1, 2 ** 53 - 1]]) {
+  for (const bad of [
+    undefined, null, 7, 'x', {}, [1], [-1, 1], [0, 0], [0, 1.5], [0, '1'], [0, 101], [99, 2], [0, 2 ** 53],
+    [2 ** 53 - 1, 2 ** 53 - 1],
+  ]) {
     t.throws(() => SeqSet.parse(bad, 100), { code: 'PROTOCOL' }, JSON.stringify(bad));
   }
   t.equal(SeqSet.parse([0, 100], 100).size, 100, 'up to the last one that may be');

@@ -8,7 +8,9 @@ const NOT_A_CURSOR = { code: 'ERR', message: /is not a cursor; use one that POLL
 
 function cursorOf(brokers: number, seq = 1_234_567_890): Cursor {
   const origins = Array.from({ length: brokers }, (_, index) => origin(`10.0.0.${index + 1}:3000`, 0xffff0000 + index));
-  return { instance: '00000000abcd', position: seq, vector: new Map(origins.map((name, index) => [name, seq + index])) };
+  return {
+    instance: '00000000abcd', position: seq, vector: new Map(origins.map((name, index) => [name, seq + index])),
+  };
 }
 
 t.test('round trip', async (t) => {
@@ -18,7 +20,10 @@ t.test('round trip', async (t) => {
     cursorOf(1, 0),
     cursorOf(5),
     cursorOf(200),
-    ...[127, 128, 16383, 16384, 2 ** 31, 2 ** 32, 2 ** 35, 999_999_999_999_999, big].map((seq) => ({ ...cursorOf(0), position: seq })),
+    ...[127, 128, 16383, 16384, 2 ** 31, 2 ** 32, 2 ** 35, 999_999_999_999_999, big].map((seq) => ({
+      ...cursorOf(0),
+      position: seq,
+    })),
     { instance: 'ffffffffffff', position: big, vector: new Map([[origin('a.example.com:1', 2), big]]) },
   ];
   for (const cursor of cases) {
@@ -30,7 +35,14 @@ t.test('round trip', async (t) => {
 });
 
 t.test('the format is the one that other versions read', async (t) => {
-  const cursor: Cursor = { instance: '0000000000ab', position: 300, vector: new Map([[origin('h:1', 0xab), 5], [origin('h:1', 0xcd), 7]]) };
+  const cursor: Cursor = {
+    instance: '0000000000ab',
+    position: 300,
+    vector: new Map([
+      [origin('h:1', 0xab), 5],
+      [origin('h:1', 0xcd), 7],
+    ]),
+  };
   t.equal(Buffer.from(encodeCursor(cursor), 'base64url').toString('hex'), [
     '02', '0000000000ab', 'ac02', '01', '03683a31', '02', '000000ab0000', '05', '000000cd0000', '07',
     checksum('020000000000abac020103683a3102000000ab000005000000cd000007'),
@@ -42,7 +54,10 @@ t.test('a cursor of five brokers is short enough to be passed by hand', async (t
 });
 
 t.test('each further store of an address costs no more than its tag and its seq', async (t) => {
-  const many = Array.from({ length: 1000 }, (_, index): [Origin, number] => [origin('broker-1.example.com:3000', index), 1_000_000]);
+  const many = Array.from({ length: 1000 }, (_, index): [Origin, number] => [
+    origin('broker-1.example.com:3000', index),
+    1_000_000,
+  ]);
   t.ok(encodeCursor({ ...cursorOf(0), vector: new Map(many) }).length < 1000 * (6 + 3) * 4 / 3 + 100);
   t.strictSame([...decodeCursor(encodeCursor({ ...cursorOf(0), vector: new Map(many) })).vector], many);
 });
@@ -72,14 +87,19 @@ t.test('every mangled cursor is refused', async (t) => {
     attempt(token.slice(0, at));
     attempt(token.slice(0, at) + token.slice(at + 1));
     attempt(token.slice(0, at) + 'A' + token.slice(at));
-    if (at > 0 && token[at] !== token[at - 1]) attempt(token.slice(0, at - 1) + token[at] + token[at - 1] + token.slice(at + 1));
+    if (at > 0 && token[at] !== token[at - 1]) {
+      attempt(token.slice(0, at - 1) + token[at] + token[at - 1] + token.slice(at + 1));
+    }
   }
   for (const after of ['A', 'AA', 'AAAA', '=', ' ', '\n']) attempt(token + after);
   t.strictSame(accepted, []);
 });
 
 t.test('what never was a cursor is refused', async (t) => {
-  const cases = ['', 'A', 'AAAA', 'earliest', '0', '*', 'ü', `${encodeCursor(cursorOf(1))}=`, 'A'.repeat(1_048_577), 'A'.repeat(10_000_000)];
+  const cases = [
+    '', 'A', 'AAAA', 'earliest', '0', '*', 'ü', `${encodeCursor(cursorOf(1))}=`, 'A'.repeat(1_048_577),
+    'A'.repeat(10_000_000),
+  ];
   for (const wrong of cases) t.throws(() => decodeCursor(wrong), NOT_A_CURSOR, wrong.slice(0, 20));
   t.throws(() => decodeCursor('A'.repeat(100_000)), { message: /^.{0,140}$/ }, 'an error quotes no more than a line');
 });
@@ -106,17 +126,28 @@ t.test('what has a right checksum and nothing else right is refused', async (t) 
   ];
   t.doesNotThrow(() => decodeCursor(token(`${head}0500`)), 'the case that the others differ from');
   for (const [hex, what] of cases) t.throws(() => decodeCursor(token(hex)), NOT_A_CURSOR, what);
-  t.throws(() => decodeCursor(token('01000000')), { code: 'ERR', message: 'cursor of format 1, this broker reads format 2' });
+  t.throws(() => decodeCursor(token('01000000')), {
+    code: 'ERR',
+    message: 'cursor of format 1, this broker reads format 2',
+  });
 });
 
 t.test('a cursor names hardly more stores than there are', async (t) => {
   const stores = (addresses: number, each: number): Cursor => ({
-    instance: '0000000000ab', position: 5,
-    vector: new Map(Array.from({ length: addresses * each }, (_, index) => [origin(`h${index % addresses}:1`, index), index + 1])),
+    instance: '0000000000ab',
+    position: 5,
+    vector: new Map(
+      Array.from({ length: addresses * each }, (_, index) => [origin(`h${index % addresses}:1`, index), index + 1]),
+    ),
   });
-  for (const cursor of [stores(10, 800), stores(1000, 8), stores(1, 8192)]) t.strictSame(decodeCursor(encodeCursor(cursor), 0), cursor, 'a broker that knows nothing yet takes it');
+  for (const cursor of [stores(10, 800), stores(1000, 8), stores(1, 8192)]) {
+    t.strictSame(decodeCursor(encodeCursor(cursor), 0), cursor, 'a broker that knows nothing yet takes it');
+  }
   for (const cursor of [stores(1, 8200), stores(1001, 1), stores(10, 5000)]) {
-    t.throws(() => decodeCursor(encodeCursor(cursor), 0), { code: 'ERR', message: /^this cursor names far more stores than this broker has heard of/ });
+    t.throws(() => decodeCursor(encodeCursor(cursor), 0), {
+      code: 'ERR',
+      message: /^this cursor names far more stores than this broker has heard of/,
+    });
     t.strictSame(decodeCursor(encodeCursor(cursor), 50_000), cursor, 'one that knows as many does');
     t.strictSame(decodeCursor(encodeCursor(cursor)), cursor, 'and so do clients');
   }
@@ -125,7 +156,9 @@ t.test('a cursor names hardly more stores than there are', async (t) => {
 t.test('what a vector becomes is kept, so that many who share a long one encode it once', async (t) => {
   let read = 0;
   const vector = new Map(Array.from({ length: 100 }, (_, index) => [origin('h:1', index), index]));
-  const counted = Object.assign(vector, { [Symbol.iterator]: () => ((read += 1), Map.prototype[Symbol.iterator].call(vector)) });
+  const counted = Object.assign(vector, {
+    [Symbol.iterator]: () => ((read += 1), Map.prototype[Symbol.iterator].call(vector)),
+  });
   const [one, two] = [1, 2].map((position) => encodeCursor({ instance: '0000000000ab', position, vector: counted }));
   t.equal(read, 1);
   t.strictSame([decodeCursor(one!).position, decodeCursor(two!).position], [1, 2]);
@@ -148,11 +181,15 @@ t.test(`round trip of random cursors (seed ${SEED})`, async (t) => {
   const random = new SeededRandom();
   let broken = 0;
   for (let round = 0; round < 200; round += 1) {
-    const entries = Array.from({ length: random.integer(0, 8) }, (): [Origin, number] =>
-      [origin(`h${random.integer(1, 99)}:${random.integer(1, 65535)}`, random.word()), random.word() * random.integer(1, 2 ** 20)]);
+    const entries = Array.from({ length: random.integer(0, 8) }, (): [Origin, number] => [
+      origin(`h${random.integer(1, 99)}:${random.integer(1, 65535)}`, random.word()),
+      random.word() * random.integer(1, 2 ** 20),
+    ]);
     const cursor: Cursor = { instance: makeTag(random.word), position: random.word(), vector: new Map(entries) };
     const read = decodeCursor(encodeCursor(cursor));
-    if (JSON.stringify([...read.vector]) !== JSON.stringify([...cursor.vector]) || read.position !== cursor.position) broken += 1;
+    if (JSON.stringify([...read.vector]) !== JSON.stringify([...cursor.vector]) || read.position !== cursor.position) {
+      broken += 1;
+    }
   }
   t.equal(broken, 0);
 });

@@ -37,8 +37,14 @@ t.test('glob patterns mean what they mean in Redis (util.c, stringmatchlen)', as
     ['ü?', ['üä'], ['ü', 'u']],
   ];
   for (const [pattern, matching, others] of cases) {
-    for (const text of matching) t.equal(new Glob(pattern).matches(text), true, `${JSON.stringify(pattern)} matches ${JSON.stringify(text)}`);
-    for (const text of others) t.equal(new Glob(pattern).matches(text), false, `${JSON.stringify(pattern)} does not match ${JSON.stringify(text)}`);
+    for (const text of matching) {
+      t.equal(new Glob(pattern).matches(text), true, `${JSON.stringify(pattern)} matches ${JSON.stringify(text)}`);
+    }
+    for (const text of others) {
+      t.equal(
+        new Glob(pattern).matches(text), false, `${JSON.stringify(pattern)} does not match ${JSON.stringify(text)}`,
+      );
+    }
   }
 });
 
@@ -49,7 +55,9 @@ t.test('a character is a code point', async (t) => {
 });
 
 t.test('what every match begins with', async (t) => {
-  const cases = [['news', 'news'], ['n*s', 'n'], ['*', ''], ['a\\*b?', 'a*b'], ['a[b]', 'a'], ['a\\', 'a\\'], ['', '']] as const;
+  const cases = [
+    ['news', 'news'], ['n*s', 'n'], ['*', ''], ['a\\*b?', 'a*b'], ['a[b]', 'a'], ['a\\', 'a\\'], ['', ''],
+  ] as const;
   for (const [pattern, prefix] of cases) t.equal(new Glob(pattern).prefix, prefix, pattern);
 });
 
@@ -66,8 +74,12 @@ t.test(`patterns mean the same as when every way is tried (seed ${SEED})`, async
   let matching = 0;
   for (let run = 0; run < 5000; run += 1) {
     const long = random.integer(0, 9) === 0;
-    const pattern = Array.from({ length: random.integer(0, 6) }, () => random.pick(['*', 'a', 'b', '?', '[ab]', '[^a]', '\\*', 'a'.repeat(long ? 40 : 2)])).join('');
-    const text = Array.from({ length: random.integer(0, long ? 90 : 8) }, () => random.pick(['a', 'a', 'a', 'b', '*'])).join('');
+    const pattern = Array.from({ length: random.integer(0, 6) }, () =>
+      random.pick(['*', 'a', 'b', '?', '[ab]', '[^a]', '\\*', 'a'.repeat(long ? 40 : 2)]),
+    ).join('');
+    const text = Array.from({ length: random.integer(0, long ? 90 : 8) }, () =>
+      random.pick(['a', 'a', 'a', 'b', '*']),
+    ).join('');
     const expected = means(pattern, text);
     if (expected) matching += 1;
     t.equal(new Glob(pattern).matches(text), expected) || t.bailout(`${JSON.stringify(pattern)} and ${text}`);
@@ -89,7 +101,10 @@ function counting(text: string): { codes: Codes; looks: () => number } {
 
 t.test('each character is looked at once, or twice at the ends, whatever the pattern (Redis: "Regression for pattern matching with long nested loops")', async (t) => {
   const text = 'a'.repeat(255);
-  const patterns = [`${'a*'.repeat(100)}b`, '*?'.repeat(127), `*${'a'.repeat(126)}b*`, `*${'?'.repeat(126)}b*`, `*${'[a-z]'.repeat(50)}b*`, `${'*a'.repeat(100)}*b*`, '*a?a?*a??b*a*'];
+  const patterns = [
+    `${'a*'.repeat(100)}b`, '*?'.repeat(127), `*${'a'.repeat(126)}b*`, `*${'?'.repeat(126)}b*`,
+    `*${'[a-z]'.repeat(50)}b*`, `${'*a'.repeat(100)}*b*`, '*a?a?*a??b*a*',
+  ];
   for (const pattern of patterns) {
     const { codes, looks } = counting(text);
     new Glob(pattern).matches(codes);

@@ -102,13 +102,18 @@ t.test(`does what a plain list does (seed ${SEED})`, async (t) => {
   const gone: Waiter[] = [];
   const topics = ['a', 'b', 'c', 'd', 'e'];
   const ids = new Map<Waiter, number>();
-  const sorted = (waiters: Iterable<Waiter>): number[] => [...waiters].map((each) => ids.get(each)!).sort((x, y) => x - y);
+  const sorted = (waiters: Iterable<Waiter>): number[] =>
+    [...waiters].map((each) => ids.get(each)!).sort((x, y) => x - y);
   let now = 0;
   const counts = { add: 0, remove: 0, expired: 0, woken: 0 };
   for (let step = 0; step < 20_000; step += 1) {
     // Periods of growth and of shrinking, so that the heap is rebuilt many times.
     const growing = Math.floor(step / 1000) % 2 === 0;
-    const action = random.pick(growing ? ['add', 'add', 'add', 'remove', 'expire', 'woken'] : ['add', 'remove', 'remove', 'remove', 'gone', 'woken']);
+    const action = random.pick(
+      growing
+        ? ['add', 'add', 'add', 'remove', 'expire', 'woken']
+        : ['add', 'remove', 'remove', 'remove', 'gone', 'woken'],
+    );
     if (action === 'add') {
       const added = waiter(now + random.integer(0, 500), ...topics.filter(() => random.integer(0, 1) === 1));
       ids.set(added, step);
@@ -129,7 +134,9 @@ t.test(`does what a plain list does (seed ${SEED})`, async (t) => {
       const expired = poll.expire(now);
       const deadlines = expired.map(({ deadline }) => deadline);
       if (String(sorted(expired)) !== String(sorted(due))) t.fail(`step ${step}: others expired`);
-      if (String(deadlines) !== String([...deadlines].sort((x, y) => x - y))) t.fail(`step ${step}: not earliest first`);
+      if (String(deadlines) !== String([...deadlines].sort((x, y) => x - y))) {
+        t.fail(`step ${step}: not earliest first`);
+      }
       gone.push(...expired);
       counts.expired += expired.length;
     } else if (action === 'woken') {

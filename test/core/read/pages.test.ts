@@ -8,7 +8,12 @@ const NEWS = new Set(['news']);
 /** A page of batches at these positions. */
 function page(positions: readonly number[], through: number): Page {
   const of = origin('10.0.0.1:3000', 1);
-  return { batches: positions.map((position) => ({ ...draft(['x']), origin: of, seq: position, lamport: position, deps: '', position, repeats: '' })), through };
+  return {
+    batches: positions.map((position) => ({
+      ...draft(['x']), origin: of, seq: position, lamport: position, deps: '', position, repeats: '',
+    })),
+    through,
+  };
 }
 
 function positions(found: Page | undefined): number[] | undefined {

@@ -6,7 +6,9 @@ import { SEED, SeededRandom } from '../../support/random.ts';
 /** Each pattern that matches, with each of its subscribers. */
 function matching(pubSub: PubSub<string>, channel: string): string[] {
   const { value } = last(pubSub.matching(channel));
-  return value.flatMap(({ text, subscribers }) => [...subscribers.keys()].map((subscriber) => `${text} ${subscriber}`)).sort();
+  return value
+    .flatMap(({ text, subscribers }) => [...subscribers.keys()].map((subscriber) => `${text} ${subscriber}`))
+    .sort();
 }
 
 /** What the generator returns, and how much work it counted. */
@@ -84,7 +86,9 @@ t.test(`what is remembered is what is true, whoever comes and goes meanwhile (se
   const names = Array.from({ length: 1500 }, (_, index) => `${index % 7}${index}`);
   let running: { steps: Generator<number, unknown>; channel: string }[] = [];
   for (let step = 0; step < 20_000; step += 1) {
-    const text = random.pick(['*', '?*', '', '1', '2']) + random.pick(['1', '22', '[1-3]*', '*4', '5*6', `${random.integer(0, 500)}*`]);
+    const text =
+      random.pick(['*', '?*', '', '1', '2']) +
+      random.pick(['1', '22', '[1-3]*', '*4', '5*6', `${random.integer(0, 500)}*`]);
     const subscriber = random.pick(['ann', 'bob']);
     const subscribers = there.get(text) ?? new Set();
     if (random.integer(0, 1) === 0) {
@@ -98,7 +102,11 @@ t.test(`what is remembered is what is true, whoever comes and goes meanwhile (se
     if (random.integer(0, 2) === 0) running.push({ steps: pubSub.matching(channel), channel });
     running = running.filter(({ steps }) => steps.next().done !== true); // some are under way while patterns change
     if (step % 50 !== 0) continue;
-    const expected = [...there].flatMap(([pattern, all]) => (new Glob(pattern).matches(channel) ? [...all].map((each) => `${pattern} ${each}`) : [])).sort();
+    const expected = [...there]
+      .flatMap(([pattern, all]) =>
+        new Glob(pattern).matches(channel) ? [...all].map((each) => `${pattern} ${each}`) : [],
+      )
+      .sort();
     t.strictSame(matching(pubSub, channel), expected) || t.bailout(`${channel} at step ${step}`);
   }
 });
