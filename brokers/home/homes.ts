@@ -9,7 +9,6 @@ import type { Config } from '../config.ts';
 import type { Address } from '../core/address.ts';
 import type { Log } from '../core/log/log.ts';
 import type { Clock, Logger } from '../core/runtime.ts';
-import { countMissing } from '../core/log/version-vector.ts';
 import { homeOf, type View, Views } from '../core/home/view.ts';
 import type { Handover } from '../core/queue/handover.ts';
 import type { Link } from '../mesh/link.ts';
@@ -152,17 +151,11 @@ export class Homes {
 
   /** Who is there, and not so far behind that its subscriptions would have to wait for it. */
   #present(): Address[] {
-    const { config, log } = this.#runtime;
+    const { config } = this.#runtime;
     const { homeSilenceMs, homeBehindMax } = config.limits;
     const members = new Set(this.view?.members);
-    const isNear = (address: Address): boolean => {
-      const link = this.#mesh.linkTo(address);
-      return (
-        members.has(address) ||
-        link === undefined ||
-        countMissing(log.vector.entries(), link.vector, homeBehindMax) <= homeBehindMax
-      );
-    };
+    const isNear = (address: Address): boolean =>
+      members.has(address) || this.#mesh.behind(address, homeBehindMax) <= homeBehindMax;
     return [config.address, ...this.#mesh.present(homeSilenceMs).filter(isNear)];
   }
 

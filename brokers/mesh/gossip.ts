@@ -18,8 +18,9 @@ import {
 } from '../core/log/record.ts';
 import type { RunningTime } from '../core/log/running-time.ts';
 import type { Clock, Store } from '../core/runtime.ts';
-import { Grafts } from './grafts.ts';
+import type { Progress } from '../core/mesh/progress.ts';
 import type { Link } from './link.ts';
+import { Neighbour } from './neighbour.ts';
 import { encodePeerMessage } from '../wire/peer-message.ts';
 
 export interface GossipRuntime {
@@ -37,8 +38,7 @@ export class Gossip {
   /** Records received from peers, and how many of them were here already. */
   readonly received = { records: 0, duplicates: 0 };
   readonly #runtime: GossipRuntime;
-  readonly #links = new Map<Origin, Link>();
-  readonly #grafts = new WeakMap<Link, Grafts>();
+  readonly #neighbours = new Map<Origin, Neighbour>();
   readonly #plumtree: Plumtree;
   readonly #holdBack: HoldBack;
   readonly #held: Held;
@@ -65,39 +65,46 @@ export class Gossip {
     return this.#holdBack.bytes;
   }
 
-  linkUp(link: Link): void {
-    this.#links.set(link.peer.origin, link);
-    this.#grafts.set(link, new Grafts(this.#runtime, link, (origins) => this.#placed(link, origins)));
-    this.#held.linkUp(link.peer.origin);
-    this.#greet(link);
-    this.#perform(this.#plumtree.linkUp(link.peer.origin, this.#runtime.clock.now()));
+  /** What a peer has on disk, as far as it told. */
+  vectorOf(link: Link): Progress['has'] | undefined {
+    return this.#of(link)?.progress.has;
   }
 
-  /**
-   * The first vector over a link says how much we hold of the peer's own records, by which a
-   * restored store decides whether it may go on under its name. So it waits for what an earlier
-   * life of the peer sent us and is not on disk yet; the rest of it was dropped with its link.
-   */
-  #greet(link: Link): void {
-    const { log } = this.#runtime;
-    if (link.greeted || log.nextSeq(link.peer.origin) - 1 > log.vector.get(link.peer.origin)) return;
-    link.greeted = true;
-    this.#tell(link, log.vector.snapshot(), true);
+  /** Bytes of records sent to each peer and not acknowledged. */
+  get flyingBytes(): number[] {
+    return [...this.#neighbours.values()].map(({ progress }) => progress.feed.flyingBytes);
+  }
+
+  #of(link: Link): Neighbour | undefined {
+    return this.#neighbours.get(link.peer.origin);
+  }
+
+  linkUp(link: Link): void {
+    const { origin } = link.peer;
+    const neighbour = new Neighbour(this.#runtime, link, {
+      frame: (batch) => this.#frame(batch),
+      placed: (each, origins) => this.#placed(each, origins),
+    });
+    this.#neighbours.set(origin, neighbour);
+    this.#held.linkUp(origin);
+    neighbour.greet();
+    this.#perform(this.#plumtree.linkUp(origin, this.#runtime.clock.now()));
   }
 
   linkDown(link: Link): void {
-    this.#links.delete(link.peer.origin);
-    this.#held.linkDown(link.peer.origin);
-    const { orphans, effects } = this.#plumtree.linkDown(link.peer.origin, this.#runtime.clock.now());
+    const { origin } = link.peer;
+    this.#neighbours.delete(origin);
+    this.#held.linkDown(origin);
+    const { orphans, effects } = this.#plumtree.linkDown(origin, this.#runtime.clock.now());
     this.#perform(effects);
-    for (const origin of orphans) this.#held.rerouted(origin);
+    for (const each of orphans) this.#held.rerouted(each);
     this.#tellHeld();
   }
 
   /** Tells what was not told at once, and asks anew for what has stalled. */
   tick(): void {
     this.#frames = new WeakMap(); // they say how old a batch is
-    for (const link of this.#links.values()) {
+    for (const { link } of this.#neighbours.values()) {
       link.tick();
       this.#plumtree.came(link.peer.origin, link.recordsAt); // which may be a part of some that are not whole yet
     }
@@ -109,7 +116,7 @@ export class Gossip {
   rolledBack(): void {
     this.#holdBack.clear();
     this.#plumtree.rolledBack(this.#runtime.clock.now());
-    for (const link of this.#links.values()) this.#greet(link);
+    for (const neighbour of this.#neighbours.values()) neighbour.greet();
   }
 
   /**
@@ -123,11 +130,11 @@ export class Gossip {
       news.set(batch.origin, lastSeq(batch));
       this.#untold.add(batch.origin);
     }
-    for (const link of this.#links.values()) {
-      this.#greet(link);
-      void this.pump(link);
-      this.#tell(link, [...news].filter(([origin]) => this.#isAwaited(link, origin)), false);
-      link.flush(); // peers and publishers wait for it, and readers are still to be served here
+    for (const neighbour of this.#neighbours.values()) {
+      neighbour.greet();
+      void neighbour.pump();
+      neighbour.tell([...news].filter(([origin]) => this.#isAwaited(neighbour, origin)), false);
+      neighbour.link.flush(); // peers and publishers wait for it, and readers are still to be served here
     }
   }
 
@@ -135,26 +142,27 @@ export class Gossip {
    * Whether a peer waits to hear that records of an origin are here: it sent them, or they are
    * ours, or the first of theirs.
    */
-  #isAwaited(link: Link, origin: Origin): boolean {
+  #isAwaited(neighbour: Neighbour, origin: Origin): boolean {
     return (
       origin === this.#runtime.log.origin ||
-      this.#plumtree.parent(origin) === link.peer.origin ||
-      link.told.get(origin) === 0
+      this.#plumtree.parent(origin) === neighbour.origin ||
+      !neighbour.progress.knows(origin)
     );
   }
 
   /** A peer has these seqs on disk. Says whether that is more than before. */
   learnVector(link: Link, entries: readonly (readonly [Origin, number])[]): boolean {
+    const neighbour = this.#of(link)!;
+    const { origin: peer, progress } = neighbour;
     let grew = false;
     for (const [origin, seq] of entries) {
-      if (!link.vector.advance(origin, seq)) continue;
-      link.feed.acknowledged(origin, seq);
-      if (link.feed.has(origin)) this.#held.learn(origin, link.peer.origin, seq);
+      if (!progress.learn(origin, seq)) continue;
+      if (progress.feed.has(origin)) this.#held.learn(origin, peer, seq);
       grew = true;
     }
     this.#tellHeld();
-    this.#perform(this.#plumtree.announced(link.peer.origin, entries, this.#runtime.clock.now()));
-    void this.pump(link);
+    this.#perform(this.#plumtree.announced(peer, entries, this.#runtime.clock.now()));
+    void neighbour.pump();
     return grew;
   }
 
@@ -178,9 +186,9 @@ export class Gossip {
     return grew;
   }
 
-  /** How far a store without a link holds an origin's records, as far as was told here. */
+  /** How far another store holds an origin's records, as far as was told here, by itself or along the tree. */
   heldBy(origin: Origin, store: Origin): number {
-    return this.#held.get(origin, store);
+    return Math.max(this.#neighbours.get(store)?.progress.has.get(origin) ?? 0, this.#held.get(origin, store));
   }
 
   /**
@@ -194,8 +202,7 @@ export class Gossip {
     const { lamport, time } = this.#runtime;
     const entry = [batch.origin, lastSeq(batch)] as const;
     lamport.witnessPeer(lastLamport(batch));
-    link.vector.advance(...entry);
-    link.feed.acknowledged(...entry);
+    this.#of(link)!.progress.learn(...entry);
     this.received.records += batch.count;
     const now = this.#runtime.clock.now();
     const fate = this.#holdBack.offer(hasIds(batch) ? dateBatch(batch, time.at(ageMs)) : batch);
@@ -212,7 +219,7 @@ export class Gossip {
 
   #perform(effects: readonly PlumtreeEffect[]): void {
     for (const effect of effects) {
-      const link = this.#links.get(effect.to);
+      const link = this.#neighbours.get(effect.to)?.link;
       if (effect.type === 'prune') {
         link?.send({ type: 'PRUNE', origins: effect.origins });
         continue;
@@ -227,57 +234,23 @@ export class Gossip {
   }
 
   /** The peer wants records of these origins, each after a seq. */
-  async graft(link: Link, wanted: readonly Wanted[]): Promise<void> {
-    try {
-      await this.#grafts.get(link)?.graft(wanted);
-    } catch (error) {
-      this.#runtime.storeFailed(error);
-    }
+  graft(link: Link, wanted: readonly Wanted[]): void {
+    void this.#of(link)?.graft(wanted);
   }
 
-  #placed(link: Link, origins: Iterable<Origin>): void {
-    // which may have come while the disk was searched
-    for (const origin of origins) this.#held.learn(origin, link.peer.origin, link.vector.get(origin));
+  /** Which may have come while the disk was searched. */
+  #placed({ origin: peer, progress }: Neighbour, origins: Iterable<Origin>): void {
+    for (const origin of origins) this.#held.learn(origin, peer, progress.has.get(origin));
     this.#tellHeld();
-    void this.pump(link);
   }
 
   prune(link: Link, origins: readonly Origin[]): void {
-    this.#grafts.get(link)?.prune(origins);
+    this.#of(link)?.prune(origins);
   }
 
-  /**
-   * Sends what the peer has grafted and not got, as far as its window and the path allow. One at a
-   * time a link.
-   */
-  async pump(link: Link): Promise<void> {
-    const { log, config, storeFailed } = this.#runtime;
-    const { feed } = link;
-    if (link.pumping) return;
-    link.pumping = true;
-    try {
-      while (link.isOpen && link.isRoomy && feed.open && feed.position < log.position) {
-        const from = feed.position;
-        const reading = log.readAfter(from, undefined, Math.min(config.limits.readBytesMax, link.windowBytes));
-        const page = reading instanceof Promise ? await reading : reading;
-        if (feed.position !== from) continue; // a graft moved it back meanwhile
-        this.#send(link, page.batches);
-        if (feed.open && link.isRoomy) feed.position = Math.max(feed.position, page.through);
-      }
-    } catch (error) {
-      storeFailed(error);
-    } finally {
-      link.pumping = false;
-    }
-  }
-
-  #send(link: Link, batches: readonly StoredBatch[]): void {
-    for (const batch of batches) {
-      if (!link.feed.open || !link.isRoomy) return;
-      if (!link.feed.pass(batch)) continue;
-      link.sendRecords(this.#frame(batch));
-      link.told.advance(batch.origin, lastSeq(batch));
-    }
+  /** Sends a peer what it has grafted and not got, as far as there is room. */
+  pump(link: Link): void {
+    if (link.isIntroduced) void this.#of(link)?.pump();
   }
 
   #frame(batch: StoredBatch): readonly Uint8Array[] {
@@ -298,7 +271,7 @@ export class Gossip {
       this.#telling = false;
       const news = new Map<Origin, HeldOf[]>(); // by neighbour
       for (const origin of this.#held.takeUntold()) this.#gatherHeld(origin, news);
-      for (const [to, held] of news) this.#links.get(to)?.send({ type: 'HELD', held });
+      for (const [to, held] of news) this.#neighbours.get(to)?.link.send({ type: 'HELD', held });
     });
   }
 
@@ -307,7 +280,7 @@ export class Gossip {
     if (origin === log.origin) return;
     const parent = this.#plumtree.parent(origin);
     if (parent === undefined) this.#held.learn(origin, log.origin, log.vector.get(origin));
-    for (const to of parent === undefined ? this.#links.keys() : [parent]) {
+    for (const to of parent === undefined ? this.#neighbours.keys() : [parent]) {
       const claims = this.#held.news(to, origin);
       if (claims.length > 0) listOf(news, to).push([origin, claims]);
     }
@@ -321,13 +294,7 @@ export class Gossip {
     const { log } = this.#runtime;
     const news = [...this.#untold].map((origin) => [origin, log.vector.get(origin)] as const);
     this.#untold.clear();
-    for (const link of this.#links.values()) this.#tell(link, news, beat);
-  }
-
-  #tell(link: Link, vector: Iterable<readonly [Origin, number]>, always: boolean): void {
-    if (!link.greeted) return;
-    const entries = [...vector].filter(([origin, seq]) => link.told.advance(origin, seq));
-    if (entries.length > 0 || always) link.send({ type: 'VECTOR', lamport: this.#runtime.lamport.time, entries });
+    for (const neighbour of this.#neighbours.values()) neighbour.tell(news, beat);
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * What one peer has grafted, on its way into the feed of its link: looks up the place in the log
+ * What one peer has grafted, on its way into its feed: looks up the place in the log
  * before which the peer lacks nothing of it.
  *
  * One look-up at a time a link, whatever the peer asks for meanwhile: that is gathered and looked
@@ -7,6 +7,7 @@
  * more reads wait than one that grafts one. What is grafted or pruned while its place is looked up
  * does not get that place.
  */
+import type { Feed } from '../core/mesh/feed.ts';
 import type { Wanted } from '../core/mesh/plumtree.ts';
 import type { Origin } from '../core/log/record.ts';
 import type { Log } from '../core/log/log.ts';
@@ -21,15 +22,17 @@ export interface GraftsRuntime {
 export class Grafts {
   readonly #runtime: GraftsRuntime;
   readonly #link: Link;
+  readonly #feed: Feed;
   readonly #placed: (origins: Iterable<Origin>) => void;
   #wanted = new Map<Origin, number>(); // after which seq; for the next look-up
   #placing = new Map<Origin, number>(); // in the one under way
   #isPlacing = false;
 
   /** @param placed told which origins are in the feed now */
-  constructor(runtime: GraftsRuntime, link: Link, placed: (origins: Iterable<Origin>) => void) {
+  constructor(runtime: GraftsRuntime, link: Link, feed: Feed, placed: (origins: Iterable<Origin>) => void) {
     this.#runtime = runtime;
     this.#link = link;
+    this.#feed = feed;
     this.#placed = placed;
   }
 
@@ -53,7 +56,7 @@ export class Grafts {
     for (const origin of origins) {
       this.#wanted.delete(origin);
       this.#placing.delete(origin);
-      this.#link.feed.prune(origin);
+      this.#feed.prune(origin);
     }
   }
 
@@ -64,7 +67,7 @@ export class Grafts {
     const behind = [...this.#placing].filter(([origin, after]) => after < log.vector.get(origin));
     const position = behind.length === 0 ? log.position : await store.positionBefore(behind);
     if (!this.#link.isOpen) return;
-    this.#link.feed.graft(this.#placing, position);
+    this.#feed.graft(this.#placing, position);
     const placed = this.#placing.keys();
     this.#placing = new Map();
     this.#placed(placed);

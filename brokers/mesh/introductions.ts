@@ -124,8 +124,8 @@ export class Introductions {
   }
 
   #open(channel: Channel, parser: CommandParser | undefined): Link {
-    const { clock, config, log, budget } = this.#runtime;
-    const link = new Link(channel, parser, config.limits, () => clock.now(), log.position, {
+    const { clock, config, budget } = this.#runtime;
+    const link = new Link(channel, parser, config.limits, () => clock.now(), {
       introduced: (each, hello) => this.#introduced(each, hello),
       heard: (each) => this.#peers.heard(each),
       message: (each, message) => this.#peers.message(each, message),

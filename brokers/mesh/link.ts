@@ -1,6 +1,5 @@
 /**
- * One connection with a peer: its handshake, its messages as values, what it has and what it was
- * told.
+ * One connection with a peer: its handshake, and its messages as values.
  *
  * Both sides say PEER first. The one that dialled speaks first; the other answers with its own
  * PEER, or with an error reply that says why not. Whoever will not go on, then or later, says so
@@ -13,11 +12,9 @@
  */
 import type { Account, Budget, Holder } from '../core/budget.ts';
 import { RumormillError } from '../core/error.ts';
-import { Feed } from '../core/mesh/feed.ts';
 import { Joints, Lanes, type Part, type Pieces } from '../core/mesh/lanes.ts';
 import { Path } from '../core/mesh/path.ts';
 import type { Channel, ChannelHandler } from '../core/runtime.ts';
-import { VersionVector } from '../core/log/version-vector.ts';
 import type { Limits } from '../config.ts';
 import { type CommandLimits, CommandParser } from '../wire/command-parser.ts';
 import {
@@ -62,20 +59,12 @@ export interface LinkEvents {
 
 export class Link implements ChannelHandler, Holder {
   readonly dialled: boolean;
-  /** What the peer has on disk, as far as it told. */
-  readonly vector = new VersionVector();
-  /** What the peer was told that we have. */
-  readonly told = new VersionVector();
-  readonly feed: Feed;
   /** The peer said that it shuts down. */
   leaving = false;
   /** Who would not have this link: the peer, which said so, or this broker. */
   refusedBy: 'peer' | 'self' | undefined;
   /** Another link with the same peer takes over. */
   replaced = false;
-  /** The peer was told what we hold. */
-  greeted = false;
-  pumping = false;
   /** When bytes of records came last, ms on the clock of `now`. */
   recordsAt = -Infinity;
   #hello: Hello | undefined;
@@ -101,8 +90,7 @@ export class Link implements ChannelHandler, Holder {
 
   /** @param now the clock, ms */
   constructor(
-    channel: Channel, parser: CommandParser | undefined, limits: Limits, now: () => number, position: number,
-    events: LinkEvents,
+    channel: Channel, parser: CommandParser | undefined, limits: Limits, now: () => number, events: LinkEvents,
   ) {
     this.dialled = parser === undefined;
     this.#channel = channel;
@@ -111,7 +99,6 @@ export class Link implements ChannelHandler, Holder {
     this.#now = now;
     this.#openedAt = this.#heardAt = now();
     this.#path = new Path(limits, this.#openedAt);
-    this.feed = new Feed(position, limits.linkWindowBytes);
     this.#peerLimits = { // a whole batch and its columns; a vector of many origins
       bulkBytesMax: limits.batchBytesMax + limits.payloadBytesMax + 16 * 1024 * 1024,
       commandBytesMax: limits.batchBytesMax + limits.payloadBytesMax + 64 * 1024 * 1024,

@@ -92,7 +92,7 @@ export class Mesh implements Port {
       heard: (link) => this.#membership.heard(link.peer.address, runtime.clock.now()),
       message: (link, message) => this.#receive(link, message),
       drained: (link) => {
-        void this.#gossip.pump(link);
+        this.#gossip.pump(link);
         runtime.waysChanged();
       },
       lost: (link, reason) => this.#lost(link, reason),
@@ -163,13 +163,12 @@ export class Mesh implements Port {
   brokers(): BrokerInfo[] {
     const { config, clock, log } = this.#runtime;
     const now = clock.now();
-    const byAddress = new Map([...this.#links.values()].map((link) => [link.peer.address, link]));
+    const vectors = new Map([...this.#links.values()].map((link) => [link.peer.address, this.#gossip.vectorOf(link)]));
     const peers = this.#membership.all().map((address): BrokerInfo => ({
       address,
       state: this.#membership.state(address, now),
       behind: countMissing(
-        log.vector.entries(),
-        byAddress.get(address)?.vector ?? this.#lastSeen.get(address) ?? EMPTY_VECTOR,
+        log.vector.entries(), vectors.get(address) ?? this.#lastSeen.get(address) ?? EMPTY_VECTOR,
       ),
     }));
     return [...peers, { address: config.address, state: 'self' as const, behind: 0 }].sort((a, b) =>
@@ -177,13 +176,18 @@ export class Mesh implements Port {
     );
   }
 
+  behind(address: Address, max: number): number {
+    const link = this.#overlay.linkTo(address);
+    const vector = link && this.#gossip.vectorOf(link);
+    return vector === undefined ? 0 : countMissing(this.#runtime.log.vector.entries(), vector, max);
+  }
+
   /** How far this broker, and the one that fulfils each other row, holds an origin's records; 0 for a missing one. */
   seqs(origin: Origin): number[] {
     const { log } = this.#runtime;
     const held = (address: Address): number => {
-      const link = this.#overlay.linkTo(address);
-      const store = link?.peer.origin ?? this.#overlay.storeOf(address);
-      return Math.max(link?.vector.get(origin) ?? 0, store === undefined ? 0 : this.#gossip.heldBy(origin, store));
+      const store = this.#overlay.linkTo(address)?.peer.origin ?? this.#overlay.storeOf(address);
+      return store === undefined ? 0 : this.#gossip.heldBy(origin, store);
     };
     const { seats } = this.#membership;
     return [log.vector.get(origin), ...seats.map(({ broker }) => (broker === undefined ? 0 : held(broker)))];
@@ -296,7 +300,7 @@ export class Mesh implements Port {
     this.#links.delete(origin);
     this.#membership.linkDown(address, link.leaving, now, link.refusedBy !== undefined);
     if (this.#lastSeen.size < this.#runtime.config.limits.membersMax) {
-      this.#lastSeen.set(address, link.vector.snapshot());
+      this.#lastSeen.set(address, this.#gossip.vectorOf(link)?.snapshot() ?? EMPTY_VECTOR);
     }
     this.#naming.linkDown(link);
     if (this.#closing) return;
@@ -334,8 +338,7 @@ export class Mesh implements Port {
       case 'MISSED':
         return this.#runtime.missed(message.ms);
       case 'GRAFT':
-        void this.#gossip.graft(link, message.wanted);
-        break;
+        return this.#gossip.graft(link, message.wanted);
       case 'PRUNE':
         this.#gossip.prune(link, message.origins);
         break;

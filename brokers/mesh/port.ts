@@ -18,6 +18,8 @@ export interface Port {
   isSilent(link: Link): boolean;
   /** The other members of which there was a sign of life within a time. */
   present(silenceMs: number): Address[];
+  /** How many of the records here a peer with a link lacks, counted up to about `max`; 0 without a link. */
+  behind(address: Address, max: number): number;
   /** To the farthest peer and back, at least, ms. */
   roundTripMs(): number;
 }

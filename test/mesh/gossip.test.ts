@@ -195,7 +195,7 @@ t.test('a broker that comes back after long catches up through a small window, i
     for (const way of mesh.waysInUse()) way.deliver();
     most = Math.max(
       most,
-      ...mesh.brokers.flatMap(({ links }) => [...links.values()].map(({ feed }) => feed.flyingBytes)),
+      ...mesh.brokers.flatMap(({ gossip }) => gossip.flyingBytes),
     );
   }
   await mesh.pass(1000);
@@ -203,7 +203,7 @@ t.test('a broker that comes back after long catches up through a small window, i
   t.equal(mesh.stores[2]!.batches.length, 250);
   t.ok(most >= 2000 && most < 2500, `${most} bytes flew at once on a link with a window of 2000`);
   t.strictSame(
-    mesh.brokers.flatMap(({ links }) => [...links.values()].map(({ feed }) => feed.flyingBytes)), [0, 0, 0, 0, 0, 0],
+    mesh.brokers.flatMap(({ gossip }) => gossip.flyingBytes), [0, 0, 0, 0, 0, 0],
     'all is acknowledged',
   );
   t.strictSame(acausal(mesh), []);
@@ -405,7 +405,7 @@ for (const heal of [fullMesh, chain]) {
       t.strictSame(acausal(mesh), [], `round ${round}: position order is causal`);
       const vectors = mesh.brokers.map(({ log }) => JSON.stringify([...log.vector.snapshot()].sort()));
       if (new Set(vectors).size !== 1) t.fail(`round ${round}: vectors differ`);
-      const flying = mesh.brokers.flatMap(({ links }) => [...links.values()].map(({ feed }) => feed.flyingBytes));
+      const flying = mesh.brokers.flatMap(({ gossip }) => gossip.flyingBytes);
       t.ok(
         flying.every((bytes) => bytes === 0),
         `round ${round}: all that was sent is acknowledged, or windows would close for ever`,

@@ -15,7 +15,7 @@ t.test('a link that is closed keeps nothing of what the peer goes on sending', (
     introduced: () => undefined, heard: () => undefined, message: () => t.fail('nothing comes any more'),
     drained: () => undefined, closed: (_: Link, reason?: string) => void closed.push(reason),
   };
-  const link = new Link(new VirtualChannel('peer'), parser, limits, () => 0, 0, events);
+  const link = new Link(new VirtualChannel('peer'), parser, limits, () => 0, events);
   link.data(Buffer.from('*2\r\n$5\r\nBATCH\r\n$100000\r\nxxx'));
   t.ok(parser.heldBytes > 20, 'half a message');
   link.close('refused');
@@ -37,7 +37,7 @@ function pair(limits = makeConfig().limits) {
   const channels = VirtualChannel.pair('left', 'right');
   const links = channels.map(
     (channel, side) =>
-      new Link(channel, undefined, limits, () => clock.now, 0, {
+      new Link(channel, undefined, limits, () => clock.now, {
         introduced: () => undefined,
         heard: () => void (bytes[side]! += 1),
         message: (_, message) =>

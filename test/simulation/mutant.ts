@@ -109,7 +109,7 @@ export const MUTANTS: readonly Mutant[] = [
     patches: [['core/mesh/rows.js', `return this.#isProven(lead, now) && !this.#wasAnothers(row);`, `return true;`]],
   },
   { name: 'a quorum is one broker too few', patches: [['core/mesh/quorum.js', `Math.floor(seqs.length / 2)`, `Math.floor(seqs.length / 2) - 1`]] },
-  { name: 'a record counts as held once it is sent', patches: [['mesh/gossip.js', `link.told.advance(batch.origin, lastSeq(batch));`, `link.told.advance(batch.origin, lastSeq(batch));\n            link.vector.advance(batch.origin, lastSeq(batch));`]] },
+  { name: 'a record counts as held once it is sent', patches: [['core/mesh/progress.js', `this.#told.advance(batch.origin, lastSeq(batch));`, `this.#told.advance(batch.origin, lastSeq(batch));\n        this.#has.advance(batch.origin, lastSeq(batch));`]] },
   {
     name: 'asks nobody else when a link is lost or a stream stalls',
     patches: [

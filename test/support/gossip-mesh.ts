@@ -46,14 +46,14 @@ export class GossipBroker {
       },
     });
     this.connect = (channel, peer) => {
-      const link = new Link(channel, undefined, config.limits, () => clock.now(), this.log.position, {
+      const link = new Link(channel, undefined, config.limits, () => clock.now(), {
         heard: () => undefined,
         introduced: (each) => {
           this.links.set(peer, each);
           this.gossip.linkUp(each);
         },
         message: (each, message) => this.#receive(each, message),
-        drained: (each) => void this.gossip.pump(each),
+        drained: (each) => this.gossip.pump(each),
         closed: (each) => {
           if (this.links.get(peer) !== each) return;
           this.links.delete(peer);
@@ -93,7 +93,7 @@ export class GossipBroker {
         this.gossip.takeIn(link, message.batch, message.ageMs);
         break;
       case 'GRAFT':
-        void this.gossip.graft(link, message.wanted);
+        this.gossip.graft(link, message.wanted);
         break;
       case 'PRUNE':
         this.gossip.prune(link, message.origins);
