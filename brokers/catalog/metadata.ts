@@ -188,10 +188,9 @@ export class Metadata implements TopicNames {
   /** All that `subscription` finds; changes meanwhile may show or not. */
   *subscriptions(): Iterable<Subscription> {
     yield* this.#durable.subscriptions();
-    for (const subscription of this.#transient.subscriptions())
-      if (!this.#durable.hasSubscription(subscription.name)) {
-        yield subscription;
-      }
+    for (const subscription of this.#transient.subscriptions()) {
+      if (!this.#durable.hasSubscription(subscription.name)) yield subscription;
+    }
   }
 
   /** Their names. */

@@ -196,10 +196,9 @@ export class Mesh implements Port {
   /** Takes over the rows of globalState.csv: new ones are dialled, those taken out are hung up. */
   configure(rows: readonly Address[]): void {
     const removed = new Set(this.#membership.configure(rows, this.#runtime.clock.now()));
-    for (const link of [...this.#links.values()])
-      if (removed.has(link.peer.address)) {
-        link.close('not in globalState.csv any more');
-      }
+    for (const link of [...this.#links.values()]) {
+      if (removed.has(link.peer.address)) link.close('not in globalState.csv any more');
+    }
     this.#runtime.acknowledged();
   }
 

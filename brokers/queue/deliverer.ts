@@ -121,7 +121,7 @@ export class Deliverer {
     if (handed === undefined && leases.size >= leasesMax()) return this.#limit();
     if (this.#isAtItsLimit(pull)) return this.#ownLimit(pull);
     if (!given.hasRoom(message)) return 'full';
-    backlog.advance();
+    backlog.advance(next);
     if (handed !== undefined) this.#redeliver(handed, message, pull, given);
     else this.#deliverFirst(source, index, message, pull, given);
     this.#isAgainNext = true;

@@ -215,10 +215,9 @@ export class Queues {
         queue.configure(subscription);
       } else this.#drop(name, queue, `subscription ${JSON.stringify(name)} is not what it was`);
     }
-    for (const { name } of catalog.transientSubscriptions())
-      if (!this.#transientSince.has(name)) {
-        this.#transientSince.set(name, clock.now());
-      }
+    for (const { name } of catalog.transientSubscriptions()) {
+      if (!this.#transientSince.has(name)) this.#transientSince.set(name, clock.now());
+    }
   }
 
   /**

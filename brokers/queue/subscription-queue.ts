@@ -10,6 +10,7 @@ import { Consumers, type ConsumerStatus } from './consumers.ts';
 import { DeadLetters } from './dead-letters.ts';
 import { Deliverer, limitText, ownLimitText } from './deliverer.ts';
 import { Floors } from './floors.ts';
+import { type Name, Outcomes } from './outcomes.ts';
 import { Acknowledgements } from '../core/queue/acknowledgements.ts';
 import type { RumormillError } from '../core/error.ts';
 import { decodeToken, lifeOf } from '../core/queue/lease-token.ts';
@@ -54,15 +55,14 @@ export class SubscriptionQueue {
   readonly #backlog: Backlog;
   readonly #deadLetters: DeadLetters;
   readonly #floors: Floors;
+  readonly #outcomes: Outcomes;
   readonly #life: number;
   readonly #line: PullLine;
   readonly #consumers: Consumers;
   #subscription: Subscription;
   #routes: Routes;
   #usedAt: number;
-  #unwritten = new Acknowledgements(); // deliveries that failed while the disk was full
   #moved: RumormillError | undefined; // it is not served here any more
-  #othersSettling = 0; // of an earlier home's leases, on their way to the disk: the reader may have passed them
 
   constructor(runtime: QueueRuntime, subscription: Subscription) {
     this.#runtime = runtime;
@@ -74,6 +74,16 @@ export class SubscriptionQueue {
     this.leases = new Leases(runtime.log.instance, this.#policy());
     this.#backlog = new Backlog(runtime, this.ledger, this.#routes);
     this.#floors = new Floors({ ...runtime, ledger: this.ledger });
+    this.#outcomes = new Outcomes({
+      ...runtime,
+      ledger: this.ledger,
+      leases: this.leases,
+      ended: (count, wasFull) => {
+        this.#floors.acknowledged(count);
+        if (wasFull || this.#line.limited !== undefined) this.wake();
+      },
+      dueAgain: () => this.#backlog.configure(this.#routes),
+    });
     const deliverer = new Deliverer({
       ...runtime,
       life: this.#life,
@@ -82,7 +92,7 @@ export class SubscriptionQueue {
       ledger: this.ledger,
       counts: this.counts,
       subscription: () => this.#subscription,
-      failed: (entries) => void this.#failed(entries),
+      failed: (entries) => void this.#outcomes.failed(entries),
     });
     this.#line = new PullLine({ ...runtime, fill: (pull, countMax) => deliverer.fill(pull, countMax) });
     this.#consumers = new Consumers({
@@ -91,7 +101,7 @@ export class SubscriptionQueue {
     this.#deadLetters = new DeadLetters({
       ...runtime, leases: this.leases, backlog: this.#backlog, counts: this.counts,
       subscription: () => this.#subscription,
-      settle: (entries) => this.#settle(entries, []),
+      settle: (entries) => this.#outcomes.settle(entries, []),
       revived: () => this.wake(),
     });
   }
@@ -135,7 +145,7 @@ export class SubscriptionQueue {
   async acknowledge(tokens: readonly string[]): Promise<number> {
     const now = this.#runtime.clock.now();
     const entries: LeaseEntry[] = [];
-    const others = new Map<string, readonly [Origin, number]>(); // of an earlier home's leases
+    const others = new Map<string, Name>(); // of an earlier home's leases
     for (const text of tokens) {
       const token = decodeToken(this.#life, text);
       const origin = token && this.#runtime.originOf(token.tag);
@@ -149,7 +159,7 @@ export class SubscriptionQueue {
         others.set(`${token.tag} ${token.seq}`, [origin, token.seq]);
       }
     }
-    if (entries.length + others.size > 0) await this.#settle(entries, [...others.values()]);
+    if (entries.length + others.size > 0) await this.#outcomes.settle(entries, [...others.values()]);
     return entries.length + others.size;
   }
 
@@ -161,7 +171,7 @@ export class SubscriptionQueue {
     const now = this.#runtime.clock.now();
     const entries = this.#good(tokens, now);
     for (const entry of entries) this.leases.fail(entry, now, delayMs);
-    const noted = this.#failed(entries);
+    const noted = this.#outcomes.failed(entries);
     this.#bury();
     this.wake();
     await noted;
@@ -192,10 +202,9 @@ export class SubscriptionQueue {
         this.ledger, (state) => state.raise(ids, vector), (error) => (error === undefined ? resolve() : reject(error)),
       );
     });
-    for (const entry of [...this.leases.all()])
-      if ((vector.get(entry.origin) ?? 0) >= entry.seq) {
-        this.leases.remove(entry);
-      }
+    for (const entry of [...this.leases.all()]) {
+      if ((vector.get(entry.origin) ?? 0) >= entry.seq) this.leases.remove(entry);
+    }
     this.#backlog.skipTo(until);
     this.wake();
     return count;
@@ -232,7 +241,7 @@ export class SubscriptionQueue {
         else this.leases.free(entry);
         state.free(entry.origin, entry.seq, entry.deliveries);
       }
-      if (!state.isEmpty) noted.push(this.#note(state));
+      if (!state.isEmpty) noted.push(this.#outcomes.note(state));
       this.#bury();
       this.wake();
       return entries.length;
@@ -291,10 +300,9 @@ export class SubscriptionQueue {
     if (shapeOf(subscription.bindings) === before) return;
     this.#routes = new Routes(subscription.bindings);
     this.#floors.reset();
-    for (const entry of [...this.leases.all()])
-      if (entry.source !== undefined && !this.#routes.topics.has(entry.source.topic)) {
-        this.leases.remove(entry);
-      }
+    for (const entry of [...this.leases.all()]) {
+      if (entry.source !== undefined && !this.#routes.topics.has(entry.source.topic)) this.leases.remove(entry);
+    }
     this.#backlog.configure(this.#routes);
     this.#line.retarget([...this.#routes.topics]);
     this.wake();
@@ -302,17 +310,13 @@ export class SubscriptionQueue {
 
   tick(now: number): void {
     if ((this.leases.nextDue ?? Infinity) <= now) {
-      void this.#failed(this.leases.expire(now));
+      void this.#outcomes.failed(this.leases.expire(now));
       this.wake();
     }
-    if (!this.#unwritten.isEmpty) {
-      const failures = this.#unwritten;
-      this.#unwritten = new Acknowledgements();
-      void this.#note(failures);
-    }
+    this.#outcomes.tick();
     this.#bury();
     this.#backlog.tick();
-    if (this.#othersSettling > 0 || !this.#floors.isDue(now)) return;
+    if (this.#outcomes.isSettlingOthers || !this.#floors.isDue(now)) return;
     void this.#floors.raise(
       Math.min(this.#backlog.position, (this.leases.lowest ?? Infinity) - 1), this.#routes.starts, now,
     );
@@ -327,29 +331,6 @@ export class SubscriptionQueue {
   #policy(): LeasePolicy {
     const { visibilityMs, maxDeliveries, backoffMs } = this.#subscription.settings;
     return { visibilityMs, maxDeliveries, backoffMs, backoffMsMax: this.#runtime.limits.backoffMsMax };
-  }
-
-  /**
-   * Deliveries have failed: notes how many, and until when the next one waits. Settles when that is
-   * on disk, or the disk is full.
-   */
-  async #failed(entries: readonly LeaseEntry[]): Promise<void> {
-    if (entries.length === 0) return;
-    const failures = new Acknowledgements();
-    for (const { origin, seq, deliveries, state, dueAt } of entries) {
-      failures.fail(origin, seq, deliveries, state === 'delayed' ? dueAt : undefined);
-    }
-    await this.#note(failures);
-  }
-
-  /** While the disk is full, that waits for the next tick. */
-  #note(failures: Acknowledgements): Promise<void> {
-    return new Promise((resolve) => {
-      this.#runtime.acknowledger.gather(this.ledger, (state) => state.merge(failures), (error) => {
-        if (error !== undefined) this.#unwritten.merge(failures);
-        resolve();
-      });
-    });
   }
 
   /** What may not be delivered any more goes to the dead letters. */
@@ -377,33 +358,6 @@ export class SubscriptionQueue {
       !done.has(origin, seq) &&
       this.#routes.starts.some(({ id, start }) => Math.max(start.get(origin) ?? 0, done.floor(id, origin)) < seq)
     );
-  }
-
-  /** Messages are done. Settles when that is on disk. */
-  #settle(entries: readonly LeaseEntry[], others: readonly (readonly [Origin, number])[]): Promise<void> {
-    const { acknowledger, repeats, leasesMax } = this.#runtime;
-    this.#othersSettling += others.length;
-    return new Promise((resolve, reject) => {
-      const change = (state: Ledger['done']): void => {
-        for (const [origin, seq] of [...entries.map((entry) => [entry.origin, entry.seq] as const), ...others]) {
-          state.add(origin, seq);
-          for (const copy of repeats.copies(origin, seq)) state.add(copy.origin, copy.seq);
-        }
-      };
-      acknowledger.gather(this.ledger, change, (error) => {
-        const wasFull = this.leases.size >= leasesMax();
-        this.#othersSettling -= others.length;
-        if (error !== undefined && others.length > 0) this.#backlog.configure(this.#routes); // they are due again
-        for (const entry of entries) {
-          if (error === undefined) this.leases.remove(entry);
-          else this.leases.unsettle(entry);
-        }
-        this.#floors.acknowledged(entries.length);
-        if (wasFull || this.#line.limited !== undefined) this.wake();
-        if (error === undefined) resolve();
-        else reject(error);
-      });
-    });
   }
 }
 

@@ -165,10 +165,9 @@ export function decodeBrokers(reply: Answer): BrokerInfo[] {
 /** The text value of a name in a flat array. @throws RumormillError PROTOCOL where it is not there */
 function field(flat: Answer, name: string): string {
   if (Array.isArray(flat)) {
-    for (let index = 0; index + 1 < flat.length; index += 2)
-      if (text(flat[index]) === name) {
-        return text(flat[index + 1]);
-      }
+    for (let index = 0; index + 1 < flat.length; index += 2) {
+      if (text(flat[index]) === name) return text(flat[index + 1]);
+    }
   }
   throw new RumormillError('PROTOCOL', `MESH STATUS has no ${name}: this is not a Rumormill broker`);
 }

@@ -57,10 +57,9 @@ export class LeaseKeeper {
     try {
       const messages = [...this.#held.keys()];
       const lost = new Set(messages.length === 0 ? [] : await this.#lostOf(messages));
-      for (const message of messages)
-        if (!lost.has(message) && this.#held.has(message)) {
-          this.#held.set(message, now + this.#visibilityMs);
-        }
+      for (const message of messages) {
+        if (!lost.has(message) && this.#held.has(message)) this.#held.set(message, now + this.#visibilityMs);
+      }
       for (const message of lost) this.#lose(message);
       if (lost.size > 0) this.#visibilityMs = await this.#extender.visibilityMs(); // perhaps it was made shorter
     } catch (error) {

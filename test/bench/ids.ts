@@ -26,10 +26,9 @@ export async function ids(plan: Plan): Promise<void> {
         for (let number = at; number < at + IN_FLIGHT; number += 1) {
           client.send('PUBLISH', `topic-${number % 10}`, PAYLOAD, ...idOf(number));
         }
-        for (let number = 0; number < IN_FLIGHT; number += 1)
-          if (typeof (await client.next()) !== 'number') {
-            throw new Error('a publish was refused');
-          }
+        for (let number = 0; number < IN_FLIGHT; number += 1) {
+          if (typeof (await client.next()) !== 'number') throw new Error('a publish was refused');
+        }
       }
       found(`publish ${what}`, 'msg/s', (count * 1000) / (performance.now() - startedAt));
       found(`publish ${what}, CPU a message`, 'µs', ((cpuMs(broker!.pid) - cpuBefore) * 1000) / count);

@@ -71,10 +71,9 @@ export class FakeQueue {
 
   /** Ends the leases of these payloads, or of all, as when the time is over or the home has died. */
   expire(...payloads: string[]): void {
-    for (const entry of this.#entries.values())
-      if (payloads.length === 0 || payloads.includes(entry.payload)) {
-        entry.token = undefined;
-      }
+    for (const entry of this.#entries.values()) {
+      if (payloads.length === 0 || payloads.includes(entry.payload)) entry.token = undefined;
+    }
     this.#wake();
   }
 

@@ -383,9 +383,8 @@ export class Faults {
 
   /** Copies some disks as they are now, running or not, as a snapshot of a volume does. */
   #backUp(): void {
-    for (const machine of this.#victims)
-      if (this.#dice.integer(0, 1) === 0) {
-        this.#backups.set(machine, machine.disk.data.copy());
-      }
+    for (const machine of this.#victims) {
+      if (this.#dice.integer(0, 1) === 0) this.#backups.set(machine, machine.disk.data.copy());
+    }
   }
 }

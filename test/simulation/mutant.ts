@@ -176,7 +176,7 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   },
   // Queues
-  { name: 'an ACK is answered before the disk', patches: [['queue/subscription-queue.js', `            acknowledger.gather(this.ledger, change, (error) => {`, `            resolve();\n            acknowledger.gather(this.ledger, change, (error) => {`]] },
+  { name: 'an ACK is answered before the disk', patches: [['queue/outcomes.js', `            acknowledger.gather(ledger, change, (error) => {`, `            resolve();\n            acknowledger.gather(ledger, change, (error) => {`]] },
   { name: 'a lease is given out while it runs', patches: [['core/queue/leases.js', `this.#dueAt(entry, now + this.policy.visibilityMs);`, `this.#dueAt(entry, now + this.policy.visibilityMs / 2);`]] },
   { name: 'a floor above what is leased', patches: [['queue/subscription-queue.js', `Math.min(this.#backlog.position, (this.leases.lowest ?? Infinity) - 1)`, `this.#backlog.position`]] },
   {
@@ -192,7 +192,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   { name: 'every token of a message is good', patches: [['core/queue/leases.js', `entry.lease === token.lease &&\n            entry.instance === token.instance &&`, ``]] },
   { name: 'a token is good for any subscription', patches: [['core/queue/lease-token.js', `scratch.readUInt32LE(end) !== fnv1a(scratch, life, end) ||`, ``]] },
-  { name: 'failed deliveries are not written', patches: [['queue/subscription-queue.js', `failures.fail(origin, seq, deliveries, state === 'delayed' ? dueAt : undefined);`, `;`]] },
+  { name: 'failed deliveries are not written', patches: [['queue/outcomes.js', `failures.fail(origin, seq, deliveries, state === 'delayed' ? dueAt : undefined);`, `;`]] },
   { name: 'the next home does not count the failed deliveries', patches: [['queue/deliverer.js', `ledger.done.attempts(source.origin, source.seq + index)`, `0`]] },
   { name: 'one delivery too few before a dead letter', patches: [['core/queue/leases.js', `deliveries >= this.policy.maxDeliveries`, `deliveries >= this.policy.maxDeliveries - 1`]] },
   { name: 'what was delivered too often is dropped', patches: [['queue/dead-letters.js', `await this.#publish(dead, deadLetter);`, `;`]] },
@@ -210,7 +210,7 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   },
   { name: 'a broker between does not pass commands on', patches: [['home/errands.js', `if (ask.home !== this.#runtime.config.address)`, `if (false)`]] },
-  { name: 'until when a message is put off is not written', patches: [['queue/subscription-queue.js', `state === 'delayed' ? dueAt : undefined`, `undefined`]] },
+  { name: 'until when a message is put off is not written', patches: [['queue/outcomes.js', `state === 'delayed' ? dueAt : undefined`, `undefined`]] },
   {
     name: 'the next home delivers what is put off',
     patches: [
@@ -266,7 +266,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a PURGE leaves the leases',
     patches: [
-      ['queue/subscription-queue.js', `if ((vector.get(entry.origin) ?? 0) >= entry.seq) {`, `if (false) {`],
+      ['queue/subscription-queue.js', `if ((vector.get(entry.origin) ?? 0) >= entry.seq)`, `if (false)`],
     ],
   },
   {

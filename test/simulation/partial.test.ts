@@ -105,10 +105,9 @@ t.test('an acknowledgement is never given for what a disk does not have: quorums
     world.heal();
     for (const machine of world.machines) if (!machine.isRunning) await world.of(machine.start());
     await world.converged();
-    for (const machine of world.machines)
-      if (String(machine.records()) !== String(publisher.records())) {
-        t.fail(`seed ${seed}: ${machine.address} differs`);
-      }
+    for (const machine of world.machines) {
+      if (String(machine.records()) !== String(publisher.records())) t.fail(`seed ${seed}: ${machine.address} differs`);
+    }
     t.type(await publish(world, publisher, 'last', 'ACKS', 'all'), 'number', `seed ${seed}: and then all are counted`);
   }
   t.ok(counts.acknowledged > 40 && Object.values(counts).every((count) => count > 5), JSON.stringify(counts));

@@ -19,7 +19,7 @@ export function checkPutOff(
     for (const nack of facts.settlements.get(lease) ?? []) {
       if (nack.kind !== 'nack' || nack.outcome !== nack.leases.length || nack.ms === null) continue;
       if (nack.ms > 0) checkWritten(facts, queue, lease, nack, violated);
-      for (const next of leases)
+      for (const next of leases) {
         if (
           next !== lease &&
           next.pull.sentAt >= nack.endedAt &&
@@ -27,6 +27,7 @@ export function checkPutOff(
         ) {
           count += 1;
         }
+      }
     }
   }
   return count;

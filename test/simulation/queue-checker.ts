@@ -320,10 +320,9 @@ class QueueChecker {
     for (const [lease, settlements] of this.#facts.settlements) {
       if (lease.pull.queue === queue.name && settlements.some((ack) => isPossible(lease, ack))) done.add(lease.payload);
     }
-    for (const { deadLetter, payload, isOn } of this.#facts.entries)
-      if (deadLetter?.subscription === queue.name && isOn.size > 0) {
-        done.add(payload);
-      }
+    for (const { deadLetter, payload, isOn } of this.#facts.entries) {
+      if (deadLetter?.subscription === queue.name && isOn.size > 0) done.add(payload);
+    }
     for (const entry of this.#facts.entries) {
       const { topic, key, payload, isOn, origin, seq } = entry;
       if (

@@ -38,10 +38,9 @@ export class AckRecord {
     for (const [origin, runs] of Object.entries(this.#body.d ?? {})) {
       let next = 1;
       for (const [gap, length] of pairs(runs)) {
-        for (const first = next + gap, end = first + length; next < end; next += 1)
-          if (next >= first) {
-            yield nameOf(parseOrigin(origin), next);
-          }
+        for (const first = next + gap, end = first + length; next < end; next += 1) {
+          if (next >= first) yield nameOf(parseOrigin(origin), next);
+        }
       }
     }
   }

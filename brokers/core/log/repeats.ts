@@ -303,19 +303,17 @@ export class Repeats {
       const group = late.filter(({ batch }) => batch.topic === topic);
       const wanted = new Map<string, (Late & { readonly index: number })[]>();
       for (const { batch, known } of group) {
-        for (const [index, id] of idsOf(batch).entries())
-          if (id !== null) {
-            wanted.set(id, [...(wanted.get(id) ?? []), { batch, known, index }]);
-          }
+        for (const [index, id] of idsOf(batch).entries()) {
+          if (id !== null) wanted.set(id, [...(wanted.get(id) ?? []), { batch, known, index }]);
+        }
       }
       const seen = group.map(({ batch }) => seenOf(batch));
       const from = this.#time.before(Math.min(...seen), this.#options.dedupeWindowMs);
       const to = this.#time.after(Math.max(...seen), this.#options.dedupeWindowMs);
       for (const { id, ...copy } of await this.#store.findIds(topic, [...wanted.keys()], from, to)) {
-        for (const { batch, known, index } of wanted.get(id) ?? [])
-          if (this.#isCopy(copy, batch, known)) {
-            put(marks, batch, index, copy);
-          }
+        for (const { batch, known, index } of wanted.get(id) ?? []) {
+          if (this.#isCopy(copy, batch, known)) put(marks, batch, index, copy);
+        }
       }
     }
   }

@@ -156,10 +156,9 @@ export class Incarnation {
    * told all that it holds.
    */
   #foundMore(held: number, urgent: boolean): string | undefined {
-    for (const [peer, seq] of this.#heard)
-      if (seq > held) {
-        return `${peer} holds ${seq - held} records of it that it has lost`;
-      }
+    for (const [peer, seq] of this.#heard) {
+      if (seq > held) return `${peer} holds ${seq - held} records of it that it has lost`;
+    }
     for (const [peer, { life, isOurs }] of this.#testimonies) {
       if (life < this.life || isOurs || !(this.#heard.has(peer) || urgent)) continue;
       return `${peer} knows a later life of it`;

@@ -160,10 +160,9 @@ export class Plumtree {
    */
   rolledBack(now: number): void {
     for (const { announced } of this.#sources.values()) {
-      for (const [origin, seq] of announced)
-        if (origin !== this.#self() && seq > this.#received.accepted(origin)) {
-          this.#drift(origin, now, true);
-        }
+      for (const [origin, seq] of announced) {
+        if (origin !== this.#self() && seq > this.#received.accepted(origin)) this.#drift(origin, now, true);
+      }
     }
   }
 

@@ -119,10 +119,11 @@ export class Leases {
     this.#policy = policy;
     if (!isStricter) return;
     for (const entries of this.#entries.values()) {
-      for (const entry of entries.values())
+      for (const entry of entries.values()) {
         if (entry.state === 'ready' && entry.source !== undefined && this.#isExhausted(entry)) {
           this.#set(entry, 'failed');
         }
+      }
     }
   }
 

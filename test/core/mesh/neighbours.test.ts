@@ -197,10 +197,9 @@ for (const [count, fanout] of [[3, 2], [8, 2], [40, 3], [200, 6]] as const) {
     rounds(40);
     check('all of them', 1);
     for (let death = 0; death < 10; death += 1) {
-      for (const address of bench.views.keys())
-        if (random.integer(0, 2) === 0 && bench.living.length > 1) {
-          bench.dead.add(address);
-        }
+      for (const address of bench.views.keys()) {
+        if (random.integer(0, 2) === 0 && bench.living.length > 1) bench.dead.add(address);
+      }
       rounds(40);
       check(`${bench.living.length} live`, 1);
       for (const address of [...bench.dead]) {
