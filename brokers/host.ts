@@ -185,15 +185,8 @@ export class Broker implements SessionsRuntime {
     this.#sweep = new Sweep({ limits, store, names: this.metadata, storeFailed });
 
     // Who reads: POLL and subscribers, and consumers of subscriptions, at home here or elsewhere.
-    this.readers = new Readers({
-      clock,
-      limits,
-      turns,
-      budget,
-      source: { log, store, repeats, names: this.metadata },
-      caughtUp: roomAgain,
-      storeFailed,
-    });
+    const source = { log, store, repeats, names: this.metadata };
+    this.readers = new Readers({ clock, limits, turns, budget, source, caughtUp: roomAgain, storeFailed });
     this.topics = new Topics(store, this.metadata, this.readers);
     this.queues = new Queues({
       clock, ages, limits, logger, turns, budget, log, store, repeats, catalog: this.metadata, storeFailed,

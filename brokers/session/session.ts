@@ -1,30 +1,30 @@
 /**
  * One client's connection: bytes in, commands, replies out in order.
  *
- * PUBLISH commands overlap (`publishing.ts`). Any other command waits for its turn, that is for the replies of
- * everything before it, and whatever comes behind it waits until it is done; so what a client pipelines happens in the order in which it was
- * written, and a POLL that waits holds up its own connection and nobody else's.
+ * PUBLISH commands overlap (`publishing.ts`). Any other command waits for its turn, that is for the
+ * replies of everything before it, and what comes behind it waits until it is done. So what a client
+ * pipelines happens in the order in which it was written, and a POLL that waits holds up its own
+ * connection and no other.
  *
- * Held back, so that nothing grows without bound: reading stops while too much is received behind a command that waits, while a
- * PUBLISH waits for room in the log, and while too many publishes are unanswered; commands stop while the client does not read its replies. A client of pushed
- * messages that does not read is disconnected, since nobody can make its publishers wait. All that it holds is counted in the broker's budget; half a command
- * has a deadline (`inlet.ts`).
+ * Nothing grows without bound. Reading stops while too much is received behind a command that waits,
+ * while a PUBLISH waits for room in the log, and while too many publishes are unanswered. Commands
+ * stop while the client does not read its replies. A client of pushed messages that does not read is
+ * disconnected, since nobody can make its publishers wait. All that it holds is counted in the
+ * broker's budget; half a command has a deadline (`inlet.ts`).
  */
-import { checkArity, type Command, type Connection } from '../commands/command.ts';
-import { SUBSCRIBED_COMMANDS } from '../commands/pub-sub.ts';
-import { commands } from '../commands/table.ts';
 import { type Account, type Holder, mebibytes } from '../core/budget.ts';
 import { RumormillError } from '../core/error.ts';
 import type { Channel, ChannelHandler } from '../core/runtime.ts';
+import { type Answered, Executor } from './executor.ts';
 import { Inlet } from './inlet.ts';
 import { Outlet } from './outlet.ts';
 import { Publishing, type Publishes } from './publishing.ts';
 import type { SessionRuntime } from './session-runtime.ts';
 import type { Pushed } from '../wire/pushed.ts';
-import { type Args, argsBytes } from '../wire/command-parser.ts';
-import { encodeReplies, encodeReply, encodeSteps, isLong, type RespVersion, type Value } from '../wire/resp.ts';
+import type { Args } from '../wire/command-parser.ts';
+import { encodeReplies, encodeReply, type RespVersion, type Value } from '../wire/resp.ts';
 
-const [PUBLISH_WORK, COMMAND_WORK] = [1, 20]; // about, µs; what takes much longer counts it as it goes (core/turns.ts)
+const PUBLISH_WORK = 1; // about, µs (core/turns.ts)
 
 /** Who keeps all sessions. */
 export interface Keeper {
@@ -35,7 +35,7 @@ export interface Keeper {
   closed(session: Session): void;
 }
 
-export class Session implements ChannelHandler, Connection, Holder, Publishes {
+export class Session implements Answered, ChannelHandler, Holder, Publishes {
   readonly cancellation = { cancelled: false, onCancel: undefined as (() => void) | undefined };
   readonly id: number;
   readonly broker: SessionRuntime;
@@ -52,15 +52,14 @@ export class Session implements ChannelHandler, Connection, Holder, Publishes {
   #channels: Set<string> | undefined;
   #patterns: Set<string> | undefined;
   readonly #publishing: Publishing;
+  readonly #executor: Executor;
   #waiting: Args | undefined; // a command whose turn comes when all that was published is answered
   #held: Args | undefined; // a PUBLISH whose turn comes when the log has room
-  #busy = false; // a command is being carried out
   #givesWay = false; // goes on in a later turn
   #inputEnded = false; // the client sends no more
   #broken = false; // what it sends cannot be understood any more
   #ended = false;
   #keptBytes = 0; // by commands, for what the client has subscribed to
-  #commandBytes = 0; // of the one that is being carried out
 
   /** @param isGuest there are too many clients: all that it may turn out to be is a peer */
   constructor(id: number, broker: SessionRuntime, keeper: Keeper, channel: Channel, isGuest = false) {
@@ -72,6 +71,7 @@ export class Session implements ChannelHandler, Connection, Holder, Publishes {
     this.#account = broker.budget.open('client', this);
     this.#isGuest = isGuest;
     this.#publishing = new Publishing(broker.config, broker.publisher, this);
+    this.#executor = new Executor(this);
     this.#in = new Inlet(channel, broker.clock, broker.config.limits);
     channel.attach(this);
   }
@@ -99,7 +99,7 @@ export class Session implements ChannelHandler, Connection, Holder, Publishes {
 
   /** Whether anything is still to be answered. */
   get isBusy(): boolean {
-    return this.#busy || this.#publishing.isBusy;
+    return this.#executor.isBusy || this.#publishing.isBusy;
   }
 
   data(chunk: Buffer): void {
@@ -111,7 +111,7 @@ export class Session implements ChannelHandler, Connection, Holder, Publishes {
 
   sent(): void {
     this.#account.moved(this.out.sent());
-    this.#charge();
+    this.charge();
   }
 
   drain(): void {
@@ -161,7 +161,7 @@ export class Session implements ChannelHandler, Connection, Holder, Publishes {
       if (!(error instanceof RumormillError)) throw error;
       this.#refuseStream(error);
     }
-    this.#charge();
+    this.charge();
     this.#settle(isHalf);
     this.#endIfDone();
   }
@@ -169,7 +169,7 @@ export class Session implements ChannelHandler, Connection, Holder, Publishes {
   /** Whether half a command has been here for too long; as `Inlet.isLate`. Counts again what it holds. */
   isLate(now: number, passedMs: number, stoodStill: boolean): boolean {
     if (this.#ended) return false;
-    if (this.#in.isHeld) this.#charge(); // what waits unread may have grown
+    if (this.#in.isHeld) this.charge(); // what waits unread may have grown
     return this.#in.isLate(now, passedMs, stoodStill);
   }
 
@@ -184,7 +184,7 @@ export class Session implements ChannelHandler, Connection, Holder, Publishes {
   #send(bytes: Buffer): void {
     if (this.#ended || this.#isSlow()) return;
     this.out.write(bytes);
-    this.#charge();
+    this.charge();
   }
 
   push(pushed: Pushed): void {
@@ -192,7 +192,7 @@ export class Session implements ChannelHandler, Connection, Holder, Publishes {
     const shared = pushed.encoded(this.version);
     if (shared.bytes.length === 0) return; // all of it is deleted, or was pushed before
     this.out.push(shared);
-    this.#charge();
+    this.charge();
   }
 
   keep(bytes: number): void {
@@ -258,8 +258,8 @@ export class Session implements ChannelHandler, Connection, Holder, Publishes {
   }
 
   /** Tells the budget what it holds. */
-  #charge(): void {
-    const kept = this.#keptBytes + this.#commandBytes + this.#publishing.heldBytes;
+  charge(): void {
+    const kept = this.#keptBytes + this.#executor.heldBytes + this.#publishing.heldBytes;
     this.#account.set(this.#in.heldBytes + this.out.ownBytes + kept, this.out.sharedBytes);
   }
 
@@ -286,7 +286,7 @@ export class Session implements ChannelHandler, Connection, Holder, Publishes {
     return (
       !this.#ended &&
       !this.#broken &&
-      !this.#busy &&
+      !this.#executor.isBusy &&
       !this.#givesWay &&
       this.#waiting === undefined &&
       this.#held === undefined &&
@@ -298,96 +298,26 @@ export class Session implements ChannelHandler, Connection, Holder, Publishes {
   #execute(args: Args): void {
     const name = args.word(0).toUpperCase();
     if (this.#isGuest && name !== 'PEER') return this.#keeper.turnAway(this);
-    if (name === 'PUBLISH' && this.#isAllowed(name)) {
+    if (name === 'PUBLISH' && this.#executor.isAllowed(name)) {
       if (this.broker.isFull) this.#held = args;
       else this.#publishing.add(args);
       return;
     }
     this.#publishing.seal();
     if (this.#publishing.isBusy) this.#waiting = args;
-    else this.#run(name, args);
+    else this.#executor.run(name, args);
   }
 
-  /** A RESP2 connection that has subscribed may not do much else, since it could not tell replies from pushed messages. */
-  #isAllowed(name: string): boolean {
-    return this.version === 3 || this.subscriptions === 0 || SUBSCRIBED_COMMANDS.has(name);
-  }
-
-  #run(name: string, args: Args): void {
-    this.broker.turns.isOver(COMMAND_WORK);
-    try {
-      const command = this.#lookup(name, args);
-      this.#commandBytes = argsBytes(args);
-      const reply =
-        command.subject === undefined ? command.run(args, this) : this.broker.runAtHome(command, args, this);
-      if (reply instanceof Promise) this.#await(reply);
-      else {
-        this.#commandBytes = 0;
-        if (reply !== undefined) this.send(reply);
-      }
-    } catch (error) {
-      this.#commandBytes = 0;
-      this.send(this.broker.errorReply(error));
-    }
-  }
-
-  /** @throws RumormillError ERR for an unknown command or a wrong number of arguments */
-  #lookup(name: string, args: Args): Command {
-    if (name === 'POST' || name === 'HOST:') this.#dropProbe(name);
-    const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
-    if (command === undefined) {
-      throw new RumormillError(
-        'ERR',
-        `unknown command ${JSON.stringify(args.word(0).slice(0, 64))}; COMMAND DOCS lists what there is`,
-      );
-    }
-    if (!this.#isAllowed(name)) {
-      throw new RumormillError(
-        'ERR',
-        `${name} cannot be used by a connection that has subscribed, but for ${[...SUBSCRIBED_COMMANDS].join(', ')}`,
-      );
-    }
-    checkArity(command, name, args);
-    return command;
-  }
-
-  #await(reply: Promise<Value | undefined>): void {
-    this.#busy = true;
-    void reply.then((value) => this.#encode(value))
-      .catch((error: unknown) => [encodeReply(this.broker.errorReply(error), this.version)])
-      .then((chunks) => this.#finish(chunks));
-  }
-
-  /**
-   * What was read is decoded as it is written, so a damaged batch is found out here. A long answer is
-   * made in turns, and sent when all of it is there: nothing gets between, and an error in its place.
-   */
-  #encode(value: Value | undefined): readonly Uint8Array[] | Promise<readonly Uint8Array[]> {
-    if (value === undefined || this.#ended) return [];
-    if (!isLong(value)) return [encodeReply(value, this.version)];
-    const grown = (bytes: number): void => {
-      this.#commandBytes += bytes;
-      this.#charge();
-    };
-    return this.broker.turns.run(encodeSteps(value, this.version, grown));
-  }
-
-  #finish(chunks: readonly Uint8Array[]): void {
-    this.#busy = false;
-    this.#commandBytes = 0;
+  answer(chunks: readonly Uint8Array[]): void {
     if (this.#ended) return;
     if (chunks.length > 0 && !this.#isSlow()) for (const chunk of chunks) this.out.write(chunk);
     this.work();
   }
 
-  /** A browser, or an HTTP request smuggled through one: nothing it says is to be carried out. */
-  #dropProbe(name: string): never {
-    this.broker.logger.warn('not a client: an HTTP request, connection dropped', {
-      client: this.#channel.remote,
-      command: name,
-    });
+  dropProbe(command: string): void {
+    const fields = { client: this.#channel.remote, command };
+    this.broker.logger.warn('not a client: an HTTP request, connection dropped', fields);
     this.destroy();
-    throw new RumormillError('ERR', 'this is not an HTTP server');
   }
 
   #refuseStream(error: RumormillError): void {
@@ -403,7 +333,7 @@ export class Session implements ChannelHandler, Connection, Holder, Publishes {
     if (!this.#publishing.isBusy && this.#waiting !== undefined) {
       const args = this.#waiting;
       this.#waiting = undefined;
-      this.#run(args.word(0).toUpperCase(), args);
+      this.#executor.run(args.word(0).toUpperCase(), args);
     }
     if (this.#in.isHeld || this.#inputEnded || this.#in.bufferedBytes > 0) this.broker.clock.defer(() => this.work());
   }

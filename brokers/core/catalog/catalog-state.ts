@@ -9,6 +9,7 @@
  * still uses a former name means the topic as it is called now. A topic that nobody created, renamed or bound does not
  * stand here: its name is its only one, and it routes as `fanout`.
  */
+import { comesBack } from './dead-letter-cycles.ts';
 import type { Operation, Settings } from './catalog-operation.ts';
 import { cycle, formerName, noBinding, notFound, topicExists } from './catalog-error.ts';
 import { RumormillError } from '../error.ts';
@@ -340,7 +341,8 @@ export class CatalogState {
     if (other !== undefined) return other === topic ? undefined : topicExists(to, other);
     const now = topic?.name ?? from;
     for (const { name, settings, bindings } of this.#subscriptions.values()) {
-      if (settings.deadLetter === to && this.#returns(name, to, boundTopics(bindings), { to, now })) {
+      const renamed = { to, now };
+      if (settings.deadLetter === to && comesBack(this.#topics, name, to, boundTopics(bindings), renamed)) {
         return new RumormillError(
           'ERR',
           `topic ${JSON.stringify(to)} would take dead letters of subscription ${JSON.stringify(name)} back to it`,
@@ -355,7 +357,7 @@ export class CatalogState {
       return new RumormillError('ERR', 'MAXDELIVERIES needs a DEADLETTER topic, or messages would be lost');
     }
     const topics = boundTopics(this.#subscriptions.get(name)?.bindings);
-    return deadLetter !== null && this.#returns(name, deadLetter, topics) ? cycle(name, deadLetter) : undefined;
+    return deadLetter !== null && comesBack(this.#topics, name, deadLetter, topics) ? cycle(name, deadLetter) : undefined;
   }
 
   #checkBind(name: string, topic: string): RumormillError | undefined {
@@ -364,30 +366,7 @@ export class CatalogState {
     const { deadLetter } = entry.settings;
     if (deadLetter === null) return undefined;
     const topics = new Set([...boundTopics(entry.bindings), this.#topics.get(topic)?.name ?? topic]);
-    return this.#returns(name, deadLetter, topics) ? cycle(name, deadLetter) : undefined;
-  }
-
-  /**
-   * Whether dead letters of a subscription that is bound to these topics come back to it, over other subscriptions
-   * whose messages nobody acknowledges.
-   * @param renamed that the topic which is called `now` has the name `to` as well
-   */
-  #returns(
-    name: string, deadLetter: string, topics: ReadonlySet<string>, renamed?: { to: string; now: string },
-  ): boolean {
-    const reached = new Set<string>();
-    const reach = (topic: string): void =>
-      void reached.add(topic === renamed?.to ? renamed.now : (this.#topics.get(topic)?.name ?? topic));
-    reach(deadLetter);
-    for (const topic of reached) { // a set that grows is gone through to its end
-      if (topics.has(topic)) return true;
-      for (const { subscription } of this.#topics.get(topic)?.bindings ?? []) {
-        if (subscription.name !== name && subscription.settings.deadLetter !== null) {
-          reach(subscription.settings.deadLetter);
-        }
-      }
-    }
-    return false;
+    return comesBack(this.#topics, name, deadLetter, topics) ? cycle(name, deadLetter) : undefined;
   }
 }
 
