@@ -46,7 +46,7 @@ export async function startBroker(options: EmbedOptions = {}): Promise<Broker> {
   return (await openBroker(options)).broker;
 }
 
-/** What `startBroker` does. `reread` reads globalState.csv now; it does nothing where the brokers are a list. */
+/** What `startBroker` does. `reread` reads globalState.csv now; it does nothing if the brokers are a list. */
 export async function openBroker(
   options: EmbedOptions,
 ): Promise<{ readonly broker: Broker; readonly reread: () => void }> {

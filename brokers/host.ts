@@ -1,5 +1,5 @@
 /**
- * The Broker: one log, its clients' sessions and its mesh, on whatever clock, network, disk and dice it is given.
+ * The Broker: one log, its clients' sessions and its mesh, on the clock, network, disk and dice that it is given.
  *
  * The one place where order matters is `#committed`. Nothing is gossiped, delivered or acknowledged before its
  * transaction is on disk; then, in this order: peers get it (they need longest), waiting readers and subscribers get
@@ -130,7 +130,7 @@ export class Broker implements SessionsRuntime {
     this.logger = logger;
     this.#startedAt = clock.now();
     this.stopped = new Promise((resolve, reject) => (this.#settleStopped = { resolve, reject }));
-    this.stopped.catch(() => undefined); // whoever cares awaits it; the reason is logged at its source
+    this.stopped.catch(() => undefined); // those who care await it; the reason is logged at its source
 
     // What everything shares: time to work, memory, lines of the log.
     this.turns = new Turns(clock, limits.turnMs);
@@ -263,7 +263,7 @@ export class Broker implements SessionsRuntime {
     };
   }
 
-  /** Carries out a command of a subscription's where that is at home. */
+  /** Carries out a command about a subscription at its home. */
   runAtHome(command: HomeCommand, args: Args, connection: Connection): Promise<Reply> {
     return this.#errands.run(command, args, connection.version, connection);
   }

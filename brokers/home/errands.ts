@@ -2,8 +2,8 @@
  * Commands about a subscription are carried out at its home; other brokers pass them on to it, over
  * the links, and relay the answer as it comes.
  *
- * The broker that a client asks sees to it that there is an answer: where the home is lost, or has
- * moved, the command goes to the next home, and one that waits moves with it; where the link is lost
+ * The broker that a client asks sees to it that there is an answer: if the home is lost, or has
+ * moved, the command goes to the next home, and one that waits moves with it; if the link is lost
  * or falls silent, it goes another way. While no home can be reached it tries for `homeTimeoutMs`,
  * then answers TRYAGAIN. A command may have been carried out by a home that was lost before it could
  * say so; so each of them may be carried out twice, but never by a copy that comes after the answer
@@ -27,7 +27,7 @@ import type { Ask } from '../wire/peer-message.ts';
 import { encodeReply, encodeSteps, Raw, type RespVersion } from '../wire/resp.ts';
 
 const HOPS_MAX = 8; // more than any mesh needs; ends what goes in circles
-// and whoever does asks the next home
+// and the one who waits asks the next home
 const MOVED_REPLY = encodeReply(new RumormillError('MOVED', 'nobody waits for this'));
 
 /** In the place of a reply: the subscription is not at home here any more. */
@@ -61,7 +61,7 @@ export interface KnownHomes {
 /** What a link owes an answer to. */
 interface Errand {
   readonly home: Address;
-  /** Undefined where it was not carried out, or nobody knows. */
+  /** Undefined if it was not carried out, or nobody knows. */
   settle(reply: Uint8Array | undefined): void;
 }
 
@@ -77,7 +77,7 @@ export class Errands {
   readonly #ways: Pick<Port, 'route' | 'isSilent'>;
   readonly #asked = new Map<Link, Map<number, Errand>>();
   readonly #services = new Map<Link, Map<number, Service>>();
-  // asks that wait for an answer: to look again where their subscription is at home
+  // asks that wait for an answer: to look again for their subscription's home
   readonly #moving = new Set<() => void>();
   readonly #attempts: Attempts;
   #waiting: (() => void)[] = [];
@@ -93,7 +93,7 @@ export class Errands {
   }
 
   /**
-   * Carries out a client's command where its subscription is at home. @throws RumormillError TRYAGAIN, and those of the
+   * Carries out a client's command at the home of its subscription. @throws RumormillError TRYAGAIN, and those of the
    * command
    */
   async run(command: HomeCommand, args: Args, version: RespVersion, caller: Caller): Promise<Reply> {
@@ -203,7 +203,7 @@ export class Errands {
   #answered(link: Link, id: number, reply: Uint8Array): void {
     const errand = this.#asked.get(link)?.get(id);
     this.#asked.get(link)?.delete(id);
-    errand?.settle(reply); // undefined where nobody waits for it any more
+    errand?.settle(reply); // undefined if nobody waits for it any more
   }
 
   #forget(link: Link, id: number): void {

@@ -72,8 +72,8 @@ export class Homes {
   }
 
   /**
-   * Whether this process stood still for a while: then nobody has been heard of lately, whoever is there, and it takes
-   * a beat until they are.
+   * Whether this process stood still for a while: then nobody has been heard of lately, even those who are there, and
+   * it takes a beat until they are.
    */
   #wasAway(): boolean {
     const { clock, config } = this.#runtime;
@@ -84,8 +84,8 @@ export class Homes {
   }
 
   /**
-   * As coordinator: says who is there, where that has changed. A member that shut down has handed its leases over;
-   * where it is back before it was missed, it gets them back by a new view of the same members.
+   * As coordinator: says who is there, if that has changed. A member that shut down has handed its leases over;
+   * if it is back before it was missed, it gets them back by a new view of the same members.
    */
   #propose(): void {
     const { coordinator, term } = this.#mesh;

@@ -3,7 +3,7 @@
  *
  * A record's way: the log commits it; every feed that has its origin grafted sends it (pump); the
  * peer holds it back until it may be stored, hands it to its log, and after the commit tells
- * whoever sent it, which is its acknowledgement. Everybody else is told at the next tick: they
+ * the peer that sent it, which is its acknowledgement. All others are told at the next tick: they
  * learn from it whom to ask for what they lack, and nobody waits for that.
  */
 import type { Config } from '../config.ts';
@@ -263,7 +263,7 @@ export class Gossip {
     return frame;
   }
 
-  /** Tells what is held towards the origins, once a turn. */
+  /** Tells what is held towards the origins, once per turn. */
   #tellHeld(): void {
     if (this.#telling || !this.#held.hasUntold(this.#runtime.log.origin)) return;
     this.#telling = true;

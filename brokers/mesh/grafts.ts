@@ -2,7 +2,7 @@
  * What one peer has grafted, on its way into its feed: looks up the place in the log
  * before which the peer lacks nothing of it.
  *
- * One look-up at a time a link, whatever the peer asks for meanwhile: that is gathered and looked
+ * One look-up at a time per link; what the peer asks for meanwhile is gathered and looked
  * up together. So a peer that grafts thousands of origins, one by one or again and again, lets no
  * more reads wait than one that grafts one. What is grafted or pruned while its place is looked up
  * does not get that place.

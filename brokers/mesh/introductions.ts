@@ -157,7 +157,7 @@ export class Introductions {
     link.close(undefined);
   }
 
-  /** @throws RumormillError REFUSED, where there can be no link with whoever says this */
+  /** @throws RumormillError REFUSED if there can be no link with a broker that says this */
   #check(hello: Hello): void {
     const { log, config, clock } = this.#runtime;
     this.#checkMesh(hello);
@@ -283,7 +283,7 @@ export class Introductions {
 }
 
 /**
- * Whether our own PEER came back, from a socket that met itself or from whatever repeats what it hears. Where this
+ * Whether our own PEER came back, from a socket that met itself or from an echo of what it hears. If this
  * broker answers itself, its answer has a later time.
  */
 function isEcho(sent: Hello, received: Hello): boolean {

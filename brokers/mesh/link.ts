@@ -49,11 +49,11 @@ export interface LinkEvents {
   introduced(link: Link, hello: Hello): void;
   /** Something has come, though it may be no whole message yet. */
   heard(link: Link): void;
-  /** @throws RumormillError PROTOCOL where the message cannot be right */
+  /** @throws RumormillError PROTOCOL if the message cannot be right */
   message(link: Link, message: Exclude<PeerMessage, LinkMessage>): void;
   /** There is room for more. */
   drained(link: Link): void;
-  /** Nothing comes after this. `reason` where it was not an orderly close. */
+  /** Nothing comes after this. `reason` if it was not an orderly close. */
   closed(link: Link, reason: string | undefined): void;
 }
 
@@ -142,7 +142,7 @@ export class Link implements ChannelHandler, Holder {
     return this.#lanes.waits(ANSWERS);
   }
 
-  /** For how long the peer has owed a sign of life, ms; 0 where it owes none. */
+  /** For how long the peer has owed a sign of life, ms; 0 if it owes none. */
   silentMs(now: number): number {
     const since = this.#path.waitsSince;
     return since === undefined ? 0 : Math.max(0, now - Math.max(since, this.#heardAt));
@@ -165,7 +165,7 @@ export class Link implements ChannelHandler, Holder {
     this.#sendIn(LANES[message.type], encodePeerMessage(message));
   }
 
-  /** Sends a batch that is encoded already. Only where there is room. */
+  /** Sends a batch that is encoded already. Only if there is room. */
   sendRecords(frame: Pieces): void {
     this.#sendIn(RECORDS, frame);
   }
@@ -236,7 +236,7 @@ export class Link implements ChannelHandler, Holder {
     this.close(error.message);
   }
 
-  /** The peer closes, and said why. It may do so after its PEER too, where that was before it knew ours. */
+  /** The peer closes, and said why. It may do so after its PEER too, if it sent that before it knew ours. */
   #refused(reason: string): void {
     this.refusedBy = 'peer';
     this.close(reason);
@@ -282,7 +282,7 @@ export class Link implements ChannelHandler, Holder {
     this.#write(encodePeerMessage({ type: 'GOT', bytes: this.#received, heldMs }), false);
   }
 
-  /** Sends a message in its lane, at once where it is short and nothing waits there. */
+  /** Sends a message in its lane, at once if it is short and nothing waits there. */
   #sendIn(lane: number | undefined, pieces: Pieces): void {
     const bytes = bytesOf(pieces);
     if (lane === undefined || (!this.#lanes.waits(lane) && bytes <= this.#wholeBytes)) return this.#write(pieces, true);

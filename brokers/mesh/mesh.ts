@@ -23,7 +23,7 @@ import { Said } from '../logging/said.ts';
 import type { Args, CommandParser } from '../wire/command-parser.ts';
 import type { LinkMessage, PeerMessage } from '../wire/peer-message.ts';
 
-/** What peers say about where subscriptions are at home. */
+/** What peers say about the homes of subscriptions. */
 export type HomesMessage = Extract<PeerMessage, { type: 'VIEW' | 'SEEN' | 'LEASES' }>;
 
 /** What peers say about commands that are carried out elsewhere. */

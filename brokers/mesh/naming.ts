@@ -1,7 +1,7 @@
 /**
  * Under which origin this process names its records, and in which life of its store: asks its
- * peers, draws a new name where that is due, and makes the log wait for the answer; and answers
- * when peers ask about their stores. The reasons stand in core/mesh/incarnation.ts.
+ * peers, draws a new name if that is due, and makes the log wait for the answer; and answers
+ * when peers ask about their stores. The reasons are in core/mesh/incarnation.ts.
  */
 import type { Config } from '../config.ts';
 import type { Address } from '../core/address.ts';
@@ -37,7 +37,7 @@ export interface NamingMesh {
 
 /**
  * A store that has named nothing yet, that was made under another address, or that has lost
- * records, takes a new origin, whatever its peers say.
+ * records, takes a new origin, no matter what its peers say.
  * @throws RumormillError DISKFULL or STORE
  */
 export async function openName(store: Store, address: Address, random: Random, logger: Logger): Promise<void> {
@@ -87,8 +87,8 @@ export class Naming {
 
   /**
    * Before this store's name is settled, this is what it depends on. Afterwards nobody can have more of our records
-   * than we do, since nothing leaves before it is on disk: whoever says so lies, or had none of it when it was asked,
-   * and there is no link with it.
+   * than we do, since nothing leaves before it is on disk: a peer that says so lies, or had none of it when it was
+   * asked, and there is no link with it.
    * @throws RumormillError REFUSED
    */
   heardRecords(link: Link, entries: readonly (readonly [Origin, number])[]): void {
@@ -138,7 +138,7 @@ export class Naming {
   told(link: Link, { life, holder }: Life): void {
     const isOurs = holder === this.#runtime.log.instance;
     if (isOurs && life === this.#life) this.#granted.add(link.peer.address);
-    else this.#granted.delete(link.peer.address); // where it has, that disk is lost
+    else this.#granted.delete(link.peer.address); // if it has, that disk is lost
     if (!this.#runtime.log.isHeld) return;
     this.#incarnation.told(link.peer.address, life, isOurs);
     this.tick();
@@ -163,7 +163,7 @@ export class Naming {
         this.#lives.granted(origin, claim);
       }
     } catch (error) {
-      return storeFailed(error); // where the disk is full it asks again
+      return storeFailed(error); // if the disk is full it asks again
     }
     if (link.isOpen) link.send({ type: 'LIFE', ...this.#lives.of(origin) });
   }

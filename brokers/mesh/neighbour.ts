@@ -25,7 +25,7 @@ export interface NeighbourRuntime {
 export interface NeighbourEvents {
   /** A batch as it goes to every peer. */
   frame(batch: StoredBatch): readonly Uint8Array[];
-  /** These origins are in the feed now, from where the peer lacks nothing before. */
+  /** These origins are in the feed now, at a place before which the peer lacks nothing of them. */
   placed(neighbour: Neighbour, origins: Iterable<Origin>): void;
 }
 

@@ -1,8 +1,8 @@
 /**
  * Acknowledgement state of every subscription (core/queue/acknowledgements.ts): merged from the records
- * of `$acks`, whoever wrote them, and written as such.
+ * of `$acks`, of all brokers, and written as such.
  *
- * All that is gathered while a record is on its way to the disk, of whatever subscription, becomes
+ * All that is gathered while a record is on its way to the disk, of all subscriptions, becomes
  * one batch, with one record per subscription. What is gathered counts once that is on disk and
  * comes back with the commit, as the records of other brokers do: there is one way in.
  *
@@ -37,7 +37,7 @@ export interface AcknowledgerRuntime {
   storeFailed(error: unknown): void;
 }
 
-/** Told once: with an error where what was gathered could not be written. */
+/** Told once: with an error if what was gathered could not be written. */
 type Settled = (error?: RumormillError) => void;
 
 /** What is gathered of one subscription, to be written together. */

@@ -1,6 +1,6 @@
 /**
  * What one subscription has still to deliver: the log, read with one position over all topics that
- * are bound, from where nothing before is left to do.
+ * are bound, from a place before which nothing is left to do.
  *
  * Memory holds one page of the log while it is read from, and its batch that is open. A page from
  * the disk is read ahead while the messages before it are worked on. What is not for the
@@ -9,7 +9,7 @@
  * Always true:
  *   - `open` is the batch in which `place` is, or the next one behind it; nothing between is the subscription's.
  *   - `stretch` was read for this generation of `place`, and its batches before `at` have been opened or passed.
- *   - While `reading` is set, nobody else reads, and `place` does not move but by it or by `configure`.
+ *   - While `reading` is set, nothing else is read.
  */
 import type { Ledger } from './acknowledger.ts';
 import type { Limits } from '../config.ts';
@@ -75,7 +75,7 @@ export class Backlog {
     return (this.#stretch?.bytes ?? 0) + this.#before.heldBytes;
   }
 
-  /** The bindings have changed: what was not looked for so far is, from where it may begin. */
+  /** The bindings have changed: what was not looked for so far is looked for, from the place where it may begin. */
   configure(routes: Routes): void {
     this.#opener.routes = routes;
     this.#rewind();
@@ -205,7 +205,7 @@ export class Backlog {
     else take(reading, 0);
   }
 
-  /** Moves back to where something may be left to do. */
+  /** Moves back to the place where something may be left to do. */
   #rewind(): void {
     const { log, store } = this.#runtime;
     this.#stretch = this.#open = undefined;

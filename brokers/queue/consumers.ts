@@ -1,5 +1,5 @@
 /**
- * Who consumes a subscription: by the names with which PULLs come. The oldest names leave where they are too many.
+ * Who consumes a subscription: by the names with which PULLs come. If there are too many names, the oldest leave.
  */
 import type { Limits } from '../config.ts';
 
@@ -7,7 +7,7 @@ export interface ConsumerStatus {
   readonly consumer: string;
   /** Messages that it holds. */
   readonly inFlight: number;
-  /** Since it pulled; undefined where that is too long ago, or was at another home. */
+  /** Since it pulled; undefined if that is too long ago, or was at another home. */
   readonly idleMs: number | undefined;
 }
 
@@ -22,7 +22,7 @@ export interface ConsumersRuntime {
 
 export class Consumers {
   readonly #runtime: ConsumersRuntime;
-  readonly #pulledAt = new Map<string, number>(); // the oldest stand first
+  readonly #pulledAt = new Map<string, number>(); // the oldest first
 
   constructor(runtime: ConsumersRuntime) {
     this.#runtime = runtime;

@@ -3,7 +3,7 @@
  *
  * What is to be delivered again and what is new take turns, one by one and over all PULLs: between
  * two redeliveries stands something new, if there is any, and between two new messages a
- * redelivery. So neither can hold the other up, whatever consumers do (one that gives a message
+ * redelivery. So neither can hold the other up, no matter what consumers do (one that gives a message
  * back at once, or dies of it each time, among them). Redeliveries come in the order in which they
  * became ready (core/queue/leases.ts), new messages as they are stored. In an answer redeliveries stand
  * first.
@@ -12,7 +12,7 @@
  * while those of all subscriptions are too many), and of what one consumer holds. Leases of a consumer that has gone
  * away end when they run out, since it may come back; SUBSCRIPTION FREE ends them sooner.
  *
- * A message is leased in the same turn in which its PULL is answered: whatever had to be read from
+ * A message is leased in the same turn in which its PULL is answered: what had to be read from
  * the disk was read before, and a PULL that has something does not wait for more.
  */
 import type { Ledger } from './acknowledger.ts';
@@ -45,14 +45,14 @@ export interface DelivererRuntime {
 }
 
 /**
- * What came of a look at one of the two kinds: something to wait for; `full` where the answer has
+ * What came of a look at one of the two kinds: something to wait for; `full` if the answer has
  * no room; undefined for nothing.
  */
 type Taken = 'taken' | 'full' | 'pause' | Promise<void> | Limited | undefined;
 
 export class Deliverer {
   readonly #runtime: DelivererRuntime;
-  #isAgainNext = true; // whose turn it is, where there is something of both
+  #isAgainNext = true; // whose turn it is, if there is something of both
 
   constructor(runtime: DelivererRuntime) {
     this.#runtime = runtime;
@@ -60,7 +60,7 @@ export class Deliverer {
 
   /**
    * Leases to a PULL what there is, `countMax` messages at most, and answers it in the same turn;
-   * neither where there is nothing.
+   * neither if there is nothing.
    */
   async fill(pull: Pull, countMax: number): Promise<Limited | undefined> {
     const { clock, limits, leases, failed, replyBytes } = this.#runtime;

@@ -1,5 +1,5 @@
 /**
- * How far everything of a subscription is done: where nothing is left before a message, one floor for
+ * How far everything of a subscription is done: if nothing is left before a message, one floor for
  * each store takes the place of all acknowledgements below it.
  */
 import type { Acknowledger, Ledger } from './acknowledger.ts';

@@ -22,7 +22,7 @@ export interface PullLineRuntime {
   readonly waiters: LongPoll<Pull>;
   /**
    * Leases to a PULL what there is, `countMax` messages at most, and answers it in the same turn,
-   * so that nothing is leased to one that is over; does neither where there is nothing.
+   * so that nothing is leased to one that is over; does neither if there is nothing.
    */
   fill(pull: Pull, countMax: number): Promise<Limited | undefined>;
   storeFailed(error: unknown): void;
@@ -31,7 +31,7 @@ export interface PullLineRuntime {
 export class PullLine {
   readonly #runtime: PullLineRuntime;
   readonly #pulls = new Set<Pull>();
-  readonly #turns = new Map<string, Set<Pull>>(); // by consumer; whose turn comes next stands first
+  readonly #turns = new Map<string, Set<Pull>>(); // by consumer; whose turn comes next is first
   #limited: Limited | undefined; // for all, when somebody was served last
   #ownLimits = new Map<string, Limited>(); // of consumers, then
   #wasLimited = false;
@@ -97,7 +97,7 @@ export class PullLine {
     });
   }
 
-  /** There may be something for whoever waits, or somebody's time is up. */
+  /** There may be something for those who wait, or somebody's time is up. */
   wake(): void {
     this.#isWoken = true;
     if (!this.#isServing && this.#pulls.size > 0) void this.#serve();

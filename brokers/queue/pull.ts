@@ -28,7 +28,7 @@ export interface Pull extends Waiter, PullRequest {
 
 /** Why a PULL gets nothing of what there is. */
 export interface Limited {
-  /** Whether others may get something all the same. */
+  /** Whether others may get something nevertheless. */
   readonly isOwn: boolean;
   /** For the client. */
   readonly error: RumormillError;

@@ -55,7 +55,7 @@ export interface QueueStatus {
 }
 
 export interface PendingLease {
-  /** `<lamport>@<host:port>`; undefined where only a former home knows it. */
+  /** `<lamport>@<host:port>`; undefined if only a former home knows it. */
   readonly id: string | undefined;
   readonly consumer: string;
   readonly deliveries: number;
@@ -268,7 +268,7 @@ export class Queues {
   }
 
   /**
-   * Nobody is served any more; whoever waits gets what there is at the end of a wait. What was
+   * Nobody is served any more; those who wait get what there is at the end of a wait. What was
    * accepted is on its way to the disk then.
    */
   close(): void {

@@ -133,7 +133,7 @@ export class SubscriptionQueue {
     return this.#line.add(request, [...this.#routes.topics], cancellation);
   }
 
-  /** There may be something for whoever waits. */
+  /** There may be something for those who wait. */
   wake(): void {
     this.#line.wake();
   }
@@ -322,7 +322,7 @@ export class SubscriptionQueue {
     );
   }
 
-  /** Nobody is served any more: whoever waits gets the error, or nothing. */
+  /** Nobody is served any more: those who wait get the error, or nothing. */
   close(error?: RumormillError): void {
     this.#moved = error;
     this.#line.close(error);

@@ -148,7 +148,7 @@ export class Readers {
     this.pushes.committed(batches);
   }
 
-  /** Some topics, or any, were renamed or deleted: whoever waits for them may have to wait for others. */
+  /** Some topics, or any, were renamed or deleted: those who wait for them may have to wait for others. */
   namesChanged(names: ReadonlySet<string> | undefined): void {
     const waiters = names === undefined ? [...this.#waiters.all()] : this.#waiters.woken(names);
     for (const waiter of waiters) this.#wake(waiter);

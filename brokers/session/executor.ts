@@ -39,7 +39,9 @@ export class Executor {
     return this.#heldBytes;
   }
 
-  /** Whether a connection that has subscribed may do this: with RESP2 it could not tell replies from pushed messages. */
+  /**
+   * Whether a connection that has subscribed may do this: with RESP2 it could not tell replies from pushed messages.
+   */
   isAllowed(name: string): boolean {
     const { version, subscriptions } = this.#connection;
     return version === 3 || subscriptions === 0 || SUBSCRIBED_COMMANDS.has(name);

@@ -5,7 +5,7 @@
  * in one round of the event loop, so that a hundred of them would hold everybody up. While more than
  * `LONG_INPUT_BYTES` are left behind what could be carried out, one chunk a round is taken.
  *
- * Half a command has a deadline, which what comes of it extends; it stands still while the client is not
+ * Half a command has a deadline, which what comes of it extends; it stops while the client is not
  * read from.
  */
 import type { Limits } from '../config.ts';
@@ -86,7 +86,7 @@ export class Inlet {
 
   /**
    * Whether half a command has been here for too long.
-   * @param passedMs since this was asked before; it does not count where the client was not read from
+   * @param passedMs since this was asked before; it does not count if the client was not read from
    * @param stoodStill nobody was
    */
   isLate(now: number, passedMs: number, stoodStill: boolean): boolean {

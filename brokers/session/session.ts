@@ -118,7 +118,10 @@ export class Session implements Answered, ChannelHandler, Holder, Publishes {
     this.work();
   }
 
-  /** The client sends no more. What it published is still answered; a POLL that waits is given up, since it cannot be told from a client that is gone. */
+  /**
+   * The client sends no more. What it published is still answered; a POLL that waits is given up, since it cannot be
+   * told from a client that is gone.
+   */
   ended(): void {
     this.#inputEnded = true;
     this.#cancel();
@@ -139,9 +142,11 @@ export class Session implements Answered, ChannelHandler, Holder, Publishes {
     this.#account.close();
   }
 
-  /** Carries out what has been received, as far as it may. Called again whenever something that held it back is over. */
+  /**
+   * Carries out what has been received, as far as it may. Called again whenever something that held it back is over.
+   */
   work(): void {
-    let isHalf = false; // all that is here is carried out, but for a part of a command
+    let isHalf = false; // all that is here is carried out, except a part of a command
     try {
       if (this.#held !== undefined && !this.broker.isFull) {
         const args = this.#held;

@@ -4,7 +4,7 @@
  *
  * Too many clients must not keep peers out, and a connection does not say whose it is before its first
  * bytes come. So a few more are taken in, at the door: those who do not say at once that they are peers
- * are told that there is no room, and whoever comes while the door is full pushes out the first of them.
+ * are told that there is no room, and a client that comes while the door is full pushes out the first of them.
  */
 import { RumormillError } from '../core/error.ts';
 import type { Channel } from '../core/runtime.ts';
@@ -47,7 +47,7 @@ export class Sessions implements Keeper {
     return Math.max(1, Math.min(connectionsMax, inMemory) - forPeers);
   }
 
-  /** Takes a connection in, at the door where there are too many. Closes it at once where the broker stops. */
+  /** Takes a connection in, at the door if there are too many. Closes it at once if the broker stops. */
   accept(channel: Channel): void {
     if (this.#refusing) return channel.destroy();
     const isGuest = this.#open.size - this.#door.size >= this.max;
