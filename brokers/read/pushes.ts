@@ -123,7 +123,9 @@ export class Pushes {
     }
   }
 
-  *#send({ position, count }: StoredBatch, subscribers: ReadonlyMap<Subscriber, number>, pushes: () => readonly Push[]): Generator<number, void> {
+  *#send(
+    { position, count }: StoredBatch, subscribers: ReadonlyMap<Subscriber, number>, pushes: () => readonly Push[],
+  ): Generator<number, void> {
     const pushed = new Pushed(this.#runtime.budget, pushes);
     for (const [subscriber, since] of subscribers) {
       if (since < position) subscriber.push(pushed);

@@ -357,7 +357,8 @@ export class CatalogState {
       return new RumormillError('ERR', 'MAXDELIVERIES needs a DEADLETTER topic, or messages would be lost');
     }
     const topics = boundTopics(this.#subscriptions.get(name)?.bindings);
-    return deadLetter !== null && comesBack(this.#topics, name, deadLetter, topics) ? cycle(name, deadLetter) : undefined;
+    const isCycle = deadLetter !== null && comesBack(this.#topics, name, deadLetter, topics);
+    return isCycle ? cycle(name, deadLetter) : undefined;
   }
 
   #checkBind(name: string, topic: string): RumormillError | undefined {
