@@ -24,11 +24,23 @@ export const NODE_IMPORTS: readonly string[] = [
 export const LONG_FUNCTIONS: Readonly<Record<string, string>> = {
   'brokers/host.ts: constructor': 'wires the parts of a broker, one statement for each',
   'brokers/wire/peer-message.ts: decodePeerMessage': 'one case for each type of message',
+  'test/clients/library/arguments.test.ts: calls': 'a table of cases',
+  'test/core/catalog/catalog.test.ts: said at the same time, about one subscription': 'a table of cases',
+  'test/core/log/log.test.ts: random publishes, receipts and full disks (seed ${SEED})':
+    'one case for each operation, and the checks of each round',
   'test/core/log/record.test.ts: validateBatch refuses a batch with a wrong field, and names it': 'a table of cases',
   'test/core/queue/leases.test.ts: random operations against a list (seed ${SEED})': 'one case for each operation',
+  'test/io/store.test.ts: the batches of a topic are found, whether they are indexed yet or not (SEED=${SEED})':
+    'random batches, and a table of questions about them',
+  'test/io/store.test.ts: what lives of a topic is counted, and what is dead is covered, some batches at a time (SEED=${SEED})':
+    'random batches, and a table of questions about them',
+  'test/mesh/gossip.test.ts: random faults, then a ${heal.name} that stands: all converge (seed ${SEED})':
+    'one case for each fault, and the checks of each round',
   'test/processes/consumers.test.ts: consumers, with three brokers':
     'many tests on one mesh, which takes seconds to start',
+  'test/simulation/checker.test.ts: each violation is found': 'a table of cases',
   'test/simulation/faults.ts: #inflict': 'one case for each kind of fault',
+  'test/simulation/queue-checker.test.ts: each violation is found': 'a table of cases',
   'test/tidy/rules.test.ts: each rule can fail': 'a table of cases',
   'test/wire/peer-message.test.ts: malformed messages are refused, and the error says what is wrong':
     'a table of cases',

@@ -118,12 +118,8 @@ export class Leases {
     const isStricter = (policy.maxDeliveries ?? Infinity) < (this.#policy.maxDeliveries ?? Infinity);
     this.#policy = policy;
     if (!isStricter) return;
-    for (const entries of this.#entries.values()) {
-      for (const entry of entries.values()) {
-        if (entry.state === 'ready' && entry.source !== undefined && this.#isExhausted(entry)) {
-          this.#set(entry, 'failed');
-        }
-      }
+    for (const entry of this.all()) {
+      if (entry.state === 'ready' && entry.source !== undefined && this.#isExhausted(entry)) this.#set(entry, 'failed');
     }
   }
 
