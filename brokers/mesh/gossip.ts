@@ -20,7 +20,7 @@ import type { RunningTime } from '../core/log/running-time.ts';
 import type { Clock, Store } from '../core/runtime.ts';
 import { Grafts } from './grafts.ts';
 import type { Link } from './link.ts';
-import { encodePeerMessage } from '../wire/peer-message.ts';
+import { encodePeerMessage } from '../wire/peer-codec.ts';
 
 export interface GossipRuntime {
   readonly config: Config;

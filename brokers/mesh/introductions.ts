@@ -17,7 +17,8 @@ import { Link, type LinkEvents } from './link.ts';
 import type { Naming, NamingRuntime } from './naming.ts';
 import type { Said } from '../logging/said.ts';
 import type { Args, CommandParser } from '../wire/command-parser.ts';
-import { decodePeerMessage, type Hello, PEER_PROTOCOL_VERSION } from '../wire/peer-message.ts';
+import { decodePeerMessage } from '../wire/peer-codec.ts';
+import { type Hello, PEER_PROTOCOL_VERSION } from '../wire/peer-message.ts';
 
 const IS_SELF = 'a row of globalState.csv is this broker itself';
 const LEADS_ELSEWHERE = 'a row of globalState.csv leads to a broker that has another row, and counts as missing';

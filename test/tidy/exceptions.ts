@@ -23,14 +23,15 @@ export const NODE_IMPORTS: readonly string[] = [
 /** Functions over 60 lines, each with the reason. */
 export const LONG_FUNCTIONS: Readonly<Record<string, string>> = {
   'brokers/host.ts: constructor': 'wires the parts of a broker, one statement for each',
-  'brokers/wire/peer-message.ts: decodePeerMessage': 'one case for each type of message',
+  'brokers/wire/peer-codec.ts: decodePeerMessage': 'one case for each type of message',
+  'brokers/wire/peer-codec.ts: encodePeerMessage': 'one case for each type of message',
   'test/core/log/record.test.ts: validateBatch refuses a batch with a wrong field, and names it': 'a table of cases',
   'test/core/queue/leases.test.ts: random operations against a list (seed ${SEED})': 'one case for each operation',
   'test/processes/consumers.test.ts: consumers, with three brokers':
     'many tests on one mesh, which takes seconds to start',
   'test/simulation/faults.ts: #inflict': 'one case for each kind of fault',
   'test/tidy/rules.test.ts: each rule can fail': 'a table of cases',
-  'test/wire/peer-message.test.ts: malformed messages are refused, and the error says what is wrong':
+  'test/wire/peer-codec.test.ts: malformed messages are refused, and the error says what is wrong':
     'a table of cases',
 };
 

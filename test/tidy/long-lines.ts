@@ -10,7 +10,6 @@ export const LONG_LINES: Readonly<Record<string, number>> = {
   'brokers/read/pushes.ts': 1,
   'brokers/session/session.ts': 7,
   'brokers/wire/command-parser.ts': 1,
-  'brokers/wire/peer-message.ts': 14,
   'clients/client.ts': 23,
   'clients/publisher.ts': 2,
   'clients/subscriber.ts': 6,
