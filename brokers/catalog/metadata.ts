@@ -16,9 +16,11 @@ import { decodeKept, encodeKept, type KeptCatalog } from '../core/catalog/kept-c
 import type { LamportClock } from '../core/log/lamport.ts';
 import type { Log } from '../core/log/log.ts';
 import { compareRecords, lastSeq, makeDraft, messagesOf, type Origin, type StoredBatch } from '../core/log/record.ts';
-import type { Clock, Logger, Store } from '../core/runtime.ts';
+import type { Clock, Logger } from '../core/runtime.ts';
+import type { Store } from '../core/log/store.ts';
 import type { Turns } from '../core/turns.ts';
-import type { Stamp, Subscription } from '../core/catalog/subscription.ts';
+import type { Subscription } from '../core/catalog/subscription.ts';
+import type { Stamp } from '../core/log/stamp.ts';
 import { type Vector, VersionVector } from '../core/log/version-vector.ts';
 import type { Publisher } from '../log/publisher.ts';
 

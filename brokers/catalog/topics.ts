@@ -4,7 +4,7 @@
  */
 import { isReserved } from '../core/catalog/catalog-operation.ts';
 import { LAMPORT_MAX } from '../core/log/lamport.ts';
-import type { Store } from '../core/runtime.ts';
+import type { Store } from '../core/log/store.ts';
 import type { TopicType } from '../core/catalog/subscription.ts';
 import type { Metadata } from './metadata.ts';
 import type { Readers } from '../read/readers.ts';

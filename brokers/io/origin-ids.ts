@@ -1,5 +1,5 @@
 /** The numbers that stand for origins in the tables of a store (schema.ts). */
-import { isBefore, type Stamp } from '../core/catalog/subscription.ts';
+import { isBefore, type Stamp } from '../core/log/stamp.ts';
 import type { Origin } from '../core/log/record.ts';
 
 export class OriginIds {

@@ -5,7 +5,7 @@
  * it does not look at many more than it returns, that number follows from the size of the rows in the last page.
  */
 import { BATCH_MESSAGES_MAX, type StoredBatch } from '../core/log/record.ts';
-import type { Page, RangeQuery } from '../core/runtime.ts';
+import type { Page, RangeQuery } from '../core/log/store.ts';
 import { SQL } from './queries.ts';
 import type { Param, Row } from './sqlite.ts';
 

@@ -4,10 +4,10 @@
  */
 import { COUNTER_MAX } from '../core/counter.ts';
 import { RumormillError } from '../core/error.ts';
-import type { Electors } from '../core/mesh/incarnation.ts';
+import type { Electors } from '../core/log/life.ts';
 import type { Origin } from '../core/log/record.ts';
 import { goOn, type SavedTime } from '../core/log/running-time.ts';
-import type { StoreState } from '../core/runtime.ts';
+import type { StoreState } from '../core/log/store.ts';
 import { compareMark } from './mark.ts';
 import { OriginIds } from './origin-ids.ts';
 import { NEWEST, SQL } from './queries.ts';

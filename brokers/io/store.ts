@@ -12,16 +12,15 @@
  * open-store.ts opens it, store-state.ts reads what it holds then, pages.ts reads batches. If somebody tampers with its
  * files, mark.ts and place.ts notice.
  */
-import type { Lived } from '../core/mesh/incarnation.ts';
-import type { Life } from '../core/mesh/lives.ts';
+import type { Life, Lived } from '../core/log/life.ts';
 import {
   BATCH_MESSAGES_MAX, lastLamport, type Origin, parseDeps, type StoredBatch, type StoredColumns,
 } from '../core/log/record.ts';
 import type {
   AckCheckpoint, CountQuery, FoundId, IdColumns, LamportPlace, LiveCount, Page, RangeQuery, Store, StoreState,
-} from '../core/runtime.ts';
+} from '../core/log/store.ts';
 import type { SavedTime } from '../core/log/running-time.ts';
-import type { Stamp } from '../core/catalog/subscription.ts';
+import type { Stamp } from '../core/log/stamp.ts';
 import type { Vector } from '../core/log/version-vector.ts';
 import type { StorePaths } from './folder.ts';
 import type { Mark } from './mark.ts';

@@ -17,7 +17,8 @@ import {
   dateBatch, hasIds, lastLamport, lastSeq, type Origin, type RecordBatch, type StoredBatch,
 } from '../core/log/record.ts';
 import type { RunningTime } from '../core/log/running-time.ts';
-import type { Clock, Store } from '../core/runtime.ts';
+import type { Clock } from '../core/runtime.ts';
+import type { Store } from '../core/log/store.ts';
 import { Grafts } from './grafts.ts';
 import type { Link } from './link.ts';
 import { encodePeerMessage } from '../wire/peer-codec.ts';

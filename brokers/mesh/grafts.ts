@@ -10,7 +10,7 @@
 import type { Wanted } from '../core/mesh/plumtree.ts';
 import type { Origin } from '../core/log/record.ts';
 import type { Log } from '../core/log/log.ts';
-import type { Store } from '../core/runtime.ts';
+import type { Store } from '../core/log/store.ts';
 import type { Link } from './link.ts';
 
 export interface GraftsRuntime {

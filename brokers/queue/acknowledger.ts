@@ -18,8 +18,10 @@ import {
 import { isDiskFull, messageOf, RumormillError } from '../core/error.ts';
 import type { Log } from '../core/log/log.ts';
 import { BATCH_MESSAGES_MAX, makeDraft, messagesOf, type Origin, type StoredBatch } from '../core/log/record.ts';
-import type { Clock, Logger, Store } from '../core/runtime.ts';
-import { type BindingStart, isBefore, type Subscription } from '../core/catalog/subscription.ts';
+import type { Clock, Logger } from '../core/runtime.ts';
+import type { Store } from '../core/log/store.ts';
+import type { BindingStart, Subscription } from '../core/catalog/subscription.ts';
+import { isBefore } from '../core/log/stamp.ts';
 
 /** The topic of the records of what is done. */
 export const ACKS_TOPIC = '$acks';

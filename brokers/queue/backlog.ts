@@ -16,7 +16,7 @@ import { positionAfter } from '../core/read/reader.ts';
 import { type Message, messagesOf, type Origin, parseRepeats, type StoredBatch } from '../core/log/record.ts';
 import type { Repeats } from '../core/log/repeats.ts';
 import { isFor, Routes } from '../core/queue/routes.ts';
-import type { Page, Store } from '../core/runtime.ts';
+import type { Page, Store } from '../core/log/store.ts';
 import type { BindingStart } from '../core/catalog/subscription.ts';
 
 export interface BacklogRuntime {

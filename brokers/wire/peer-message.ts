@@ -67,7 +67,7 @@ import type { View } from '../core/home/view.ts';
 import type { Origin, RecordBatch } from '../core/log/record.ts';
 import type { Beat } from '../core/mesh/hearsay.ts';
 import type { HeldOf } from '../core/mesh/held.ts';
-import type { Life } from '../core/mesh/lives.ts';
+import type { Life } from '../core/log/life.ts';
 import type { Wanted } from '../core/mesh/plumtree.ts';
 import type { RespVersion } from './resp.ts';
 

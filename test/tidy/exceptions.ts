@@ -4,11 +4,7 @@
 export const IN_CIRCLES: readonly string[] = [];
 
 /** Where core/*.ts or core/log imports a wing of the core. */
-export const GROUND_IMPORTS: readonly string[] = [
-  'brokers/core/runtime.ts -> brokers/core/catalog/subscription.ts',
-  'brokers/core/runtime.ts -> brokers/core/mesh/incarnation.ts',
-  'brokers/core/runtime.ts -> brokers/core/mesh/lives.ts',
-];
+export const GROUND_IMPORTS: readonly string[] = [];
 
 /** Modules of Node outside of io/ and the command lines. */
 export const NODE_IMPORTS: readonly string[] = [

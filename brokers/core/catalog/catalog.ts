@@ -18,7 +18,8 @@ import type { Operation } from './catalog-operation.ts';
 import { CatalogState, type StateContent, type Topic } from './catalog-state.ts';
 import type { RumormillError } from '../error.ts';
 import { compareRecords, type RecordBatch } from '../log/record.ts';
-import { isBefore, type Stamp, type Subscription } from './subscription.ts';
+import type { Subscription } from './subscription.ts';
+import { isBefore, type Stamp } from '../log/stamp.ts';
 import { nothing, type Undo } from './undo.ts';
 
 /** An operation, and the name of the record that carries it. */

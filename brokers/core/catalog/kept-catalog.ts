@@ -10,7 +10,7 @@ import type { CatalogContent, Said } from './catalog.ts';
 import { encodeOperation, parseOperation, type Settings } from './catalog-operation.ts';
 import type { StateContent, Topic } from './catalog-state.ts';
 import type { Origin } from '../log/record.ts';
-import type { Stamp } from './subscription.ts';
+import type { Stamp } from '../log/stamp.ts';
 import type { Vector } from '../log/version-vector.ts';
 
 const VERSION = 1;

@@ -26,7 +26,8 @@ import {
   type StoredColumns,
 } from './record.ts';
 import type { RunningTime } from './running-time.ts';
-import type { Random, Store } from '../runtime.ts';
+import type { Random } from '../runtime.ts';
+import type { Store } from './store.ts';
 import { covers, VersionVector } from './version-vector.ts';
 
 const SAVE_MS = 60_000; // between saves of the running time, at most

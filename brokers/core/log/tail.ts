@@ -1,6 +1,6 @@
 /** The newest batches of a log, in memory, so that live readers and peers are served without reading the disk. */
 import { batchBytes, type StoredBatch } from './record.ts';
-import type { Page } from '../runtime.ts';
+import type { Page } from './store.ts';
 
 /** Batches that are looked at in one go, be they of other topics. */
 const LOOKED_AT_MAX = 2000;

@@ -25,7 +25,8 @@ import { type Written } from '../log/ages.ts';
 import { RumormillError } from '../error.ts';
 import { compareRecords, type Origin, parseOrigin } from '../log/record.ts';
 import { runsOf, SeqSet } from './seq-set.ts';
-import { type BindingStart, type Stamp, stampText } from '../catalog/subscription.ts';
+import type { BindingStart } from '../catalog/subscription.ts';
+import { type Stamp, stampText } from '../log/stamp.ts';
 import { EMPTY_VECTOR, type Vector, VersionVector } from '../log/version-vector.ts';
 
 const START_ID_LENGTH_MAX = 400;

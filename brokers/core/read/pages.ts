@@ -7,7 +7,7 @@
  * emptied; a reader passes over what is dead by itself, as it does with what the tail has of them.
  */
 import { batchBytes } from '../log/record.ts';
-import type { Page } from '../runtime.ts';
+import type { Page } from '../log/store.ts';
 
 interface Kept {
   readonly after: number; // position
