@@ -15,6 +15,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { setTimeout as wait } from 'node:timers/promises';
+import { isCount, isObject, parseJson } from '../core/json.ts';
 import { fileError, isOutOfSpace } from './sqlite.ts';
 
 const BEAT_MS = 20;
@@ -115,11 +116,8 @@ export function compareMark(file: string, position: number): Proof {
 }
 
 function parseMark(text: string): Progress | undefined {
-  try {
-    const mark = JSON.parse(text) as Partial<Progress> | null;
-    const isMark = [mark?.position, mark?.lamport].every((value) => Number.isSafeInteger(value));
-    return isMark ? (mark as Progress) : undefined;
-  } catch {
-    return undefined; // it is not even JSON
-  }
+  const mark = parseJson(text);
+  return isObject(mark) && isCount(mark['position']) && isCount(mark['lamport'])
+    ? { position: mark['position'], lamport: mark['lamport'] }
+    : undefined;
 }

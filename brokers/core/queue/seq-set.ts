@@ -7,6 +7,7 @@
  * of the run before.
  */
 import { RumormillError } from '../error.ts';
+import { isCount } from '../json.ts';
 
 const WORD_BITS = 32;
 const CHUNK_WORDS = 32;
@@ -209,8 +210,4 @@ function bitCount(word: number): number {
   let bits = word - ((word >>> 1) & 0x55555555);
   bits = (bits & 0x33333333) + ((bits >>> 2) & 0x33333333);
   return Math.imul((bits + (bits >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
