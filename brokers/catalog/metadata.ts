@@ -40,7 +40,7 @@ export interface MetadataRuntime {
   storeFailed(error: unknown): void;
   /**
    * Something of topics, subscriptions or bindings is not as it was; `names` are the topics, by stored name,
-   * that may have been renamed or deleted, undefined where it may be any.
+   * that may have been renamed or deleted, undefined if it may be any.
    */
   changed(names: ReadonlySet<string> | undefined): void;
 }
@@ -228,7 +228,7 @@ export class Metadata implements TopicNames {
   /**
    * Decides on an operation when everything that was decided on before is on disk, and submits it; undefined where
    * there is nothing to say.
-   * @throws RumormillError NOTFOUND, EXISTS or ERR where the operation is wrong, and what `decide` and `submit` throw
+   * @throws RumormillError NOTFOUND, EXISTS or ERR if the operation is wrong, and what `decide` and `submit` throw
    */
   async change(
     decide: () => Operation | undefined | Promise<Operation | undefined>,

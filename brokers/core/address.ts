@@ -45,7 +45,7 @@ export function splitAddress(address: Address): { readonly host: string; readonl
   return { host: host.startsWith('[') ? host.slice(1, -1) : host, port: Number(address.slice(colon + 1)) };
 }
 
-/** The order of brokers: negative where `a` comes first, 0 where they are the same. */
+/** The order of brokers: negative where `a` comes first, 0 if they are the same. */
 export function compareAddresses(a: Address, b: Address): number {
   if (a === b) return 0;
   const left = orderKey(a);

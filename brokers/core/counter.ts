@@ -65,7 +65,7 @@ export function checkGrowth(what: string, told: number, known: number, growth: G
 /**
  * For numbers of which each broker has its own: those up to 2^49 may be told by anybody, beyond that
  * nobody may be far ahead.
- * @param known here, undefined where that is nothing yet
+ * @param known here, undefined if that is nothing yet
  * @throws RumormillError PROTOCOL for a number that nobody can have counted to
  */
 export function checkCounter(what: string, told: number, known: number | undefined): void {

@@ -92,13 +92,13 @@ export class Mark {
 export interface Proof {
   /** Where records are missing: a timestamp that none of them had, nor any later one. */
   readonly lamport: number;
-  /** Why records are missing, for people; undefined where nothing says so. */
+  /** Why records are missing, for people; undefined if nothing says so. */
   readonly loss: string | undefined;
 }
 
 /**
  * Compares a store that has come to a position with its mark.
- * @throws RumormillError STORE where the mark cannot be read
+ * @throws RumormillError STORE if the mark cannot be read
  */
 export function compareMark(file: string, position: number): Proof {
   let text = '';

@@ -197,7 +197,7 @@ export class Catalog implements TopicNames {
     }
   }
 
-  /** Where in the order a stamp belongs; undefined where it is there. */
+  /** Where in the order a stamp belongs; undefined if it is there. */
   #place(stamp: Stamp): number | undefined {
     let [low, high] = [0, this.#tail.length];
     if (high === 0 || isBefore(this.#tail[high - 1]!.said.stamp, stamp)) return high; // as a rule

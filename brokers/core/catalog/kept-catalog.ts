@@ -54,7 +54,7 @@ export function encodeKept({ content, vector, isSwept }: KeptCatalog): string[] 
   return lines.map((line) => JSON.stringify(line));
 }
 
-/** Undefined where the lines cannot be made out. */
+/** Undefined if the lines cannot be made out. */
 export function decodeKept(texts: readonly string[]): KeptCatalog | undefined {
   const lines = texts.map((text) => JSON.parse(text) as Line);
   const [first] = lines;

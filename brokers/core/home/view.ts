@@ -166,7 +166,7 @@ export class Views {
   }
 
   /**
-   * What a member that uses the view had stored, as far as it is not known to be here; undefined where it has not said
+   * What a member that uses the view had stored, as far as it is not known to be here; undefined if it has not said
    * so.
    */
   #missing(member: Address, view: View): Map<Origin, number> | undefined {

@@ -56,7 +56,7 @@ export interface RecordBatch extends Draft {
   readonly lamport: number;
   readonly deps: string;
   /**
-   * The running time here (running-time.ts) at which it was published, 0 or undefined where it has no ids or is being
+   * The running time here (running-time.ts) at which it was published, 0 or undefined if it has no ids or is being
    * named; never sent.
    */
   readonly seen?: number;
@@ -242,7 +242,7 @@ export function messageBytes({
 }
 
 /**
- * What a column of a batch says that was checked when it came. @throws RumormillError STORE where it is damaged since
+ * What a column of a batch says that was checked when it came. @throws RumormillError STORE if it is damaged since
  */
 function parseStored(json: string, column: string): unknown {
   const value = parseJson(json);

@@ -162,7 +162,7 @@ export interface Store {
    * DISKFULL or STORE; then those stay
    */
   saveCatalog(position: number, lines: readonly string[]): Promise<void>;
-  /** Position 0 where nothing is kept. */
+  /** Position 0 if nothing is kept. */
   loadCatalog(): Promise<{ readonly position: number; readonly lines: readonly string[] }>;
 
   /**
@@ -174,7 +174,7 @@ export interface Store {
   countLive(topic: string, dead: Stamp | undefined, after: number, limit: number): Promise<LiveCount>;
   /**
    * Durably makes covered ones of the dead batches among the next `limit` or fewer that are stored under a name, which
-   * come after a place. Returns how far it came, or undefined where nothing behind it is dead.
+   * come after a place. Returns how far it came, or undefined if nothing behind it is dead.
    * @throws RumormillError DISKFULL or STORE
    */
   cover(topic: string, dead: Stamp, after: LamportPlace, limit: number): Promise<LamportPlace | undefined>;
@@ -182,10 +182,10 @@ export interface Store {
   /**
    * To be called every now and then: looks whether the store is still where it was opened, and does what waits for room
    * or quiet.
-   * @throws RumormillError STORE where its files were removed or replaced: nothing may be acknowledged any more
+   * @throws RumormillError STORE if its files were removed or replaced: nothing may be acknowledged any more
    */
   look(): Promise<void>;
 
-  /** @throws RumormillError STORE where its files were removed or replaced: what was acknowledged last may be lost */
+  /** @throws RumormillError STORE if its files were removed or replaced: what was acknowledged last may be lost */
   close(): Promise<void>;
 }

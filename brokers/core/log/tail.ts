@@ -46,7 +46,7 @@ export class Tail {
     }
   }
 
-  /** Undefined where the tail does not reach back to the position. */
+  /** Undefined if the tail does not reach back to the position. */
   readAfter(position: number, topics: ReadonlySet<string> | undefined, bytesMax: number): Page | undefined {
     if (position + 1 < this.#first) return undefined;
     const batches: StoredBatch[] = [];

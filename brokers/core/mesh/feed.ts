@@ -78,7 +78,7 @@ export class Feed {
     this.#streams.delete(origin);
   }
 
-  /** Goes past a batch. True where it is to be sent. */
+  /** Goes past a batch. True if it is to be sent. */
   pass(batch: StoredBatch): boolean {
     this.position = batch.position;
     const stream = this.#streams.get(batch.origin);

@@ -45,7 +45,7 @@ export interface RowsOptions {
 /** A row that counts, of another broker than this one. */
 export interface Seat {
   readonly row: Address;
-  /** Whose store fulfils it; undefined where that is missing. */
+  /** Whose store fulfils it; undefined if that is missing. */
   readonly broker: Address | undefined;
 }
 

@@ -92,7 +92,7 @@ export class Acknowledgements {
     return this.#attempts.get(origin)?.get(seq) ?? 0;
   }
 
-  /** Until when the next delivery of a message waits, on the monotonic clock, ms; 0 where it does not. */
+  /** Until when the next delivery of a message waits, on the monotonic clock, ms; 0 if it does not. */
   waitsUntil(origin: Origin, seq: number): number {
     const until = this.#waits.get(origin)?.get(seq) ?? 0;
     return until === FREED ? 0 : until;
@@ -358,7 +358,7 @@ function recordOf(value: unknown): Readonly<Record<string, unknown>> {
   throw new RumormillError('PROTOCOL', 'acknowledgements are not a JSON object');
 }
 
-/** The entries of an object by origin; none where it is missing. */
+/** The entries of an object by origin; none if it is missing. */
 function originsOf(value: unknown): [Origin, unknown][] {
   return value === undefined
     ? []

@@ -61,7 +61,7 @@ export class SeqSet {
     return chunk !== undefined && (chunk.words[(seq % CHUNK_BITS) >>> 5]! & (1 << (seq & 31))) !== 0;
   }
 
-  /** False where it was in the set. */
+  /** False if it was in the set. */
   add(seq: number): boolean {
     const key = Math.floor(seq / CHUNK_BITS);
     let chunk = this.#chunks.get(key);

@@ -40,7 +40,7 @@ export class Pages {
     this.#kept = [];
   }
 
-  /** What is behind a position in a page of these topics; undefined where no page has it. */
+  /** What is behind a position in a page of these topics; undefined if no page has it. */
   find(position: number, topics: ReadonlySet<string>): Page | undefined {
     const at = this.#kept.findIndex(
       ({ after, topics: those, page }) => after <= position && position < page.through && isSame(topics, those),
