@@ -37,7 +37,7 @@ export interface Channel {
    * ignored.
    */
   write(bytes: Uint8Array): void;
-  /** Sends what is queued now and not at the end of the turn, since whoever waits for it has nothing else to do. */
+  /** Sends what is queued now and not at the end of the turn, since the one that waits for it has nothing else to do. */
   flush(): void;
   pause(): void;
   resume(): void;
@@ -45,7 +45,7 @@ export interface Channel {
   end(): void;
   /** Closes at once. */
   destroy(): void;
-  /** Takes over the channel's events, from whoever had them before. Nothing is delivered before the first call. */
+  /** Takes over the channel's events, from the handler that had them before. Nothing is delivered before the first call. */
   attach(handler: ChannelHandler): void;
 }
 
@@ -57,18 +57,18 @@ export interface ChannelHandler {
   drain(): void;
   /** The other side will send no more; it may still read. */
   ended(): void;
-  /** Nothing comes after this. `reason` where it was not an orderly close. */
+  /** Nothing comes after this. `reason` if it was not an orderly close. */
   closed(reason: string | undefined): void;
 }
 
 export interface Transport {
   /**
-   * @param failed told where a connection could not be accepted; the next one may be
+   * @param failed told if a connection could not be accepted; the next one may be
    * @throws RumormillError CONFIG that says why one cannot listen there
    */
   listen(address: Address, accept: (channel: Channel) => void, failed: (reason: string) => void): Promise<Listener>;
   /**
-   * A connection with another process, or with this one where it listens there: never one with
+   * A connection with another process, or with this one if it listens there; never a socket that is connected with
    * itself (core/mesh/local-port.ts).
    * @param taken ports on which brokers are known to listen: the connection goes out from another
    * @throws RumormillError UNREACHABLE
@@ -84,5 +84,5 @@ export interface Listener {
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
 
-/** A line for people (or, as JSON, for their tools). `event` is a constant phrase; what varies stands in the fields. */
+/** A line for people (or, as JSON, for their tools). `event` is a constant phrase; what varies is in the fields. */
 export type Logger = Readonly<Record<LogLevel, (event: string, fields?: LogFields) => void>>;

@@ -61,7 +61,7 @@ export interface FoundId {
  */
 export interface CountQuery {
   readonly topic: string;
-  /** With one of these keys only; with any, or none, where it is undefined. */
+  /** Only with one of these keys; if undefined, with any key or none. */
   readonly keys: readonly string[] | undefined;
   readonly after: number;
   readonly until: number; // inclusive
@@ -76,7 +76,7 @@ export interface AckCheckpoint {
 }
 
 /**
- * What lives of a topic in some of its batches; `through` is the position of the last of them where there may be more.
+ * What lives of a topic in some of its batches; `through` is the position of the last of them, if there may be more.
  */
 export interface LiveCount {
   readonly messages: number; // repeats are none
@@ -146,7 +146,7 @@ export interface Store {
   /** The last seq of each origin that is stored at a position or before. */
   vectorAt(position: number): Promise<Vector>;
   /**
-   * How many messages match, in the first `batchesMax` batches, and up to where that is: `until` where these were all.
+   * How many messages match, in the first `batchesMax` batches, and up to where that is: `until` if these were all.
    */
   count(query: CountQuery): Promise<{ readonly messages: number; readonly through: number }>;
   /**

@@ -2,14 +2,14 @@
 import { batchBytes, type StoredBatch } from './record.ts';
 import type { Page } from './store.ts';
 
-/** Batches that are looked at in one go, be they of other topics. */
+/** Batches that are looked at in one go, also those of other topics. */
 const LOOKED_AT_MAX = 2000;
 
 /** Consecutive positions, bounded in bytes; the oldest leave first. */
 export class Tail {
   readonly #bytesMax: number;
   #batches: (StoredBatch | undefined)[] = [];
-  #start = 0; // index of the oldest that has not left
+  #start = 0; // index of the oldest that is still here
   #first: number; // its position; of the next to come, if there is none
   #bytes = 0;
 
