@@ -15,12 +15,15 @@ import { isDiskFull, messageOf, RumormillError } from '../core/error.ts';
 import { decodeKept, encodeKept, type KeptCatalog } from '../core/catalog/kept-catalog.ts';
 import type { LamportClock } from '../core/log/lamport.ts';
 import type { Log } from '../core/log/log.ts';
-import { compareRecords, lastSeq, makeDraft, messagesOf, type Origin, type StoredBatch } from '../core/log/record.ts';
-import type { Clock, Logger, Store } from '../core/runtime.ts';
+import { compareRecords, lastSeq, makeDraft, messagesOf, payloadText, type StoredBatch } from '../core/log/record.ts';
+import type { Clock, Logger } from '../core/runtime.ts';
+import type { Store } from '../core/log/store.ts';
 import type { Turns } from '../core/turns.ts';
-import type { Stamp, Subscription } from '../core/catalog/subscription.ts';
+import type { Subscription } from '../core/catalog/subscription.ts';
+import type { Stamp } from '../core/log/stamp.ts';
 import { type Vector, VersionVector } from '../core/log/version-vector.ts';
 import type { Publisher } from '../log/publisher.ts';
+import { replay } from '../log/replay.ts';
 
 export interface MetadataRuntime {
   readonly config: Config;
@@ -37,7 +40,7 @@ export interface MetadataRuntime {
   storeFailed(error: unknown): void;
   /**
    * Something of topics, subscriptions or bindings is not as it was; `names` are the topics, by stored name,
-   * that may have been renamed or deleted, undefined where it may be any.
+   * that may have been renamed or deleted, undefined if it may be any.
    */
   changed(names: ReadonlySet<string> | undefined): void;
 }
@@ -77,8 +80,8 @@ export class Metadata implements TopicNames {
       if (kept.isSwept && position === log.position) this.#runtime.swept(this.#durable.buried());
     }
     const all: Said[] = [];
-    await this.#readLog(position, (said, batches) => {
-      all.push(...said);
+    await replay(this.#runtime, CATALOG_TOPIC, position, limits, (batches) => {
+      all.push(...this.#saidBy(batches));
       for (const batch of batches) this.#vector.advance(batch.origin, lastSeq(batch));
     });
     if (this.#durable.apply(all).isTooLate) await this.#remake();
@@ -224,7 +227,7 @@ export class Metadata implements TopicNames {
   /**
    * Decides on an operation when everything that was decided on before is on disk, and submits it; undefined where
    * there is nothing to say.
-   * @throws RumormillError NOTFOUND, EXISTS or ERR where the operation is wrong, and what `decide` and `submit` throw
+   * @throws RumormillError NOTFOUND, EXISTS or ERR if the operation is wrong, and what `decide` and `submit` throw
    */
   async change(
     decide: () => Operation | undefined | Promise<Operation | undefined>,
@@ -290,7 +293,7 @@ export class Metadata implements TopicNames {
   }
 
   #take(batches: readonly StoredBatch[]): void {
-    const said = batches.flatMap((batch) => this.#saidBy(batch));
+    const said = this.#saidBy(batches);
     for (const batch of batches) this.#vector.advance(batch.origin, lastSeq(batch));
     this.#remaking?.push(...said);
     this.#sinceKept += said.length;
@@ -317,7 +320,7 @@ export class Metadata implements TopicNames {
     const meanwhile: Said[] = (this.#remaking = []);
     try {
       const all: Said[] = [];
-      await this.#readLog(0, (said) => all.push(...said));
+      await replay(this.#runtime, CATALOG_TOPIC, 0, limits, (batches) => all.push(...this.#saidBy(batches)));
       meanwhile.length = 0; // it is among all
       this.#durable = await turns.run(makeAnew(all, limits.catalogTailMax));
       const { isTooLate } = this.#durable.apply(meanwhile);
@@ -331,25 +334,18 @@ export class Metadata implements TopicNames {
     }
   }
 
-  async #readLog(after: number, take: (said: readonly Said[], batches: readonly StoredBatch[]) => void): Promise<void> {
-    const { store, log, config } = this.#runtime;
-    for (let position = after; position < log.position; ) {
-      const page = await store.readAfter(position, [CATALOG_TOPIC], config.limits.readBytesMax);
-      take(page.batches.flatMap((batch) => this.#saidBy(batch)), page.batches);
-      position = page.through;
+  #saidBy(batches: readonly StoredBatch[]): Said[] {
+    const said: Said[] = [];
+    for (const batch of batches) {
+      const { origin } = batch;
+      for (const message of messagesOf(batch)) {
+        const { lamport } = message;
+        const operation = parseOperation(payloadText(message));
+        if (operation !== undefined) said.push({ stamp: { lamport, origin }, operation });
+        else this.#runtime.logger.warn('catalog record not understood, ignored', { origin, record: lamport });
+      }
     }
-  }
-
-  #saidBy(batch: StoredBatch): Said[] {
-    const origin: Origin = batch.origin;
-    return messagesOf(batch).flatMap(({ lamport, payload }) => {
-      const operation = parseOperation(
-        Buffer.from(payload.buffer, payload.byteOffset, payload.length).toString('utf8'),
-      );
-      if (operation !== undefined) return [{ stamp: { lamport, origin }, operation }];
-      this.#runtime.logger.warn('catalog record not understood, ignored', { origin, record: lamport });
-      return [];
-    });
+    return said;
   }
 }
 

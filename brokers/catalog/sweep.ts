@@ -7,8 +7,8 @@ import type { Limits } from '../config.ts';
 import { firstLive, type TopicNames } from '../core/catalog/catalog.ts';
 import { isDiskFull } from '../core/error.ts';
 import { isCovered, type StoredBatch } from '../core/log/record.ts';
-import type { LamportPlace, Store } from '../core/runtime.ts';
-import type { Stamp } from '../core/catalog/subscription.ts';
+import type { LamportPlace, Store } from '../core/log/store.ts';
+import type { Stamp } from '../core/log/stamp.ts';
 
 export interface SweepRuntime {
   readonly limits: Limits;

@@ -4,7 +4,7 @@
  */
 import { isReserved } from '../core/catalog/catalog-operation.ts';
 import { LAMPORT_MAX } from '../core/log/lamport.ts';
-import type { Store } from '../core/runtime.ts';
+import type { Store } from '../core/log/store.ts';
 import type { TopicType } from '../core/catalog/subscription.ts';
 import type { Metadata } from './metadata.ts';
 import type { Readers } from '../read/readers.ts';
@@ -36,7 +36,7 @@ export class Topics {
     return this.#metadata.topic(topic) !== undefined || (await this.#newest(topic)) !== undefined;
   }
 
-  /** What a topic is called, and of which type it is; undefined where there is none. */
+  /** What a topic is called, and of which type it is; undefined if there is none. */
   async find(name: string): Promise<{ readonly name: string; readonly type: TopicType } | undefined> {
     if (!(await this.exists(name))) return undefined;
     const topic = this.#metadata.topic(name); // not before: it may have been created meanwhile
@@ -65,7 +65,7 @@ export class Topics {
     yield* stored;
   }
 
-  /** Undefined where there is no such topic. */
+  /** Undefined if there is no such topic. */
   async describe(name: string): Promise<TopicDescription | undefined> {
     const topic = await this.find(name);
     if (topic === undefined) return undefined;

@@ -17,7 +17,7 @@ const HOST_CHARACTERS_MAX = 253; // RFC 1035, section 2.3.4, less the root label
 const NAME = /^(?=.*[a-z_])[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?$/;
 
 /**
- * Parses `host:port`; an IPv6 host stands in brackets.
+ * Parses `host:port`; an IPv6 host is in brackets.
  * @throws RumormillError CONFIG that names what is wrong
  */
 export function parseAddress(text: string): Address {
@@ -45,7 +45,7 @@ export function splitAddress(address: Address): { readonly host: string; readonl
   return { host: host.startsWith('[') ? host.slice(1, -1) : host, port: Number(address.slice(colon + 1)) };
 }
 
-/** The order of brokers: negative where `a` comes first, 0 where they are the same. */
+/** The order of brokers: negative if `a` comes first, 0 if they are the same. */
 export function compareAddresses(a: Address, b: Address): number {
   if (a === b) return 0;
   const left = orderKey(a);

@@ -1,20 +1,20 @@
 /**
- * One budget for all that a broker keeps in memory on behalf of others. A limit for each connection
- * is none: thousands of connections that each stay within theirs have no bound together.
+ * One budget for all that a broker keeps in memory on behalf of others. A limit per connection is not
+ * enough: thousands of connections that each stay within their limits have no bound together.
  *
  * Each connection has an `Account`, which says how many bytes it holds and when they move. Bytes that
  * many connections wait for are `SharedBytes`, counted once. Everything else is a gauge: a function
  * that is asked at each look.
  *
  * From three quarters of the limit on, until it is back at five eighths, the budget is tight: caches
- * give way, those that hold much input are read from one at a time (`mayGrow`), replies are cut short
- * (`replyBytes`), and of the connections that stand still the greediest are closed. Beyond the limit, where
- * nobody stands still, the greediest of those that move is closed, too; if there is nobody left to be
- * closed it is full, and publishers wait.
+ * give way, connections that hold much input are read from one at a time (`mayGrow`), replies are cut
+ * short (`replyBytes`), and of the connections that are still the greediest are closed. Above the limit,
+ * if no connection is still, the greediest of those that move is closed too. If none is left that may be
+ * closed, the budget is full, and publishers wait.
  *
- * A connection stands still if in `stillMs` less than a sixty-fourth of what it holds has moved: who
- * sends a byte a second to keep fifteen mebibytes alive does, and so does who moves only because it is its turn to
- * grow.
+ * A connection is still if less than a sixty-fourth of what it holds has moved within `stillMs`. So one
+ * that sends a byte per second to keep fifteen mebibytes alive is still, and so is one that moves only
+ * because it is its turn to grow.
  *
  * Invariants: `bytes` is the sum of all accounts, shared bytes and gauges. A link with a peer is never
  * closed for what clients hold: only while links hold more than half of the limit.
@@ -26,7 +26,7 @@ const LINKS = 1 / 2; // of the limit, beyond which links are closed
 const REPLY = 1 / 8; // of what is free may go into one reply
 const MOVES = 1 / 64; // of what a connection holds
 const MOVES_BYTES_MIN = 1024;
-const GREEDY_BYTES = 4096; // who holds less is not closed
+const GREEDY_BYTES = 4096; // a connection that holds less is not closed
 /** Of a command that has not come to its end: a connection that holds more of it takes turns with others. */
 export const LONG_INPUT_BYTES = 64 * 1024;
 const REPLY_BYTES_MIN = 64 * 1024;
@@ -39,7 +39,7 @@ export interface BudgetLimits {
   readonly stillMs: number;
 }
 
-/** Whoever holds memory. */
+/** A connection that holds memory. */
 export interface Holder {
   /** Gives back all that it holds and closes. `held` is how many bytes that was. */
   expel(held: number): void;
@@ -48,7 +48,7 @@ export interface Holder {
 }
 
 export interface BudgetEvents {
-  /** It is not tight any more, or not full: who could not go on may be able to. */
+  /** It is not tight any more, or not full: what could not go on may be able to. */
   eased(): void;
 }
 
@@ -106,7 +106,7 @@ export class Budget {
   }
 
   /**
-   * Whether a connection that holds so many bytes of input may be sent more. While it is tight those that
+   * Whether a connection that holds so many bytes of input may be sent more. While it is tight, those that
    * hold much take turns, so that a long command comes to its end in what is still free: one of them at
    * a time until the next look, in the order in which they asked.
    */
@@ -139,7 +139,7 @@ export class Budget {
     return Math.min(max, Math.max(REPLY_BYTES_MIN, Math.floor(free * REPLY)));
   }
 
-  /** So many bytes more are being read for replies; fewer, where it is negative. */
+  /** So many bytes more are being read for replies; fewer, if it is negative. */
   promise(bytes: number): void {
     this.#promised += bytes;
   }

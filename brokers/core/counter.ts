@@ -2,11 +2,11 @@
  * Numbers that brokers only ever count up, and tell each other: Lamport timestamps, terms, beats,
  * numbers of views.
  *
- * Whoever hears of a higher one goes on from there, so one absurd number, from a broker that is
- * broken or lies, would leave the whole mesh nothing to count with. What is bounded is growth:
- * `Growth` lets a counter be taken so far by others at once, and so much further with each second,
- * however often they ask. Both are far above what a mesh can count in that time, so that nobody
- * honest is refused, after a year's partition either.
+ * A broker that hears of a higher number goes on from there. So one absurd number, from a broker that
+ * is broken or lies, would leave the whole mesh nothing to count with. Therefore growth is bounded:
+ * with `Growth`, others may raise a counter by so much at once and by so much more per second,
+ * however often they ask. Both bounds are far above what a mesh can count in that time, so that no
+ * honest broker is refused, not even after a partition of a year.
  */
 import { RumormillError } from './error.ts';
 
@@ -14,8 +14,8 @@ import { RumormillError } from './error.ts';
 export const COUNTER_MAX = Number.MAX_SAFE_INTEGER;
 
 /**
- * No mesh counts so far: it would take 17 years of 8 million events a second. Whoever stands below
- * believes nobody who stands above.
+ * No mesh counts so far: it would take 17 years of 8 million events per second. A broker that is below
+ * it believes no number above it.
  */
 export const COUNTER_SENSE_MAX = 2 ** 52;
 
@@ -48,7 +48,7 @@ export class Growth {
     return Math.min(max, this.#from > COUNTER_SENSE_MAX ? COUNTER_MAX : COUNTER_SENSE_MAX);
   }
 
-  /** The counter is known to stand here. */
+  /** The counter is known to be here. */
   restart(from: number, now: number): void {
     this.#from = from;
     this.#since = now;
@@ -63,9 +63,9 @@ export function checkGrowth(what: string, told: number, known: number, growth: G
 }
 
 /**
- * For numbers of which each broker has its own: those up to 2^49 may be told by anybody, beyond that
- * nobody may be far ahead.
- * @param known here, undefined where that is nothing yet
+ * For numbers of which each broker has its own: up to 2^49 any number is believed, above that only one
+ * that is not far ahead of what is known here.
+ * @param known here, undefined if that is nothing yet
  * @throws RumormillError PROTOCOL for a number that nobody can have counted to
  */
 export function checkCounter(what: string, told: number, known: number | undefined): void {

@@ -54,7 +54,7 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Fails, as a bug and not as an operating fault, where `condition` does not hold. */
+/** Fails, as a bug and not as an operating fault, if `condition` does not hold. */
 export function assert(condition: unknown, what: string): asserts condition {
   if (!condition) throw new Error(`bug: ${what}`);
 }

@@ -15,11 +15,11 @@ const MEMORY_BYTES_MIN = 64 * 1024 * 1024;
 const FILES_KEPT = 32; // for the store, for those at the door, for whatever is read and dialled meanwhile
 const CLIENTS_MIN = 8;
 
-/** The text of a file; undefined where there is none. */
+/** The text of a file; undefined if there is none. */
 export type ReadText = (path: string) => string | undefined;
 
 /**
- * The limits of a broker that depend on where it runs. @throws RumormillError CONFIG where too few files may be open
+ * The limits of a broker that depend on where it runs. @throws RumormillError CONFIG if too few files may be open
  */
 export function machineLimits(): Pick<Limits, 'memoryBytes' | 'connectionsMax'> {
   const memory = Math.min(totalmem(), controlGroupBytes(readText) ?? Infinity);
@@ -38,7 +38,7 @@ export function machineLimits(): Pick<Limits, 'memoryBytes' | 'connectionsMax'> 
   };
 }
 
-/** What the control groups of this process allow it, in bytes; undefined where they do not say. */
+/** What the control groups of this process allow it, in bytes; undefined if they do not say. */
 export function controlGroupBytes(read: ReadText): number | undefined {
   const limits: number[] = [];
   for (const line of (read('/proc/self/cgroup') ?? '').split('\n')) {
@@ -72,7 +72,7 @@ function upwards(path: string): string[] {
   );
 }
 
-/** How many files this process may have open; undefined where the system does not say. */
+/** How many files this process may have open; undefined if the system does not say. */
 export function openFilesMax(read: ReadText): number | undefined {
   const [, soft] = /^Max open files\s+(\d+)/m.exec(read('/proc/self/limits') ?? '') ?? [];
   return soft === undefined ? undefined : Number(soft);

@@ -15,6 +15,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { setTimeout as wait } from 'node:timers/promises';
+import { isCount, isObject, parseJson } from '../core/json.ts';
 import { fileError, isOutOfSpace } from './sqlite.ts';
 
 const BEAT_MS = 20;
@@ -91,13 +92,13 @@ export class Mark {
 export interface Proof {
   /** Where records are missing: a timestamp that none of them had, nor any later one. */
   readonly lamport: number;
-  /** Why records are missing, for people; undefined where nothing says so. */
+  /** Why records are missing, for people; undefined if nothing says so. */
   readonly loss: string | undefined;
 }
 
 /**
  * Compares a store that has come to a position with its mark.
- * @throws RumormillError STORE where the mark cannot be read
+ * @throws RumormillError STORE if the mark cannot be read
  */
 export function compareMark(file: string, position: number): Proof {
   let text = '';
@@ -115,11 +116,8 @@ export function compareMark(file: string, position: number): Proof {
 }
 
 function parseMark(text: string): Progress | undefined {
-  try {
-    const mark = JSON.parse(text) as Partial<Progress> | null;
-    const isMark = [mark?.position, mark?.lamport].every((value) => Number.isSafeInteger(value));
-    return isMark ? (mark as Progress) : undefined;
-  } catch {
-    return undefined; // it is not even JSON
-  }
+  const mark = parseJson(text);
+  return isObject(mark) && isCount(mark['position']) && isCount(mark['lamport'])
+    ? { position: mark['position'], lamport: mark['lamport'] }
+    : undefined;
 }

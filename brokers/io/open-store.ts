@@ -4,7 +4,8 @@
 import { resolve } from 'node:path';
 import type { Address } from '../core/address.ts';
 import { makeOrigin, type Origin } from '../core/log/record.ts';
-import type { Logger, Random, Store } from '../core/runtime.ts';
+import type { Logger, Random } from '../core/runtime.ts';
+import type { Store } from '../core/log/store.ts';
 import { idleStoresBeside, lockFolder, makeFile, prepareFolder, type StorePaths, storePaths } from './folder.ts';
 import { Mark } from './mark.ts';
 import { Reserve } from './reserve.ts';

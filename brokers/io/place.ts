@@ -20,7 +20,7 @@ export class Place {
     this.#files = new Map(paths.map((path) => [path, identity(statSync(path, { bigint: true }))]));
   }
 
-  /** @throws RumormillError STORE where one of the files was removed or replaced */
+  /** @throws RumormillError STORE if one of the files was removed or replaced */
   check(): void {
     for (const [path, opened] of this.#files) {
       this.#compare(path, opened, statSync(path, { bigint: true, throwIfNoEntry: false }));
@@ -44,7 +44,7 @@ export class Place {
   }
 }
 
-/** What is there; undefined where nothing is. */
+/** What is there; undefined if nothing is. */
 async function statOf(path: string): Promise<BigIntStats | undefined> {
   try {
     return await stat(path, { bigint: true });

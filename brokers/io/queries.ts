@@ -150,7 +150,7 @@ export const TOPIC_SQL = {
   cover: `UPDATE batches SET lengths = '[]', meta = '', repeats = '', body = zeroblob(0) WHERE position IN (SELECT value FROM json_each(?))`,
 } as const;
 
-/** Of each origin, the seq and the Lamport timestamp of the last message; NULL where there is none. */
+/** Of each origin, the seq and the Lamport timestamp of the last message; NULL if there is none. */
 export const NEWEST = `
   SELECT o.id, o.name, b.seq + b.count - 1 AS seq, b.lamport + b.count - 1 AS lamport FROM origins o
   LEFT JOIN batches b ON b.origin = o.id AND b.seq = (SELECT max(seq) FROM batches WHERE origin = o.id)`;

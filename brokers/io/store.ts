@@ -1,38 +1,39 @@
 /**
  * One broker's log in one SQLite file.
  *
- * One row a batch (see schema.ts). `UNIQUE (origin, seq)` dedupes, `position` is the local arrival order. The view `messages` shows one row a message, so that
- * anybody with an SQLite tool can read the file. WAL with `synchronous=FULL`: when `append` resolves, the batches are on disk.
- * A transaction is one INSERT statement, however many batches it writes: one JSON parameter that holds the columns, one BLOB that
- * holds the bodies. Writing, reading and checkpoints go through a handle each, so that neither a long read nor a checkpoint holds up a commit. The topics of batches
- * are indexed later, many batches at a time.
+ * One row per batch (schema.ts). `UNIQUE (origin, seq)` dedupes, `position` is the local order of arrival. The view
+ * `messages` shows one row per message, so that people can read the file with any SQLite tool. The file has a WAL and
+ * `synchronous=FULL`: when `append` resolves, the batches are on disk.
  *
- * Opened by open-store.ts. What if its files are tampered with: mark.ts and place.ts.
+ * A transaction is one INSERT statement, however many batches it writes: a JSON parameter holds the columns, a BLOB the
+ * bodies. Writing, reading and checkpoints have a handle each, so that neither a long read nor a checkpoint holds up a
+ * commit. The topics of batches are indexed later, many batches at a time (upkeep.ts).
+ *
+ * open-store.ts opens it, store-state.ts reads what it holds then, pages.ts reads batches. If somebody tampers with its
+ * files, mark.ts and place.ts notice.
  */
-import { COUNTER_MAX } from '../core/counter.ts';
-import { RumormillError } from '../core/error.ts';
-import type { Electors, Lived } from '../core/mesh/incarnation.ts';
-import type { Life } from '../core/mesh/lives.ts';
+import type { Life, Lived } from '../core/log/life.ts';
 import {
   BATCH_MESSAGES_MAX, lastLamport, type Origin, parseDeps, type StoredBatch, type StoredColumns,
 } from '../core/log/record.ts';
 import type {
   AckCheckpoint, CountQuery, FoundId, IdColumns, LamportPlace, LiveCount, Page, RangeQuery, Store, StoreState,
-} from '../core/runtime.ts';
-import { goOn, type SavedTime } from '../core/log/running-time.ts';
-import { isBefore, type Stamp } from '../core/catalog/subscription.ts';
+} from '../core/log/store.ts';
+import type { SavedTime } from '../core/log/running-time.ts';
+import type { Stamp } from '../core/log/stamp.ts';
 import type { Vector } from '../core/log/version-vector.ts';
 import type { StorePaths } from './folder.ts';
-import { compareMark, type Mark } from './mark.ts';
+import type { Mark } from './mark.ts';
+import type { OriginIds } from './origin-ids.ts';
+import { Pages } from './pages.ts';
 import { Place } from './place.ts';
-import { NEWEST, SQL, TOPIC_SQL } from './queries.ts';
+import { SQL, TOPIC_SQL } from './queries.ts';
 import type { Reserve } from './reserve.ts';
 import { type Handle, type Param, type Row, storeError } from './sqlite.ts';
+import { readState } from './store-state.ts';
 import { type IdRow, StoredIds } from './stored-ids.ts';
 import { Upkeep } from './upkeep.ts';
 
-const [PAGE_ROWS_MIN, PAGE_ROWS_MAX] = [16, 1024];
-const ROW_BYTES = 200; // of a batch, beside its body; queries.ts counts so too
 // batches with ids that are read, lines of the catalog that are written, at a time
 const [ID_ROWS, CATALOG_LINES] = [8192, 1000];
 const NO_DELETION = -BATCH_MESSAGES_MAX;
@@ -54,9 +55,9 @@ export interface Handles {
 export class SqliteStore implements Store {
   #state: StoreState;
   readonly #handles: Handles;
-  readonly #originIds: Map<Origin, number>;
+  readonly #origins: OriginIds;
   #head: number;
-  #rowBytes = 0; // of a row, in the last page
+  readonly #pages = new Pages((sql, ...params) => this.#all(sql, ...params));
   readonly #storedIds = new StoredIds(
     async ({ seen, position }, until, limit) =>
       (await this.#all(SQL.idsAfter, seen, position, until, limit)) as unknown as IdRow[],
@@ -69,43 +70,17 @@ export class SqliteStore implements Store {
   #checkedAt = 0;
 
   static async load(handles: Handles, paths: StorePaths, reserve: Reserve): Promise<SqliteStore> {
-    const { writer } = handles;
-    const [broker] = await writer.all('SELECT origin, lamport, term, running, life, electors FROM broker');
-    const lives = await writer.all('SELECT store, life, holder FROM lives');
-    const [newest] = await writer.all('SELECT coalesce(max(position), 0) AS position FROM batches');
-    const origins = await writer.all(NEWEST);
-    if (broker === undefined || newest === undefined) {
-      throw new RumormillError('STORE', 'broker.db has no row in table broker');
-    }
-    const held = origins.filter((row) => row['seq'] !== null);
-    const records = held.reduce((most, row) => Math.max(most, Number(row['lamport'])), 0);
-    const { lamport, loss } = compareMark(paths.mark, Number(newest['position']));
-    const state: StoreState = {
-      origin: broker['origin'] as Origin,
-      term: counter(broker['term']),
-      lamport: Math.max(records, counter(broker['lamport']), counter(lamport)),
-      newest: records,
-      time: await readTime(writer, String(broker['running'])),
-      vector: new Map(held.map((row) => [row['name'] as Origin, Number(row['seq'])])),
-      position: Number(newest['position']),
-      ...(loss !== undefined && { loss }),
-      life: Number(broker['life']),
-      electors: parseElectors(String(broker['electors'])),
-      lives: new Map(
-        lives.map((row) => [row['store'] as Origin, { life: Number(row['life']), holder: String(row['holder']) }]),
-      ),
-    };
-    const originIds = new Map(origins.map((row) => [row['name'] as Origin, Number(row['id'])]));
-    return new SqliteStore(state, handles, originIds, paths, reserve);
+    const { state, origins } = await readState(handles.writer, paths.mark);
+    return new SqliteStore(state, handles, origins, paths, reserve);
   }
 
   private constructor(
-    state: StoreState, handles: Handles, originIds: Map<Origin, number>, paths: StorePaths, reserve: Reserve,
+    state: StoreState, handles: Handles, origins: OriginIds, paths: StorePaths, reserve: Reserve,
   ) {
     this.#state = state;
     this.#head = state.position;
     this.#handles = handles;
-    this.#originIds = originIds;
+    this.#origins = origins;
     this.#upkeep = new Upkeep(handles.writer, handles.checkpointer, SQL.index);
     this.#place = new Place([paths.wal, paths.db, paths.shm, paths.lock, paths.mark]);
     this.#reserve = reserve;
@@ -135,7 +110,7 @@ export class SqliteStore implements Store {
     await this.#addOrigins(batches);
     for (const batch of batches) {
       const { position, seq, count, lamport, time, topic, deps, lengths, meta, repeats, body, seen } = batch;
-      const origin = this.#originIds.get(batch.origin)!;
+      const origin = this.#origins.of(batch.origin)!;
       rows.push([
         position, origin, seq, count, lamport, time, topic, deps, lengths, meta, repeats, offset, body.length,
         seen ?? 0,
@@ -169,49 +144,22 @@ export class SqliteStore implements Store {
     await this.#write(SQL.saveClock, lamport, term);
   }
 
-  async readAfter(position: number, topics: readonly string[] | undefined, bytesMax: number): Promise<Page> {
-    const head = this.#head;
-    if (topics === undefined) return this.#readPage(SQL.afterPosition, [position], head, bytesMax);
-    // more topics take longer to look at, so there should be fewer pages
-    const pageBytes = bytesMax * Math.sqrt(topics.length);
-    let page: Page = { batches: [], through: head };
-    for (const topic of topics) {
-      // each up to where those before it end, so that a thousand of them are not a thousand pages
-      const { batches, through } = await this.#readPage(
-        SQL.afterPositionOfTopic,
-        [position, page.through, topic],
-        page.through,
-        bytesMax,
-      );
-      if (batches.length > 0) page = cutPage([...page.batches, ...batches], through, pageBytes);
-    }
-    return page;
+  readAfter(position: number, topics: readonly string[] | undefined, bytesMax: number): Promise<Page> {
+    return this.#pages.after(position, topics, this.#head, bytesMax);
   }
 
   async positionBefore(lacking: Iterable<readonly [Origin, number]>): Promise<number> {
     const head = this.#head;
-    const [row] = await this.#all(SQL.positionBefore, this.#byId(lacking));
+    const [row] = await this.#all(SQL.positionBefore, this.#origins.pairs(lacking));
     return typeof row?.['position'] === 'number' ? row['position'] : head;
   }
 
-  async readRange(query: RangeQuery, previous: StoredBatch | undefined, bytesMax: number): Promise<StoredBatch[]> {
-    const { topic, from, to, reverse } = query;
-    const farthest = reverse ? Number.MAX_SAFE_INTEGER : -1;
-    return this.#read(
-      reverse ? SQL.rangeReverse : SQL.rangeForward,
-      topic,
-      from - BATCH_MESSAGES_MAX,
-      to,
-      from,
-      previous?.lamport ?? farthest,
-      previous?.position ?? farthest,
-      this.#rowsOf(bytesMax),
-      bytesMax,
-    );
+  readRange(query: RangeQuery, previous: StoredBatch | undefined, bytesMax: number): Promise<StoredBatch[]> {
+    return this.#pages.range(query, previous, bytesMax);
   }
 
   async *readIds(since: number): AsyncGenerator<IdColumns[]> {
-    const names = new Map([...this.#originIds].map(([origin, id]) => [id, origin]));
+    const names = this.#origins.names();
     const [found] = await this.#all(SQL.withIds, since);
     const positions = Float64Array.from(JSON.parse(String(found?.['positions'] ?? '[]')) as number[]).sort();
     const read = (from: number): Promise<Row[]> =>
@@ -246,7 +194,7 @@ export class SqliteStore implements Store {
   }
 
   async lastDeps(origin: Origin, limit: number): Promise<[Origin, number][][]> {
-    const id = this.#originIds.get(origin);
+    const id = this.#origins.of(origin);
     const rows = id === undefined ? [] : await this.#all(SQL.lastDeps, id, limit);
     return rows.map((row) => parseDeps({ deps: String(row['deps']) }));
   }
@@ -260,7 +208,7 @@ export class SqliteStore implements Store {
   async count({
     topic, keys, after, until, settled, batchesMax,
   }: CountQuery): Promise<{ messages: number; through: number }> {
-    const params = [topic, after, until, batchesMax, this.#byId(settled)];
+    const params = [topic, after, until, batchesMax, this.#origins.pairs(settled)];
     const [row] =
       keys === undefined
         ? await this.#all(SQL.count, ...params)
@@ -271,7 +219,10 @@ export class SqliteStore implements Store {
     };
   }
 
-  /** Three transactions, since statements of another one may run between those of one: each by itself leaves what can be read back. */
+  /**
+   * Three transactions, since statements of others may run between the statements of one. Each of them leaves what can
+   * be read back.
+   */
   async saveAcks({ states, position }: AckCheckpoint, gone: readonly string[]): Promise<void> {
     if (states.length > 0) await this.#write(SQL.saveAcks, JSON.stringify(states));
     if (gone.length > 0) await this.#write(SQL.dropAcks, JSON.stringify(gone));
@@ -286,7 +237,10 @@ export class SqliteStore implements Store {
     return { states, position: Number(row?.['acknowledged']) };
   }
 
-  /** Several transactions, since statements of another one may run between those of one: the lines count from the one that names them on. */
+  /**
+   * Several transactions, since statements of others may run between the statements of one. The lines are used once the
+   * transaction that names them has committed.
+   */
   async saveCatalog(position: number, lines: readonly string[]): Promise<void> {
     await this.#write(SQL.trimCatalog); // what a save that was cut short has left
     for (let at = 0; at < lines.length; at += CATALOG_LINES) {
@@ -310,7 +264,7 @@ export class SqliteStore implements Store {
 
   async countLive(topic: string, dead: Stamp | undefined, after: number, limit: number): Promise<LiveCount> {
     const [row = {}] = await this.#all(
-      TOPIC_SQL.countLive, dead?.lamport ?? NO_DELETION, this.#originsNotBefore(dead), topic, after, limit,
+      TOPIC_SQL.countLive, dead?.lamport ?? NO_DELETION, this.#origins.notBefore(dead), topic, after, limit,
     );
     const through = Number(row['batches']) < limit ? undefined : Number(row['through']);
     return { messages: Number(row['messages']), bytes: Number(row['bytes']), through };
@@ -319,7 +273,7 @@ export class SqliteStore implements Store {
   async cover(topic: string, dead: Stamp, after: LamportPlace, limit: number): Promise<LamportPlace | undefined> {
     const { lamport, position } = after;
     const rows = await this.#all(
-      TOPIC_SQL.deadAfter, dead.lamport, this.#originsNotBefore(dead), topic, lamport, dead.lamport, lamport, position,
+      TOPIC_SQL.deadAfter, dead.lamport, this.#origins.notBefore(dead), topic, lamport, dead.lamport, lamport, position,
       limit,
     );
     let bytes = 0;
@@ -332,24 +286,6 @@ export class SqliteStore implements Store {
     return end < 0 && rows.length < limit
       ? undefined
       : { lamport: batches.at(-1)!.lamport, position: batches.at(-1)!.position };
-  }
-
-  /** As JSON, pairs of an origin's id and a seq, of those origins that were ever stored. */
-  #byId(seqs: Iterable<readonly [Origin, number]>): string {
-    const pairs: [number, number][] = [];
-    for (const [origin, seq] of seqs) {
-      const id = this.#originIds.get(origin);
-      if (id !== undefined) pairs.push([id, seq]);
-    }
-    return JSON.stringify(pairs);
-  }
-
-  /** As JSON, the ids of origins whose records come not before a stamp where they have its Lamport timestamp. */
-  #originsNotBefore(stamp: Stamp | undefined): string {
-    const later = [...this.#originIds].filter(
-      ([origin]) => stamp !== undefined && !isBefore({ lamport: stamp.lamport, origin }, stamp),
-    );
-    return JSON.stringify(later.map(([, id]) => id));
   }
 
   async look(): Promise<void> {
@@ -370,7 +306,7 @@ export class SqliteStore implements Store {
     }
   }
 
-  /** A look where the last one was a while ago. What was committed to files that are gone must not be acknowledged. */
+  /** A look, if the last one was a while ago. What was committed to files that are gone must not be acknowledged. */
   #checkPlace(): void {
     const now = performance.now();
     if (now - this.#checkedAt < CHECK_MS) return;
@@ -385,15 +321,12 @@ export class SqliteStore implements Store {
     }
   }
 
-  /** Those that are new, in a transaction of their own: an origin without batches does no harm, should the append that follows fail. */
+  /** In a transaction of its own: if the append that follows fails, an origin without batches does no harm. */
   async #addOrigins(batches: readonly StoredBatch[]): Promise<void> {
-    const added = new Map<Origin, number>();
-    for (const { origin } of batches) {
-      if (!this.#originIds.has(origin) && !added.has(origin)) added.set(origin, this.#originIds.size + added.size + 1);
-    }
-    if (added.size === 0) return;
-    await this.#write(SQL.addOrigins, JSON.stringify([...added]));
-    for (const [origin, id] of added) this.#originIds.set(origin, id);
+    const missing = this.#origins.missing(batches);
+    if (missing.size === 0) return;
+    await this.#write(SQL.addOrigins, JSON.stringify([...missing]));
+    this.#origins.add(missing);
   }
 
   async #write(sql: string, ...params: Param[]): Promise<void> {
@@ -414,22 +347,6 @@ export class SqliteStore implements Store {
     if (fault !== undefined) throw storeError(fault, 'broker.db');
   }
 
-  async #readPage(sql: string, where: readonly Param[], head: number, bytesMax: number): Promise<Page> {
-    const rows = this.#rowsOf(bytesMax);
-    const batches = await this.#read(sql, ...where, rows, bytesMax);
-    const bytes = batches.reduce((sum, batch) => sum + batch.body.length + ROW_BYTES, 0);
-    if (batches.length > 0) this.#rowBytes = bytes / batches.length;
-    const last = batches.at(-1);
-    // a page below both limits holds everything up to the head
-    const isCut = batches.length >= rows || bytes >= bytesMax;
-    return { batches, through: last !== undefined && isCut ? last.position : Math.max(head, last?.position ?? 0) };
-  }
-
-  /** How many rows a page of so many bytes may have, as the last page was. */
-  #rowsOf(bytesMax: number): number {
-    return Math.min(PAGE_ROWS_MAX, Math.max(PAGE_ROWS_MIN, Math.ceil((1.5 * bytesMax) / this.#rowBytes)));
-  }
-
   async #all(sql: string, ...params: Param[]): Promise<Row[]> {
     try {
       return await this.#handles.reader.query(sql, ...params);
@@ -437,34 +354,4 @@ export class SqliteStore implements Store {
       throw storeError(cause, 'broker.db');
     }
   }
-
-  async #read(sql: string, ...params: Param[]): Promise<StoredBatch[]> {
-    return (await this.#all(sql, ...params)) as unknown as StoredBatch[];
-  }
-}
-
-/** The running time as it was saved, and went on since. */
-async function readTime(db: Handle, json: string): Promise<SavedTime | undefined> {
-  if (json === '') return undefined;
-  const saved = JSON.parse(json) as SavedTime;
-  const [newest] = await db.query(SQL.newestSeen, saved.now);
-  return goOn(saved, Number(newest?.['seen'] ?? 0));
-}
-
-/** A clock or term as it is stored; what a damaged file has in its place stays within what can be counted. */
-function counter(value: unknown): number {
-  const number = Number(value);
-  return number > 0 ? Math.min(Math.floor(number), COUNTER_MAX) : 0;
-}
-
-function parseElectors(json: string): Electors | undefined {
-  return json === '' ? undefined : (JSON.parse(json) as Electors);
-}
-
-/** The first batches up to a position, in order, of about so many bytes, at least one. */
-function cutPage(unsorted: readonly StoredBatch[], through: number, bytesMax: number): Page {
-  const batches = unsorted.filter(({ position }) => position <= through).sort((a, b) => a.position - b.position);
-  let bytes = 0;
-  const end = batches.findIndex(({ body }) => (bytes += body.length + ROW_BYTES) >= bytesMax);
-  return end < 0 ? { batches, through } : { batches: batches.slice(0, end + 1), through: batches[end]!.position };
 }

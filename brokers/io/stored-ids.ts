@@ -48,7 +48,7 @@ export class StoredIds {
 
   /**
    * The positions of batches of a topic that may hold one of these ids and were published from one
-   * time to another, inclusive; undefined where too many ids were. Nothing may be written before
+   * time to another, inclusive; undefined if too many ids were. Nothing may be written before
    * this has settled.
    */
   async find(topic: string, ids: readonly string[], from: number, to: number): Promise<number[] | undefined> {
@@ -81,7 +81,7 @@ export class StoredIds {
     }
   }
 
-  /** Takes in what is not kept of these times. False where that is too much. */
+  /** Takes in what is not kept of these times. False if that is too much. */
   async #cover(from: number, until: number): Promise<boolean> {
     if (until < this.#from || from > this.#until) this.#clear();
     if (this.#from === this.#until) this.#from = this.#until = from;
@@ -93,7 +93,7 @@ export class StoredIds {
   }
 
   /**
-   * Reads what was published from one time to another. False where it is too much, even if nothing
+   * Reads what was published from one time to another. False if it is too much, even if nothing
    * but what is wanted is kept.
    */
   async #take(from: number, until: number, wantedFrom: number, wantedUntil: number): Promise<boolean> {

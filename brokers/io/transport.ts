@@ -20,48 +20,53 @@ import type { Channel, ChannelHandler, Listener, Transport } from '../core/runti
 const KEEP_ALIVE_MS = 60_000; // of silence, before the system asks
 const SOCKET_BYTES = 128 * 1024; // given to a socket at a time
 const EMPTY: Buffer = Buffer.alloc(0);
-const LINGER_MS = 5000; // for which the other side may go on sending once we have said all
+const LINGER_MS = 5000;
 
 const NONE: ReadonlySet<number> = new Set();
 
-export const tcpTransport: Transport = {
-  listen(address, accept, failed) {
-    const server = createServer(
-      { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS },
-      (socket) => accept(new SocketChannel(socket)),
-    );
-    return new Promise((resolve, reject) => {
-      server.once('error', (error) => reject(listenError(address, error)));
-      server.listen({ ...splitAddress(address), backlog: 4096 }, () => {
-        server.removeAllListeners('error');
-        server.on('error', (error) => failed(messageOf(error)));
-        resolve(new TcpListener(server));
-      });
-    });
-  },
+export const tcpTransport = makeTcpTransport(LINGER_MS);
 
-  async dial(address, timeoutMs, taken = NONE) {
-    const { port } = splitAddress(address);
-    const others = new Set([port, ...taken]);
-    const deadline = performance.now() + timeoutMs;
-    for (let tries = 1; ; tries += 1) {
-      const isLast = tries > PORT_TRIES;
-      try {
-        const localPort = isLast ? undefined : ports.take(others);
-        return await dialFrom(localPort, address, deadline - performance.now(), others);
-      } catch (cause) {
-        if (!isLast && isPortRefused(cause)) continue;
-        throw new RumormillError('UNREACHABLE', `${address}: ${messageOf(cause) || 'connection refused'}`, { cause });
+/** @param lingerMs for which the other side may go on sending once we have said all */
+export function makeTcpTransport(lingerMs: number): Transport {
+  return {
+    listen(address, accept, failed) {
+      const server = createServer(
+        { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS },
+        (socket) => accept(new SocketChannel(socket, lingerMs)),
+      );
+      return new Promise((resolve, reject) => {
+        server.once('error', (error) => reject(listenError(address, error)));
+        server.listen({ ...splitAddress(address), backlog: 4096 }, () => {
+          server.removeAllListeners('error');
+          server.on('error', (error) => failed(messageOf(error)));
+          resolve(new TcpListener(server));
+        });
+      });
+    },
+
+    async dial(address, timeoutMs, taken = NONE) {
+      const { port } = splitAddress(address);
+      const others = new Set([port, ...taken]);
+      const deadline = performance.now() + timeoutMs;
+      for (let tries = 1; ; tries += 1) {
+        const isLast = tries > PORT_TRIES;
+        try {
+          const localPort = isLast ? undefined : ports.take(others);
+          return await dialFrom(localPort, address, deadline - performance.now(), others, lingerMs);
+        } catch (cause) {
+          if (!isLast && isPortRefused(cause)) continue;
+          throw new RumormillError('UNREACHABLE', `${address}: ${messageOf(cause) || 'connection refused'}`, { cause });
+        }
       }
-    }
-  },
-};
+    },
+  };
+}
 
 const ports = new LocalPorts(randomInt(2 ** 32));
 
 /** @param localPort where the connection goes out from; undefined for any but those of `others` */
 function dialFrom(
-  localPort: number | undefined, address: Address, timeoutMs: number, others: ReadonlySet<number>,
+  localPort: number | undefined, address: Address, timeoutMs: number, others: ReadonlySet<number>, lingerMs: number,
 ): Promise<Channel> {
   return new Promise((resolve, reject) => {
     const from = localPort === undefined ? {} : { localPort };
@@ -78,7 +83,7 @@ function dialFrom(
       clearTimeout(timer);
       if (!isSelfConnected(socket) && !others.has(socket.localPort!)) {
         socket.removeListener('error', fail);
-        return resolve(new SocketChannel(socket));
+        return resolve(new SocketChannel(socket, lingerMs));
       }
       socket.resetAndDestroy(); // the port is free at once: a reset leaves nobody waiting
       reject(new Error(`the connection took port ${socket.localPort}, on which a broker listens`));
@@ -112,6 +117,7 @@ interface ChannelSocket extends Socket {
 
 class SocketChannel implements Channel {
   readonly #socket: Socket;
+  readonly #lingerMs: number;
   #handler: ChannelHandler | undefined;
   #corked = false;
   #reason: string | undefined;
@@ -123,7 +129,8 @@ class SocketChannel implements Channel {
   #isBehind = false; // something was left after all that could be sent at once
   #isAwaited = false; // that the socket passes on what it was given, of which it does not tell by itself
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, lingerMs: number) {
+    this.#lingerMs = lingerMs;
     this.#socket = Object.assign(socket, { [CHANNEL]: this }) satisfies ChannelSocket;
     socket.on('error', SocketChannel.#onError); // 'close' follows
     socket.on('close', SocketChannel.#onClose);
@@ -239,7 +246,7 @@ class SocketChannel implements Channel {
   }
 
   #linger(): void {
-    const timer = setTimeout(() => this.#socket.destroy(), LINGER_MS).unref();
+    const timer = setTimeout(() => this.#socket.destroy(), this.#lingerMs).unref();
     this.#socket.once('close', () => clearTimeout(timer));
   }
 

@@ -1,6 +1,6 @@
 /** Saves the Lamport clock and the election term at each beat at which the clock has moved, one write at a time. */
 import type { LamportClock } from '../core/log/lamport.ts';
-import type { Store } from '../core/runtime.ts';
+import type { Store } from '../core/log/store.ts';
 
 export interface ClockSaverRuntime {
   readonly store: Store;

@@ -12,7 +12,8 @@
  */
 import { COUNTER_SENSE_MAX } from '../core/counter.ts';
 import { LAMPORT_MAX } from '../core/log/lamport.ts';
-import type { Logger, Store, StoreState } from '../core/runtime.ts';
+import type { Logger } from '../core/runtime.ts';
+import type { Store, StoreState } from '../core/log/store.ts';
 
 /** Tells whoever starts a broker on this store, where its clock or term is beyond sense. */
 export function tellBeyondSense({ lamport, term }: Pick<StoreState, 'lamport' | 'term'>, logger: Logger): void {

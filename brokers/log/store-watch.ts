@@ -3,7 +3,8 @@
  * time.
  */
 import { messageOf } from '../core/error.ts';
-import type { Logger, Store } from '../core/runtime.ts';
+import type { Logger } from '../core/runtime.ts';
+import type { Store } from '../core/log/store.ts';
 
 export class StoreWatch {
   readonly #store: Store;

@@ -17,11 +17,12 @@ import {
   dateBatch, hasIds, lastLamport, lastSeq, type Origin, type RecordBatch, type StoredBatch,
 } from '../core/log/record.ts';
 import type { RunningTime } from '../core/log/running-time.ts';
-import type { Clock, Store } from '../core/runtime.ts';
+import type { Clock } from '../core/runtime.ts';
+import type { Store } from '../core/log/store.ts';
 import type { Progress } from '../core/mesh/progress.ts';
 import type { Link } from './link.ts';
 import { Neighbour } from './neighbour.ts';
-import { encodePeerMessage } from '../wire/peer-message.ts';
+import { encodePeerMessage } from '../wire/peer-codec.ts';
 
 export interface GossipRuntime {
   readonly config: Config;

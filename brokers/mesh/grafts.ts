@@ -11,7 +11,7 @@ import type { Feed } from '../core/mesh/feed.ts';
 import type { Wanted } from '../core/mesh/plumtree.ts';
 import type { Origin } from '../core/log/record.ts';
 import type { Log } from '../core/log/log.ts';
-import type { Store } from '../core/runtime.ts';
+import type { Store } from '../core/log/store.ts';
 import type { Link } from './link.ts';
 
 export interface GraftsRuntime {

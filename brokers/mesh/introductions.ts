@@ -17,10 +17,14 @@ import { Link, type LinkEvents } from './link.ts';
 import type { Naming, NamingRuntime } from './naming.ts';
 import type { Said } from '../logging/said.ts';
 import type { Args, CommandParser } from '../wire/command-parser.ts';
-import { decodePeerMessage, type Hello, PEER_PROTOCOL_VERSION } from '../wire/peer-message.ts';
+import { decodePeerMessage } from '../wire/peer-codec.ts';
+import { type Hello, PEER_PROTOCOL_VERSION } from '../wire/peer-message.ts';
 
 const IS_SELF = 'a row of globalState.csv is this broker itself';
 const LEADS_ELSEWHERE = 'a row of globalState.csv leads to a broker that has another row, and counts as missing';
+
+// of a dialled peer: a connection that is accepted is a link only once its PEER is here
+const NO_HANDSHAKE = 'no handshake in time';
 
 export interface IntroductionsRuntime extends GossipRuntime, NamingRuntime {
   readonly transport: Transport;
@@ -135,7 +139,7 @@ export class Introductions {
     link.chargeTo(budget);
     this.#opening.add(link);
     clock.schedule(config.limits.dialTimeoutMs, () => {
-      if (this.#opening.has(link)) link.destroy('no handshake in time');
+      if (this.#opening.has(link)) link.destroy(NO_HANDSHAKE);
     });
     return link;
   }
@@ -270,7 +274,7 @@ export class Introductions {
     if (!this.#opening.delete(link)) return this.#peers.lost(link, reason);
     if (dial === undefined) return;
     this.#failed(dial.address, dial.hello.wants, link.refusedBy !== undefined);
-    if (link.refusedBy === undefined) return;
+    if (link.refusedBy === undefined && reason !== NO_HANDSHAKE) return;
     const event = link.refusedBy === 'peer' ? 'refused by a peer' : 'peer refused';
     this.#peers.said.nowAndThen('warn', event, { peer: dial.address, reason: String(reason) });
   }

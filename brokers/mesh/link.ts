@@ -17,9 +17,8 @@ import { Path } from '../core/mesh/path.ts';
 import type { Channel, ChannelHandler } from '../core/runtime.ts';
 import type { Limits } from '../config.ts';
 import { type CommandLimits, CommandParser } from '../wire/command-parser.ts';
-import {
-  decodePeerMessage, encodePeerMessage, type Hello, type LinkMessage, type PeerMessage,
-} from '../wire/peer-message.ts';
+import { decodePeerMessage, encodePeerMessage } from '../wire/peer-codec.ts';
+import type { Hello, LinkMessage, PeerMessage } from '../wire/peer-message.ts';
 import { encodeReply } from '../wire/resp.ts';
 
 /** What is of one kind, or must arrive in order, shares a lane. What is not here is short, and goes at once. */

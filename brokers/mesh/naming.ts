@@ -6,11 +6,13 @@
 import type { Config } from '../config.ts';
 import type { Address } from '../core/address.ts';
 import { RumormillError } from '../core/error.ts';
-import { chooseElectors, type Electors, Incarnation } from '../core/mesh/incarnation.ts';
-import { type Life, Lives } from '../core/mesh/lives.ts';
+import { chooseElectors, Incarnation } from '../core/mesh/incarnation.ts';
+import { Lives } from '../core/mesh/lives.ts';
+import type { Electors, Life } from '../core/log/life.ts';
 import type { Log } from '../core/log/log.ts';
 import { makeOrigin, type Origin, originAddress } from '../core/log/record.ts';
-import type { Clock, Logger, Random, Store } from '../core/runtime.ts';
+import type { Clock, Logger, Random } from '../core/runtime.ts';
+import type { Store } from '../core/log/store.ts';
 import type { Said } from '../logging/said.ts';
 import type { Link } from './link.ts';
 

@@ -9,7 +9,7 @@ import type { Log } from '../core/log/log.ts';
 import type { Origin, StoredBatch } from '../core/log/record.ts';
 import type { Wanted } from '../core/mesh/plumtree.ts';
 import { Progress } from '../core/mesh/progress.ts';
-import type { Store } from '../core/runtime.ts';
+import type { Store } from '../core/log/store.ts';
 import { Grafts } from './grafts.ts';
 import type { Link } from './link.ts';
 

@@ -17,9 +17,14 @@ import {
 } from '../core/queue/acknowledgements.ts';
 import { isDiskFull, messageOf, RumormillError } from '../core/error.ts';
 import type { Log } from '../core/log/log.ts';
-import { BATCH_MESSAGES_MAX, makeDraft, messagesOf, type Origin, type StoredBatch } from '../core/log/record.ts';
-import type { Clock, Logger, Store } from '../core/runtime.ts';
-import { type BindingStart, isBefore, type Subscription } from '../core/catalog/subscription.ts';
+import {
+  BATCH_MESSAGES_MAX, makeDraft, messagesOf, type Origin, payloadText, type StoredBatch,
+} from '../core/log/record.ts';
+import type { Clock, Logger } from '../core/runtime.ts';
+import type { Store } from '../core/log/store.ts';
+import type { BindingStart, Subscription } from '../core/catalog/subscription.ts';
+import { isBefore } from '../core/log/stamp.ts';
+import { replay } from '../log/replay.ts';
 
 /** The topic of the records of what is done. */
 export const ACKS_TOPIC = '$acks';
@@ -95,20 +100,14 @@ export class Acknowledger {
     const { states, position } = await store.loadAcks();
     this.#savedPosition = position;
     for (const [, text] of states) this.#take(text, this.#runtime.log.origin, true);
-    for (let at = position; at < store.state.position; ) {
-      const page = await store.readAfter(at, [ACKS_TOPIC], limits.readBytesMax);
-      this.committed(page.batches);
-      at = page.through;
-    }
+    await replay(this.#runtime, ACKS_TOPIC, position, limits, (batches) => this.committed(batches));
   }
 
   /** Batches are on disk: merges what they say is done. */
   committed(batches: readonly StoredBatch[]): void {
     for (const batch of batches) {
       if (batch.topic !== ACKS_TOPIC) continue;
-      for (const { payload } of messagesOf(batch)) {
-        this.#take(Buffer.from(payload.buffer, payload.byteOffset, payload.length).toString('utf8'), batch.origin);
-      }
+      for (const message of messagesOf(batch)) this.#take(payloadText(message), batch.origin);
     }
   }
 

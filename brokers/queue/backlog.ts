@@ -20,7 +20,7 @@ import { pageBytes } from '../core/read/pages.ts';
 import { positionAfter } from '../core/read/reader.ts';
 import type { Message, Origin } from '../core/log/record.ts';
 import type { Routes } from '../core/queue/routes.ts';
-import type { Page, Store } from '../core/runtime.ts';
+import type { Page, Store } from '../core/log/store.ts';
 import { LookBack } from './look-back.ts';
 import { type OpenBatch, Opener, type OpenerRuntime } from './opener.ts';
 

@@ -6,7 +6,7 @@ import type { Acknowledger, Ledger } from './acknowledger.ts';
 import type { Limits } from '../config.ts';
 import type { Log } from '../core/log/log.ts';
 import type { BindingStart } from '../core/catalog/subscription.ts';
-import type { Store } from '../core/runtime.ts';
+import type { Store } from '../core/log/store.ts';
 
 export interface FloorsRuntime {
   readonly log: Log;

@@ -11,7 +11,8 @@ import {
   earliestCursor, latestCursor, readRange, type ReadLimits, type ReadResult, type ReadSource, readTopics, storedTopics,
 } from '../core/read/reader.ts';
 import type { Message, StoredBatch } from '../core/log/record.ts';
-import type { Clock, RangeQuery } from '../core/runtime.ts';
+import type { Clock } from '../core/runtime.ts';
+import type { RangeQuery } from '../core/log/store.ts';
 import { Pushes, type PushesRuntime, type Subscriber } from './pushes.ts';
 
 /** What a POLL asks for. */

@@ -57,7 +57,7 @@ export class Args {
   /**
    * Argument `index` as text. What cannot be decoded would become U+FFFD, which is a character like
    * any other where somebody sent it; only then are the bytes compared.
-   * @throws RumormillError PROTOCOL, which a client is told as ERR, where it is not UTF-8
+   * @throws RumormillError PROTOCOL, which a client is told as ERR, if it is not UTF-8
    */
   text(index: number): string {
     const text = this.word(index);
@@ -153,7 +153,7 @@ export class CommandParser {
     return args;
   }
 
-  /** Reads what begins a command. False where it has not come yet. */
+  /** Reads what begins a command. False if it has not come yet. */
   #begin(): boolean {
     const input = this.#input;
     const args = this.#args;
@@ -174,7 +174,7 @@ export class CommandParser {
     return true;
   }
 
-  /** Reads one argument. False where all of it has not come yet. */
+  /** Reads one argument. False if all of it has not come yet. */
   #argument(): boolean {
     const input = this.#input;
     if (this.#bulk < 0) {

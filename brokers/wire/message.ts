@@ -20,7 +20,7 @@ export function encodeMessage(message: Message): Value {
     : [id, topic, lamport, key, headers, payload, dedupe.id, dedupe.time];
 }
 
-/** @throws RumormillError PROTOCOL where the reply is not a message */
+/** @throws RumormillError PROTOCOL if the reply is not a message */
 export function decodeMessage(reply: Reply): Message {
   if (!Array.isArray(reply) || reply.length < 6) throw new RumormillError('PROTOCOL', 'reply is not a message');
   const [id, topic, lamport, key, headers, payload, dedupeId = null, time = 0] = reply;
@@ -43,7 +43,7 @@ export function encodeSlice({ batch, from, to, skipped }: Slice): Value {
   return [origin, topic, lamport, time, lengths, meta, body, skipped.map((index) => index - from)];
 }
 
-/** @throws RumormillError PROTOCOL where the reply is not a batch */
+/** @throws RumormillError PROTOCOL if the reply is not a batch */
 export function decodeSlice(reply: Reply): Message[] {
   if (!Array.isArray(reply) || reply.length < 8) throw new RumormillError('PROTOCOL', 'reply is not a batch');
   const [origin, topic, lamport, time, lengths, meta, body, skipped] = reply;

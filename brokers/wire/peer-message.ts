@@ -1,47 +1,75 @@
 /**
- * What brokers say to each other, one sentence a message. Each is a RESP array of bulk strings; none is answered by position.
+ * The language of brokers among each other: one sentence for each type of message, and its fields. peer-codec.ts makes
+ * bytes of them. No message is answered by position, as the commands of clients are.
  *
- *   PEER         I am this broker of this mesh, this store, this process; my clock stands at this time. First on a link, both ways.
- *                Or: I only want to see who is there; your PEER ends it. I dialled this name; these other ones lead to me.
- *   VECTOR       This much is on disk here, where it changed since I last told you. At the latest each beat, even if empty: I am alive.
- *   LIFE         I have this life of your store on disk, claimed by this process of yours. First behind PEER, and when you claim one.
- *   CLAIM        I name records of my store in this life: keep that, unless you know of a later one or another process has claimed it.
- *   GRAFT        Send me these origins' records, each after a seq, and go on sending them.
- *   PRUNE        Send me no more of these origins.
- *   RECORDS      One batch of an origin that you grafted, and how old it is, ms.
- *   MISSED       I have heard nothing of you for so many ms, and was there all the time. At the beginning of a link, where there was one before.
- *   MEMBERS      I have heard of these brokers, up to this beat of each, where I have not told you or you me.
- *   HELD         These brokers hold these origins' records up to these seqs, as told to me. Towards the origin, where it has no link with them.
- *   SEEK         Which way to this broker? It beats at once, and news of it come to whoever asked. Passed on over so many more hops.
- *   SURPLUS      I have links enough: hang up, unless I am next to you on the ring.
- *   ELECTION     I am electing a coordinator and you stand above me: are you there?
- *   OK           I am, and I stand above you: I take it from here.
- *   COORDINATOR  This broker is the coordinator of this term. From the one elected, and passed on once by everybody who accepts it.
- *   VIEW         These brokers share the work on subscriptions, says this coordinator in this term. Passed on once by everybody to whom it is news.
- *   SEEN         I use this view: nothing is served here any more that has another home in it, and this much was on disk here then.
- *   LEASES       What the next home has to know of a subscription that was at home here. Comes before SEEN.
- *                Both say from whom and to whom, and are passed on over so many more hops where those two have no link.
- *   ASK          Carry out this command of a client, here or on its way to the subscription's home; what I know of the catalog is this.
- *   ANSWER       The reply to what you asked, as the client gets it.
- *   FORGET       Who asked this is gone.
+ * A link begins, and is kept alive:
+ *
+ *   PEER         I am this broker of this mesh, this store, this process; my Lamport clock shows this time. I dialled
+ *                this name, and these other names lead to me. It is the first message on a link, in both directions.
+ *                Or: I only want to see who is there; your PEER ends the connection.
+ *   MISSED       I have heard nothing of you for so many ms, and was there all the time. Sent at the beginning of a
+ *                link, if there was one before.
+ *   VECTOR       This much is on disk here, for the origins that changed since I last told you. Sent each beat at the
+ *                latest, even if it is empty: I am alive.
  *   BYE          I am shutting down.
  *
- * Links say by themselves:
+ * Names of stores:
+ *
+ *   LIFE         I have this life of your store on disk; this process of yours claimed it. Sent first after PEER, and
+ *                when you claim a life.
+ *   CLAIM        I name records of my store in this life: keep that, unless you know of a later life, or another
+ *                process has claimed this one.
+ *
+ * Gossip:
+ *
+ *   GRAFT        Send me the records of these origins, for each after this seq, and go on sending them.
+ *   PRUNE        Send me no more of these origins.
+ *   RECORDS      One batch of an origin that you grafted, and how old it is, ms.
+ *   HELD         These brokers hold the records of these origins up to these seqs, as I was told. Sent towards an
+ *                origin that has no link with those brokers.
+ *
+ * The shape of the mesh:
+ *
+ *   MEMBERS      I have heard of these brokers, of each up to this beat. Without what I have told you, or you me.
+ *   SEEK         Which way leads to this broker? It beats at once, and news of it come back to the broker that asked.
+ *                Passed on over so many more hops.
+ *   SURPLUS      I have enough links: hang up, unless I am next to you on the ring.
+ *
+ * Election:
+ *
+ *   ELECTION     I am electing a coordinator, and your address is higher than mine: are you there?
+ *   OK           I am, and my address is higher than yours: I take it from here.
+ *   COORDINATOR  This broker is the coordinator of this term. Sent by the elected broker, and passed on once by each
+ *                that accepts it.
+ *
+ * Homes of subscriptions, and commands on their way there:
+ *
+ *   VIEW         These brokers share the work on subscriptions, says this coordinator in this term. Passed on once by
+ *                each broker to which it is news.
+ *   SEEN         I use this view: I serve no subscription any more that has another home in it, and this much was on
+ *                disk here when I began to use it.
+ *   LEASES       What the next home has to know of a subscription that was at home here. Sent before SEEN. SEEN and
+ *                LEASES say from whom and to whom they go. They are passed on over so many more hops, if those two
+ *                brokers have no link.
+ *   ASK          Carry out this command of a client, here or on its way to the home of the subscription, as soon as
+ *                you have on disk what I know.
+ *   ANSWER       The reply to what you asked, as the client gets it.
+ *   FORGET       The asker is gone.
+ *
+ * Sent by the two ends of a link about the link itself:
  *
  *   GOT          So many bytes have come over this link since the introductions, the last of them so many ms ago.
- *   PART         The next bytes of a message that is too large to go at once, in this lane; so many more come after them.
+ *   PART         The next bytes of a message that is too large to go at once, in this lane; so many more come after
+ *                them.
  */
-import { type Address, parseAddress } from '../core/address.ts';
-import { RumormillError } from '../core/error.ts';
+import type { Address } from '../core/address.ts';
 import type { View } from '../core/home/view.ts';
+import type { Origin, RecordBatch } from '../core/log/record.ts';
 import type { Beat } from '../core/mesh/hearsay.ts';
 import type { HeldOf } from '../core/mesh/held.ts';
-import { LAMPORT_MAX } from '../core/log/lamport.ts';
-import type { Life } from '../core/mesh/lives.ts';
+import type { Life } from '../core/log/life.ts';
 import type { Wanted } from '../core/mesh/plumtree.ts';
-import { type Origin, parseOrigin, type RecordBatch, validateBatch } from '../core/log/record.ts';
-import type { Args } from './command-parser.ts';
-import { encodeCommandParts, type RespVersion } from './resp.ts';
+import type { RespVersion } from './resp.ts';
 
 /** Brokers talk to brokers of their own protocol version only. */
 export const PEER_PROTOCOL_VERSION = 4;
@@ -85,7 +113,10 @@ export interface Ask {
   readonly errand: string;
   /** How often it has been sent, with this time: 1, 2, 3, ... */
   readonly attempt: number;
-  /** The newest catalog record of each origin that the asker has: whoever answers has to have as much. */
+  /**
+   * What the asker has on disk; the home carries out the command once it has as much. For BIND and PURGE the whole
+   * vector of the asker, for other commands the newest catalog record of each origin.
+   */
   readonly known: readonly (readonly [Origin, number])[];
   readonly command: readonly Uint8Array[];
 }
@@ -131,288 +162,3 @@ export type PeerMessage =
   | { readonly type: 'SEEK'; readonly address: Address; readonly hops: number }
   | { readonly type: 'HELD'; readonly held: readonly HeldOf[] }
   | { readonly type: 'SURPLUS' | 'BYE' };
-
-/** The bytes of a message, in parts that are sent one after another. */
-export function encodePeerMessage(message: PeerMessage): readonly Uint8Array[] {
-  switch (message.type) {
-    case 'PEER':
-      return encodeCommandParts([
-        'PEER', message.version, message.mesh, message.address, message.origin, message.instance, message.lamport,
-        message.wants, message.dialled, message.time, ...message.names,
-      ]);
-    case 'VECTOR':
-      return encodeCommandParts(['VECTOR', message.lamport, ...message.entries.flat()]);
-    case 'HELD':
-      return encodeCommandParts([
-        'HELD',
-        ...message.held.flatMap(([origin, claims]) => [origin, claims.length, ...claims.flat()]),
-      ]);
-    case 'LIFE':
-      return encodeCommandParts(['LIFE', message.life, message.holder]);
-    case 'CLAIM':
-      return encodeCommandParts(['CLAIM', message.life]);
-    case 'GRAFT':
-      return encodeCommandParts(['GRAFT', ...message.wanted.flat()]);
-    case 'PRUNE':
-      return encodeCommandParts(['PRUNE', ...message.origins]);
-    case 'RECORDS':
-      return encodeBatch(message.batch, message.ageMs);
-    case 'MISSED':
-      return encodeCommandParts(['MISSED', message.ms]);
-    case 'MEMBERS':
-      return encodeCommandParts(['MEMBERS', ...message.beats.flat()]);
-    case 'ELECTION':
-    case 'OK':
-      return encodeCommandParts([message.type, message.term, message.lamport]);
-    case 'COORDINATOR':
-      return encodeCommandParts([message.type, message.term, message.address, message.lamport]);
-    case 'VIEW': {
-      const { coordinator, term, number, members } = message.view;
-      return encodeCommandParts(['VIEW', coordinator, term, number, ...members]);
-    }
-    case 'SEEN': {
-      const { coordinator, term, number } = message.view;
-      return encodeCommandParts(['SEEN', ...travel(message), coordinator, term, number, ...message.stored.flat()]);
-    }
-    case 'LEASES':
-      return encodeCommandParts(['LEASES', ...travel(message), message.subscription, message.leases]);
-    case 'ASK': {
-      const { id, home, hops, consumer, waitedMs, version, errand, attempt, known, command } = message;
-      const head = [id, home, hops, consumer, waitedMs, version, errand, attempt];
-      return encodeCommandParts(['ASK', ...head, known.length, ...known.flat(), ...command]);
-    }
-    case 'ANSWER':
-      return encodeCommandParts(['ANSWER', message.id, message.reply]);
-    case 'FORGET':
-      return encodeCommandParts(['FORGET', message.id]);
-    case 'SEEK':
-      return encodeCommandParts(['SEEK', message.address, message.hops]);
-    case 'GOT':
-      return encodeCommandParts(['GOT', message.bytes, message.heldMs]);
-    case 'PART':
-      return encodeCommandParts(['PART', message.lane, message.left, message.bytes]);
-    case 'SURPLUS':
-    case 'BYE':
-      return encodeCommandParts([message.type]);
-  }
-}
-
-/** @throws RumormillError PROTOCOL that names what is wrong */
-export function decodePeerMessage(args: Args): PeerMessage {
-  const type = args.text(0);
-  switch (type) {
-    case 'PEER':
-      return decodeHello(args);
-    case 'VECTOR':
-      return { type, lamport: lamport(args, 1), entries: originNumbers(args, 2, args.length, 'seq') };
-    case 'HELD':
-      return { type, held: decodeHeld(args) };
-    case 'LIFE':
-      arity(args, 3);
-      return { type, life: integer(args, 1, 'life'), holder: args.text(2) };
-    case 'CLAIM':
-      arity(args, 2);
-      return { type, life: integer(args, 1, 'life') };
-    case 'GRAFT':
-      return { type, wanted: originNumbers(args, 1, args.length, 'seq') };
-    case 'PRUNE':
-      return { type, origins: args.texts(1).map(parseOrigin) };
-    case 'RECORDS':
-      return { type, batch: decodeBatch(args), ageMs: integer(args, 11, 'age') };
-    case 'MISSED':
-      arity(args, 2);
-      return { type, ms: integer(args, 1, 'time') };
-    case 'MEMBERS':
-      return { type, beats: originNumbers(args, 1, args.length, 'beat') };
-    case 'ELECTION':
-    case 'OK':
-      arity(args, 3);
-      return { type, term: integer(args, 1, 'term'), lamport: lamport(args, 2) };
-    case 'COORDINATOR':
-      arity(args, 4);
-      return { type, term: integer(args, 1, 'term'), address: address(args.text(2)), lamport: lamport(args, 3) };
-    case 'VIEW': {
-      const view = decodeView(args);
-      return { type, view: { ...view, members: args.texts(4).map(address) } };
-    }
-    case 'SEEN':
-      return {
-        type, ...decodeTravel(args), view: decodeView(args, 4), stored: originNumbers(args, 7, args.length, 'seq'),
-      };
-    case 'LEASES':
-      arity(args, 6);
-      return { type, ...decodeTravel(args), subscription: args.text(4), leases: args.text(5) };
-    case 'ASK':
-      return decodeAsk(args);
-    case 'ANSWER':
-      arity(args, 3);
-      return { type, id: integer(args, 1, 'id'), reply: args.bytes(2) };
-    case 'FORGET':
-      arity(args, 2);
-      return { type, id: integer(args, 1, 'id') };
-    case 'SEEK':
-      arity(args, 3);
-      return { type, address: address(args.text(1)), hops: integer(args, 2, 'hops') };
-    case 'GOT':
-      arity(args, 3);
-      return { type, bytes: integer(args, 1, 'bytes'), heldMs: integer(args, 2, 'time') };
-    case 'PART':
-      arity(args, 4);
-      return { type, lane: integer(args, 1, 'lane'), left: integer(args, 2, 'bytes'), bytes: args.bytes(3) };
-    case 'SURPLUS':
-    case 'BYE':
-      arity(args, 1);
-      return { type };
-    default:
-      throw new RumormillError('PROTOCOL', `unknown peer message ${JSON.stringify(type.slice(0, 40))}`);
-  }
-}
-
-/**
- * The version stands first and is checked before the rest is read, since another version may have other fields.
- * @throws RumormillError REFUSED or PROTOCOL
- */
-function decodeHello(args: Args): Hello {
-  const version = args.length > 1 ? integer(args, 1, 'protocol version') : 0;
-  if (version !== PEER_PROTOCOL_VERSION) {
-    throw new RumormillError(
-      'REFUSED',
-      `peer protocol version ${version}, this broker speaks ${PEER_PROTOCOL_VERSION}`,
-    );
-  }
-  const wants = args.length > 8 ? args.text(7) : '';
-  if (wants !== 'link' && wants !== 'look') {
-    throw new RumormillError('PROTOCOL', `peer message PEER wants neither a link nor a look`);
-  }
-  return {
-    type: 'PEER',
-    version,
-    mesh: args.text(2),
-    address: address(args.text(3)),
-    origin: parseOrigin(args.text(4)),
-    instance: args.text(5),
-    lamport: lamport(args, 6),
-    wants,
-    dialled: address(args.text(8)),
-    time: integer(args, 9, 'time'),
-    names: Array.from({ length: args.length - 10 }, (_, index) => address(args.text(10 + index))),
-  };
-}
-
-function encodeBatch(batch: RecordBatch, ageMs: number): readonly Uint8Array[] {
-  const { origin, seq, count, lamport: first, time, topic, deps, lengths, meta, body } = batch;
-  return encodeCommandParts(['RECORDS', origin, seq, count, first, time, topic, deps, lengths, meta, body, ageMs]);
-}
-
-function decodeBatch(args: Args): RecordBatch {
-  arity(args, 12);
-  const batch: RecordBatch = {
-    origin: args.text(1) as Origin,
-    seq: integer(args, 2, 'seq'),
-    count: integer(args, 3, 'count'),
-    lamport: integer(args, 4, 'Lamport timestamp'),
-    time: integer(args, 5, 'time'),
-    topic: args.text(6),
-    deps: args.text(7),
-    lengths: args.text(8),
-    meta: args.text(9),
-    body: args.bytes(10),
-  };
-  validateBatch(batch);
-  return batch;
-}
-
-function travel({ from, to, hops }: Travelling): readonly [Address, Address, number] {
-  return [from, to, hops];
-}
-
-function decodeTravel(args: Args): Travelling {
-  if (args.length < 4) throw new RumormillError('PROTOCOL', `peer message ${args.text(0)} goes nowhere`);
-  return { from: address(args.text(1)), to: address(args.text(2)), hops: integer(args, 3, 'hops') };
-}
-
-/** @param at the first of its fields */
-function decodeView(args: Args, at = 1): Omit<View, 'members'> {
-  if (args.length < at + 3) {
-    throw new RumormillError(
-      'PROTOCOL',
-      `peer message ${args.text(0)} has ${args.length} fields, not ${at + 3} or more`,
-    );
-  }
-  return {
-    coordinator: address(args.text(at)), term: integer(args, at + 1, 'term'), number: integer(args, at + 2, 'view'),
-  };
-}
-
-function decodeAsk(args: Args): Ask {
-  const known = 10 + 2 * (args.length > 9 ? integer(args, 9, 'count') : 0);
-  if (args.length <= known) {
-    throw new RumormillError('PROTOCOL', `peer message ASK has ${args.length} fields and no command`);
-  }
-  const version = integer(args, 6, 'version');
-  if (version !== 2 && version !== 3) {
-    throw new RumormillError('PROTOCOL', `peer message ASK wants a reply in RESP${version}`);
-  }
-  return {
-    type: 'ASK',
-    id: integer(args, 1, 'id'),
-    home: address(args.text(2)),
-    hops: integer(args, 3, 'hops'),
-    consumer: args.text(4),
-    waitedMs: integer(args, 5, 'time'),
-    version,
-    errand: args.text(7),
-    attempt: integer(args, 8, 'attempt'),
-    known: originNumbers(args, 10, known, 'seq'),
-    command: Array.from({ length: args.length - known }, (_, index) => args.bytes(known + index)),
-  };
-}
-
-/** Origins, each with the number of its claims and with these. */
-function decodeHeld(args: Args): HeldOf[] {
-  const held: HeldOf[] = [];
-  for (let index = 1; index < args.length; ) {
-    const origin = parseOrigin(args.text(index));
-    const end = index + 2 + 2 * integer(args, index + 1, 'count');
-    if (end > args.length) {
-      throw new RumormillError('PROTOCOL', `peer message HELD has ${args.length} fields, not ${end} or more`);
-    }
-    held.push([origin, originNumbers(args, index + 2, end, 'seq')]);
-    index = end;
-  }
-  return held;
-}
-
-function originNumbers(args: Args, start: number, end: number, what: string): [Origin, number][] {
-  const entries: [Origin, number][] = [];
-  for (let index = start; index < end; index += 2) {
-    entries.push([parseOrigin(args.text(index)), integer(args, index + 1, what)]);
-  }
-  return entries;
-}
-
-function address(text: string): Address {
-  try {
-    return parseAddress(text);
-  } catch (cause) {
-    throw new RumormillError('PROTOCOL', `${JSON.stringify(text.slice(0, 80))} is not an address`, { cause });
-  }
-}
-
-function lamport(args: Args, index: number): number {
-  const time = integer(args, index, 'Lamport timestamp');
-  if (time > LAMPORT_MAX) throw new RumormillError('PROTOCOL', `Lamport timestamp ${time} is beyond ${LAMPORT_MAX}`);
-  return time;
-}
-
-function integer(args: Args, index: number, what: string): number {
-  const value = index < args.length ? args.integer(index) : NaN;
-  if (!(value >= 0)) throw new RumormillError('PROTOCOL', `peer message ${args.text(0)}: ${what} is not a number`);
-  return value;
-}
-
-function arity(args: Args, length: number): void {
-  if (args.length !== length) {
-    throw new RumormillError('PROTOCOL', `peer message ${args.text(0)} has ${args.length} fields, not ${length}`);
-  }
-}

@@ -6,7 +6,7 @@ import { RumormillError } from '../../brokers/core/error.ts';
 import { LamportClock } from '../../brokers/core/log/lamport.ts';
 import { Log } from '../../brokers/core/log/log.ts';
 import { compareRecords, type RecordBatch, type StoredBatch } from '../../brokers/core/log/record.ts';
-import type { Page } from '../../brokers/core/runtime.ts';
+import type { Page } from '../../brokers/core/log/store.ts';
 import { Turns } from '../../brokers/core/turns.ts';
 import { Metadata } from '../../brokers/catalog/metadata.ts';
 import { everything, randomOperation } from '../support/catalog.ts';

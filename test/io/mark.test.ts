@@ -4,7 +4,7 @@ import {
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { parseAddress } from '../../brokers/core/address.ts';
-import type { Store } from '../../brokers/core/runtime.ts';
+import type { Store } from '../../brokers/core/log/store.ts';
 import { compareMark, Mark } from '../../brokers/io/mark.ts';
 import { openStore } from '../../brokers/io/open-store.ts';
 import { temporaryFolder } from '../support/folder.ts';

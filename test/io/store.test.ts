@@ -5,8 +5,8 @@ import { parseAddress } from '../../brokers/core/address.ts';
 import {
   isCovered, lastSeq, type Origin, parseRepeats, type StoredBatch, type StoredColumns, validateBatch,
 } from '../../brokers/core/log/record.ts';
-import type { IdColumns, LamportPlace, LiveCount, Page, Store } from '../../brokers/core/runtime.ts';
-import type { Stamp } from '../../brokers/core/catalog/subscription.ts';
+import type { IdColumns, LamportPlace, LiveCount, Page, Store } from '../../brokers/core/log/store.ts';
+import type { Stamp } from '../../brokers/core/log/stamp.ts';
 import { Handle, READ_WRITE } from '../../brokers/io/sqlite.ts';
 import { openStore } from '../../brokers/io/open-store.ts';
 import { SCHEMA_VERSION } from '../../brokers/io/schema.ts';

@@ -3,7 +3,7 @@ import { connect, createServer, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { type Address, makeAddress } from '../../brokers/core/address.ts';
 import type { Channel, ChannelHandler } from '../../brokers/core/runtime.ts';
-import { tcpTransport } from '../../brokers/io/transport.ts';
+import { makeTcpTransport, tcpTransport } from '../../brokers/io/transport.ts';
 import { freePorts } from '../support/port.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -47,6 +47,8 @@ async function localAddress(): Promise<Address> {
   return makeAddress('127.0.0.1', port!);
 }
 
+const LINGER_MS = 200;
+
 const portOf = (address: Address): number => Number(address.split(':')[1]);
 
 /** Both ends of a connection. */
@@ -65,9 +67,9 @@ async function connection(t: Test): Promise<{ dialled: Channel; accepted: Channe
 }
 
 /** A plain socket to a listener of ours. */
-async function plain(t: Test, accept: (channel: Channel) => void): Promise<Socket> {
+async function plain(t: Test, accept: (channel: Channel) => void, transport = tcpTransport): Promise<Socket> {
   const address = await localAddress();
-  const listener = await tcpTransport.listen(address, accept, (reason) => t.fail(reason));
+  const listener = await transport.listen(address, accept, (reason) => t.fail(reason));
   const socket = connect({ port: portOf(address), host: '127.0.0.1', allowHalfOpen: true });
   t.teardown(async () => {
     socket.destroy();
@@ -250,7 +252,7 @@ t.test('dialling where nobody listens', async (t) => {
 
 t.test('who goes on sending when all has been said to it is cut off', async (t) => {
   const channels: Channel[] = [];
-  const socket = await plain(t, (channel) => channels.push(channel));
+  const socket = await plain(t, (channel) => channels.push(channel), makeTcpTransport(LINGER_MS));
   const channel = await waitFor('it is accepted', () => channels[0]);
   const recorder = new Recorder();
   channel.attach(recorder);
@@ -261,6 +263,6 @@ t.test('who goes on sending when all has been said to it is cut off', async (t) 
   t.teardown(() => clearInterval(sending));
   channel.write(Buffer.from('goodbye'));
   channel.end();
-  await waitFor('it is cut off', () => recorder.isClosed, 20_000);
+  await waitFor('it is cut off', () => recorder.isClosed);
   t.equal(Buffer.concat(heard).toString(), 'goodbye');
 });

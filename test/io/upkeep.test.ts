@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { parseAddress } from '../../brokers/core/address.ts';
-import type { Store } from '../../brokers/core/runtime.ts';
+import type { Store } from '../../brokers/core/log/store.ts';
 import { openStore } from '../../brokers/io/open-store.ts';
 import { Handle, READ_ONLY } from '../../brokers/io/sqlite.ts';
 import { temporaryFolder } from '../support/folder.ts';

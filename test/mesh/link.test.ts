@@ -3,7 +3,8 @@ import { makeConfig } from '../../brokers/config.ts';
 import { parseAddress } from '../../brokers/core/address.ts';
 import { Link } from '../../brokers/mesh/link.ts';
 import { CommandParser } from '../../brokers/wire/command-parser.ts';
-import { encodePeerMessage, PEER_PROTOCOL_VERSION, type PeerMessage } from '../../brokers/wire/peer-message.ts';
+import { encodePeerMessage } from '../../brokers/wire/peer-codec.ts';
+import { PEER_PROTOCOL_VERSION, type PeerMessage } from '../../brokers/wire/peer-message.ts';
 import { origin, specimenBatch } from '../support/record.ts';
 import { VirtualChannel } from '../support/virtual-channel.ts';
 

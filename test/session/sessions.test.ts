@@ -1,6 +1,7 @@
 import t from 'tap';
 import { parseAddress } from '../../brokers/core/address.ts';
-import { encodePeerMessage, PEER_PROTOCOL_VERSION } from '../../brokers/wire/peer-message.ts';
+import { encodePeerMessage } from '../../brokers/wire/peer-codec.ts';
+import { PEER_PROTOCOL_VERSION } from '../../brokers/wire/peer-message.ts';
 import { encodeCommand } from '../../brokers/wire/resp.ts';
 import { origin } from '../support/record.ts';
 import { VirtualBroker, type VirtualClient } from '../support/virtual-broker.ts';

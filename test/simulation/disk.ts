@@ -8,14 +8,13 @@
  */
 import { type Address } from '../../brokers/core/address.ts';
 import { RumormillError } from '../../brokers/core/error.ts';
-import type { Lived } from '../../brokers/core/mesh/incarnation.ts';
-import type { Life as StoreLife } from '../../brokers/core/mesh/lives.ts';
+import type { Life as StoreLife, Lived } from '../../brokers/core/log/life.ts';
 import { makeOrigin, type Origin, type StoredBatch, type StoredColumns } from '../../brokers/core/log/record.ts';
 import type {
   AckCheckpoint, CountQuery, FoundId, IdColumns, LamportPlace, LiveCount, Page, RangeQuery, Store, StoreState,
-} from '../../brokers/core/runtime.ts';
+} from '../../brokers/core/log/store.ts';
 import type { SavedTime } from '../../brokers/core/log/running-time.ts';
-import type { Stamp } from '../../brokers/core/catalog/subscription.ts';
+import type { Stamp } from '../../brokers/core/log/stamp.ts';
 import type { Vector } from '../../brokers/core/log/version-vector.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import type { SeededRandom } from '../support/random.ts';

@@ -201,7 +201,7 @@ export const MUTANTS: readonly Mutant[] = [
   { name: 'operations count in the order in which they arrive', patches: [['core/catalog/catalog.js', `fresh.length === 0 ? [] : this.#takeBack(this.#place(fresh[0].stamp))`, `[]`]] },
   { name: 'an operation that comes too late is left out', patches: [['catalog/metadata.js', `if (isTooLate)\n            void this.#remake();`, `if (false)\n            void this.#remake();`]] },
   { name: 'a broker without its files goes on', patches: [['host.js', `if (!isDiskFull(error))\n            return this.#fatal(error);`, ``]] },
-  { name: 'a start takes what is kept of topics for all that was said of them', patches: [['catalog/metadata.js', `this.#readLog(position, `, `this.#readLog(kept === undefined ? 0 : log.position, `]] },
+  { name: 'a start takes what is kept of topics for all that was said of them', patches: [['catalog/metadata.js', `replay(this.#runtime, CATALOG_TOPIC, position, `, `replay(this.#runtime, CATALOG_TOPIC, kept === undefined ? 0 : log.position, `]] },
   { name: 'a renamed topic loses what is published under its former name', patches: [['core/catalog/catalog-state.js', `topic.names = [...names, to];`, `topic.names = [to];`]] },
   {
     name: 'commands do not go around a link that is cut',

@@ -1,7 +1,8 @@
 import t from 'tap';
 import { parseAddress } from '../../brokers/core/address.ts';
 import type { Origin, StoredBatch } from '../../brokers/core/log/record.ts';
-import type { Channel, ChannelHandler, Store } from '../../brokers/core/runtime.ts';
+import type { Channel, ChannelHandler } from '../../brokers/core/runtime.ts';
+import type { Store } from '../../brokers/core/log/store.ts';
 import { SEED, SeededRandom } from '../support/random.ts';
 import { draft } from '../support/record.ts';
 import { type DiskEvent, VirtualDisk } from './disk.ts';

@@ -3,7 +3,8 @@
  * way of its own, as much of it as one connection may.
  */
 import { connect, type Socket } from 'node:net';
-import { encodePeerMessage, PEER_PROTOCOL_VERSION } from '../../brokers/wire/peer-message.ts';
+import { encodePeerMessage } from '../../brokers/wire/peer-codec.ts';
+import { PEER_PROTOCOL_VERSION } from '../../brokers/wire/peer-message.ts';
 import type { Address } from '../../brokers/core/address.ts';
 import type { Origin } from '../../brokers/core/log/record.ts';
 import { encodeCommand } from '../../brokers/wire/resp.ts';

@@ -1,10 +1,9 @@
 /**
- * A store in memory, by the letter of core/runtime.ts. It checks what every caller owes a store: positions follow on,
+ * A store in memory, by the letter of core/log/store.ts. It checks what every caller owes a store: positions follow on,
  * an origin's records come in seq order without holes, and only after what they depend on (invariants 3 and 4).
  */
 import { firstLive } from '../../brokers/core/catalog/catalog.ts';
-import type { Lived } from '../../brokers/core/mesh/incarnation.ts';
-import type { Life } from '../../brokers/core/mesh/lives.ts';
+import type { Life, Lived } from '../../brokers/core/log/life.ts';
 import { assert, type RumormillError } from '../../brokers/core/error.ts';
 import {
   BATCH_MESSAGES_MAX,
@@ -22,8 +21,8 @@ import {
 import { goOn, type SavedTime } from '../../brokers/core/log/running-time.ts';
 import type {
   AckCheckpoint, CountQuery, FoundId, IdColumns, LamportPlace, LiveCount, Page, RangeQuery, Store, StoreState,
-} from '../../brokers/core/runtime.ts';
-import type { Stamp } from '../../brokers/core/catalog/subscription.ts';
+} from '../../brokers/core/log/store.ts';
+import type { Stamp } from '../../brokers/core/log/stamp.ts';
 import type { Vector } from '../../brokers/core/log/version-vector.ts';
 
 export class MemoryStore implements Store {

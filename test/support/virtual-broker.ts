@@ -5,7 +5,7 @@
 import type { ConfigOptions } from '../../brokers/config.ts';
 import type { Address } from '../../brokers/core/address.ts';
 import { RumormillError } from '../../brokers/core/error.ts';
-import type { Channel } from '../../brokers/core/runtime.ts';
+import type { Channel, Transport } from '../../brokers/core/runtime.ts';
 import { Broker } from '../../brokers/host.ts';
 import { ReplyParser, type Reply } from '../../brokers/wire/reply-parser.ts';
 import { encodeCommand } from '../../brokers/wire/resp.ts';
@@ -34,6 +34,7 @@ export class VirtualBroker {
     random = (): number => 0,
     rows: readonly Address[] = [],
     clock = new ManualClock(),
+    dial: Transport['dial'] = () => Promise.reject(new RumormillError('UNREACHABLE', 'there is nobody else')),
   ): Promise<VirtualBroker> {
     const virtual = new VirtualBroker(store, clock);
     virtual.#broker = await Broker.start(options, rows, {
@@ -52,7 +53,7 @@ export class VirtualBroker {
           virtual.#accept = accept;
           return Promise.resolve({ close: () => Promise.resolve() });
         },
-        dial: () => Promise.reject(new RumormillError('UNREACHABLE', 'there is nobody else')),
+        dial,
       },
     });
     await virtual.clock.advance(200); // it elects itself, which takes a few timestamps

@@ -5,6 +5,7 @@
  * They come from any broker of the mesh, so what does not fit is no operation. What fits must be the same on every
  * broker, whatever its limits are set to, or catalogs would differ; so the bounds here are constants, generous ones.
  */
+import { isCount, isObject, parseJson } from '../json.ts';
 import { type Origin, parseOrigin } from '../log/record.ts';
 import { type SubscriptionSettings, TOPIC_TYPES, type TopicType } from './subscription.ts';
 import type { Vector } from '../log/version-vector.ts';
@@ -49,8 +50,8 @@ export function encodeOperation(operation: Operation): string {
 
 /** The operation that a text from anywhere means, or undefined. */
 export function parseOperation(text: string): Operation | undefined {
-  const said = parseObject(text);
-  if (said === undefined) return undefined;
+  const said = parseJson(text);
+  if (!isObject(said)) return undefined;
   const { op, topic, to, type, topics, name, settings, key, start } = said;
   switch (op) {
     case 'topic.create':
@@ -107,8 +108,8 @@ function parseVector(value: unknown): Vector | undefined {
   const vector = new Map<Origin, number>();
   for (const [name, seq] of Object.entries(value)) {
     const origin = originOf(name);
-    if (origin === undefined || !Number.isSafeInteger(seq) || (seq as number) < 0) return undefined;
-    vector.set(origin, seq as number);
+    if (origin === undefined || !isCount(seq)) return undefined;
+    vector.set(origin, seq);
   }
   return vector;
 }
@@ -121,21 +122,8 @@ function originOf(text: string): Origin | undefined {
   }
 }
 
-function parseObject(text: string): Readonly<Record<string, unknown>> | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return isObject(value) ? value : undefined;
-  } catch {
-    return undefined; // not JSON, so no operation
-  }
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 function isPositive(value: unknown): boolean {
-  return Number.isSafeInteger(value) && (value as number) > 0;
+  return isCount(value) && value > 0;
 }
 
 function isName(value: unknown): value is string {

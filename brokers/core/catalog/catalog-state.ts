@@ -14,9 +14,8 @@ import type { Operation, Settings } from './catalog-operation.ts';
 import { cycle, formerName, noBinding, notFound, topicExists } from './catalog-error.ts';
 import { RumormillError } from '../error.ts';
 import { compareRecords } from '../log/record.ts';
-import {
-  type Binding, type BindingStart, parseStamp, type Stamp, stampText, type Subscription, type TopicType,
-} from './subscription.ts';
+import type { Binding, BindingStart, Subscription, TopicType } from './subscription.ts';
+import { parseStamp, type Stamp, stampText } from '../log/stamp.ts';
 import { allOf, nothing, type Undo } from './undo.ts';
 
 export interface Topic {

@@ -18,7 +18,8 @@ import type { Operation } from './catalog-operation.ts';
 import { CatalogState, type StateContent, type Topic } from './catalog-state.ts';
 import type { RumormillError } from '../error.ts';
 import { compareRecords, type RecordBatch } from '../log/record.ts';
-import { isBefore, type Stamp, type Subscription } from './subscription.ts';
+import type { Subscription } from './subscription.ts';
+import { isBefore, type Stamp } from '../log/stamp.ts';
 import { nothing, type Undo } from './undo.ts';
 
 /** An operation, and the name of the record that carries it. */
@@ -196,7 +197,7 @@ export class Catalog implements TopicNames {
     }
   }
 
-  /** Where in the order a stamp belongs; undefined where it is there. */
+  /** Where in the order a stamp belongs; undefined if it is there. */
   #place(stamp: Stamp): number | undefined {
     let [low, high] = [0, this.#tail.length];
     if (high === 0 || isBefore(this.#tail[high - 1]!.said.stamp, stamp)) return high; // as a rule

@@ -10,7 +10,7 @@ import type { CatalogContent, Said } from './catalog.ts';
 import { encodeOperation, parseOperation, type Settings } from './catalog-operation.ts';
 import type { StateContent, Topic } from './catalog-state.ts';
 import type { Origin } from '../log/record.ts';
-import type { Stamp } from './subscription.ts';
+import type { Stamp } from '../log/stamp.ts';
 import type { Vector } from '../log/version-vector.ts';
 
 const VERSION = 1;
@@ -54,7 +54,7 @@ export function encodeKept({ content, vector, isSwept }: KeptCatalog): string[] 
   return lines.map((line) => JSON.stringify(line));
 }
 
-/** Undefined where the lines cannot be made out. */
+/** Undefined if the lines cannot be made out. */
 export function decodeKept(texts: readonly string[]): KeptCatalog | undefined {
   const lines = texts.map((text) => JSON.parse(text) as Line);
   const [first] = lines;

@@ -2,32 +2,9 @@
  * Subscriptions and bindings as values: what metadata records (catalog.ts) add up to, and what a subscription's home
  * works with.
  */
-import { type Message, type Origin, compareRecords } from '../log/record.ts';
+import type { Message } from '../log/record.ts';
+import type { Stamp } from '../log/stamp.ts';
 import type { Vector } from '../log/version-vector.ts';
-
-/**
- * When something was said: the name of the record that says it. The order of `compareRecords` decides which of two
- * sayings holds.
- */
-export interface Stamp {
-  readonly lamport: number;
-  readonly origin: Origin;
-}
-
-export function isBefore(a: Stamp, b: Stamp): boolean {
-  return compareRecords(a, b) < 0;
-}
-
-/** `<lamport>@<origin>` */
-export function stampText({ lamport, origin }: Stamp): string {
-  return `${lamport}@${origin}`;
-}
-
-/** What `stampText` made. */
-export function parseStamp(text: string): Stamp {
-  const at = text.indexOf('@');
-  return { lamport: Number(text.slice(0, at)), origin: text.slice(at + 1) as Origin };
-}
 
 /** `fanout`: to every bound subscription. `direct`: to bindings whose key is the message's key. */
 export type TopicType = 'fanout' | 'direct';

@@ -1,6 +1,6 @@
 /**
- * Which of several copies of a command may be carried out: a command that goes another way, since
- * its first one fell silent, may arrive twice, and the copy that was held up long after the client
+ * Which of several copies of a command may be carried out. If a way falls silent, a command is sent
+ * another way; so it may arrive twice, and the copy that was held up may arrive long after the client
  * has its answer. A late PURGE would then drop what was published since.
  *
  * Each attempt of a command has a number, 1, 2, 3, ... The home notes the newest that it has seen
@@ -10,7 +10,7 @@
  */
 export class Attempts {
   readonly #max: number;
-  readonly #newest = new Map<string, number>(); // command -> attempt; those noted last stand last
+  readonly #newest = new Map<string, number>(); // command -> attempt; those noted last are last
 
   /** @param max how many commands are remembered; beyond it the one that was noted first is forgotten */
   constructor(max: number) {

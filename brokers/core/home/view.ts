@@ -1,7 +1,7 @@
 /**
  * Views: which brokers share the work on subscriptions, and which of them is a subscription's home.
  *
- * The coordinator says who is there; each of its views has a number, and all who follow it use the newest. The home of
+ * The coordinator says who is there; each of its views has a number, and all that follow it use the newest. The home of
  * a subscription is the member whose name hashes highest together with the subscription's: rendezvous hashing (D. G.
  * Thaler, C. V. Ravishankar, "Using Name-Based Mappings to Increase Hit Rates", IEEE/ACM Transactions on Networking
  * 6(1), 1998). So when a member comes or goes, only its own share of the homes moves.
@@ -9,9 +9,9 @@
  * A view is installed here once every member has said that it uses it too, and how much it had stored then: by that
  * time the former homes have stopped, and what they acknowledged is known here (compare K. Birman, T. Joseph,
  * "Exploiting Virtual Synchrony in Distributed Systems", SOSP 1987). Until then a broker serves only what was at home
- * here all the time. After a while it serves without those who say nothing: better twice than not at all. Where all
- * have spoken, and only records that they had stored are missing here, these are on their way, and a slow disk may hold
- * them up: they are waited for longer.
+ * here all the time. After a while it serves without those that say nothing: better twice than not at all. If all have
+ * spoken, and only records that they had stored are missing here, then these records are on their way, and a slow disk
+ * may hold them up: the broker waits longer for them.
  */
 import { type Address, compareAddresses } from '../address.ts';
 import { checkCounter } from '../counter.ts';
@@ -39,8 +39,8 @@ export function homeOf(subscription: string, { members }: View): Address | undef
 }
 
 /**
- * Whether a view comes after another one. Those of two coordinators are not ordered: who changes its coordinator
- * changes its view.
+ * Whether a view comes after another one. Those of two coordinators are not ordered: a broker that changes its
+ * coordinator changes its view.
  */
 function isLater(view: Pick<View, 'term' | 'number'>, than: Pick<View, 'term' | 'number'>): boolean {
   return view.term > than.term || (view.term === than.term && view.number > than.number);
@@ -62,7 +62,7 @@ export class Views {
 
   /**
    * @param installMs how long members that say nothing are waited for
-   * @param catchUpMs for how much longer records are waited for, where nobody says nothing
+   * @param catchUpMs for how much longer records are waited for, if every member has spoken
    */
   constructor(self: Address, installMs: number, catchUpMs = 0) {
     this.#self = self;
@@ -166,7 +166,7 @@ export class Views {
   }
 
   /**
-   * What a member that uses the view had stored, as far as it is not known to be here; undefined where it has not said
+   * What a member that uses the view had stored, as far as it is not known to be here; undefined if it has not said
    * so.
    */
   #missing(member: Address, view: View): Map<Origin, number> | undefined {

@@ -62,7 +62,7 @@ export class Dedupe {
   }
 
   /**
-   * Claims an id for a message about to be published. False where it is known: `fate` tells what becomes of that one.
+   * Claims an id for a message about to be published. False if it is known: `fate` tells what becomes of that one.
    */
   claim(topic: string, id: string): boolean {
     if (this.#fresh(topic, id) !== NONE) return false;

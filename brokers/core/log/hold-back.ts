@@ -130,7 +130,7 @@ export class HoldBack {
     this.#waiting.set(line.waitsFor, waiting.add(line.held[0]!.batch.origin));
   }
 
-  /** An origin of which a batch needs more than is accepted; undefined where it is ready. */
+  /** An origin of which a batch needs more than is accepted; undefined if it is ready. */
   #missing(held: Held): Origin | undefined {
     const { batch, deps } = held;
     if (batch.seq !== this.#nextSeq(batch.origin)) return batch.origin;

@@ -74,7 +74,7 @@ export class IdTable {
   #pages: (Page | undefined)[] = [];
   #pageCount = 0;
   #open = 0; // no page before this one has room
-  // entry + 1, 0 where there is none
+  // entry + 1, 0 if there is none
   readonly #tables: Int32Array[] = Array.from({ length: TABLES }, () => new Int32Array(0));
   readonly #fill = new Uint32Array(TABLES);
   #slots = 0;

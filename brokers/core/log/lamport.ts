@@ -73,7 +73,7 @@ export class LamportClock {
 
   /**
    * IR1: `count` events happen here. Returns the timestamp of the first; the last has `first + count - 1`.
-   * @throws RumormillError ERR where so many timestamps are not left; then nothing has changed
+   * @throws RumormillError ERR if so many timestamps are not left; then nothing has changed
    */
   increment(count = 1): number {
     if (count > this.room) throw atItsEnd();
@@ -122,7 +122,7 @@ export class LamportClock {
 
   /**
    * IR2 for the clock that a publisher says it has.
-   * @throws RumormillError ERR where it is further ahead than publishers may take this one by now
+   * @throws RumormillError ERR if it is further ahead than publishers may take this one by now
    */
   witnessPublisher(time: number): void {
     if (time <= this.#time) return;

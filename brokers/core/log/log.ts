@@ -18,7 +18,8 @@ import { Company } from './company.ts';
 import { assert, RumormillError } from '../error.ts';
 import { atItsEnd, type LamportClock } from './lamport.ts';
 import { type Draft, lastSeq, type Origin, type RecordBatch, type StoredBatch } from './record.ts';
-import type { Clock, Page, Store, Timer } from '../runtime.ts';
+import type { Clock, Timer } from '../runtime.ts';
+import type { Page, Store } from './store.ts';
 import { Tail } from './tail.ts';
 import {
   type DraftFate, type DraftName, type Entry, entryBytes, entryCount, joinEntries, nameEntries,

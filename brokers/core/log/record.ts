@@ -24,6 +24,7 @@
 import { type Address, compareAddresses, parseAddress } from '../address.ts';
 import { joinBytes } from './arena.ts';
 import { RumormillError } from '../error.ts';
+import { isCount, isObject, parseJson } from '../json.ts';
 import { LAMPORT_MAX } from './lamport.ts';
 
 declare const brand: unique symbol;
@@ -55,7 +56,7 @@ export interface RecordBatch extends Draft {
   readonly lamport: number;
   readonly deps: string;
   /**
-   * The running time here (running-time.ts) at which it was published, 0 or undefined where it has no ids or is being
+   * The running time here (running-time.ts) at which it was published, 0 or undefined if it has no ids or is being
    * named; never sent.
    */
   readonly seen?: number;
@@ -241,14 +242,12 @@ export function messageBytes({
 }
 
 /**
- * What a column of a batch says that was checked when it came. @throws RumormillError STORE where it is damaged since
+ * What a column of a batch says that was checked when it came. @throws RumormillError STORE if it is damaged since
  */
 function parseStored(json: string, column: string): unknown {
-  try {
-    return JSON.parse(json);
-  } catch (cause) {
-    throw new RumormillError('STORE', `a stored batch is damaged: its ${column} are not JSON`, { cause });
-  }
+  const value = parseJson(json);
+  if (value === undefined) throw new RumormillError('STORE', `a stored batch is damaged: its ${column} are not JSON`);
+  return value;
 }
 
 /** @throws RumormillError STORE, as all that read columns */
@@ -309,6 +308,11 @@ export function messagesOf(batch: RecordBatch, from = 0, to: number = batch.coun
   return messages;
 }
 
+/** The payload of a record that is text: those of the brokers' own topics are. */
+export function payloadText({ payload }: Pick<Message, 'payload'>): string {
+  return Buffer.from(payload.buffer, payload.byteOffset, payload.length).toString('utf8');
+}
+
 /**
  * Checks a batch that came from a peer field by field, so that nothing a peer sends can make a file that cannot be read
  * back.
@@ -335,7 +339,7 @@ export function validateBatch(batch: RecordBatch): void {
     fail('lengths do not add up to the body');
   }
   if (batch.meta !== '') {
-    const meta = parseObject(batch.meta, 'meta', fail) as Record<string, unknown>;
+    const meta = parseObject(batch.meta, 'meta', fail);
     const { keys, headers, ids, ...others } = meta;
     const [other] = Object.keys(others);
     if (other !== undefined) fail(`meta has a column ${JSON.stringify(other.slice(0, 40))}, which is none`);
@@ -358,26 +362,17 @@ export function validateBatch(batch: RecordBatch): void {
 type Fail = (what: string) => never;
 
 function parseColumn(json: string, name: string, fail: Fail): unknown {
-  try {
-    return JSON.parse(json);
-  } catch {
-    return fail(`${name} is not JSON`); // the parser's own words add nothing for a peer's administrator
-  }
+  const value = parseJson(json);
+  return value === undefined ? fail(`${name} is not JSON`) : value;
 }
 
-function parseObject(json: string, name: string, fail: Fail): object {
+function parseObject(json: string, name: string, fail: Fail): Readonly<Record<string, unknown>> {
   const value = parseColumn(json, name, fail);
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? value
-    : fail(`${name} is not a JSON object`);
+  return isObject(value) ? value : fail(`${name} is not a JSON object`);
 }
 
 function isColumn(value: unknown, count: number, check: (element: unknown) => boolean): boolean {
   return Array.isArray(value) && value.length === count && value.every(check);
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 function isTextOrNull(value: unknown): boolean {

@@ -26,7 +26,8 @@ import {
   type StoredColumns,
 } from './record.ts';
 import type { RunningTime } from './running-time.ts';
-import type { Random, Store } from '../runtime.ts';
+import type { Random } from '../runtime.ts';
+import type { Store } from './store.ts';
 import { covers, VersionVector } from './version-vector.ts';
 
 const SAVE_MS = 60_000; // between saves of the running time, at most
@@ -129,7 +130,7 @@ export class Repeats {
   }
 
   /**
-   * Claims an id for a message about to be published. False where it is known: `fate` tells what
+   * Claims an id for a message about to be published. False if it is known: `fate` tells what
    * becomes of that one.
    */
   claim(topic: string, id: string): boolean {
@@ -335,7 +336,7 @@ export class Repeats {
 
 const parsed = new WeakMap<object, readonly (string | null)[]>(); // asked for before and after a batch is stored
 
-/** The dedupe ids of a batch's messages; empty where none has one. */
+/** The dedupe ids of a batch's messages; empty if none has one. */
 function idsOf(batch: Pick<Draft, 'meta'>): readonly (string | null)[] {
   if (batch.meta === '') return [];
   let ids = parsed.get(batch);

@@ -2,13 +2,14 @@
  * Running time: how long ago something was, by a clock that never jumps.
  *
  * Whether two publishes with one dedupe id are one message depends on the time between them, and wall
- * clocks are wrong by years now and then. So nobody is asked what time it is. A broker counts the
- * milliseconds that it runs, over all its lives; brokers tell each other how old a record is (each adds
- * what passed at its own place), never when it was made.
+ * clocks are wrong by years now and then. So no wall clock decides it. A broker counts the
+ * milliseconds for which it runs, over all its lives. Brokers tell each other how old a record is (each
+ * adds the time for which it had the record), never when it was made.
  *
- * What it cannot count is the time between two lives. The peers that ran meanwhile know how long they
- * missed it, and its own wall clock has a guess; the lesser of the two is believed, and without a peer
- * nothing. So time is at most counted too short, and an id remembered for too long.
+ * A broker cannot count the time between two of its lives. The peers that ran meanwhile know how long
+ * they missed it, and its own wall clock has a guess. The smaller of the two is believed; without a
+ * peer the time counts as 0. So time may be counted too short, never too long, and an id may be
+ * remembered for too long.
  *
  * A point in running time is a number, good for this store only. Each life begins HOLE_MS after the end
  * of the one before, so that points between two lives have numbers too, before it is known how long it
@@ -28,7 +29,7 @@ export interface SavedTime {
   readonly pauses: readonly Pause[];
 }
 
-/** What was saved, where something was published up to a later point since. */
+/** What was saved, moved on if something was published at a later point since. */
 export function goOn(saved: SavedTime, newest: number): SavedTime {
   const since = Math.max(0, newest - saved.now);
   return { ...saved, now: saved.now + since, wall: saved.wall + since };
@@ -56,7 +57,7 @@ export class RunningTime {
     this.#monotonic = monotonic;
     this.#wall = wall;
     this.#startedAt = monotonic();
-    // which means nothing, but goes on from where stores of earlier versions have wall-clock times
+    // the number means nothing; it goes on from the wall-clock times that stores of earlier versions have
     this.end = saved?.now ?? Math.floor(wall());
     this.#guessMs = Math.min(HOLE_MS, Math.max(0, Math.floor(wall() - (saved?.wall ?? wall()))));
     this.#pauses = [...(saved?.pauses ?? []), [this.end, 0] as const].slice(-PAUSES_MAX);
@@ -71,7 +72,7 @@ export class RunningTime {
     return { now: this.now(), wall: Math.floor(this.#wall()), pauses: this.#pauses };
   }
 
-  /** ms between two points, however they stand. */
+  /** ms between two points, in either order. */
   between(one: number, other: number): number {
     const [from, to] = one < other ? [one, other] : [other, one];
     let ms = to - from;

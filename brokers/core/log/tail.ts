@@ -1,15 +1,15 @@
 /** The newest batches of a log, in memory, so that live readers and peers are served without reading the disk. */
 import { batchBytes, type StoredBatch } from './record.ts';
-import type { Page } from '../runtime.ts';
+import type { Page } from './store.ts';
 
-/** Batches that are looked at in one go, be they of other topics. */
+/** Batches that are looked at in one go, also those of other topics. */
 const LOOKED_AT_MAX = 2000;
 
 /** Consecutive positions, bounded in bytes; the oldest leave first. */
 export class Tail {
   readonly #bytesMax: number;
   #batches: (StoredBatch | undefined)[] = [];
-  #start = 0; // index of the oldest that has not left
+  #start = 0; // index of the oldest that is still here
   #first: number; // its position; of the next to come, if there is none
   #bytes = 0;
 
@@ -46,7 +46,7 @@ export class Tail {
     }
   }
 
-  /** Undefined where the tail does not reach back to the position. */
+  /** Undefined if the tail does not reach back to the position. */
   readAfter(position: number, topics: ReadonlySet<string> | undefined, bytesMax: number): Page | undefined {
     if (position + 1 < this.#first) return undefined;
     const batches: StoredBatch[] = [];

@@ -1,6 +1,6 @@
 /**
- * How what waits becomes a transaction of the log: drafts are joined to batches, and every batch gets
- * its position; local ones get their names and say what they depend on.
+ * How entries that wait become a transaction of the log: drafts are joined to batches, and every batch
+ * gets its position; local ones get their names and say what they depend on.
  */
 import type { Declaring } from './causes.ts';
 import type { RumormillError } from '../error.ts';
@@ -52,9 +52,9 @@ export interface LogEnd {
 }
 
 /**
- * Batches of peers come first: none of them depends on what is not on disk yet, and who read them elsewhere may have
- * published here. Drafts of one topic become one batch where no other draft stands between them, so that what a
- * connection publishes keeps its order.
+ * Batches of peers come first: none of them depends on anything that is not on disk yet, and a client that read them
+ * elsewhere may have published here. Drafts of one topic become one batch if no other draft is between them, so that
+ * what a connection publishes keeps its order.
  */
 export function joinEntries(entries: readonly Entry[], batchBytesMax: number): (RemoteEntry | Joined)[] {
   const joined: (RemoteEntry | Joined)[] = entries.filter((entry) => entry.kind === 'remote');

@@ -3,7 +3,7 @@
  * what a reader has read, and what an acknowledgement covers.
  *
  * D. S. Parker et al., "Detection of Mutual Inconsistency in Distributed Systems", IEEE TSE 9(3),
- * 1983. An origin that is not in the vector stands at 0. Entries only ever grow.
+ * 1983. An origin that is not in the vector has 0. Entries only ever grow.
  */
 import type { Origin } from './record.ts';
 
@@ -39,7 +39,7 @@ export class VersionVector {
   }
 
   /**
-   * The vector as it stands now, unchanging; the same object until something grows, so that waiters
+   * The vector as it is now, unchanging; the same object until something grows, so that waiters
    * can share it.
    */
   snapshot(): Vector {

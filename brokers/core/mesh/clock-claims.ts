@@ -2,11 +2,11 @@
  * Clock claims: how a broker that has no link with any row finds out how far the mesh has counted,
  * before it believes one broker that says something incredible.
  *
- * A clock may be far behind for an honest reason: the broker is new, or was away for years. So what
- * the rows say is gathered, and once most of them have spoken, or those who can have had the time
- * to, the lower median of it is followed. One broker with an absurd clock is outvoted, of two the
- * lower one counts. A broker that has a link with a row knows how far the mesh has counted, and
- * follows nobody this way.
+ * A clock may be far behind for an honest reason: the broker is new, or was away for years. So the
+ * broker gathers what the rows say. Once most rows have spoken, or all have had the time to, it follows
+ * the lower median. One broker with an absurd clock is outvoted; if only two have spoken, the lower
+ * clock counts. A broker that has a link with a row knows how far the mesh has counted, and follows
+ * no clock this way.
  */
 import type { Address } from '../address.ts';
 

@@ -7,12 +7,12 @@
  * the log's end; catch-up is a feed further back. Nothing is queued for a slow neighbour: at most
  * `windowBytes` are sent ahead of what its version vector acknowledges, the rest stays in the log.
  *
- * Since position order is causal, what one feed sends can be stored as it comes, but for deps on
- * what the neighbour gets elsewhere.
+ * Since position order is causal, what one feed sends can be stored as it comes, unless it depends on
+ * records that the neighbour gets from others.
  *
- * A graft takes the feed back to where the first of its origins is missing. What flies from beyond
- * that place may wait at the neighbour for the very records that are sent now, so it does not count
- * against the window before the feed has come past it again.
+ * A graft takes the feed back to the first record that is missing of its origins. What was sent from
+ * beyond that place and is not acknowledged may wait at the neighbour for the very records that are
+ * sent now. So it does not count against the window before the feed has come past it again.
  */
 import { batchBytes, lastSeq, type Origin, type StoredBatch } from '../log/record.ts';
 
@@ -45,7 +45,7 @@ export class Feed {
     return this.#flyingBytes < this.#windowBytes;
   }
 
-  /** Sent and not acknowledged, of what stands up to `position`. */
+  /** Sent and not acknowledged, of the batches up to `position`. */
   get flyingBytes(): number {
     return this.#flyingBytes;
   }
@@ -78,7 +78,7 @@ export class Feed {
     this.#streams.delete(origin);
   }
 
-  /** Goes past a batch. True where it is to be sent. */
+  /** Goes past a batch. True if it is to be sent. */
   pass(batch: StoredBatch): boolean {
     this.position = batch.position;
     const stream = this.#streams.get(batch.origin);

@@ -1,12 +1,12 @@
 /**
  * Held: how far brokers without a link to an origin hold its records, told back along that origin's
- * tree. It is what acknowledgements are counted of where the mesh is partial; a neighbour of the
- * origin tells it by its version vector.
+ * tree. Acknowledgements are counted from it in a partial mesh; a neighbour of the origin tells the
+ * same by its version vector.
  *
  * A claim is (origin, holder, seq): the store `holder` has the origin's records up to `seq` on
  * disk. A broker learns claims from the vectors of neighbours that have grafted the origin here,
- * and from what those were told in turn; it tells its own parent in that tree what is news to it.
- * Whoever has no parent there tells every neighbour, for one of them has.
+ * and from what those were told in turn. It tells its own parent in that tree what is news to the
+ * parent. A broker that has no parent there tells every neighbour, since one of them has one.
  *
  * Why a claim can never be false (invariant 5): it is made by the holder's own vector, which shows
  * what is on disk; it is only ever passed on; and it names a store, not an address. A wiped broker
@@ -67,7 +67,7 @@ export class Held {
   }
 
   /**
-   * Whether there may be something to tell, but for claims of one's own records: those end here.
+   * Whether there may be something to tell, apart from claims of one's own records: those end here.
    */
   hasUntold(own: Origin): boolean {
     return this.#untold.size > (this.#untold.has(own) ? 1 : 0);

@@ -39,26 +39,9 @@
  * file none that could go on under it before its life 1 is known.
  */
 import type { Address } from '../address.ts';
+import type { Electors, Lived } from '../log/life.ts';
 
 export type Verdict = { readonly keep: true } | { readonly keep: false; readonly reason: string };
-
-/**
- * Rows that have the life on disk after which a store was stopped, and how many of them are needed
- * to go on.
- */
-export interface Electors {
-  readonly rows: readonly Address[];
-  readonly needed: number;
-}
-
-/**
- * How far a store's file has come: its last life, and who elects the next one, where it was stopped
- * in an orderly way.
- */
-export interface Lived {
-  readonly life: number;
-  readonly electors: Electors | undefined;
-}
 
 /**
  * How many of so many electors have to grant a life, so that any two such groups have more in

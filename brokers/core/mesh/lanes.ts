@@ -54,7 +54,7 @@ export class Lanes {
 
   /**
    * What is to be sent next: a whole message where it is no larger than `wholeBytes`, else a part of at most
-   * `partBytes`; undefined where nothing waits.
+   * `partBytes`; undefined if nothing waits.
    */
   next(wholeBytes: number, partBytes: number): Pieces | Part | undefined {
     if (this.#bytes === 0) return undefined;

@@ -7,13 +7,8 @@
  * disk before anybody is told.
  */
 import { checkCounter } from '../counter.ts';
+import type { Life } from '../log/life.ts';
 import type { Origin } from '../log/record.ts';
-
-/** A life of a store, 1 or more, and the tag of the process that claimed it; 0 and '' for none. */
-export interface Life {
-  readonly life: number;
-  readonly holder: string;
-}
 
 const NONE: Life = { life: 0, holder: '' };
 

@@ -35,7 +35,7 @@ export class LocalPorts {
   }
 }
 
-/** What a socket says of its two ends; undefined where it is not connected. */
+/** What a socket says of its two ends; undefined if it is not connected. */
 export interface SocketEnds {
   readonly localAddress?: string | undefined;
   readonly localPort?: number | undefined;

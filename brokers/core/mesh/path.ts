@@ -78,7 +78,7 @@ export class Path {
     return this.#roundTripMs ?? 0;
   }
 
-  /** Since when an answer is due that has not come, ms on the clock of `now`; undefined where none is. */
+  /** Since when an answer is due that has not come, ms on the clock of `now`; undefined if none is. */
   get waitsSince(): number | undefined {
     return this.#wantedSince;
   }
@@ -116,7 +116,7 @@ export class Path {
   /**
    * The neighbour has received so many bytes in all.
    * @param heldMs for how long it has had the last of them
-   * @returns false where that cannot be: it is fewer than before, or more than were sent
+   * @returns false if that cannot be: it is fewer than before, or more than were sent
    */
   arrived(total: number, heldMs: number, now: number): boolean {
     if (total < this.#confirmed || total > this.#sent) return false;

@@ -17,8 +17,8 @@
  *     from there in position order. Position order is causal, so what it sends of all that we lack
  *     can be stored as it comes.
  *
- * An origin is behind where a neighbour has announced more of it than is accepted here. Who owes
- * what is kept by neighbour, so that nothing costs more the more names there are:
+ * An origin is behind if a neighbour has announced more of it than is accepted here. What is owed is
+ * kept by neighbour, so that nothing costs more the more names there are:
  *   owed    its parent has announced it. The parent sends one origin after another, so a long wait
  *           for one of them means nothing while it sends others: a parent stalls once no records
  *           have come from it for `stallMs`.
@@ -61,8 +61,8 @@ interface Source {
 }
 
 /**
- * Since when an origin has been behind with nobody to send it; `isLost` where its parent thinks
- * that it has sent it.
+ * Since when an origin has been behind without a neighbour that sends it; `isLost` if its parent
+ * thinks that it has sent it.
  */
 interface Drift {
   readonly since: number;
@@ -238,8 +238,8 @@ export class Plumtree {
   }
 
   /**
-   * The neighbour that has announced most of an origin beyond what is accepted; `unlike` only where
-   * nobody else has more.
+   * The neighbour that has announced most of an origin beyond what is accepted; `unlike` only if
+   * no other has more.
    */
   #mostAhead(origin: Origin, unlike?: Neighbour): Neighbour | undefined {
     let best: Neighbour | undefined;

@@ -1,7 +1,7 @@
 /**
  * Acknowledgements beyond one's own disk: who waits for a majority, or for everybody, to have a record.
  *
- * Counted of the configured brokers and oneself, whoever is alive (invariant 5). As in Raft (section 5.3 of the paper),
+ * Counted of the configured brokers and oneself, alive or not (invariant 5). As in Raft (section 5.3 of the paper),
  * the seq that a majority has is the middle one of the sorted seqs of all; all of them have the lowest.
  *
  * Most waiters want the newest record of one's own. A publish that repeats a dedupe id wants whichever record has it,

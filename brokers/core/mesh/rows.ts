@@ -1,30 +1,30 @@
 /**
  * Rows: whose disk counts. Which broker's store fulfils which row of globalState.csv (invariant 5).
  *
- * A row is a name, and where a name leads is for hosts files, name servers and routers to say, who
- * are wrong now and then. A broker is whoever introduces itself. So quorums are counted of rows,
- * each of them a seat, and
- *   - a row is fulfilled by the broker that goes by its name itself. Where nobody does, its name
- *     may *lead* to one that goes by another name (`localhost` and `127.0.0.1`): whom a dial of the
- *     row reached.
+ * A row is a name. Hosts files, name servers and routers say where a name leads, and they are wrong
+ * now and then. A broker is what introduces itself by a name. So quorums are counted of rows, each of
+ * them a seat, and
+ *   - a row is fulfilled by the broker that goes by its name itself. If there is none, the name may
+ *     *lead* to a broker that goes by another name (`localhost` and `127.0.0.1`): the one that a dial
+ *     of the row has reached.
  *   - a broker fulfils one row: that of its own name, or else the first one that leads to it.
  *   - a row that leads to a broker which fulfils another one is *missing*. It may be the name of a
  *     dead broker that somebody else answers to, or be looked up wrongly; if it were counted, one
  *     disk would be taken for two.
- *   - unless the two rows are one host's, and then they are one seat. That takes a proof that
- *     stands, by two brokers: every look for `provenAfterMs` has shown that one, it says itself
- *     that the name leads to it (or of oneself, another broker looks for that name here), and
- *     nobody was ever known by it.
- *   - a row by whose name a broker was known may have changed hands, or its broker its name. Whom
- *     it leads to now fulfils it after the same proof.
+ *   - unless the two rows are names of one host: then they are one seat. That takes a lasting proof
+ *     by two brokers: every look for `provenAfterMs` has shown that broker, it says itself that the
+ *     name leads to it (or, if it is this broker, another broker looks for that name here), and no
+ *     broker was ever known by the name.
+ *   - a row by whose name a broker was known may have changed hands, or its broker may have changed
+ *     its name. The broker that it leads to now fulfils it after the same proof.
  *
- * A lead is shown, never believed for good: each is looked at again every `lookMs` (a dial that
- * ends when it is known who is there). It ends when a broker introduces itself by that name, when
- * somebody else answers, or when nobody has answered for `lostAfterMs`; the lead to oneself ends
- * when the first look fails, since nothing lies between.
+ * A lead is never believed for good: each is looked at again every `lookMs` (by a dial that ends when
+ * it is known who is there). It ends when a broker introduces itself by that name, when another
+ * broker answers, or when no broker has answered for `lostAfterMs`. A lead to oneself ends when the
+ * first look fails, since nothing lies between.
  *
  * Invariants: no broker has two seats; there are fewer seats than rows (and oneself, in a mesh that
- * one has joined) only by leads that stand; a seat without a broker holds nothing.
+ * one has joined) only by leads that are proven; a seat without a broker holds nothing.
  */
 import type { Address } from '../address.ts';
 
@@ -45,11 +45,11 @@ export interface RowsOptions {
 /** A row that counts, of another broker than this one. */
 export interface Seat {
   readonly row: Address;
-  /** Whose store fulfils it; undefined where that is missing. */
+  /** Whose store fulfils it; undefined if that is missing. */
   readonly broker: Address | undefined;
 }
 
-/** Where a name leads that nobody goes by. */
+/** Where a name leads by which no broker goes. */
 interface Lead {
   to: Address;
   reachedAt: number; // of a lead to oneself: when another broker came by that name
@@ -146,7 +146,7 @@ export class Rows {
     return this.#leads.get(name)?.to ?? name;
   }
 
-  /** Rows that lead to this broker; some of them, where they are many. */
+  /** Rows that lead to this broker; only some of them, if they are many. */
   ownNames(): Address[] {
     return [...this.#rows].filter((row) => this.#leads.get(row)?.to === this.#self).slice(0, OWN_NAMES_MAX);
   }

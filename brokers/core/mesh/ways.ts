@@ -5,8 +5,8 @@
  * A way is learned from beats (hearsay.ts): the neighbour that was the first to tell of a
  * broker's newest beat leads there, without circles, since the broker counts its beats itself. That
  * is DSDV (C. Perkins, P. Bhagwat, SIGCOMM 1994) with the hop count left out: the first to tell is
- * the fastest. Where no way is known one is asked for (SEEK): the broker that is sought beats at
- * once, and whoever hears of that beat tells it on at once. So what is known of a way is as fresh as
+ * the fastest. If no way is known, the broker asks for one (SEEK): the broker that is sought beats
+ * at once, and each broker that hears of that beat passes it on at once. So what is known of a way is as fresh as
  * the last beat, and one that is older than `freshMs` is not believed.
  *
  * Bounded: a SEEK goes on at most once in `againMs` for each broker, and over so many hops; as many

@@ -23,9 +23,11 @@
  */
 import { type Written } from '../log/ages.ts';
 import { RumormillError } from '../error.ts';
+import { isObject, parseJson } from '../json.ts';
 import { compareRecords, type Origin, parseOrigin } from '../log/record.ts';
 import { runsOf, SeqSet } from './seq-set.ts';
-import { type BindingStart, type Stamp, stampText } from '../catalog/subscription.ts';
+import type { BindingStart } from '../catalog/subscription.ts';
+import { type Stamp, stampText } from '../log/stamp.ts';
 import { EMPTY_VECTOR, type Vector, VersionVector } from '../log/version-vector.ts';
 
 const START_ID_LENGTH_MAX = 400;
@@ -90,7 +92,7 @@ export class Acknowledgements {
     return this.#attempts.get(origin)?.get(seq) ?? 0;
   }
 
-  /** Until when the next delivery of a message waits, on the monotonic clock, ms; 0 where it does not. */
+  /** Until when the next delivery of a message waits, on the monotonic clock, ms; 0 if it does not. */
   waitsUntil(origin: Origin, seq: number): number {
     const until = this.#waits.get(origin)?.get(seq) ?? 0;
     return until === FREED ? 0 : until;
@@ -322,17 +324,13 @@ export function encodeRecord(record: AcknowledgementRecord, now: number, { wall,
 export function parseRecord(
   text: string, stored: Pick<Vector, 'get'>, writtenAt: (written: Written) => number,
 ): AcknowledgementRecord {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (cause) {
-    throw new RumormillError('PROTOCOL', 'an acknowledgement record is not JSON', { cause });
-  }
+  const json = parseJson(text);
+  if (json === undefined) throw new RumormillError('PROTOCOL', 'an acknowledgement record is not JSON');
   const { s, c, t } = recordOf(json);
   if (typeof s !== 'string' || typeof c !== 'string') {
     throw new RumormillError('PROTOCOL', 'an acknowledgement record names no subscription');
   }
-  const since = parseStamp(c);
+  const since = checkedStamp(c);
   const state = Acknowledgements.parse(json, stored, t === undefined ? 0 : writtenAt(parseWritten(t)));
   return { subscription: s, since, state };
 }
@@ -347,7 +345,7 @@ function parseWritten(value: unknown): Written {
   return { wall: integer(wall, 0, Number.MAX_SAFE_INTEGER), steady: integer(steady, 0, Number.MAX_SAFE_INTEGER) };
 }
 
-function parseStamp(text: string): Stamp {
+function checkedStamp(text: string): Stamp {
   const at = text.indexOf('@');
   return {
     lamport: integer(at > 0 ? Number(text.slice(0, at)) : NaN, 0, Number.MAX_SAFE_INTEGER),
@@ -355,12 +353,12 @@ function parseStamp(text: string): Stamp {
   };
 }
 
-function recordOf(value: unknown): Record<string, unknown> {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+function recordOf(value: unknown): Readonly<Record<string, unknown>> {
+  if (isObject(value)) return value;
   throw new RumormillError('PROTOCOL', 'acknowledgements are not a JSON object');
 }
 
-/** The entries of an object by origin; none where it is missing. */
+/** The entries of an object by origin; none if it is missing. */
 function originsOf(value: unknown): [Origin, unknown][] {
   return value === undefined
     ? []

@@ -4,6 +4,7 @@
  * leases, c consumer, and l: seq, deliveries, lease, ms left, seq, ...
  */
 import { RumormillError } from '../error.ts';
+import { isCount, isObject, parseJson } from '../json.ts';
 import { type Origin, parseOrigin } from '../log/record.ts';
 import type { HandedLease, LeaseEntry } from './leases.ts';
 
@@ -54,8 +55,8 @@ export interface HandoverLimits {
 
 /** The first `leasesMax` leases of a text. @throws RumormillError PROTOCOL for what is not one */
 export function decodeHandover(text: string, { leasesMax, remainingMsMax }: HandoverLimits): HandedLease[] {
-  const fail = (cause?: unknown): never => {
-    throw new RumormillError('PROTOCOL', 'what a former home had leased cannot be read', { cause });
+  const fail = (): never => {
+    throw new RumormillError('PROTOCOL', 'what a former home had leased cannot be read');
   };
   const leases: HandedLease[] = [];
   for (const { o, s, i, c, l } of groupsOf(text, fail)) {
@@ -73,17 +74,7 @@ export function decodeHandover(text: string, { leasesMax, remainingMsMax }: Hand
   return leases;
 }
 
-function groupsOf(text: string, fail: (cause?: unknown) => never): Group[] {
-  try {
-    const groups = (text === '' ? [] : JSON.parse(text)) as unknown;
-    return Array.isArray(groups) && groups.every((group) => typeof group === 'object' && group !== null)
-      ? (groups as Group[])
-      : fail();
-  } catch (cause) {
-    return fail(cause);
-  }
-}
-
-function isCount(value: unknown): boolean {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
+function groupsOf(text: string, fail: () => never): Group[] {
+  const groups = text === '' ? [] : parseJson(text);
+  return Array.isArray(groups) && groups.every(isObject) ? (groups as unknown as Group[]) : fail();
 }

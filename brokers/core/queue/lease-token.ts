@@ -11,7 +11,8 @@
  */
 import { fnv1a } from '../hash.ts';
 import { type Origin } from '../log/record.ts';
-import { type Subscription, stampText } from '../catalog/subscription.ts';
+import type { Subscription } from '../catalog/subscription.ts';
+import { stampText } from '../log/stamp.ts';
 
 const TAG_BYTES = 6;
 const SUM_BYTES = 4;

@@ -44,7 +44,7 @@ export type LeaseState = 'leased' | 'delayed' | 'ready' | 'failed' | 'gone';
 export interface LeaseEntry {
   readonly origin: Origin;
   readonly seq: number;
-  /** Undefined where it was handed over and the reader has not come to it. */
+  /** Undefined if it was handed over and the reader has not come to it. */
   readonly source: Source | undefined;
   readonly state: LeaseState;
   readonly deliveries: number;

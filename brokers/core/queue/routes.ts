@@ -41,7 +41,7 @@ export class Routes {
     return route.all.length === 0 ? keyed : [...route.all, ...keyed];
   }
 
-  /** The keys that are bound of a stored topic; undefined where every message of it is the subscription's. */
+  /** The keys that are bound of a stored topic; undefined if every message of it is the subscription's. */
   keysOf(topic: string): string[] | undefined {
     const route = this.#routes.get(topic);
     return route === undefined || route.all.length > 0 ? undefined : [...route.byKey.keys()];

@@ -7,6 +7,7 @@
  * of the run before.
  */
 import { RumormillError } from '../error.ts';
+import { isCount } from '../json.ts';
 
 const WORD_BITS = 32;
 const CHUNK_WORDS = 32;
@@ -60,7 +61,7 @@ export class SeqSet {
     return chunk !== undefined && (chunk.words[(seq % CHUNK_BITS) >>> 5]! & (1 << (seq & 31))) !== 0;
   }
 
-  /** False where it was in the set. */
+  /** False if it was in the set. */
   add(seq: number): boolean {
     const key = Math.floor(seq / CHUNK_BITS);
     let chunk = this.#chunks.get(key);
@@ -209,8 +210,4 @@ function bitCount(word: number): number {
   let bits = word - ((word >>> 1) & 0x55555555);
   bits = (bits & 0x33333333) + ((bits >>> 2) & 0x33333333);
   return Math.imul((bits + (bits >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
 }

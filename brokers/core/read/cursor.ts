@@ -84,7 +84,7 @@ function encodeStores(vector: Vector): Buffer {
 
 /**
  * @param known how many stores the broker has heard of: the cursor may name so many, and some thousands more
- * @throws RumormillError ERR where the text is not a cursor that `encodeCursor` made
+ * @throws RumormillError ERR if the text is not a cursor that `encodeCursor` made
  */
 export function decodeCursor(text: string, known = Infinity): Cursor {
   if (text.length > CURSOR_CHARACTERS_MAX || !/^[A-Za-z0-9_-]+$/.test(text)) throw notACursor(text);

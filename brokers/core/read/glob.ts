@@ -81,7 +81,7 @@ function literalPrefix(pattern: string): string {
 }
 
 /**
- * What stands before the first star, between any two, and behind the last one; that is undefined where there is no
+ * What stands before the first star, between any two, and behind the last one; that is undefined if there is no
  * star.
  */
 interface Parts {

@@ -39,7 +39,7 @@ export class LongPoll<W extends Waiter> {
     this.#heap.push(waiter);
   }
 
-  /** Takes a waiter out. False where it had left before. */
+  /** Takes a waiter out. False if it had left before. */
   remove(waiter: W): boolean {
     if (!this.#waiting.delete(waiter)) return false;
     for (const topic of waiter.topics) {

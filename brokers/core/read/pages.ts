@@ -7,7 +7,7 @@
  * emptied; a reader passes over what is dead by itself, as it does with what the tail has of them.
  */
 import { batchBytes } from '../log/record.ts';
-import type { Page } from '../runtime.ts';
+import type { Page } from '../log/store.ts';
 
 interface Kept {
   readonly after: number; // position
@@ -40,7 +40,7 @@ export class Pages {
     this.#kept = [];
   }
 
-  /** What is behind a position in a page of these topics; undefined where no page has it. */
+  /** What is behind a position in a page of these topics; undefined if no page has it. */
   find(position: number, topics: ReadonlySet<string>): Page | undefined {
     const at = this.#kept.findIndex(
       ({ after, topics: those, page }) => after <= position && position < page.through && isSame(topics, those),

@@ -13,7 +13,7 @@ import {
   type Origin, parseRepeats, type RecordBatch, type StoredBatch,
 } from '../log/record.ts';
 import type { Repeats } from '../log/repeats.ts';
-import type { RangeQuery, Store } from '../runtime.ts';
+import type { RangeQuery, Store } from '../log/store.ts';
 import type { Turns } from '../turns.ts';
 import { lacking, type Vector, VersionVector } from '../log/version-vector.ts';
 

@@ -4,7 +4,7 @@ import {
   encodeOperation, type Operation, parseOperation, type Settings,
 } from '../../../brokers/core/catalog/catalog-operation.ts';
 import type { Origin } from '../../../brokers/core/log/record.ts';
-import type { Stamp } from '../../../brokers/core/catalog/subscription.ts';
+import type { Stamp } from '../../../brokers/core/log/stamp.ts';
 import {
   bind, create, drop, everything, randomOperation, remove, rename, SETTINGS, topic, unbind, update,
 } from '../../support/catalog.ts';

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { type Address, parseAddress } from '../../../brokers/core/address.ts';
-import { chooseElectors, type Electors, Incarnation, neededOf } from '../../../brokers/core/mesh/incarnation.ts';
+import { chooseElectors, Incarnation, neededOf } from '../../../brokers/core/mesh/incarnation.ts';
+import type { Electors } from '../../../brokers/core/log/life.ts';
 
 const [b, c, d] = ['b:1', 'c:1', 'd:1'].map(parseAddress) as [Address, Address, Address];
 

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { Pages } from '../../../brokers/core/read/pages.ts';
-import type { Page } from '../../../brokers/core/runtime.ts';
+import type { Page } from '../../../brokers/core/log/store.ts';
 import { draft, origin } from '../../support/record.ts';
 
 const NEWS = new Set(['news']);

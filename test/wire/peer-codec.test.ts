@@ -1,9 +1,8 @@
 import t from 'tap';
 import { parseAddress } from '../../brokers/core/address.ts';
 import { CommandParser } from '../../brokers/wire/command-parser.ts';
-import {
-  decodePeerMessage, encodePeerMessage, PEER_PROTOCOL_VERSION, type PeerMessage,
-} from '../../brokers/wire/peer-message.ts';
+import { decodePeerMessage, encodePeerMessage } from '../../brokers/wire/peer-codec.ts';
+import { PEER_PROTOCOL_VERSION, type PeerMessage } from '../../brokers/wire/peer-message.ts';
 import { encodeCommand } from '../../brokers/wire/resp.ts';
 import { chunkings } from '../support/chunk.ts';
 import { SEED, SeededRandom } from '../support/random.ts';
@@ -82,6 +81,9 @@ const MESSAGES: PeerMessage[] = [
   },
   { type: 'ANSWER', id: 7, reply: Buffer.from(':1\r\n') },
   { type: 'FORGET', id: 7 },
+  { type: 'SEEK', address: parseAddress('[::1]:3000'), hops: 8 },
+  { type: 'GOT', bytes: 999_999_999_999_999, heldMs: 0 },
+  { type: 'PART', lane: 2, left: 7, bytes: Buffer.from([0, 255, 13, 10]) },
   { type: 'BYE' },
 ];
 
@@ -105,6 +107,7 @@ t.test('round trip of every message, however the stream is cut', async (t) => {
     'COORDINATOR',
     'ELECTION',
     'FORGET',
+    'GOT',
     'GRAFT',
     'HELD',
     'LEASES',
@@ -112,9 +115,11 @@ t.test('round trip of every message, however the stream is cut', async (t) => {
     'MEMBERS',
     'MISSED',
     'OK',
+    'PART',
     'PEER',
     'PRUNE',
     'RECORDS',
+    'SEEK',
     'SEEN',
     'SURPLUS',
     'VECTOR',
@@ -185,6 +190,15 @@ t.test('malformed messages are refused, and the error says what is wrong', async
     [['COORDINATOR', 'x', 'h:1', 1], /term is not a number/],
     [['COORDINATOR', 1, 'h', 1], /"h" is not an address/],
     [['COORDINATOR', 1, 'h:1', 'x'], /Lamport timestamp is not a number/],
+    [['SEEK', 'h:1'], /SEEK has 2 fields, not 3/],
+    [['SEEK', 'h', 1], /"h" is not an address/],
+    [['SEEK', 'h:1', -1], /hops is not a number/],
+    [['GOT', 1], /GOT has 2 fields, not 3/],
+    [['GOT', 'x', 1], /bytes is not a number/],
+    [['GOT', 1, 'x'], /time is not a number/],
+    [['PART', 1, 2], /PART has 3 fields, not 4/],
+    [['PART', 'x', 2, ''], /lane is not a number/],
+    [['PART', 1, 'x', ''], /bytes is not a number/],
     [['BYE', 1], /BYE has 2 fields, not 1/],
     [['RECORDS'], /RECORDS has 1 fields, not 12/],
     [records({}).slice(0, 11), /RECORDS has 11 fields, not 12/],
