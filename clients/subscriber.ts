@@ -130,8 +130,8 @@ async function print(
   if (from !== place) await file?.write(from); // a run that is killed before its first message has its place too
   const format = formatOf(flags);
   const limit = flags.count === undefined ? {} : { limit: flags.count };
-  const subscription = client.subscribe(topics, { from, signal, ...limit });
-  for await (const { cursor, messages } of subscription.batches()) {
+  const reader = client.subscribe(topics, { from, signal, ...limit });
+  for await (const { cursor, messages } of reader.batches()) {
     if (!(await printBatch(messages, format, sinks))) return;
     await file?.write(cursor); // at the end of a run too: what was printed is not printed by the next
   }
