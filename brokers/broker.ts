@@ -1,13 +1,15 @@
 #!/usr/bin/env node
 /**
- * Command line of one broker: flags and signals. Exit status 0 after SIGINT or SIGTERM, 1 with one line where it cannot
+ * Command line of one broker: flags and signals. Exit status 0 after SIGINT or SIGTERM, 1 with one line if it cannot
  * run.
  */
 import { onHangUp, STOP_SIGNALS } from './io/signals.ts'; // before what takes long to load
 import { setFlagsFromString } from 'node:v8';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { DEFAULT_LIMITS } from './config.ts';
 import { ACK_LEVELS, type AckLevel } from './core/ack-level.ts';
 import { messageOf } from './core/error.ts';
+import { programName } from './core/program-name.ts';
 import type { LogLevel } from './core/runtime.ts';
 import { mendStoredClock, openBroker } from './embed.ts';
 import type { Broker } from './host.ts';
@@ -22,12 +24,14 @@ const EXIT_MS = 4500; // a shutdown that takes longer is cut off
  */
 const HEAP_GROWING_PERCENT = 300;
 
+const name = programName(process.argv[1]!);
+
 const EXAMPLES = `
 Examples:
-  $ rumormill-broker                                         localhost:3000, peers from globalState.csv
-  $ rumormill-broker --port 3001                             a second broker on this machine
-  $ rumormill-broker --host 203.0.113.7 --bind 0.0.0.0       a cloud VM: peers and clients use its public address
-  $ rumormill-broker --data-dir /var/lib/rumormill --log-format json
+  $ ${name}                                     localhost:3000, peers from globalState.csv
+  $ ${name} --port 3001                         a second broker on this machine
+  $ ${name} --host 203.0.113.7 --bind 0.0.0.0   a cloud VM: others use its public address
+  $ ${name} --data-dir /var/lib/rumormill --log-format json
 `;
 
 interface Flags {
@@ -53,19 +57,19 @@ interface Flags {
 }
 
 function wholeNumber(text: string): number {
-  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('It is a whole number from 1.');
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('It must be a whole number from 1.');
   return Number(text);
 }
 
 function milliseconds(text: string): number {
-  if (!/^\d{1,5}$/.test(text)) throw new InvalidArgumentError('It is a whole number of milliseconds from 0.');
+  if (!/^\d{1,5}$/.test(text)) throw new InvalidArgumentError('It must be a whole number of milliseconds from 0.');
   return Number(text);
 }
 
 function bytes(text: string): number {
   const [, number, unit = ''] = /^([1-9]\d{0,14})([kmg]?)$/i.exec(text) ?? [];
   if (number === undefined) {
-    throw new InvalidArgumentError('It is a number of bytes, or of KiB, MiB or GiB with k, m or g behind it.');
+    throw new InvalidArgumentError('It must be a number of bytes, or of KiB, MiB or GiB with k, m or g behind it.');
   }
   return Number(number) * 1024 ** ['', 'k', 'm', 'g'].indexOf(unit.toLowerCase());
 }
@@ -73,16 +77,16 @@ function bytes(text: string): number {
 function seconds(text: string): number {
   const value = Number(text);
   if (!/^\d{1,6}(\.\d{1,3})?$/.test(text) || value === 0) {
-    throw new InvalidArgumentError('It is a number of seconds, above 0.');
+    throw new InvalidArgumentError('It must be a number of seconds, above 0.');
   }
   return value;
 }
 
-const program = new Command('rumormill-broker')
+const program = new Command(name)
   .description('Runs one broker of a Rumormill mesh.')
   .option('--host <host>', 'address that peers and clients use', 'localhost')
   .option('--port <port>', 'port, 1 to 65535', '3000')
-  .option('--bind <host>', 'address to listen on, where it differs from --host')
+  .option('--bind <host>', 'address to listen on, if that is not --host')
   .option('--global-state <file>', "CSV file of the mesh's brokers", 'globalState.csv')
   .option('--data-dir <folder>', 'the log is <folder>/<host>-<port>/broker.db', 'data')
   .option('--mesh <name>', 'brokers of different meshes refuse each other', 'default')
@@ -92,18 +96,22 @@ const program = new Command('rumormill-broker')
       .default('local'),
   )
   .option('--fanout <n>', 'how many links to keep with other brokers, the same on all of them (default: one with each)')
-  .option('--ack-timeout <s>', 'how long a publish waits for the brokers that it needs', seconds, 5)
   .option(
-    '--dial-timeout <s>', 'how long a connection with another broker, and its handshake, may take each', seconds, 5,
+    '--ack-timeout <s>', 'how long a publish waits for the brokers that it needs', seconds,
+    DEFAULT_LIMITS.ackTimeoutMs / 1000,
   )
-  .option('--dedupe-window <s>', 'for how long a dedupe id is remembered', seconds, 120)
-  .option('--dedupe-ids <n>', 'how many dedupe ids of a topic are remembered', wholeNumber, 100_000)
-  .option('--batch-size <n>', 'most messages in one transaction', wholeNumber, 5000)
+  .option(
+    '--dial-timeout <s>', 'how long a connection with another broker may take, and its handshake', seconds,
+    DEFAULT_LIMITS.dialTimeoutMs / 1000,
+  )
+  .option('--dedupe-window <s>', 'how long a dedupe id is remembered', seconds, DEFAULT_LIMITS.dedupeWindowMs / 1000)
+  .option('--dedupe-ids <n>', 'how many dedupe ids per topic are remembered', wholeNumber, DEFAULT_LIMITS.dedupeIdsMax)
+  .option('--batch-size <n>', 'most messages in one transaction', wholeNumber, DEFAULT_LIMITS.transactionMessagesMax)
   .option(
     '--messages-buffer <n>', 'most messages accepted and not yet on disk; then publishers have to wait', wholeNumber,
-    1_000_000,
+    DEFAULT_LIMITS.pendingMessagesMax,
   )
-  .option('--wait-time <ms>', 'how long a batch waits for company', milliseconds, 0)
+  .option('--wait-time <ms>', 'how long the first batch waits for others', milliseconds, DEFAULT_LIMITS.batchWaitMs)
   .option(
     '--memory <bytes>',
     'what clients, peers and caches may take together, as 512m or 2g (default: a quarter of the machine or container)',
@@ -113,7 +121,7 @@ const program = new Command('rumormill-broker')
   .addOption(new Option('--log-format <format>').choices(['text', 'json']).default('text'))
   .option(
     '--mend-clock',
-    'set back a clock and a term that are beyond sense, and exit; on every broker, while all are stopped',
+    'set back a Lamport clock and a term that are far too high, and exit; on every broker, while all are stopped',
   )
   .addHelpText('after', EXAMPLES)
   .allowExcessArguments(false);

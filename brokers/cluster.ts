@@ -14,13 +14,14 @@ import { styleText } from 'node:util';
 import { Command } from 'commander';
 import { type Address, splitAddress } from './core/address.ts';
 import { messageOf, RumormillError } from './core/error.ts';
+import { programName } from './core/program-name.ts';
 import { readGlobalState } from './io/global-state.ts';
 
 const COLOURS = ['cyan', 'yellow', 'green', 'magenta', 'blue', 'red'] as const;
 
-const program = new Command('rumormill-cluster')
+const program = new Command(programName(process.argv[1]!))
   .description(
-    'Runs every local row of globalState.csv as a broker. Flags that are not its own are passed on to each broker.',
+    'Runs each row of globalState.csv that is an address of this machine as a broker. Other flags go to every broker.',
   )
   .option('--global-state <file>', "CSV file of the mesh's brokers", 'globalState.csv')
   .argument('[flags...]', 'flags for every broker, as in: npm start -- --log-level debug')

@@ -176,7 +176,7 @@ export interface ConfigOptions {
 /** @throws RumormillError CONFIG that names the setting */
 export function makeConfig(options: ConfigOptions = {}): Config {
   const { host = 'localhost', port = 3000, bind = host, mesh = 'default', acks = 'local' } = options;
-  if (!/^[\w.-]{1,64}$/.test(mesh)) {
+  if (typeof mesh !== 'string' || !/^[\w.-]{1,64}$/.test(mesh)) { // programs in JavaScript may give anything
     throw new RumormillError(
       'CONFIG',
       `mesh name ${JSON.stringify(mesh)} is not 1 to 64 letters, digits, dots, dashes or underscores`,

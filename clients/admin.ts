@@ -2,11 +2,12 @@
 /**
  * `admin <command>`: looks at topics, subscriptions, bindings and brokers, and changes them.
  *
- * Listings are tables, or with `--json` one JSON document. Exit status 0 where it was done, else 1 and one line that
- * says why.
+ * Listings are tables, or with `--json` one JSON document. The exit status is 0 if it was done; otherwise it is 1,
+ * and one line says why.
  */
 import './command-line/signals.ts';
 import { Command, Option } from 'commander';
+import { programName } from '../brokers/core/program-name.ts';
 import { type Client, connect, type SubscriptionOptions, type TopicOptions } from './client.ts';
 import {
   addBrokerFlags, type BrokerFlags, connectOptions, noteEvent, runMain, wholeNumber,
@@ -33,25 +34,27 @@ interface SettingFlags {
 const PENDING_COUNT = 100;
 const MS_MAX = 2 ** 53 - 1; // the brokers know better
 
+const name = programName(process.argv[1]!);
+
 const EXAMPLES = `
 Examples:
-  $ admin status                                  the brokers, and what the one asked says of itself
-  $ admin --port 3001 subscriptions 'bill*'       backlogs, leases, consumers, homes
-  $ admin --json topics | jq '.[].messages'
-  $ admin topics create parcels --type direct
-  $ admin subscriptions create billing --max-deliveries 5 --dead-letter billing-failed
-  $ admin bind billing orders
-  $ admin bind north parcels --key north
-  $ admin subscriptions pending billing           what is leased or delayed, and to whom
-  $ admin subscriptions consumers billing         who holds how many messages
-  $ admin subscriptions free billing --consumer c1   its messages are for others again, at once
-  $ admin subscriptions purge billing
+  $ ${name} status                                  brokers, and the state of one of them
+  $ ${name} --port 3001 subscriptions 'bill*'       backlogs, leases, consumers, homes
+  $ ${name} --json topics | jq '.[].messages'
+  $ ${name} topics create parcels --type direct
+  $ ${name} subscriptions create billing --max-deliveries 5 --dead-letter failed
+  $ ${name} bind billing orders
+  $ ${name} bind north parcels --key north
+  $ ${name} subscriptions pending billing           what is leased or delayed
+  $ ${name} subscriptions consumers billing         which consumer holds how many messages
+  $ ${name} subscriptions free billing --consumer c1   gives back what it holds, at once
+  $ ${name} subscriptions purge billing
 `;
 
-const program = new Command('admin')
+const program = new Command(name)
   .description('Looks at topics, subscriptions, bindings and brokers, and changes them.')
   .option('--json', 'listings as JSON')
-  .configureHelp({ showGlobalOptions: true })
+  .configureHelp({ showGlobalOptions: true, minWidthToWrap: 20 })
   .addHelpText('after', EXAMPLES);
 addBrokerFlags(program);
 
@@ -66,7 +69,7 @@ topics
   .addOption(
     new Option(
       '--type <type>',
-      "fanout: to every bound subscription; direct: to those bound with the message's key",
+      "fanout: to every bound subscription; direct: to those that are bound with the key of the message",
     ).choices(['fanout', 'direct']),
   )
   .action((topic: string, { type }: TopicOptions) =>
@@ -74,7 +77,7 @@ topics
   );
 topics
   .command('rename <topic> <name>')
-  .description('renames a topic; who still uses the old name means the same topic')
+  .description('renames a topic; the old name still means the same topic')
   .action((topic: string, name: string) =>
     act(`topic ${topic} is called ${name} now`, (client) => client.renameTopic(topic, name)),
   );
@@ -87,7 +90,7 @@ const subscriptions = program
   .argument('[pattern]')
   .action((pattern?: string) => list((client) => subscriptionListing(client, pattern)));
 addSettingFlags(subscriptions.command('create <name>').description('creates a subscription'))
-  .option('--transient', 'in the memory of one broker, gone with its last consumer')
+  .option('--transient', 'kept in the memory of its home only; deleted with its last consumer')
   .action((name: string, flags: SettingFlags) =>
     act(`subscription ${name} is there`, (client) => client.createSubscription(name, settings(flags))),
   );
@@ -103,7 +106,8 @@ subscriptions.command('delete <name>').description('deletes a subscription with 
 subscriptions.command('pending <name>').description('lists what is leased or delayed')
   .option('--count <n>', 'at most n messages', wholeNumber(1), PENDING_COUNT)
   .action((name: string, { count }: { count: number }) => list((client) => pendingListing(client, name, count)));
-subscriptions.command('consumers <name>').description('lists who holds messages, waits or has pulled lately')
+subscriptions.command('consumers <name>')
+  .description('lists the consumers that hold messages, wait or have pulled lately')
   .option('--count <n>', 'at most n consumers', wholeNumber(1), PENDING_COUNT)
   .action((name: string, { count }: { count: number }) => list((client) => consumerListing(client, name, count)));
 subscriptions
@@ -121,7 +125,7 @@ program.command('bindings').description('lists the bindings of all subscriptions
 for (const [verb, done] of [['bind', 'is bound to'], ['unbind', 'is no longer bound to']] as const) {
   program
     .command(`${verb} <subscription> <topic>`)
-    .description(verb === 'bind' ? 'binds a subscription to a topic' : 'takes the binding away')
+    .description(verb === 'bind' ? 'binds a subscription to a topic' : 'removes the binding')
     .option('--key <key>', 'of a direct topic: only messages with this key')
     .action((name: string, topic: string, options: { key?: string }) =>
       act(`${name} ${done} ${topic}`, (client) => client[verb](name, topic, options)),
@@ -129,20 +133,21 @@ for (const [verb, done] of [['bind', 'is bound to'], ['unbind', 'is no longer bo
 }
 program
   .command('status')
-  .description('the brokers of the mesh, and what the one asked says of itself')
+  .description('the brokers of the mesh, and the state of the one that is asked')
   .action(() => list(statusListing));
 await program.parseAsync();
 
 function addSettingFlags(command: Command): Command {
   return command
-    .option('--visibility <ms>', 'for how long a message is leased', wholeNumber(1, MS_MAX))
+    .option('--visibility <ms>', 'how long a message is leased', wholeNumber(1, MS_MAX))
     .option(
       '--max-deliveries <n>',
       'after n deliveries without an acknowledgement a message goes to --dead-letter; 0: no limit', wholeNumber(0),
     )
     .option('--dead-letter <topic>', "the topic for such messages; '': none")
     .option(
-      '--backoff <ms>', 'how long a message waits after its first delivery; doubles with each', wholeNumber(0, MS_MAX),
+      '--backoff <ms>', 'how long a message waits after its first failed delivery; doubles with each failed delivery',
+      wholeNumber(0, MS_MAX),
     )
     .option('--from <place>', 'where bindings that are made from now on begin: latest, earliest, or a cursor');
 }
@@ -175,7 +180,7 @@ function act(done: string, action: (client: Client) => Promise<string | void>): 
 function withClient(work: (client: Client, flags: Flags) => Promise<readonly string[]>): Promise<void> {
   return runMain('admin', async () => {
     const flags = program.opts<Flags>();
-    const output = new LineWriter(process.stdout, () => {}); // where nobody reads it, it is done all the same
+    const output = new LineWriter(process.stdout, () => {}); // if nobody reads it, it is done all the same
     const client = await connect({ ...connectOptions(flags), onEvent: noteEvent });
     try {
       for (const line of await work(client, flags)) output.line(line);

@@ -4,12 +4,16 @@
  *     const client = await connect({ brokers: 'localhost:3000' });
  *     await client.publish('news', 'hello', { key: 'k', acks: 'quorum' });
  *     for await (const message of client.subscribe(['news'], { from: 'earliest' })) console.log(message.text);
- *     for await (const message of client.consume('billing', { concurrency: 10 })) await handle(message).then(() => message.ack());
+ *     for await (const message of client.consume('billing', { concurrency: 10 })) {
+ *       await handle(message).then(() => message.ack());
+ *     }
  *
- * `subscribe` reads topics from a cursor of its own; `consume` shares the messages of a subscription, a queue that the mesh keeps, with other consumers.
+ * `subscribe` returns a reader, which reads topics from its own cursor. `consume` shares the messages of a subscription
+ * with other consumers; a subscription is a queue that the mesh keeps.
  *
- * One connection for publishes and reads, one for commands about topics, subscriptions and bindings, one for each reader or consumer or waiting poll. The client learns the brokers of the mesh by itself and
- * goes on with another when one dies. It keeps a Lamport clock: what it publishes is later than everything that it has seen.
+ * The client has one connection for publishes and reads, one for commands about topics, subscriptions and bindings, and
+ * one for each reader, consumer and waiting poll or pull. It learns the brokers of the mesh by itself and goes on with
+ * another one if one dies. It keeps a Lamport clock: what it publishes is later than everything that it has seen.
  */
 import { setMaxListeners } from 'node:events';
 import { performance } from 'node:perf_hooks';
@@ -18,7 +22,7 @@ import { RumormillError } from '../brokers/core/error.ts';
 import { LamportClock } from '../brokers/core/log/lamport.ts';
 import { decodeMessage, text } from '../brokers/wire/message.ts';
 import { Asker } from './library/ask.ts';
-import { type BlockingConnection, BlockingConnections } from './library/blocking.ts';
+import { Catalog, type FreeOptions, type ListOptions } from './library/catalog.ts';
 import { checkOptions, checkPayload, checkTokens, faultOf } from './library/check.ts';
 import type { ConsumeOptions, Consumption } from './library/consumption.ts';
 import { type BrokerInfo, decodeBrokers, Dialer } from './library/dialer.ts';
@@ -27,59 +31,34 @@ import type { LeasedMessage } from './library/leased-message.ts';
 import { Leases, type NackOptions, type PullOptions } from './library/leases.ts';
 import { type Message, type PollResult, toMessage } from './library/message.ts';
 import { type ConnectOptions, type Settings, settingsOf } from './library/options.ts';
-import { decodePoll, poll, pollArgs, type PollRequest } from './library/poll.ts';
+import { decodePoll, poll, pollArgs, type PollOptions, type PollQuery } from './library/poll.ts';
+import { type Poller, Pollers } from './library/poller.ts';
 import { DedupeIds, publishCall, type Published, type PublishOptions } from './library/publish.ts';
+import { decodeRange, rangeArgs, type RangeOptions } from './library/range.ts';
+import { Reader, type SubscribeOptions } from './library/reader.ts';
 import { type Answer, requestOf, withResolvers } from './library/request.ts';
-import { Requests } from './library/requests.ts';
-import { type SubscribeOptions, Subscription } from './library/subscription.ts';
-import {
-  bindArgs,
-  type BindingInfo,
-  type BindOptions,
-  type ConsumerInfo,
-  createSubscriptionArgs,
-  decodeBinding,
-  decodeConsumer,
-  decodePending,
-  decodeSubscription,
-  type PendingInfo,
-  type SubscriptionChanges,
-  type SubscriptionInfo,
-  type SubscriptionOptions,
-  updateSubscriptionArgs,
+import { SharedCalls } from './library/shared-calls.ts';
+import type {
+  BindingInfo, BindOptions, ConsumerInfo, PendingInfo, SubscriptionChanges, SubscriptionInfo, SubscriptionOptions,
 } from './library/subscriptions.ts';
-import { createTopicArgs, decodeTopic, type TopicInfo, type TopicOptions } from './library/topics.ts';
+import type { TopicInfo, TopicOptions } from './library/topics.ts';
 
 export { RumormillError } from '../brokers/core/error.ts';
+export type { FreeOptions, ListOptions } from './library/catalog.ts';
 export type { ConsumeOptions, Consumption } from './library/consumption.ts';
 export type { BrokerInfo } from './library/dialer.ts';
 export type { LeasedMessage } from './library/leased-message.ts';
 export type { NackOptions, PullOptions } from './library/leases.ts';
 export type { Message, PollResult } from './library/message.ts';
 export type { ClientEvent, ConnectOptions } from './library/options.ts';
+export type { PollOptions } from './library/poll.ts';
 export type { Published, PublishOptions } from './library/publish.ts';
-export type { SubscribeOptions, Subscription } from './library/subscription.ts';
+export type { RangeOptions } from './library/range.ts';
+export type { Reader, SubscribeOptions, Subscription } from './library/reader.ts';
 export type {
   BindingInfo, BindOptions, ConsumerInfo, PendingInfo, SubscriptionChanges, SubscriptionInfo, SubscriptionOptions,
 } from './library/subscriptions.ts';
 export type { TopicInfo, TopicOptions, TopicType } from './library/topics.ts';
-
-export interface PollOptions {
-  /** `latest` (the default), `earliest`, or a cursor. */
-  readonly cursor?: string;
-  /** 1 to 10,000; default 100. */
-  readonly count?: number;
-  /** How long to wait for the first message, ms; default 0. */
-  readonly blockMs?: number;
-  readonly signal?: AbortSignal;
-}
-
-export interface RangeOptions {
-  readonly from?: number; // Lamport timestamp, inclusive
-  readonly to?: number; // inclusive
-  readonly count?: number; // 1 to 10,000; default 100
-  readonly reverse?: boolean;
-}
 
 const COUNT = 100; // of a poll
 
@@ -93,11 +72,11 @@ export async function connect(options: ConnectOptions): Promise<Client> {
 
 export class Client implements AsyncDisposable {
   readonly #dialer: Dialer;
-  readonly #requests: Requests;
-  readonly #queue: Requests; // connects when it is first used
-  readonly #asker: Asker;
+  readonly #calls: SharedCalls; // publishes and reads
+  readonly #commands: SharedCalls; // about topics, subscriptions and bindings; connects when it is first used
+  readonly #catalog: Catalog;
   readonly #leases: Leases;
-  readonly #waiting: BlockingConnections;
+  readonly #pollers: Pollers;
   readonly #closing = new AbortController();
   readonly #lamport = new LamportClock();
   readonly #ids = new DedupeIds();
@@ -106,7 +85,7 @@ export class Client implements AsyncDisposable {
   /** What `connect` calls, once the options are checked. */
   static async open(settings: Settings): Promise<Client> {
     const client = new Client(settings);
-    await client.#requests.open();
+    await client.#calls.open();
     return client;
   }
 
@@ -114,11 +93,12 @@ export class Client implements AsyncDisposable {
     this.#idempotent = settings.idempotent;
     setMaxListeners(0, this.#closing.signal); // every poll that waits listens; `pollsMax` bounds them
     this.#dialer = new Dialer(settings, this.#closing.signal);
-    this.#requests = new Requests(settings, this.#dialer, this.#closing.signal, 'requests');
-    this.#queue = new Requests(settings, this.#dialer, this.#closing.signal, 'queue');
-    this.#asker = new Asker(this.#queue, this.#closing.signal);
-    this.#waiting = new BlockingConnections(settings, this.#dialer, this.#closing.signal);
-    this.#leases = new Leases(this.#asker, this.#waiting, (lamport) => this.#lamport.witness(lamport));
+    this.#calls = new SharedCalls(settings, this.#dialer, this.#closing.signal, 'requests');
+    this.#commands = new SharedCalls(settings, this.#dialer, this.#closing.signal, 'queue');
+    this.#pollers = new Pollers(settings, this.#dialer, this.#closing.signal);
+    const asker = new Asker(this.#commands, this.#closing.signal);
+    this.#catalog = new Catalog(asker);
+    this.#leases = new Leases(asker, this.#pollers, (lamport) => this.#lamport.witness(lamport));
   }
 
   /** The brokers that the client would try, the one last used first. */
@@ -127,11 +107,11 @@ export class Client implements AsyncDisposable {
   }
 
   /**
-   * Publishes a message. Those published in one turn of the event loop travel together, and are answered in order. Where its broker is lost it is
-   * published on another, once.
-   * @throws RumormillError of the broker (TOOBIG, DISKFULL, ...), UNREACHABLE, BUSY (too many unanswered), CLOSED: it is not stored. NOQUORUM,
-   *   DISCONNECTED where there was no answer in time, and any error after a broker was lost: it may or may not be stored, and the error says
-   *   with which id it can be published again
+   * Publishes a message. Messages published in one turn of the event loop travel together, and are answered in order.
+   * If the broker is lost, the message is published on another one, and stored once.
+   * @throws RumormillError of the broker (TOOBIG, DISKFULL, ...), UNREACHABLE, BUSY (too many unanswered), CLOSED: it
+   *   is not stored. NOQUORUM, DISCONNECTED (no answer in time), and any error after a broker was lost: it may be
+   *   stored, and the error names the id with which it can be published again
    */
   publish(topic: string, payload: string | Uint8Array, options: PublishOptions = {}): Promise<Published> {
     const { promise, resolve, reject } = withResolvers<Published>();
@@ -147,7 +127,7 @@ export class Client implements AsyncDisposable {
     checkPayload('publish', payload);
     checkOptions('publish', options);
     const makesId = this.#idempotent && options.acks !== 'none';
-    this.#requests.submit(publishCall({
+    this.#calls.submit(publishCall({
       topic, payload, options,
       dedupeId: options.id ?? (makesId ? this.#ids.next() : null),
       lamport: this.#lamport.increment(),
@@ -168,30 +148,33 @@ export class Client implements AsyncDisposable {
   /** @throws RumormillError; the signal's reason */
   async poll(topics: string | readonly string[], options: PollOptions = {}): Promise<PollResult> {
     const { cursor = 'latest', count = COUNT, blockMs = 0, signal } = checkOptions('poll', options);
-    const request: PollRequest = { topics: [topics].flat(), cursor, count, blockMs };
+    const query: PollQuery = { topics: [topics].flat(), cursor, count, blockMs };
     signal?.throwIfAborted();
-    if (blockMs === 0) return this.#seen(decodePoll(await this.#read(pollArgs(request))));
-    return this.#waiting.use(signal, async (connection, until) => {
-      // A wait from `latest` begins at a cursor, so that nothing is missed when its broker is lost and another goes on.
-      const from =
-        cursor === 'latest' ? (await poll(connection, { ...request, count: 1, blockMs: 0 }, until)).cursor : cursor;
-      return this.#seen(await poll(connection, { ...request, cursor: from }, until));
+    if (blockMs === 0) return this.#seen(decodePoll(await this.#read(pollArgs(query))));
+    return this.#pollers.use(signal, async (poller, until) => {
+      // A wait from `latest` begins at a cursor, so that nothing is missed if its broker is lost and another goes on.
+      const isLatest = cursor === 'latest';
+      const from = isLatest ? (await poll(poller, { ...query, count: 1, blockMs: 0 }, until)).cursor : cursor;
+      return this.#seen(await poll(poller, { ...query, cursor: from }, until));
     });
   }
 
-  /** Messages of the topics as they come: `for await (const message of client.subscribe(['news']))`. Begins when iterated. */
-  subscribe(topics: string | readonly string[], options: SubscribeOptions = {}): Subscription {
+  /**
+   * A reader of the topics: their messages as they come. `for await (const message of client.subscribe(['news']))`.
+   * Begins when it is iterated.
+   */
+  subscribe(topics: string | readonly string[], options: SubscribeOptions = {}): Reader {
     const fault = faultOf(() => checkOptions('subscribe', options));
     const valid = fault === undefined ? options : {};
-    const until = this.#waiting.until(valid.signal);
-    let connection: BlockingConnection | undefined;
-    const read = async (request: PollRequest): Promise<PollResult> => {
+    const until = this.#pollers.until(valid.signal);
+    let poller: Poller | undefined;
+    const read = async (query: PollQuery): Promise<PollResult> => {
       if (fault !== undefined) throw fault;
-      return this.#seen(await poll(connection ??= this.#waiting.open(), request, until));
+      return this.#seen(await poll(poller ??= this.#pollers.open(), query, until));
     };
-    return new Subscription([topics].flat(), valid, read, () => {
-      if (connection !== undefined) this.#waiting.close(connection);
-      connection = undefined;
+    return new Reader([topics].flat(), valid, read, () => {
+      if (poller !== undefined) this.#pollers.close(poller);
+      poller = undefined;
     });
   }
 
@@ -203,18 +186,11 @@ export class Client implements AsyncDisposable {
 
   /** Messages in Lamport order; from the newest on if `reverse`. */
   async range(topic: string, options: RangeOptions = {}): Promise<Message[]> {
-    const { from, to, count, reverse } = checkOptions('range', options);
-    const args: (string | number)[] = ['RANGE', topic];
-    if (from !== undefined) args.push('FROM', from);
-    if (to !== undefined) args.push('TO', to);
-    if (count !== undefined) args.push('COUNT', count);
-    if (reverse === true) args.push('REV');
-    const reply = await this.#read(args);
-    if (!Array.isArray(reply)) throw new RumormillError('PROTOCOL', 'RANGE did not answer an array');
-    return this.#seen({ messages: reply.map((each) => toMessage(decodeMessage(each))) }).messages;
+    const reply = await this.#read(rangeArgs(topic, checkOptions('range', options)));
+    return this.#seen({ messages: decodeRange(reply) }).messages;
   }
 
-  /** The coordinator's address, or null while there is none. */
+  /** The coordinator's address, or null if there is none. */
   async leader(): Promise<string | null> {
     const reply = await this.#read(['MESH', 'LEADER']);
     return reply === null ? null : text(reply);
@@ -230,97 +206,102 @@ export class Client implements AsyncDisposable {
     return new Fields(await this.#read(['MESH', 'STATUS']), 'MESH STATUS').all();
   }
 
-  // Topics, subscriptions, bindings. All of what follows is made again until it is answered or `timeoutMs` is over: see clients/library/ask.ts for what that means, and which errors
-  // may come then: TRYAGAIN (the subscription's home cannot be reached), UNREACHABLE, DISCONNECTED. It may have been carried out all the same.
+  // Topics, subscriptions, bindings. Each command below is made again until it is answered or `timeoutMs` is over; what
+  // that means is in library/ask.ts. After TRYAGAIN (the subscription's home cannot be reached), UNREACHABLE or
+  // DISCONNECTED, the command may have been carried out.
 
-  /** The same again changes nothing. @throws RumormillError EXISTS where it is of another type */
+  /** Repeating it changes nothing. @throws RumormillError EXISTS if the topic has another type */
   async createTopic(topic: string, options: TopicOptions = {}): Promise<void> {
-    await this.#asker.ask(createTopicArgs(topic, checkOptions('createTopic', options)));
+    return this.#catalog.createTopic(topic, options);
   }
 
   /** Counts messages, which takes the broker a while for millions. @throws RumormillError NOTFOUND */
   async topic(topic: string): Promise<TopicInfo> {
-    return decodeTopic(await this.#asker.ask(['TOPIC', 'GET', topic]));
+    return this.#catalog.topic(topic);
   }
 
-  /** Their names; those that match where a pattern (`*`, `?`, `[a-z]`) is given. */
+  /** The names of all topics, or of those that match the pattern (`*`, `?`, `[a-z]`). */
   async topics(pattern?: string): Promise<string[]> {
-    return this.#asker.names(['TOPIC', 'LIST', ...optional(pattern)]);
+    return this.#catalog.topics(pattern);
   }
 
-  /** Publishers, readers and bindings that still say `topic` go on: it means the same topic. @throws RumormillError NOTFOUND, EXISTS */
+  /**
+   * Publishers, readers and bindings that still use the old name mean the same topic.
+   * @throws RumormillError NOTFOUND, EXISTS
+   */
   async renameTopic(topic: string, newName: string): Promise<void> {
-    await this.#asker.ask(['TOPIC', 'RENAME', topic, newName]);
+    return this.#catalog.renameTopic(topic, newName);
   }
 
-  /** With its messages and bindings. @throws RumormillError NOTFOUND, but not where a broker was lost and the topic is gone at the next */
+  /**
+   * With its messages and bindings.
+   * @throws RumormillError NOTFOUND; not if a broker was lost and the topic is gone at the next
+   */
   async deleteTopic(topic: string): Promise<void> {
-    await this.#asker.ask(['TOPIC', 'DELETE', topic], { doneBy: 'NOTFOUND' });
+    return this.#catalog.deleteTopic(topic);
   }
 
-  /** The same again changes nothing. @throws RumormillError EXISTS where it has other settings; ERR for settings that cannot be */
+  /** Repeating it changes nothing. @throws RumormillError EXISTS if it has other settings; ERR for wrong settings */
   async createSubscription(name: string, options: SubscriptionOptions = {}): Promise<void> {
-    await this.#asker.ask(createSubscriptionArgs(name, checkOptions('createSubscription', options)));
+    return this.#catalog.createSubscription(name, options);
   }
 
   /** Counts the backlog, which takes its home a while for millions. @throws RumormillError NOTFOUND */
   async subscription(name: string): Promise<SubscriptionInfo> {
-    return decodeSubscription(await this.#asker.ask(['SUBSCRIPTION', 'GET', name]));
+    return this.#catalog.subscription(name);
   }
 
-  /** Their names; those that match where a pattern is given. */
+  /** The names of all subscriptions, or of those that match the pattern. */
   async subscriptions(pattern?: string): Promise<string[]> {
-    return this.#asker.names(['SUBSCRIPTION', 'LIST', ...optional(pattern)]);
+    return this.#catalog.subscriptions(pattern);
   }
 
-  /** Leases that were given stay as they are. @throws RumormillError NOTFOUND; ERR for settings that cannot be */
+  /** Leases that were given stay as they are. @throws RumormillError NOTFOUND; ERR for wrong settings */
   async updateSubscription(name: string, changes: SubscriptionChanges): Promise<void> {
-    await this.#asker.ask(updateSubscriptionArgs(name, checkOptions('updateSubscription', changes)));
+    return this.#catalog.updateSubscription(name, changes);
   }
 
-  /** With its bindings and its backlog. @throws RumormillError NOTFOUND, but not where a broker was lost and it is gone at the next */
+  /** With its bindings and its backlog. @throws RumormillError NOTFOUND, as `deleteTopic` */
   async deleteSubscription(name: string): Promise<void> {
-    await this.#asker.ask(['SUBSCRIPTION', 'DELETE', name], { doneBy: 'NOTFOUND' });
+    return this.#catalog.deleteSubscription(name);
   }
 
-  /** Who holds messages of a subscription, waits for some or has pulled lately: those first who hold most, at most `count` (default 100). */
-  async consumers(name: string, { count }: { readonly count?: number } = {}): Promise<ConsumerInfo[]> {
-    return (
-      await this.#asker.list(['SUBSCRIPTION', 'CONSUMERS', name, ...(count === undefined ? [] : ['COUNT', count])])
-    ).map(decodeConsumer);
+  /** Consumers that hold messages, wait or have pulled lately; those that hold the most come first. */
+  async consumers(name: string, options: ListOptions = {}): Promise<ConsumerInfo[]> {
+    return this.#catalog.consumers(name, options);
   }
 
-  /** Ends the leases and delays of a consumer, or of all, so that their messages are delivered again at once. Returns how many. */
-  free(name: string, { consumer }: { readonly consumer?: string } = {}): Promise<number> {
-    return this.#asker.count(['SUBSCRIPTION', 'FREE', name, ...(consumer === undefined ? [] : ['CONSUMER', consumer])]);
+  /** Ends leases and delays, so that their messages are delivered again at once. Returns how many. */
+  async free(name: string, options: FreeOptions = {}): Promise<number> {
+    return this.#catalog.free(name, options);
   }
 
   /** What is leased or delayed. @throws RumormillError NOTFOUND */
-  async pending(name: string, options: { readonly count?: number } = {}): Promise<PendingInfo[]> {
-    const { count } = checkOptions('pending', options);
-    return (
-      await this.#asker.list(['SUBSCRIPTION', 'PENDING', name, ...(count === undefined ? [] : ['COUNT', count])])
-    ).map(decodePending);
-  }
-
-  /** The same again changes nothing. @throws RumormillError NOTFOUND; ERR for a key on a fanout topic, or none on a direct one */
-  async bind(name: string, topic: string, options: BindOptions = {}): Promise<void> {
-    await this.#asker.ask(bindArgs('BIND', name, topic, checkOptions('bind', options)));
-  }
-
-  /** @throws RumormillError NOTFOUND, but not where a broker was lost and the binding is gone at the next */
-  async unbind(name: string, topic: string, options: BindOptions = {}): Promise<void> {
-    await this.#asker.ask(bindArgs('UNBIND', name, topic, checkOptions('unbind', options)), { doneBy: 'NOTFOUND' });
-  }
-
-  /** Those of one subscription, or all. @throws RumormillError NOTFOUND */
-  async bindings(name?: string): Promise<BindingInfo[]> {
-    return (await this.#asker.list(['BINDINGS', ...optional(name)])).map(decodeBinding);
+  async pending(name: string, options: ListOptions = {}): Promise<PendingInfo[]> {
+    return this.#catalog.pending(name, options);
   }
 
   /**
-   * Leases messages: what is there, or else what comes first within `blockMs`; none where nothing does. Settle each before the subscription's visibility timeout is over,
-   * or extend it; `consume` does that by itself.
+   * Repeating it changes nothing.
+   * @throws RumormillError NOTFOUND; ERR for a key on a fanout topic, and for no key on a direct one
+   */
+  async bind(name: string, topic: string, options: BindOptions = {}): Promise<void> {
+    return this.#catalog.bind(name, topic, options);
+  }
+
+  /** @throws RumormillError NOTFOUND, as `deleteTopic` */
+  async unbind(name: string, topic: string, options: BindOptions = {}): Promise<void> {
+    return this.#catalog.unbind(name, topic, options);
+  }
+
+  /** The bindings of one subscription, or of all. @throws RumormillError NOTFOUND */
+  async bindings(name?: string): Promise<BindingInfo[]> {
+    return this.#catalog.bindings(name);
+  }
+
+  /**
+   * Leases messages: those that are there, or else the first that come within `blockMs`, or none. Settle or extend each
+   * message before the visibility timeout of the subscription is over; `consume` extends by itself.
    * @throws RumormillError NOTFOUND; the signal's reason
    */
   async pull(name: string, options: PullOptions = {}): Promise<LeasedMessage[]> {
@@ -328,16 +309,21 @@ export class Client implements AsyncDisposable {
   }
 
   /**
-   * Messages of a subscription as they come, leased: `for await (const message of client.consume('billing'))`, each to be settled with `message.ack()` or `nack()`, or the
-   * iteration stalls when `concurrency` of them are not. Their leases are extended meanwhile, until the iteration ends; if one is lost all the same (its home died),
-   * `message.lost` is true and `message.signal` aborted. Begins when iterated; ends by `break` or its signal, when what was pulled and not handed out is given back.
+   * Leased messages of a subscription as they come: `for await (const message of client.consume('billing'))`. Settle
+   * each with `message.ack()` or `nack()`; if `concurrency` of them are not settled, the iteration waits. Leases are
+   * extended until the iteration ends. If one is lost all the same (its home died), `message.lost` is true and
+   * `message.signal` is aborted. Begins when it is iterated, and ends by `break` or its signal; then what was pulled
+   * and not handed out is given back.
    * @throws RumormillError when iterated: CONFIG, NOTFOUND, TRYAGAIN, UNREACHABLE, BUSY, CLOSED
    */
   consume(name: string, options: ConsumeOptions = {}): Consumption {
     return this.#leases.consume(name, options);
   }
 
-  /** How many of the leases were still good; fewer may be told where a broker was lost. @throws RumormillError NOTFOUND, DISKFULL */
+  /**
+   * How many of the leases were still good; it may say fewer if a broker was lost.
+   * @throws RumormillError NOTFOUND, DISKFULL
+   */
   async ack(name: string, tokens: readonly string[]): Promise<number> {
     checkTokens('ack', tokens);
     return this.#leases.ack(name, tokens);
@@ -355,17 +341,20 @@ export class Client implements AsyncDisposable {
     return this.#leases.extend(name, ms, tokens);
   }
 
-  /** Drops the backlog and every lease; how many messages that were, in the last attempt where a broker was lost. @throws RumormillError NOTFOUND */
+  /**
+   * Drops the backlog and every lease. How many messages that were, in the last attempt if a broker was lost.
+   * @throws RumormillError NOTFOUND
+   */
   async purge(name: string): Promise<number> {
-    return this.#asker.count(['PURGE', name]);
+    return this.#catalog.purge(name);
   }
 
-  /** Ends every connection. Calls without an answer fail with CLOSED, subscriptions and consumers too. */
+  /** Ends every connection. Calls without an answer fail with CLOSED, readers and consumers too. */
   async close(): Promise<void> {
     const error = new RumormillError('CLOSED', 'the client was closed');
     this.#closing.abort(error);
-    this.#requests.close(error);
-    this.#queue.close(error);
+    this.#calls.close(error);
+    this.#commands.close(error);
     await Promise.resolve();
   }
 
@@ -375,7 +364,7 @@ export class Client implements AsyncDisposable {
 
   #read(args: readonly (string | number)[]): Promise<Answer> {
     const { command, reply } = requestOf(args);
-    this.#requests.submit({ ...command, repeatable: true, attempts: 0, since: performance.now(), until: Infinity });
+    this.#calls.submit({ ...command, repeatable: true, attempts: 0, since: performance.now(), until: Infinity });
     return reply;
   }
 
@@ -384,8 +373,4 @@ export class Client implements AsyncDisposable {
     for (const { lamport } of result.messages) this.#lamport.witness(lamport);
     return result;
   }
-}
-
-function optional(argument: string | undefined): string[] {
-  return argument === undefined ? [] : [argument];
 }

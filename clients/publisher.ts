@@ -1,16 +1,17 @@
 #!/usr/bin/env node
 /**
  * `publisher <topic> [message...]`: publishes each message, or each line of standard input; on a terminal it asks for
- * them, and for the topic where none was given.
+ * them, and for the topic if none was given.
  *
- * Standard output has one line a message, when it is acknowledged; everything else goes to standard error. Exit status
- * 0 only if every message was acknowledged, else 1 with an account of what was not. The first Ctrl-C takes no more
- * messages and waits for the answers that are due; the second ends the process.
+ * Standard output has one line per message, when it is acknowledged; everything else goes to standard error. The exit
+ * status is 0 only if every message was acknowledged; otherwise it is 1, with an account of what was not. After the
+ * first Ctrl-C no more messages are taken and the answers that are due are awaited; the second ends the process.
  */
 import { onStop } from './command-line/signals.ts';
 import { createInterface, type Interface } from 'node:readline';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { ACK_LEVELS } from '../brokers/core/ack-level.ts';
+import { programName } from '../brokers/core/program-name.ts';
 import { type Client, connect, type PublishOptions } from './client.ts';
 import {
   addBrokerFlags, type BrokerFlags, connectOptions, note, noteEvent, number, runMain, wholeNumber,
@@ -21,7 +22,7 @@ import { grouped, Progress } from './command-line/progress.ts';
 import { PublishRun } from './command-line/publish-run.ts';
 
 const LINE_BYTES_MAX = 16 * 1024 * 1024; // of standard input; brokers take 1 MiB unless told otherwise
-const IDS_BYTES_MAX = 90; // an id has 128, and numbers stand behind
+const IDS_BYTES_MAX = 90; // an id may have 128, and the numbers follow
 const RATE_MAX = 1_000_000;
 
 interface Flags extends BrokerFlags {
@@ -35,22 +36,27 @@ interface Flags extends BrokerFlags {
   readonly fromLine: number;
 }
 
+const name = programName(process.argv[1]!);
+
 const EXAMPLES = `
-Each message that is acknowledged is printed as its id, <Lamport timestamp>@<broker that took it>, and its Lamport timestamp.
+Each acknowledged message is printed as its id and its Lamport timestamp. The id is
+<Lamport timestamp>@<broker that took it>.
 
 Examples:
-  $ publisher news "hello" "and again"               two messages to the broker on localhost:3000
-  $ publisher --port 3001 news                       asks for messages, one a line
-  $ tail -f app.log | publisher --quiet logs         each line of standard input
-  $ publisher --brokers a:3000,b:3000 news "hello"   the second broker where the first is down
-  $ publisher --acks quorum --key user-7 --header trace=4bf9 orders "paid"
-  $ publisher --count 100000 --rate 5000 --quiet load "x"
-  $ publisher news -- --dashes                       a message that begins with a dash
-  $ publisher --quiet --ids import-1 logs < app.log  a large file: where a run fails it says with which --from-line to go on
+  $ ${name} news "hello" "and again"               two messages to localhost:3000
+  $ ${name} --port 3001 news                       asks for messages, one per line
+  $ tail -f app.log | ${name} --quiet logs         each line of standard input
+  $ ${name} --brokers a:3000,b:3000 news "hello"   to b if a is down
+  $ ${name} --acks quorum --key user-7 --header trace=4bf9 orders "paid"
+  $ ${name} --count 100000 --rate 5000 --quiet load "x"
+  $ ${name} news -- --dashes                       a message that begins with a dash
+  $ ${name} --quiet --ids import-1 logs < app.log  a large file
+
+If a run that reads standard input fails, it says with which --from-line to go on.
 `;
 
-const program = new Command('publisher')
-  .description('Publishes messages, each line of standard input where none is given.')
+const program = new Command(name)
+  .description('Publishes messages; if none is given, each line of standard input.')
   .argument('[topic]', 'where to publish')
   .argument('[message...]', 'what to publish')
   .option('--key <key>', 'key of each message')
@@ -59,11 +65,11 @@ const program = new Command('publisher')
     new Option('--acks <level>', "when a message counts as acknowledged (default: the broker's)").choices(ACK_LEVELS),
   )
   .option('--count <n>', 'publish each message n times', wholeNumber(1), 1)
-  .option('--rate <n>', 'at most n messages a second', number(0.001, RATE_MAX))
-  .option('--quiet', 'print no line for each message')
+  .option('--rate <n>', 'at most n messages per second', number(0.001, RATE_MAX))
+  .option('--quiet', 'print no line per message')
   .option(
     '--ids <name>',
-    'give each message the dedupe id <name>-<its number>: made again with the same name, a run doubles nothing',
+    'the dedupe id of each message is <name>-<its number>: a run that is repeated with the same name doubles nothing',
     idsName,
   )
   .option('--from-line <n>', 'begin with this line of standard input', wholeNumber(1), 1)
@@ -77,7 +83,7 @@ async function main(topic: string | undefined, messages: readonly string[], flag
   if (flags.fromLine > 1 && (messages.length > 0 || isAsking)) {
     return program.error('error: --from-line is for standard input, from a file or a pipe');
   }
-  if (topic === undefined && !isAsking) return program.error('error: give a topic: publisher <topic> [message...]');
+  if (topic === undefined && !isAsking) return program.error(`error: give a topic: ${name} <topic> [message...]`);
   const client = await connect({ ...connectOptions(flags), onEvent: noteEvent });
   try {
     if (isAsking) await ask(client, topic, flags);
@@ -97,7 +103,7 @@ function runOf(client: Client, topic: string, flags: Flags, output: LineWriter):
   return new PublishRun(client, { topic, publish, count, rate, quiet, ids, firstNumber }, output);
 }
 
-/** Publishes the messages, or the lines of standard input where there are none. */
+/** Publishes the messages, or if there are none, the lines of standard input. */
 async function publishAll(client: Client, topic: string, messages: readonly string[], flags: Flags): Promise<void> {
   const total = messages.length * flags.count; // 0: as many as there are lines
   const progress = new Progress((elapsedMs) => {
@@ -106,7 +112,7 @@ async function publishAll(client: Client, topic: string, messages: readonly stri
     const rest = `${grouped(run.inFlight)} on their way, ${grouped(run.failed)} failed`;
     return `${grouped(run.acknowledged)}${of} acknowledged, ${rate}/s, ${rest}`;
   });
-  // where nobody reads the lines, publish all the same
+  // if nobody reads the lines, publish all the same
   const output = new LineWriter(process.stdout, () => {}, progress.clear);
   const run = runOf(client, topic, flags, output);
   const interrupt = (): void => {
@@ -123,7 +129,7 @@ async function publishAll(client: Client, topic: string, messages: readonly stri
     progress.stop();
   }
   if (flags.count > 1) note(`${grouped(run.acknowledged)} acknowledged in ${(progress.elapsedMs / 1000).toFixed(1)} s, `
-    + `${grouped((run.acknowledged * 1000) / progress.elapsedMs)} a second`);
+    + `${grouped((run.acknowledged * 1000) / progress.elapsedMs)} per second`);
   account(run, total, flags);
 }
 
@@ -167,7 +173,7 @@ function account(run: PublishRun, total: number, { ids }: Flags): void {
   }
 }
 
-/** Asks for messages on a terminal, and for the topic where none was given, until Ctrl-D or Ctrl-C. */
+/** Asks for messages on a terminal, and for the topic if none was given, until Ctrl-D or Ctrl-C. */
 async function ask(client: Client, topic: string | undefined, flags: Flags): Promise<void> {
   const lines = createInterface({ input: process.stdin, output: process.stderr, terminal: true });
   lines.on('SIGINT', () => lines.close());

@@ -12,6 +12,7 @@
 import { onStop } from './command-line/signals.ts';
 import { hostname } from 'node:os';
 import { Argument, Command, Option } from 'commander';
+import { programName } from '../brokers/core/program-name.ts';
 import { type Client, connect, type Message } from './client.ts';
 import {
   addBrokerFlags, type BrokerFlags, connectOptions, noteEvent, notEmpty, runMain, wholeNumber,
@@ -33,47 +34,53 @@ interface Flags extends BrokerFlags {
   readonly ack: boolean;
 }
 
-const EXAMPLES = `
-A message is one line: [Lamport timestamp] topic (key): payload. With --json it is an object with id, topic, lamport, key, headers and
-payload; a payload that is not UTF-8 comes as payloadBase64.
+const name = programName(process.argv[1]!);
 
-With --group-id the messages come through a subscription of that name, which is made and bound to the topics where it is not yet (topics that are unknown are
-made too, direct ones where there is a --key). Each message goes to one of all subscribers with the same --group-id, and is acknowledged when it is printed; one that
-is not, because its subscriber was killed, comes again to another.
+const EXAMPLES = `
+A message is one line: [Lamport timestamp] topic (key): payload. With --json it is an object
+with id, topic, lamport, key, headers and payload, or payloadBase64 if it is not UTF-8.
+
+With --group-id the messages come through the subscription of that name. If it does not exist,
+it is created; then it is bound to the topics. Topics that do not exist are created too, as
+direct topics if there is a --key. Each message goes to one of the subscribers with the same
+--group-id, and is acknowledged when it is printed. If a subscriber is killed before that, the
+message is delivered again to another one.
 
 Examples:
-  $ subscriber news                                what is published from now on
-  $ subscriber --from earliest --count 10 news     the first ten that are kept, then exit
-  $ subscriber --json news sport | jq .payload     two topics
-  $ subscriber --cursor-file news.cursor news      goes on where the last run ended
-  $ subscriber --brokers a:3000,b:3000 news        begins with the second broker where the first is down
-  $ subscriber --group-id g1 orders                in several terminals: they share the work
-  $ subscriber --group-id g1 --from earliest orders            a new group begins with what is kept
-  $ subscriber --group-id north --key north parcels            of a direct topic what is published with this key
-  $ subscriber --from earliest --count 5 orders    looks at messages and takes none: there is no --group-id
+  $ ${name} news                                what is published from now on
+  $ ${name} --from earliest --count 10 news     the first ten that are kept, then exit
+  $ ${name} --json news sport | jq .payload     two topics
+  $ ${name} --cursor-file news.cursor news      goes on where the last run ended
+  $ ${name} --brokers a:3000,b:3000 news        begins with b if a is down
+  $ ${name} --group-id g1 orders                several of them share the work
+  $ ${name} --group-id g1 --from earliest orders   begins with what is kept
+  $ ${name} --group-id north --key north parcels   only messages with this key
+  $ ${name} --from earliest --count 5 orders    looks at messages and takes none
 
-To look at messages, leave --group-id out. What is read with --group-id --no-ack is delivered, and each delivery counts where the
-subscription has a limit: after the last one the message is a dead letter. 'admin subscriptions pending g1' shows what consumers hold.
+To look at messages, leave --group-id out. With --group-id and --no-ack, messages are delivered,
+and each delivery counts if the subscription has a limit of deliveries: after the last one, the
+message is a dead letter.
+To see what consumers hold: ${name.replace('subscriber', 'admin')} subscriptions pending g1
 `;
 
-const program = new Command('subscriber')
+const program = new Command(name)
   .description('Prints the messages of topics as they come.')
   .addArgument(
     new Argument('<topic...>', 'what to read').argParser<string[]>((topic, topics) => [...(topics ?? []), topic]),
   )
   .option('--from <place>', 'latest, earliest, or a cursor; with --group-id, where a new group begins', 'latest')
   .option('--count <n>', 'exit after n messages', wholeNumber(1))
-  .addOption(new Option('--json', 'one JSON object a line').conflicts('raw'))
+  .addOption(new Option('--json', 'one JSON object per line').conflicts('raw'))
   .option('--raw', 'the payload only')
   .option(
     '--cursor-file <path>',
-    'go on from the cursor in this file (from --from where there is none yet), and keep it up to date',
+    'go on from the cursor in this file (if there is none yet, from --from), and keep it up to date',
     notEmpty,
   )
   .addOption(
     new Option(
       '--group-id <name>',
-      'consume through this subscription, sharing the messages with all who name it',
+      'consume through this subscription, and share the messages with all subscribers that name it',
     ).conflicts('cursorFile'),
   )
   .option(
@@ -83,8 +90,8 @@ const program = new Command('subscriber')
   .option('--key <key>', 'with --group-id: bind direct topics with this key')
   .option(
     '--no-ack',
-    'with --group-id: acknowledge nothing; messages come again when their leases have run out, or this subscriber ends' +
-      ' (these are deliveries that failed: not for looking)',
+    'with --group-id: acknowledge nothing; messages come again when their leases or this subscriber end, ' +
+      'and each delivery counts as a failed one',
   )
   .addHelpText('after', EXAMPLES);
 addBrokerFlags(program).action((topics: string[]) => runMain('subscriber', () => main(topics, program.opts<Flags>())));
@@ -130,8 +137,8 @@ async function print(
   if (from !== place) await file?.write(from); // a run that is killed before its first message has its place too
   const format = formatOf(flags);
   const limit = flags.count === undefined ? {} : { limit: flags.count };
-  const subscription = client.subscribe(topics, { from, signal, ...limit });
-  for await (const { cursor, messages } of subscription.batches()) {
+  const reader = client.subscribe(topics, { from, signal, ...limit });
+  for await (const { cursor, messages } of reader.batches()) {
     if (!(await printBatch(messages, format, sinks))) return;
     await file?.write(cursor); // at the end of a run too: what was printed is not printed by the next
   }

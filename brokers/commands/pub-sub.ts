@@ -132,10 +132,9 @@ function pubsub(args: Args, connection: Connection): Value | Promise<Value> {
       .flatMap((channel) => [channel, pubSub.countSubscribers(channel)]);
   }
   if (what === 'NUMPAT' && args.length === 2) return pubSub.patternCount;
-  throw new RumormillError(
-    'ERR',
-    `unknown subcommand or wrong number of arguments: PUBSUB ${shown(args.word(1))}; CHANNELS [pattern], NUMSUB [topic ...], NUMPAT`,
-  );
+  const usage = 'CHANNELS [pattern], NUMSUB [topic ...], NUMPAT';
+  const fault = `unknown subcommand or wrong number of arguments: PUBSUB ${shown(args.word(1))}; ${usage}`;
+  throw new RumormillError('ERR', fault);
 }
 
 export const pubSubCommands: Readonly<Record<string, Command>> = {

@@ -1,6 +1,6 @@
 /**
  * Commands about a subscription's messages, carried out at its home: PULL, ACK, NACK, EXTEND, PURGE, and SUBSCRIPTION
- * GET and PENDING.
+ * GET, PENDING, CONSUMERS and FREE.
  */
 import type { Limits } from '../config.ts';
 import { Flat, type Value } from '../wire/resp.ts';
@@ -31,7 +31,7 @@ function ack(args: Args, { broker }: Caller): Promise<Value> {
   return broker.queues.acknowledge(args.text(1), args.texts(2));
 }
 
-/** DELAY counts as an option only where it stands last but one: no token looks like it. */
+/** DELAY counts as an option only if it is the last word but one: no token looks like it. */
 function nack(args: Args, { broker }: Caller): Promise<Value> {
   const tokens = args.texts(2);
   let delayMs: number | undefined;

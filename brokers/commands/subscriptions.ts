@@ -1,6 +1,6 @@
 /**
  * SUBSCRIPTION CREATE, LIST, UPDATE, DELETE, and BIND, UNBIND, BINDINGS: what a subscription is, and which topics it is
- * bound to.
+ * bound to. The table of SUBSCRIPTION is here too; its GET, PENDING, CONSUMERS and FREE are in queue.ts.
  */
 import type { Settings } from '../core/catalog/catalog-operation.ts';
 import { notFound, topicNotFound } from '../core/catalog/catalog-error.ts';

@@ -37,7 +37,9 @@ export interface Channel {
    * ignored.
    */
   write(bytes: Uint8Array): void;
-  /** Sends what is queued now and not at the end of the turn, since the one that waits for it has nothing else to do. */
+  /**
+   * Sends what is queued now and not at the end of the turn, since the one that waits for it has nothing else to do.
+   */
   flush(): void;
   pause(): void;
   resume(): void;
@@ -45,7 +47,9 @@ export interface Channel {
   end(): void;
   /** Closes at once. */
   destroy(): void;
-  /** Takes over the channel's events, from the handler that had them before. Nothing is delivered before the first call. */
+  /**
+   * Takes over the channel's events, from the handler that had them before. Nothing is delivered before the first call.
+   */
   attach(handler: ChannelHandler): void;
 }
 

@@ -1,6 +1,6 @@
 /**
- * What a store's file holds when it is opened (store.ts): read from its tables, and from the mark beside it, which shows
- * whether records were lost (mark.ts).
+ * What a store's file holds when it is opened (store.ts): read from its tables, and from the mark beside it, which
+ * shows whether records were lost (mark.ts).
  */
 import { COUNTER_MAX } from '../core/counter.ts';
 import { RumormillError } from '../core/error.ts';

@@ -23,12 +23,12 @@ async function store(cursor: string): Promise<void> {
 }
 
 /** Reads messages from the stored cursor on. The new cursor is stored when all messages of a batch were handled. */
-async function read(reader: string, limit: number): Promise<void> {
+async function read(name: string, limit: number): Promise<void> {
   const client = await connect({ brokers });
   try {
-    const subscription = client.subscribe(TOPIC, { from: await readFile(file, 'utf8'), limit });
-    for await (const { cursor, messages } of subscription.batches()) {
-      for (const { text } of messages) console.log(`${reader} reader: ${text}`);
+    const reader = client.subscribe(TOPIC, { from: await readFile(file, 'utf8'), limit });
+    for await (const { cursor, messages } of reader.batches()) {
+      for (const { text } of messages) console.log(`${name} reader: ${text}`);
       await store(cursor);
     }
   } finally {

@@ -4,7 +4,7 @@
  * TRYAGAIN (the subscription's home cannot be reached just now) is waited out with growing pauses, and a command whose
  * broker is lost goes to another. So one may be carried out twice, which is as if it had been carried out once, when
  * its answer came, but for what it answers: a number counts what the last attempt did, and a second DELETE finds
- * nothing. An attempt that a stopped broker still holds may be carried out later, as with any request that timed out.
+ * nothing. An attempt that a stopped broker still holds may be carried out later, as with any command that timed out.
  */
 import { performance } from 'node:perf_hooks';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -12,7 +12,7 @@ import { RumormillError } from '../../brokers/core/error.ts';
 import { text } from '../../brokers/wire/message.ts';
 import { backoffMs } from './backoff.ts';
 import { type Answer, requestOf } from './request.ts';
-import type { Call, Requests } from './requests.ts';
+import type { Call, SharedCalls } from './shared-calls.ts';
 
 export type Args = readonly (string | number)[];
 
@@ -26,12 +26,12 @@ export interface AskOptions {
 }
 
 export class Asker {
-  readonly #requests: Requests;
+  readonly #calls: SharedCalls;
   readonly #closing: AbortSignal;
 
   /** @param closing aborted when the client closes */
-  constructor(requests: Requests, closing: AbortSignal) {
-    this.#requests = requests;
+  constructor(calls: SharedCalls, closing: AbortSignal) {
+    this.#calls = calls;
     this.#closing = closing;
   }
 
@@ -42,12 +42,12 @@ export class Asker {
   async ask(args: Args, { timeoutMs = Infinity, doneBy }: AskOptions = {}): Promise<Answer> {
     const since = performance.now();
     const until = since + timeoutMs;
-    const deadline = Math.min(until, since + this.#requests.timeoutMs); // of attempts that are answered with TRYAGAIN
+    const deadline = Math.min(until, since + this.#calls.timeoutMs); // of attempts that are answered with TRYAGAIN
     let attempts = 0;
     for (let round = 1; ; round += 1) {
       const { command, reply } = requestOf(args);
       const call: Call = { ...command, repeatable: true, attempts: 0, since, until };
-      this.#requests.submit(call);
+      this.#calls.submit(call);
       try {
         return await reply;
       } catch (error) {

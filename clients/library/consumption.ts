@@ -7,8 +7,8 @@
  */
 import { RumormillError } from '../../brokers/core/error.ts';
 import { Fifo } from '../../brokers/core/fifo.ts';
-import { BEAT_MS } from './blocking.ts';
-import { checkOptions } from './check.ts';
+import { BEAT_MS } from './poller.ts';
+import { checkOptions, shown } from './check.ts';
 import { type Extender, LeaseKeeper } from './lease-keeper.ts';
 import { LeasedMessage, type Settling } from './leased-message.ts';
 import type { Pulled } from './pull.ts';
@@ -71,7 +71,7 @@ export class Consumption implements AsyncIterable<LeasedMessage> {
     if (!(Number.isInteger(concurrency) && concurrency >= 1 && concurrency <= CONCURRENCY_MAX)) {
       throw new RumormillError(
         'CONFIG',
-        `concurrency must be a whole number from 1 to ${CONCURRENCY_MAX}, not ${concurrency}`,
+        `concurrency must be a whole number from 1 to ${CONCURRENCY_MAX}, not ${shown(concurrency)}`,
       );
     }
     return new Run(this.#options, this.#open);

@@ -6,6 +6,7 @@
  */
 import { RumormillError } from '../../brokers/core/error.ts';
 import { encodeCommand } from '../../brokers/wire/resp.ts';
+import { shown } from './check.ts';
 
 const SHOWN_CHARACTERS = 64;
 
@@ -14,8 +15,8 @@ export function frameOf(args: readonly (string | number | Uint8Array)[]): Buffer
   for (const arg of args) {
     checkKind(args[0], arg);
     if (typeof arg !== 'string' || arg.isWellFormed()) continue;
-    const shown = JSON.stringify(arg.slice(0, SHOWN_CHARACTERS));
-    throw new RumormillError('ERR', `${shown} has half of a surrogate pair, which UTF-8 cannot say`);
+    const start = JSON.stringify(arg.slice(0, SHOWN_CHARACTERS));
+    throw new RumormillError('ERR', `${start} has half of a surrogate pair, which UTF-8 cannot say`);
   }
   return encodeCommand(args);
 }
@@ -24,7 +25,5 @@ export function frameOf(args: readonly (string | number | Uint8Array)[]): Buffer
 function checkKind(command: unknown, arg: unknown): void {
   const isRight = typeof arg === 'string' || Number.isFinite(arg) || arg instanceof Uint8Array;
   if (isRight) return;
-  const shown =
-    typeof arg === 'object' || typeof arg === 'function' ? Object.prototype.toString.call(arg) : String(arg);
-  throw new RumormillError('CONFIG', `${String(command)}: ${shown} is neither text nor a number nor bytes`);
+  throw new RumormillError('CONFIG', `${String(command)}: ${shown(arg)} is neither text nor a number nor bytes`);
 }

@@ -1,9 +1,9 @@
 /** PULL, ACK, NACK, EXTEND: messages leased from subscriptions, one by one or as a consumer. */
 import type { Asker } from './ask.ts';
-import type { BlockingConnections } from './blocking.ts';
+import type { Pollers } from './poller.ts';
 import { type ConsumeOptions, Consumption, type Source } from './consumption.ts';
 import { LeasedMessage } from './leased-message.ts';
-import { decodePull, isLimit, pull, pullArgs, type Pulled, type PullRequest } from './pull.ts';
+import { decodePull, isLimit, pull, pullArgs, type Pulled, type PullQuery } from './pull.ts';
 import { Settlements } from './settlement.ts';
 import { decodeSubscription } from './subscriptions.ts';
 
@@ -31,30 +31,30 @@ type Tokens = readonly string[];
 
 export class Leases {
   readonly #asker: Asker;
-  readonly #connections: BlockingConnections;
+  readonly #pollers: Pollers;
   readonly #witness: (lamport: number) => void;
   readonly #settlements = new Settlements((name, settling, tokens) =>
     settling.verb === 'ACK' ? this.ack(name, tokens) : this.nack(name, tokens, settling),
   );
 
   /** @param witness told of the Lamport timestamp of each message */
-  constructor(asker: Asker, connections: BlockingConnections, witness: (lamport: number) => void) {
+  constructor(asker: Asker, pollers: Pollers, witness: (lamport: number) => void) {
     this.#asker = asker;
-    this.#connections = connections;
+    this.#pollers = pollers;
     this.#witness = witness;
   }
 
   async pull(name: string, { consumer, count = COUNT, blockMs = 0, signal }: PullOptions): Promise<LeasedMessage[]> {
     signal?.throwIfAborted();
-    const request: PullRequest = { name, consumer, count, blockMs };
-    const now = decodePull(await this.#asker.ask(pullArgs({ ...request, blockMs: 0 })).catch((error: unknown) => {
+    const query: PullQuery = { name, consumer, count, blockMs };
+    const now = decodePull(await this.#asker.ask(pullArgs({ ...query, blockMs: 0 })).catch((error: unknown) => {
       if (blockMs === 0 || !isLimit(error)) throw error;
       return [];
     }));
     const pulled =
       now.length > 0 || blockMs === 0
         ? now
-        : await this.#connections.use(signal, (connection, until) => pull(connection, request, until));
+        : await this.#pollers.use(signal, (poller, until) => pull(poller, query, until));
     return this.#seen(pulled).map((each) => new LeasedMessage(each, {
       settle: (message, settling) => this.#settlements.add(name, settling, message.token),
       extend: async (message, ms) => (await this.extend(name, ms, [message.token])) > 0,
@@ -82,14 +82,14 @@ export class Leases {
   }
 
   #source(name: string, consumer: string | undefined, signal: AbortSignal): Source {
-    const connection = this.#connections.open();
-    const until = this.#connections.until(signal);
+    const poller = this.#pollers.open();
+    const until = this.#pollers.until(signal);
     return {
-      closing: this.#connections.until(undefined),
+      closing: this.#pollers.until(undefined),
       visibilityMs: async () => decodeSubscription(await this.#asker.ask(['SUBSCRIPTION', 'GET', name])).visibilityMs,
       pull: async (count, blockMs) =>
         this.#seen(
-          await pull(connection, { name, consumer, count, blockMs }, until).catch((error: unknown) => {
+          await pull(poller, { name, consumer, count, blockMs }, until).catch((error: unknown) => {
             if (!isLimit(error)) throw error;
             return []; // the iteration goes on when there is room: the broker's log and SUBSCRIPTION GET say what is up
           }),
@@ -97,7 +97,7 @@ export class Leases {
       settle: (settling, token) => this.#settlements.add(name, settling, token),
       extend: (ms, tokens) => this.extend(name, ms, tokens),
       giveBack: async (tokens) => void (await this.nack(name, tokens, { delayMs: 0 }, GIVE_BACK_MS)),
-      close: () => this.#connections.close(connection),
+      close: () => this.#pollers.close(poller),
     };
   }
 

@@ -3,6 +3,7 @@
  */
 import { type Address, parseAddress } from '../../brokers/core/address.ts';
 import { RumormillError } from '../../brokers/core/error.ts';
+import { shown } from './check.ts';
 
 /** Something a person may want to know about a client's connections. */
 export type ClientEvent =
@@ -35,7 +36,7 @@ export interface ConnectOptions {
    * 1,000.
    */
   readonly silenceMs?: number;
-  /** How often a subscription asks which brokers there are, ms. Default 30,000. Every new connection asks too. */
+  /** How often a reader or consumer asks which brokers there are, ms. Default 30,000. Every new connection asks too. */
   readonly refreshMs?: number;
   /**
    * Whether each publish without an `id` gets one of the client's own, so that it can be made again, once, on another
@@ -97,13 +98,18 @@ export function settingsOf(options: ConnectOptions): Settings {
   if (onEvent !== undefined && typeof onEvent !== 'function') {
     throw new RumormillError('CONFIG', 'onEvent must be a function');
   }
-  if (options.name !== undefined && !/^[!-~]{1,100}$/.test(options.name)) {
-    throw new RumormillError('CONFIG', 'name must be 1 to 100 printable ASCII characters without spaces');
+  if (options.name !== undefined && !isClientName(options.name)) {
+    const what = 'name must be text of 1 to 100 printable ASCII characters without spaces';
+    throw new RumormillError('CONFIG', `${what}, not ${shown(options.name)}`);
+  }
+  const { idempotent = true } = options;
+  if (typeof idempotent !== 'boolean') {
+    throw new RumormillError('CONFIG', `idempotent must be true or false, not ${shown(idempotent)}`);
   }
   return {
     ...numbers,
     brokers: brokerAddresses(options.brokers),
-    idempotent: options.idempotent ?? true,
+    idempotent,
     name: options.name,
     emit: (event) => {
       if (onEvent !== undefined) queueMicrotask(() => onEvent(event));
@@ -125,7 +131,11 @@ export function brokerAddresses(brokers: string | readonly string[]): Address[] 
   return [...addresses];
 }
 
+function isClientName(name: unknown): boolean {
+  return typeof name === 'string' && /^[!-~]{1,100}$/.test(name);
+}
+
 function atLeastOne(name: string, value: number, max: number): number {
   if (Number.isInteger(value) && value >= 1 && value <= max) return value;
-  throw new RumormillError('CONFIG', `${name} must be a whole number from 1 to ${max}, not ${value}`);
+  throw new RumormillError('CONFIG', `${name} must be a whole number from 1 to ${max}, not ${shown(value)}`);
 }

@@ -13,7 +13,7 @@ import { RumormillError } from '../../brokers/core/error.ts';
 import { LAMPORT_MAX } from '../../brokers/core/log/lamport.ts';
 import type { Reply } from '../../brokers/wire/reply-parser.ts';
 import { frameOf } from './frame.ts';
-import type { Call } from './requests.ts';
+import type { Call } from './shared-calls.ts';
 
 export interface PublishOptions {
   readonly key?: string;

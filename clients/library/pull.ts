@@ -8,10 +8,10 @@ import { RumormillError } from '../../brokers/core/error.ts';
 import type { Message } from '../../brokers/core/log/record.ts';
 import { decodeMessage, text } from '../../brokers/wire/message.ts';
 import { type Args, arrayOf } from './ask.ts';
-import { BEAT_MS, type BlockingConnection } from './blocking.ts';
+import { BEAT_MS, type Poller } from './poller.ts';
 import type { Answer } from './request.ts';
 
-export interface PullRequest {
+export interface PullQuery {
   readonly name: string;
   readonly consumer: string | undefined;
   readonly count: number;
@@ -29,15 +29,13 @@ export interface Pulled {
  * Waits up to `blockMs` for the first message. @throws RumormillError of an error reply (LIMIT once the time is up);
  * TRYAGAIN, UNREACHABLE; the signal's reason
  */
-export async function pull(
-  connection: BlockingConnection, wanted: PullRequest, signal: AbortSignal,
-): Promise<Pulled[]> {
-  const until = performance.now() + wanted.blockMs;
+export async function pull(poller: Poller, query: PullQuery, signal: AbortSignal): Promise<Pulled[]> {
+  const until = performance.now() + query.blockMs;
   for (;;) {
     const restMs = Math.max(0, Math.ceil(until - performance.now()));
     const blockMs = Math.min(restMs, BEAT_MS);
     const pulled = decodePull(
-      await connection.ask(pullArgs({ ...wanted, blockMs }), blockMs, signal).catch((error: unknown) => {
+      await poller.ask(pullArgs({ ...query, blockMs }), blockMs, signal).catch((error: unknown) => {
         if (!isLimit(error) || performance.now() >= until) throw error;
         return []; // there may be room before the time is up
       }),
@@ -51,7 +49,7 @@ export function isLimit(error: unknown): boolean {
   return error instanceof RumormillError && error.code === 'LIMIT';
 }
 
-export function pullArgs({ name, consumer, count, blockMs }: PullRequest): Args {
+export function pullArgs({ name, consumer, count, blockMs }: PullQuery): Args {
   return [
     'PULL', name, ...(consumer === undefined ? [] : ['CONSUMER', consumer]), 'COUNT', count,
     ...(blockMs > 0 ? ['BLOCK', blockMs] : []),

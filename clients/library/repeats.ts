@@ -1,9 +1,9 @@
 /**
- * Repeats of a dedupe id, for a subscription that moves from broker to broker.
+ * Repeats of a dedupe id, for a reader that moves from broker to broker.
  *
  * A publish that was retried may have been taken by two brokers that did not know of each other. Every broker delivers
- * one of the two messages, but not every broker the same one, and one that lags behind the subscription's cursor cannot
- * know that the other was delivered elsewhere. The subscription can: it has seen the id.
+ * one of the two messages, but not every broker the same one, and one that lags behind the reader's cursor cannot
+ * know that the other was delivered elsewhere. The reader can: it has seen the id.
  *
  * As for brokers, two messages with one id are one if they were published within 2 minutes, and the newest 100,000 ids
  * are remembered. What lies further apart is an id that was used again.

@@ -1,6 +1,7 @@
 import t from 'tap';
+import { DEFAULT_LIMITS } from '../../brokers/config.ts';
 import { commands } from '../../brokers/commands/table.ts';
-import { codesNamed, codesOf, fieldsOf, flagsNamed, flagsOf, undocumented } from './documents.ts';
+import { codesNamed, codesOf, fieldsOf, flagsNamed, flagsOf, limitsNamed, undocumented } from './documents.ts';
 import { TOOL_FLAGS, UNDOCUMENTED } from './exceptions.ts';
 import { readDocuments, readSources } from './sources.ts';
 
@@ -27,6 +28,10 @@ t.test('what the documents name is there', async (t) => {
   t.strictSame(others(codesNamed(documents), codesOf(sources)), [], 'codes of errors');
 });
 
+t.test('the table of limits has all limits with their values', async (t) => {
+  t.same(limitsNamed(documents.get('brokers/LIMITS.md') ?? ''), DEFAULT_LIMITS);
+});
+
 t.test('each rule can fail', async (t) => {
   const code = (text: string): Map<string, string> => new Map([['a.ts', text]]);
   const document = (text: string): Map<string, string> => new Map([['a.md', text]]);
@@ -45,4 +50,7 @@ t.test('each rule can fail', async (t) => {
   t.strictSame([...flagsNamed(document('`--one`, two--three, --four=5, a -- b, <!-- no -->'))], ['--one', '--four']);
   const table = '| Code | means |\n| --- | --- |\n| `ONE`, `TWO` | not `THREE` |\n\n| Name |\n| --- |\n| `FOUR` |\n';
   t.strictSame([...codesNamed(document(table))], ['ONE', 'TWO']);
+
+  const limits = ['1,000', '1.5 MiB', '2^10', 'a day', 'many'].map((value, i) => `| \`${'abcde'[i]}\` | ${value} |\n`);
+  t.strictSame(limitsNamed(limits.join('')), { a: 1000, b: 1.5 * 2 ** 20, c: 1024, d: 86_400_000, e: NaN });
 });

@@ -76,3 +76,21 @@ export function codesNamed(documents: Texts): Set<string> {
   const cells = tables.filter((table) => CODE_HEADER.test(table)).flatMap((table) => table.match(/^\|[^|]*/gm) ?? []);
   return new Set(cells.flatMap((cell) => [...cell.matchAll(/`-?([A-Z]+)`/g)].map(([, code]) => code!)));
 }
+
+/** The limits of a table whose first cells are names: name -> value, in bytes, ms or things. */
+export function limitsNamed(markdown: string): Record<string, number> {
+  const rows = markdown.matchAll(/^\| `(\w+)` \| ([^|]+) \|/gm);
+  return Object.fromEntries([...rows].map(([, name, value]) => [name!, limitOf(value!)]));
+}
+
+const UNITS: Readonly<Record<string, number>> = {
+  ...{ '': 1, bytes: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 },
+  ...{ ms: 1, s: 1000, minute: 60_000, minutes: 60_000, day: 86_400_000 },
+};
+
+/** NaN for what is no value. */
+function limitOf(value: string): number {
+  const [, number = 'none', exponent, unit = ''] = /^(a|[\d.,]+)(?:\^(\d+))? ?(\w*)$/.exec(value) ?? [];
+  const count = number === 'a' ? 1 : Number(number.replaceAll(',', ''));
+  return count ** Number(exponent ?? 1) * (UNITS[unit] ?? NaN);
+}

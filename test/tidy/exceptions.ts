@@ -21,7 +21,6 @@ export const LONG_FUNCTIONS: Readonly<Record<string, string>> = {
   'brokers/host.ts: constructor': 'wires the parts of a broker, one statement for each',
   'brokers/wire/peer-codec.ts: decodePeerMessage': 'one case for each type of message',
   'brokers/wire/peer-codec.ts: encodePeerMessage': 'one case for each type of message',
-  'test/clients/library/arguments.test.ts: calls': 'a table of cases',
   'test/core/catalog/catalog.test.ts: said at the same time, about one subscription': 'a table of cases',
   'test/core/log/log.test.ts: random publishes, receipts and full disks (seed ${SEED})':
     'one case for each operation, and the checks of each round',

@@ -36,7 +36,7 @@ t.test('--count repeats each message, --quiet prints no lines, and a long input 
   ]);
   t.strictSame(payloads(broker), [...new Array<string>(6000).fill('a'), ...new Array<string>(6000).fill('b')]);
   t.equal(stdout, '');
-  t.match(stderr, /^12,000 acknowledged in .* a second\n$/);
+  t.match(stderr, /^12,000 acknowledged in .* per second\n$/);
   t.equal(code, 0);
 });
 

@@ -29,7 +29,7 @@ t.test('a large message on a slow path is acknowledged', async (t) => {
   t.equal(broker.asked('PUBLISH').length, 1);
 });
 
-t.test('a large answer to a read, a poll or a subscription on a slow path arrives', async (t) => {
+t.test('a large answer to a read, a poll or a reader on a slow path arrives', async (t) => {
   const large = stored(1, 'x'.repeat(1000 * KIB));
   const broker = await FakeBroker.start(t, ([name]) => (name === 'POLL' ? ['c', [large]] : null));
   const client = await open(t, broker, 10 * KIB);

@@ -31,12 +31,12 @@ const failure = (promise: Promise<unknown>): Promise<{ code?: string; name: stri
 t.test('messages come in order over several polls, and the cursor counts what was wholly read', async (t) => {
   const broker = await FakeBroker.start(t, logOf(['a', 'b', 'c', 'd', 'e'], 2));
   const client = await open(t, [broker]);
-  const subscription = client.subscribe('news', { from: 'earliest', limit: 5 });
+  const reader = client.subscribe('news', { from: 'earliest', limit: 5 });
   const seen: [string, string][] = [];
-  t.equal(subscription.cursor, 'earliest');
-  for await (const { text } of subscription) seen.push([text, subscription.cursor]);
+  t.equal(reader.cursor, 'earliest');
+  for await (const { text } of reader) seen.push([text, reader.cursor]);
   t.strictSame(seen, [['a', 'earliest'], ['b', 'earliest'], ['c', 'c2'], ['d', 'c2'], ['e', 'c4']]);
-  t.equal(subscription.cursor, 'c5');
+  t.equal(reader.cursor, 'c5');
 });
 
 t.test('no batch goes beyond the limit', async (t) => {
@@ -59,7 +59,7 @@ t.test('a limit of nothing ends at once, and leaves no poll whose failure nobody
   t.equal(broker.asked('POLL').length, 1, 'the one just made');
 });
 
-t.test('leaving the loop ends the subscription and its connection', async (t) => {
+t.test('leaving the loop ends the reader and its connection', async (t) => {
   const broker = await FakeBroker.start(t, logOf(['a', 'b']));
   const client = await open(t, [broker], { pollsMax: 1 });
   for (const _ of [1, 2, 3]) {
@@ -228,7 +228,7 @@ t.test('a cursor that is none is the user\'s mistake, and not tried again', asyn
   t.equal(broker.asked('POLL').length, 1);
 });
 
-t.test('an AbortSignal ends a poll with its reason and a subscription quietly', async (t) => {
+t.test('an AbortSignal ends a poll with its reason and a reader quietly', async (t) => {
   const broker = await FakeBroker.start(t, logOf(['a']));
   const client = await open(t, [broker]);
   const stop = new AbortController();

@@ -1,14 +1,15 @@
 /**
- * A connection that calls share, with failover: one for publishes and reads, another for commands about topics,
- * subscriptions and bindings, so that a broker that waits for a subscription's home holds up no publish.
+ * Calls that share a connection, and move to another broker when it is lost. A client has two of these: one for
+ * publishes and reads, another for commands about topics, subscriptions and bindings, so that a broker that waits for a
+ * subscription's home holds up no publish.
  *
- * Calls made in one turn of the event loop leave in one write; replies settle them in order. When the connection is
- * lost, calls that were never written, those that the broker refused because it is shutting down, and those that may
- * safely be made twice, are made again on another broker, in their order; the rest, publishes without a dedupe id, fail
- * with DISCONNECTED, because they may have been stored. A call fails when for `timeoutMs` nothing has moved: no answer
- * came, and no byte went out that the answer which is due waits for. So a slow path carries as much as it is given, and
- * takes its time. What is on its way follows what the path carries (pace.ts); the rest waits here, and can go
- * elsewhere.
+ * Calls made in one turn of the event loop leave in one write, and replies settle them in order. When the connection is
+ * lost, these calls are made again on another broker, in their order: those that were never written, those that the
+ * broker refused because it is shutting down, and those that may safely be made twice. The others, publishes without a
+ * dedupe id, fail with DISCONNECTED, because they may have been stored. A call fails if nothing has moved for
+ * `timeoutMs`: no answer came, and no byte went out that belongs to the oldest call without an answer. So a slow path
+ * gets the time that it needs. How much is on its way depends on what the path carries (pace.ts). The rest waits here,
+ * and can go to another broker.
  */
 import { performance } from 'node:perf_hooks';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -36,7 +37,7 @@ export interface Call extends Command {
   readonly until: number;
 }
 
-export class Requests implements Owner<Call> {
+export class SharedCalls implements Owner<Call> {
   readonly #settings: Settings;
   readonly #dialer: Dialer;
   readonly #signal: AbortSignal;

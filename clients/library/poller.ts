@@ -1,9 +1,10 @@
 /**
- * A connection of its own for commands that wait at the broker (POLL, PULL), since one that waits holds its connection
- * up. Such a command may always be made again, so a lost broker costs nothing but the time to find another.
+ * A poller makes commands that wait at the broker (POLL, PULL), on a connection of its own, because a command that
+ * waits holds up its connection. Such a command may always be made again. So if the broker is lost, the poller connects
+ * to another one, and nothing is lost but the time that this takes.
  *
- * A broker that is stopped, or behind a cut cable, closes no connection. So a long wait is made of short ones,
- * `BEAT_MS` each, whose answers are a heartbeat; when one is overdue by `silenceMs` the broker is probed on a second
+ * A broker that is stopped, or behind a cut cable, closes no connection. So a long wait is made of short ones of
+ * `BEAT_MS` each, and their answers are a heartbeat. If one is overdue by `silenceMs`, the broker is probed on a second
  * connection, and given up if it does not answer there either.
  */
 import { performance } from 'node:perf_hooks';
@@ -20,7 +21,7 @@ import { type Answer, request } from './request.ts';
 export const BEAT_MS = 1_000;
 const HEALTHY_MS = 1_000; // a connection that served for so long does not count as one that fails at once
 
-export class BlockingConnection {
+export class Poller {
   readonly #settings: Settings;
   readonly #dialer: Dialer;
   #connection: Connection | undefined;
@@ -34,11 +35,10 @@ export class BlockingConnection {
   }
 
   /**
-   * The answer to a command that waits for `blockMs` at most; it is made again elsewhere until it is answered, and here
-   * where the answer is TRYAGAIN.
-   * @throws RumormillError of an error reply (TRYAGAIN after `timeoutMs`); UNREACHABLE; DISCONNECTED where every broker
-   * had its time and none answered, or once
-   *   it was closed, or CLOSED then; the signal's reason
+   * The answer to a command that waits for `blockMs` at most. It is made again on another broker until it is answered,
+   * and on the same broker if the answer is TRYAGAIN.
+   * @throws RumormillError of an error reply (TRYAGAIN after `timeoutMs`); UNREACHABLE; DISCONNECTED if every broker
+   *   had its time and none answered; DISCONNECTED or CLOSED once it was closed; the signal's reason
    */
   async ask(args: readonly (string | number)[], blockMs: number, signal: AbortSignal): Promise<Answer> {
     const { timeoutMs } = this.#settings;
@@ -126,7 +126,7 @@ export class BlockingConnection {
     }
   }
 
-  /** Asks now and then which brokers there are, so that a long subscription knows where to go. */
+  /** Asks now and then which brokers there are, so that a reader that runs for long knows where to go. */
   async #learn(connection: Connection, signal: AbortSignal): Promise<void> {
     if (performance.now() - this.#learnedAt < this.#settings.refreshMs) return;
     this.#learnedAt = performance.now();
@@ -134,8 +134,8 @@ export class BlockingConnection {
   }
 }
 
-/** Those of a client: bounded, and each ends with the client. */
-export class BlockingConnections {
+/** A client's pollers: `pollsMax` at most, and each ends with the client. */
+export class Pollers {
   readonly #settings: Settings;
   readonly #dialer: Dialer;
   readonly #closing: AbortSignal;
@@ -149,29 +149,29 @@ export class BlockingConnections {
   }
 
   /** @throws RumormillError BUSY */
-  open(): BlockingConnection {
+  open(): Poller {
     const { pollsMax } = this.#settings;
     if (this.#open >= pollsMax)
       throw new RumormillError('BUSY', `${this.#open} readers, consumers and waiting polls are open already`);
     this.#open += 1;
-    return new BlockingConnection(this.#settings, this.#dialer);
+    return new Poller(this.#settings, this.#dialer);
   }
 
-  close(connection: BlockingConnection): void {
+  close(poller: Poller): void {
     this.#open -= 1;
-    connection.close();
+    poller.close();
   }
 
   /** Does something that waits, on a connection of its own, until the client closes or the signal is aborted. */
   async use<T>(
     signal: AbortSignal | undefined,
-    wait: (connection: BlockingConnection, until: AbortSignal) => Promise<T>,
+    wait: (poller: Poller, until: AbortSignal) => Promise<T>,
   ): Promise<T> {
-    const connection = this.open();
+    const poller = this.open();
     try {
-      return await wait(connection, this.until(signal));
+      return await wait(poller, this.until(signal));
     } finally {
-      this.close(connection);
+      this.close(poller);
     }
   }
 
