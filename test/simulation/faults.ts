@@ -175,8 +175,7 @@ export class Faults {
         return this.#putBackCopy(victim, dead, Math.max(lastsMs, COPY_MIN_MS));
       }
       case 'clock':
-        machine.wallOffsetMs = this.#wallOffset();
-        this.#world.note(machine.address, `wall clock is off by ${machine.wallOffsetMs} ms`);
+        this.#moveClock(machine);
         return true;
       case 'mislead':
         return this.#mislead(machine, lastsMs);
@@ -192,9 +191,10 @@ export class Faults {
   }
 
   /** Somewhat wrong, or as wrong as can be. */
-  #wallOffset(): number {
+  #moveClock(machine: Machine): void {
     const most = this.#dice.pick(WALL_OFFSETS_MS);
-    return this.#dice.pick([-most, most, this.#dice.integer(-most, most)]);
+    machine.wallOffsetMs = this.#dice.pick([-most, most, this.#dice.integer(-most, most)]);
+    this.#world.note(machine.address, `wall clock is off by ${machine.wallOffsetMs} ms`);
   }
 
   async #greedy(machine: Machine, lastsMs: number): Promise<boolean> {
@@ -266,10 +266,12 @@ export class Faults {
     return true;
   }
 
+  /** A virtual machine that slept may wake with a wrong clock. */
   async #pause(machine: Machine, lastsMs: number): Promise<boolean> {
     if (!machine.isRunning || this.#down.has(machine)) return false;
     machine.pause();
     await this.#world.time.sleep(lastsMs);
+    if (this.#dice.integer(0, 1) === 0) this.#moveClock(machine);
     machine.resume();
     return true;
   }

@@ -136,6 +136,7 @@ export const MUTANTS: readonly Mutant[] = [
   { name: 'delivers second copies of a dedupe id', patches: [['core/read/reader.js', `const skipped = repeats.repeatsIn(batch, read, from, to);`, `const skipped = [];`]] },
   {
     name: 'a message is a sign of life only when all of it has come',
+    test: 'simulation/path',
     patches: [
       ['mesh/link.js', `            this.#events.heard(this);\n`, ``],
       [
