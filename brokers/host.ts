@@ -14,7 +14,7 @@ import { LamportClock } from './core/log/lamport.ts';
 import { Log } from './core/log/log.ts';
 import { Quorum } from './core/mesh/quorum.ts';
 import { makeTag, type StoredBatch } from './core/log/record.ts';
-import { Repeats } from './core/log/repeats.ts';
+import { Copies } from './core/log/copies.ts';
 import { RunningTime } from './core/log/running-time.ts';
 import type { Channel, Clock, Listener, Logger, Random, Timer, Transport } from './core/runtime.ts';
 import type { Store } from './core/log/store.ts';
@@ -72,7 +72,7 @@ export class Broker implements SessionsRuntime {
   readonly #lamport: LamportClock;
   readonly #clockSaver: ClockSaver;
   readonly #log: Log;
-  readonly #repeats: Repeats;
+  readonly #copies: Copies;
   readonly #quorum: Quorum;
   readonly #sweep: Sweep;
   readonly #mesh: Mesh;
@@ -99,7 +99,7 @@ export class Broker implements SessionsRuntime {
     try {
       await openName(store, config.address, runtime.random, runtime.logger);
       broker = new Broker(config, store, runtime);
-      await broker.#repeats.restore();
+      await broker.#copies.restore();
       await broker.metadata.restore();
       await broker.queues.restore();
       broker.#listener = await runtime.transport.listen(
@@ -146,9 +146,9 @@ export class Broker implements SessionsRuntime {
     this.#storeWatch = new StoreWatch(store, limits.beatMs, storeFailed);
     const lamport = (this.#lamport = new LamportClock(store.state.lamport, limits, () => clock.now()));
     const time = new RunningTime(store.state.time, () => clock.now(), () => clock.wallTime());
-    const repeats = (this.#repeats = new Repeats(store, () => this.#log.origin, limits, time, random));
+    const copies = (this.#copies = new Copies(store, () => this.#log.origin, limits, time, random));
     const log = (this.#log = new Log(store, clock, lamport, { instance: makeTag(random), ...limits }, {
-      mark: (batches) => repeats.mark(batches),
+      mark: (batches) => copies.mark(batches),
       committed: (batches) => this.#committed(batches),
       failed: (error) => {
         this.#mesh.rolledBack();
@@ -157,13 +157,13 @@ export class Broker implements SessionsRuntime {
       drained: roomAgain,
     }));
     budget.gauge('log', () => log.heldBytes, () => log.shrink());
-    budget.gauge('ids', () => repeats.bytes);
+    budget.gauge('ids', () => copies.bytes);
 
     // Peers.
     const ages = new Ages(clock, config.address);
     this.#mesh = new Mesh({
       config, clock, random, logger, transport: runtime.transport, budget, ages, time, store, log, lamport, storeFailed,
-      missed: (ms) => void repeats.missed(ms).catch(storeFailed),
+      missed: (ms) => void copies.missed(ms).catch(storeFailed),
       acknowledged: () => this.#quorum.update(),
       linkUp: (link) => this.#homes.linkUp(link),
       linkDown: (link) => this.#errands.linkDown(link),
@@ -175,7 +175,7 @@ export class Broker implements SessionsRuntime {
       store, lamport, beatMs: limits.beatMs, term: () => this.#mesh.term, storeFailed,
     });
     this.#quorum = new Quorum(limits.ackTimeoutMs, (origin) => this.#mesh.seqs(origin));
-    this.publisher = new Publisher({ clock, log, lamport, repeats, quorum: this.#quorum });
+    this.publisher = new Publisher({ clock, log, lamport, copies, quorum: this.#quorum });
 
     // What the log says of topics, subscriptions and bindings.
     this.metadata = new Metadata({
@@ -186,11 +186,11 @@ export class Broker implements SessionsRuntime {
     this.#sweep = new Sweep({ limits, store, names: this.metadata, storeFailed });
 
     // Who reads: POLL and subscribers, and consumers of subscriptions, at home here or elsewhere.
-    const source = { log, store, repeats, names: this.metadata };
+    const source = { log, store, copies, names: this.metadata };
     this.readers = new Readers({ clock, limits, turns, budget, source, caughtUp: roomAgain, storeFailed });
     this.topics = new Topics(store, this.metadata, this.readers);
     this.queues = new Queues({
-      clock, ages, limits, logger, turns, budget, log, store, repeats, catalog: this.metadata, storeFailed,
+      clock, ages, limits, logger, turns, budget, log, store, copies, catalog: this.metadata, storeFailed,
     });
     this.#homes = new Homes({
       config, clock, logger, log,
@@ -307,7 +307,7 @@ export class Broker implements SessionsRuntime {
     await this.queues.checkpoint();
     try {
       await this.metadata.keep(!this.#sweep.isPending);
-      await Promise.all([this.#store.saveClock(this.#lamport.time, this.#mesh.term), this.#repeats.close()]);
+      await Promise.all([this.#store.saveClock(this.#lamport.time, this.#mesh.term), this.#copies.close()]);
       await this.#mesh.seal(); // nothing is named after this
     } catch (error) {
       if (!isDiskFull(error)) throw error;
@@ -329,7 +329,7 @@ export class Broker implements SessionsRuntime {
     this.#errands.tick();
     this.#clockSaver.tick(now);
     this.#quorum.expire(now);
-    this.#repeats.expire().catch((error: unknown) => this.#failed(error));
+    this.#copies.expire().catch((error: unknown) => this.#failed(error));
     this.readers.expire(now);
     this.queues.tick(now);
     this.#sweep.tick();
@@ -360,7 +360,7 @@ export class Broker implements SessionsRuntime {
     this.#homes.committed();
     this.#errands.committed();
     // 2. Readers: who waits for one of the topics reads on; who subscribed gets the messages pushed.
-    this.#repeats.stored(batches);
+    this.#copies.stored(batches);
     this.readers.committed(batches);
     this.queues.committed(batches);
     // 3. Publishers: the log answers each batch when this returns; those who wait for more brokers are counted.

@@ -30,10 +30,10 @@ export interface Connection extends Caller {
   readonly id: number;
   name: string;
   version: RespVersion;
-  /** Made when first asked for; `subscriptions` tells how many both hold without making them. */
+  /** Made when first asked for; `listening` tells how many both hold without making them. */
   readonly channels: Set<string>;
   readonly patterns: Set<string>;
-  readonly subscriptions: number;
+  readonly listening: number;
   /** It has said all that it will. */
   readonly isOver: boolean;
   /** Sends a reply, or something unasked. */

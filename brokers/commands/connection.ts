@@ -9,7 +9,7 @@ import { boundedName, type CommandTable, type Connection, integerArgument, shown
 
 function ping(args: Args, connection: Connection): Value {
   const message = args.length > 1 ? args.bytes(1) : undefined;
-  const subscribed = connection.subscriptions > 0;
+  const subscribed = connection.listening > 0;
   if (subscribed && connection.version === 2) return new Push(['pong', message ?? '']);
   return message ?? new Simple('PONG');
 }

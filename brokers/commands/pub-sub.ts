@@ -67,7 +67,7 @@ function confirmSteps(
  */
 function checkRoom(
   {
-    subscriptions,
+    listening,
     broker: {
       config: { limits },
     },
@@ -75,7 +75,7 @@ function checkRoom(
   known: ReadonlySet<string>,
   names: readonly string[],
 ): void {
-  const count = subscriptions + new Set(names.filter((name) => !known.has(name))).size;
+  const count = listening + new Set(names.filter((name) => !known.has(name))).size;
   if (count > limits.channelsMax) {
     throw new RumormillError(
       'ERR',
@@ -117,7 +117,7 @@ function keep(connection: Connection, names: Set<string>, name: string): void {
 }
 
 function confirmation(connection: Connection, kind: string, name: string | null): Push {
-  return new Push([kind, name, connection.subscriptions]);
+  return new Push([kind, name, connection.listening]);
 }
 
 function pubsub(args: Args, connection: Connection): Value | Promise<Value> {

@@ -122,9 +122,9 @@ class SocketChannel implements Channel {
   #corked = false;
   #reason: string | undefined;
   // What the socket has not been given yet; most channels never need it.
-  #queue: Fifo<Uint8Array> | undefined;
+  #waiting: Fifo<Uint8Array> | undefined;
   #rest: Uint8Array | undefined; // of the first of it
-  #queuedBytes = 0;
+  #waitingBytes = 0;
   #isEnding = false;
   #isBehind = false; // something was left after all that could be sent at once
   #isAwaited = false; // that the socket passes on what it was given, of which it does not tell by itself
@@ -163,7 +163,7 @@ class SocketChannel implements Channel {
   }
 
   get bufferedBytes(): number {
-    return this.#socket.writableLength + this.#queuedBytes;
+    return this.#socket.writableLength + this.#waitingBytes;
   }
 
   get receivedBytes(): number {
@@ -177,11 +177,11 @@ class SocketChannel implements Channel {
       this.#socket.cork();
       process.nextTick(() => this.flush());
     }
-    if (this.#queuedBytes === 0 && this.#socket.writableLength + bytes.length <= SOCKET_BYTES) {
+    if (this.#waitingBytes === 0 && this.#socket.writableLength + bytes.length <= SOCKET_BYTES) {
       this.#socket.write(bytes);
     } else {
-      (this.#queue ??= new Fifo()).push(bytes);
-      this.#queuedBytes += bytes.length;
+      (this.#waiting ??= new Fifo()).push(bytes);
+      this.#waitingBytes += bytes.length;
     }
   }
 
@@ -203,12 +203,12 @@ class SocketChannel implements Channel {
 
   /** The socket has passed on what it was given. */
   #advance(): void {
-    while (this.#queuedBytes > 0 && this.#socket.writableLength === 0 && !this.#socket.destroyed) {
+    while (this.#waitingBytes > 0 && this.#socket.writableLength === 0 && !this.#socket.destroyed) {
       this.#socket.cork();
       this.#feed();
       this.#socket.uncork();
     }
-    if (this.#isEnding && this.#queuedBytes === 0) return this.#endSocket();
+    if (this.#isEnding && this.#waitingBytes === 0) return this.#endSocket();
     this.#handler?.sent();
     if (!this.#isBehind || this.bufferedBytes > 0) return;
     this.#isBehind = false;
@@ -217,12 +217,12 @@ class SocketChannel implements Channel {
 
   /** Gives the socket as much as it may have. */
   #feed(): void {
-    while (this.#queuedBytes > 0 && this.#socket.writableLength < SOCKET_BYTES) {
-      const bytes = this.#rest ?? this.#queue!.shift()!;
+    while (this.#waitingBytes > 0 && this.#socket.writableLength < SOCKET_BYTES) {
+      const bytes = this.#rest ?? this.#waiting!.shift()!;
       const room = SOCKET_BYTES - this.#socket.writableLength;
       const part = bytes.subarray(0, room);
       this.#rest = bytes.length > room ? bytes.subarray(room) : undefined;
-      this.#queuedBytes -= part.length;
+      this.#waitingBytes -= part.length;
       this.#socket.write(part);
     }
   }
@@ -237,7 +237,7 @@ class SocketChannel implements Channel {
 
   end(): void {
     this.#isEnding = true;
-    if (this.#queuedBytes === 0) this.#endSocket();
+    if (this.#waitingBytes === 0) this.#endSocket();
     this.#socket.resume(); // what still comes is not read by anybody, but its end must be seen
   }
 
@@ -256,8 +256,8 @@ class SocketChannel implements Channel {
   }
 
   #forget(): void {
-    this.#queue = this.#rest = undefined;
-    this.#queuedBytes = 0;
+    this.#waiting = this.#rest = undefined;
+    this.#waitingBytes = 0;
   }
 
   attach(handler: ChannelHandler): void {

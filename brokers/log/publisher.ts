@@ -11,7 +11,7 @@ import { Arena } from '../core/log/arena.ts';
 import type { LamportClock } from '../core/log/lamport.ts';
 import type { Log } from '../core/log/log.ts';
 import type { Draft, Origin } from '../core/log/record.ts';
-import type { Repeats } from '../core/log/repeats.ts';
+import type { Copies } from '../core/log/copies.ts';
 import type { DraftFate } from '../core/log/transaction.ts';
 import type { Quorum } from '../core/mesh/quorum.ts';
 import type { Clock } from '../core/runtime.ts';
@@ -23,7 +23,7 @@ export interface PublisherRuntime {
   readonly clock: Clock;
   readonly log: Log;
   readonly lamport: LamportClock;
-  readonly repeats: Repeats;
+  readonly copies: Copies;
   readonly quorum: Quorum;
 }
 
@@ -64,12 +64,12 @@ export class Publisher {
 
   /** Claims a dedupe id for a message about to be published. False if it is known: then `repeat`. */
   claimId(topic: string, id: string): boolean {
-    return this.#runtime.repeats.claim(topic, id);
+    return this.#runtime.copies.claim(topic, id);
   }
 
-  /** A publish repeats a known id: its first message is what is to be acknowledged. */
+  /** A publish copies a known id: its first message is what is to be acknowledged. */
   repeat(topic: string, id: string, acks: AckLevel, done: (outcome: Outcome) => void): void {
-    this.#runtime.repeats.fate(topic, id, (fate) => {
+    this.#runtime.copies.fate(topic, id, (fate) => {
       if ('error' in fate) return done(fate);
       this.acknowledge(acks, fate.known.origin, fate.known.seq, fate.known.lamport, done);
     });
@@ -97,7 +97,7 @@ export class Publisher {
   }
 
   #refuse(draft: Draft, error: RumormillError, done: (outcome: Outcome) => void): void {
-    this.#runtime.repeats.failed(draft, error);
+    this.#runtime.copies.failed(draft, error);
     done({ error });
   }
 }

@@ -3,12 +3,12 @@ import type { Ledger } from './acknowledger.ts';
 import { firstLive, type TopicNames } from '../core/catalog/catalog.ts';
 import type { BindingStart } from '../core/catalog/subscription.ts';
 import { type Message, messagesOf, type Origin, parseRepeats, type StoredBatch } from '../core/log/record.ts';
-import type { Repeats } from '../core/log/repeats.ts';
+import type { Copies } from '../core/log/copies.ts';
 import type { Source } from '../core/queue/leases.ts';
 import { isFor, type Routes } from '../core/queue/routes.ts';
 
 export interface OpenerRuntime {
-  readonly repeats: Repeats;
+  readonly copies: Copies;
   readonly catalog: TopicNames;
 }
 
@@ -56,6 +56,6 @@ export class Opener {
   /** A copy of it that is done, under another name, will do. */
   #isDone(origin: Origin, seq: number, starts: readonly BindingStart[]): boolean {
     if (this.#ledger.isDone(origin, seq, starts)) return true;
-    return this.#runtime.repeats.copies(origin, seq).some((copy) => this.#ledger.isDone(copy.origin, copy.seq, starts));
+    return this.#runtime.copies.of(origin, seq).some((copy) => this.#ledger.isDone(copy.origin, copy.seq, starts));
   }
 }

@@ -3,11 +3,11 @@ import type { Acknowledger, Ledger } from './acknowledger.ts';
 import { Acknowledgements } from '../core/queue/acknowledgements.ts';
 import type { LeaseEntry, Leases } from '../core/queue/leases.ts';
 import type { Origin } from '../core/log/record.ts';
-import type { Repeats } from '../core/log/repeats.ts';
+import type { Copies } from '../core/log/copies.ts';
 
 export interface OutcomesRuntime {
   readonly acknowledger: Acknowledger;
-  readonly repeats: Repeats;
+  readonly copies: Copies;
   readonly ledger: Ledger;
   readonly leases: Leases;
   /** How many messages of one subscription may be delivered and not done, now. */
@@ -40,13 +40,13 @@ export class Outcomes {
    * @throws RumormillError DISKFULL or STORE
    */
   settle(entries: readonly LeaseEntry[], others: readonly Name[]): Promise<void> {
-    const { acknowledger, repeats, ledger, leases, leasesMax, ended, dueAgain } = this.#runtime;
+    const { acknowledger, copies, ledger, leases, leasesMax, ended, dueAgain } = this.#runtime;
     this.#othersSettling += others.length;
     const names = [...entries.map((entry): Name => [entry.origin, entry.seq]), ...others];
     const change = (state: Acknowledgements): void => {
       for (const [origin, seq] of names) {
         state.add(origin, seq);
-        for (const copy of repeats.copies(origin, seq)) state.add(copy.origin, copy.seq);
+        for (const copy of copies.of(origin, seq)) state.add(copy.origin, copy.seq);
       }
     };
     return new Promise((resolve, reject) => {

@@ -43,8 +43,8 @@ export class Executor {
    * Whether a connection that has subscribed may do this: with RESP2 it could not tell replies from pushed messages.
    */
   isAllowed(name: string): boolean {
-    const { version, subscriptions } = this.#connection;
-    return version === 3 || subscriptions === 0 || SUBSCRIBED_COMMANDS.has(name);
+    const { version, listening } = this.#connection;
+    return version === 3 || listening === 0 || SUBSCRIBED_COMMANDS.has(name);
   }
 
   /** @param name in upper case */

@@ -88,7 +88,8 @@ export class Session implements Answered, ChannelHandler, Holder, Publishes {
     return (this.#patterns ??= new Set());
   }
 
-  get subscriptions(): number {
+  /** How many channels and patterns it has subscribed to. */
+  get listening(): number {
     return (this.#channels?.size ?? 0) + (this.#patterns?.size ?? 0);
   }
 

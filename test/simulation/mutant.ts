@@ -133,7 +133,7 @@ export const MUTANTS: readonly Mutant[] = [
   { name: 'a cursor covers the log although the reply was cut', patches: [['core/read/reader.js', `const atEnd = position >= log.position;`, `const atEnd = true;`]] },
   { name: 'what is left of a batch that was cut is not sent', patches: [['core/read/reader.js', `if (batch.seq + to - 1 < last)\n            return batch.position - 1;`, `if (batch.seq + to - 1 < last)\n            return batch.position;`]] },
   { name: 'forgets dedupe ids that are pending', patches: [['core/log/dedupe.js', `if (entry === NONE || this.#table.isPending(entry) || !this.#isOver(this.#table.seen(entry)))\n            return entry;\n        this.#forget(entry);`, `if (entry === NONE || !this.#table.isPending(entry))\n            return entry;\n        this.#table.remove(entry);`]] },
-  { name: 'delivers second copies of a dedupe id', patches: [['core/read/reader.js', `const skipped = repeats.repeatsIn(batch, read, from, to);`, `const skipped = [];`]] },
+  { name: 'delivers second copies of a dedupe id', patches: [['core/read/reader.js', `const skipped = copies.repeatsIn(batch, read, from, to);`, `const skipped = [];`]] },
   {
     name: 'a message is a sign of life only when all of it has come',
     test: 'simulation/path',
@@ -149,7 +149,7 @@ export const MUTANTS: readonly Mutant[] = [
       ],
     ],
   },
-  { name: 'forgets dedupe ids at a restart', patches: [['host.js', `await broker.#repeats.restore();`, ``]] },
+  { name: 'forgets dedupe ids at a restart', patches: [['host.js', `await broker.#copies.restore();`, ``]] },
   {
     name: 'running time goes by the wall clock',
     patches: [

@@ -1,7 +1,10 @@
+import { dirname } from 'node:path';
 import t from 'tap';
 import { DEFAULT_LIMITS } from '../../brokers/config.ts';
 import { commands } from '../../brokers/commands/table.ts';
-import { codesNamed, codesOf, fieldsOf, flagsNamed, flagsOf, limitsNamed, undocumented } from './documents.ts';
+import {
+  codesNamed, codesOf, fieldsOf, filesNamed, flagsNamed, flagsOf, limitsNamed, undocumented,
+} from './documents.ts';
 import { TOOL_FLAGS, UNDOCUMENTED } from './exceptions.ts';
 import { readDocuments, readSources } from './sources.ts';
 
@@ -26,6 +29,15 @@ t.test('what the documents name is there', async (t) => {
   t.strictSame(others(flagsNamed(documents), new Set([...flags, ...TOOL_FLAGS])), [], 'flags');
   t.strictSame(others(TOOL_FLAGS, flagsNamed(documents)), [], 'flags of tools that no document names any more');
   t.strictSame(others(codesNamed(documents), codesOf(sources)), [], 'codes of errors');
+});
+
+t.test('the files that the documents name are there, as seen from the top, the document or the folders of code', async (t) => {
+  const known = readSources('brokers', 'clients', 'test');
+  for (const [path, text] of documents) {
+    const folders = ['', `${dirname(path)}/`, 'brokers/', 'test/'];
+    const gone = filesNamed(text).filter((file) => !folders.some((folder) => known.has(`${folder}${file}`)));
+    t.strictSame(gone, [], path);
+  }
 });
 
 t.test('the table of limits has all limits with their values', async (t) => {
@@ -53,4 +65,5 @@ t.test('each rule can fail', async (t) => {
 
   const limits = ['1,000', '1.5 MiB', '2^10', 'a day', 'many'].map((value, i) => `| \`${'abcde'[i]}\` | ${value} |\n`);
   t.strictSame(limitsNamed(limits.join('')), { a: 1000, b: 1.5 * 2 ** 20, c: 1024, d: 86_400_000, e: NaN });
+  t.strictSame(filesNamed('`a/b-c.test.ts` and `a/b-c.test.ts`, not `c.ts` or a/d.ts'), ['a/b-c.test.ts']);
 });

@@ -94,3 +94,8 @@ function limitOf(value: string): number {
   const count = number === 'a' ? 1 : Number(number.replaceAll(',', ''));
   return count ** Number(exponent ?? 1) * (UNITS[unit] ?? NaN);
 }
+
+/** The files of TypeScript that a document names in backticks with their folders. */
+export function filesNamed(markdown: string): string[] {
+  return [...new Set([...markdown.matchAll(/`((?:[\w-]+\/)+[\w.-]+\.ts)`/g)].map(([, path]) => path!))];
+}

@@ -76,7 +76,7 @@ export class Log {
   #position: number;
   #accepted: VersionVector; // what is on disk or waits to be written
   readonly #causes: Causes;
-  #queue: Entry[] = [];
+  #waiting: Entry[] = [];
   #pendingBytes = 0;
   #pendingMessages = 0;
   #full = false;
@@ -126,7 +126,7 @@ export class Log {
     this.#origin = origin;
     const waiting = this.#nameless ?? [];
     this.#nameless = undefined;
-    for (const entry of waiting) this.#enqueue(entry);
+    for (const entry of waiting) this.#lineUp(entry);
   }
 
   /** The newest position on disk; 0 in an empty log. */
@@ -197,12 +197,12 @@ export class Log {
     this.#pendingMessages += entryCount(entry);
     if (this.#pendingBytes >= pendingBytesMax || this.#pendingMessages >= pendingMessagesMax) this.#full = true;
     if (entry.kind === 'local' && this.#nameless !== undefined) this.#nameless.push(entry);
-    else this.#enqueue(entry);
+    else this.#lineUp(entry);
   }
 
-  #enqueue(entry: Entry): void {
+  #lineUp(entry: Entry): void {
     const { batchWaitMs, transactionMessagesMax } = this.#options;
-    this.#queue.push(entry);
+    this.#waiting.push(entry);
     const mayWait =
       batchWaitMs > 0 && entry.kind === 'local' && this.#pendingMessages < transactionMessagesMax && !this.#full;
     const begin = (): void => {
@@ -220,7 +220,7 @@ export class Log {
   }
 
   async #commitAll(): Promise<void> {
-    while (this.#queue.length > 0) {
+    while (this.#waiting.length > 0) {
       await this.#company.gather();
       await this.#commitSome();
     }
@@ -266,12 +266,12 @@ export class Log {
   #takeTransaction(): Entry[] {
     const { transactionBytesMax, transactionMessagesMax } = this.#options;
     let [bytes, messages, count] = [0, 0, 0];
-    while (count < this.#queue.length && bytes < transactionBytesMax && messages < transactionMessagesMax) {
-      const entry = this.#queue[count++]!;
+    while (count < this.#waiting.length && bytes < transactionBytesMax && messages < transactionMessagesMax) {
+      const entry = this.#waiting[count++]!;
       bytes += entryBytes(entry);
       messages += entryCount(entry);
     }
-    return this.#queue.splice(0, count);
+    return this.#waiting.splice(0, count);
   }
 
   /** What is left of a transaction where there are no timestamps any more for its local batches: they are refused. */
@@ -292,8 +292,8 @@ export class Log {
   }
 
   #abandon(entries: readonly Entry[], error: RumormillError): void {
-    const waiting = this.#queue.filter((entry) => entry.kind === 'remote');
-    this.#queue = this.#queue.filter((entry) => entry.kind === 'local');
+    const waiting = this.#waiting.filter((entry) => entry.kind === 'remote');
+    this.#waiting = this.#waiting.filter((entry) => entry.kind === 'local');
     this.#accepted = new VersionVector(this.vector.entries());
     this.#release([...entries, ...waiting]);
     this.#events.failed(error);

@@ -65,7 +65,7 @@ export interface RecordBatch extends Draft {
 /** A batch with its place in one broker's own file: the local arrival order, 1, 2, 3, ... */
 export interface StoredBatch extends RecordBatch {
   readonly position: number;
-  /** '' or a JSON object, index -> [origin, seq]: messages of it that repeat one stored here before (repeats.ts). */
+  /** '' or a JSON object, index -> [origin, seq]: messages of it that repeat one stored here before (copies.ts). */
   readonly repeats: string;
 }
 

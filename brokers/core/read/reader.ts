@@ -12,7 +12,7 @@ import {
   BATCH_MESSAGES_MAX, compareRecords, isCovered, lastLamport, lastSeq, type Message, messageBytes, messagesOf,
   type Origin, parseRepeats, type RecordBatch, type StoredBatch,
 } from '../log/record.ts';
-import type { Repeats } from '../log/repeats.ts';
+import type { Copies } from '../log/copies.ts';
 import type { RangeQuery, Store } from '../log/store.ts';
 import type { Turns } from '../turns.ts';
 import { lacking, type Vector, VersionVector } from '../log/version-vector.ts';
@@ -35,7 +35,7 @@ export interface ReadLimits {
 export interface ReadSource {
   readonly log: Log;
   readonly store: Store;
-  readonly repeats: Repeats;
+  readonly copies: Copies;
   readonly names: TopicNames;
   readonly pages: Pages;
   readonly turns: Pick<Turns, 'isOver' | 'pause'>;
@@ -135,7 +135,7 @@ function shown(names: TopicNames, batch: StoredBatch): StoredBatch {
 function takeSlices(
   batches: readonly StoredBatch[],
   read: VersionVector,
-  { repeats, names }: ReadSource,
+  { copies, names }: ReadSource,
   slices: Slice[],
   limits: ReadLimits,
 ): number | undefined {
@@ -152,7 +152,7 @@ function takeSlices(
     const size = batch.body.length + batch.meta.length;
     if (room <= 0 || (bytes > 0 && bytes + size > limits.bytes)) return batch.position - 1;
     const to = Math.min(batch.count, from + room);
-    const skipped = repeats.repeatsIn(batch, read, from, to);
+    const skipped = copies.repeatsIn(batch, read, from, to);
     if (skipped.length < to - from) slices.push({ batch: shown(names, batch), from, to, skipped });
     count += to - from - skipped.length;
     passed += skipped.length;

@@ -7,7 +7,7 @@ import { Pages } from '../../../brokers/core/read/pages.ts';
 import {
   earliestCursor, latestCursor, type ReadLimits, type ReadSource, readRange, readTopics,
 } from '../../../brokers/core/read/reader.ts';
-import { Repeats } from '../../../brokers/core/log/repeats.ts';
+import { Copies } from '../../../brokers/core/log/copies.ts';
 import {
   BATCH_MESSAGES_MAX, compareRecords, lastSeq, type Message, messagesOf, type Origin, placeBatch, type RecordBatch,
   type StoredBatch,
@@ -39,7 +39,7 @@ interface Shelf extends ReadSource {
 function shelf(name: Origin, tailBytesMax = 1e6): Shelf {
   const store = new MemoryStore(name);
   const clock = new ManualClock();
-  const repeats = new Repeats(
+  const copies = new Copies(
     store,
     () => name,
     { dedupeWindowMs: 1000, dedupeIdsMax: 1000, dedupeOriginsMax: 10, repeatsMax: 1000 },
@@ -49,7 +49,7 @@ function shelf(name: Origin, tailBytesMax = 1e6): Shelf {
     new SeededRandom().word,
   );
   const events: LogEvents = {
-    mark: (batches) => repeats.mark(batches), committed: (batches) => repeats.stored(batches), failed: () => undefined,
+    mark: (batches) => copies.mark(batches), committed: (batches) => copies.stored(batches), failed: () => undefined,
     drained: () => undefined,
   };
   const log = new Log(
@@ -65,7 +65,7 @@ function shelf(name: Origin, tailBytesMax = 1e6): Shelf {
   return {
     log,
     store,
-    repeats,
+    copies,
     names: new Catalog(),
     pages: new Pages(2),
     turns: new Turns(new ManualClock(), 8),

@@ -1,5 +1,5 @@
 /**
- * Repeats: a publish that was tried again may be stored twice, under two names, because the second
+ * Copies: a publish that was tried again may be stored twice, under two names, because the second
  * broker could not know of the first one yet. Both records stay, since names are for ever; but
  * every reader gets one of them.
  *
@@ -32,7 +32,7 @@ import { covers, VersionVector } from './version-vector.ts';
 
 const SAVE_MS = 60_000; // between saves of the running time, at most
 
-export interface RepeatsOptions {
+export interface CopiesOptions {
   readonly dedupeWindowMs: number;
   readonly dedupeIdsMax: number;
   /** Origins of which it is remembered what they had stored; of others it is read from the disk. */
@@ -56,9 +56,9 @@ interface Late {
 
 type Marks = Map<StoredBatch, Map<number, Copy>>;
 
-export class Repeats {
+export class Copies {
   readonly #store: Store;
-  readonly #options: RepeatsOptions;
+  readonly #options: CopiesOptions;
   readonly #own: () => Origin;
   readonly #dedupe: Dedupe;
   readonly #time: RunningTime;
@@ -72,7 +72,7 @@ export class Repeats {
   readonly #later = new Map<string, { origin: Origin; seq: number }[]>();
 
   /** @param own the origin of this broker's own records */
-  constructor(store: Store, own: () => Origin, options: RepeatsOptions, time: RunningTime, random: Random) {
+  constructor(store: Store, own: () => Origin, options: CopiesOptions, time: RunningTime, random: Random) {
     this.#store = store;
     this.#own = own;
     this.#options = options;
@@ -271,7 +271,7 @@ export class Repeats {
   }
 
   /** The marked copies of a record that are remembered. */
-  copies(origin: Origin, seq: number): readonly { readonly origin: Origin; readonly seq: number }[] {
+  of(origin: Origin, seq: number): readonly { readonly origin: Origin; readonly seq: number }[] {
     return this.#later.size === 0 ? [] : (this.#later.get(`${origin} ${seq}`) ?? []);
   }
 

@@ -7,7 +7,7 @@ import { Pages } from '../../../brokers/core/read/pages.ts';
 import { earliestCursor, readRange, readTopics } from '../../../brokers/core/read/reader.ts';
 import { dateBatch, type Origin, parseRepeats, type StoredBatch } from '../../../brokers/core/log/record.ts';
 import { FULL_TOPICS } from '../../../brokers/core/log/dedupe.ts';
-import { Repeats, type RepeatsOptions } from '../../../brokers/core/log/repeats.ts';
+import { Copies, type CopiesOptions } from '../../../brokers/core/log/copies.ts';
 import { Turns } from '../../../brokers/core/turns.ts';
 import { RunningTime } from '../../../brokers/core/log/running-time.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
@@ -18,7 +18,7 @@ import { draft, origin } from '../../support/record.ts';
 const [a, b, c] = [origin('a:1'), origin('b:1'), origin('c:1')];
 const NEWS: ReadonlySet<string> = new Set(['news']);
 const WINDOW_MS = 1000;
-const OPTIONS: RepeatsOptions = { dedupeWindowMs: WINDOW_MS, dedupeIdsMax: 100, dedupeOriginsMax: 10, repeatsMax: 100 };
+const OPTIONS: CopiesOptions = { dedupeWindowMs: WINDOW_MS, dedupeIdsMax: 100, dedupeOriginsMax: 10, repeatsMax: 100 };
 const LIMITS = { count: 1000, bytes: 1e9, readBytes: 1e9 };
 const LOG = {
   instance: 'aaaaaaaaaaaa', tailBytesMax: 1e6, transactionBytesMax: 1e6, pendingBytesMax: 1e9, batchBytesMax: 1,
@@ -28,12 +28,12 @@ const LOG = {
 /** What time it is everywhere, ms; each broker's wall clock may say something else. */
 let real = 0;
 
-/** A broker's log with its repeats, on a store that outlives it. */
+/** A broker's log with its copies, on a store that outlives it. */
 class Shelf {
   readonly clock = new ManualClock();
   readonly store: MemoryStore;
   readonly log: Log;
-  readonly repeats: Repeats;
+  readonly copies: Copies;
   readonly names = new Catalog();
   readonly pages = new Pages(2);
   readonly turns = new Turns(new ManualClock(), 8);
@@ -43,26 +43,26 @@ class Shelf {
   readonly #begun = real;
 
   static async open(
-    name: Origin, options: Partial<RepeatsOptions> = {}, store = new MemoryStore(name), wallOffsetMs = 0,
+    name: Origin, options: Partial<CopiesOptions> = {}, store = new MemoryStore(name), wallOffsetMs = 0,
   ): Promise<Shelf> {
     const shelf = new Shelf(name, store, { ...OPTIONS, ...options }, wallOffsetMs);
-    await shelf.repeats.restore();
+    await shelf.copies.restore();
     return shelf;
   }
 
-  private constructor(name: Origin, store: MemoryStore, options: RepeatsOptions, wallOffsetMs: number) {
+  private constructor(name: Origin, store: MemoryStore, options: CopiesOptions, wallOffsetMs: number) {
     this.store = store;
     this.wallOffsetMs = wallOffsetMs;
     this.time = new RunningTime(store.state.time, () => real - this.#begun, () => this.wall);
-    this.repeats = new Repeats(store, () => name, options, this.time, new SeededRandom().word);
+    this.copies = new Copies(store, () => name, options, this.time, new SeededRandom().word);
     this.log = new Log(
       store,
       this.clock,
       new LamportClock(store.state.lamport),
       { ...LOG, instance: Buffer.from(name).toString('hex').slice(0, 12) },
       {
-        mark: (batches) => this.repeats.mark(batches),
-        committed: (batches) => this.repeats.stored(batches),
+        mark: (batches) => this.copies.mark(batches),
+        committed: (batches) => this.copies.stored(batches),
         failed: (error) => {
           throw error;
         },
@@ -77,10 +77,10 @@ class Shelf {
 
   /** Another life of it; the wall clock may be another one. Peers have missed it for so long. */
   async restart(
-    missedMs?: number, wallOffsetMs = this.wallOffsetMs, options: Partial<RepeatsOptions> = {},
+    missedMs?: number, wallOffsetMs = this.wallOffsetMs, options: Partial<CopiesOptions> = {},
   ): Promise<Shelf> {
     const next = await Shelf.open(this.log.origin, options, this.store, wallOffsetMs);
-    if (missedMs !== undefined) await next.repeats.missed(missedMs);
+    if (missedMs !== undefined) await next.copies.missed(missedMs);
     return next;
   }
 
@@ -215,7 +215,7 @@ t.test('whosever wall clock is wrong, ahead or behind, jumping or over restarts:
         for (const shelf of shelves) {
           for (const id of ['x', 'y', 'z', 'own']) {
             t.equal(
-              shelf.repeats.claim('news', id), false,
+              shelf.copies.claim('news', id), false,
               `${id} at ${shelf.log.origin}, ${wrong} is wrong by ${offset}, life ${life}`,
             );
           }
@@ -226,7 +226,7 @@ t.test('whosever wall clock is wrong, ahead or behind, jumping or over restarts:
       }
       real += WINDOW_MS;
       for (const shelf of shelves) {
-        for (const id of ['x', 'y', 'z', 'own']) t.equal(shelf.repeats.claim('news', id), true, 'after the window');
+        for (const id of ['x', 'y', 'z', 'own']) t.equal(shelf.copies.claim('news', id), true, 'after the window');
       }
     }
   }
@@ -278,7 +278,7 @@ t.test('how long a broker ran is known after it was killed, though it had publis
   await other.publish(['x']);
   for (let minute = 0; minute < 30; minute += 1) {
     real += 60_000;
-    await killed.repeats.expire();
+    await killed.copies.expire();
   }
   real += WINDOW_MS / 4;
   killed = await killed.restart(0);
@@ -291,23 +291,23 @@ t.test('an old record that comes by catching up does not make an id known that i
   await here.publish(['report']);
   real += 10 * WINDOW_MS;
   await away.fetch(here);
-  t.equal(away.repeats.claim('news', 'report'), true);
+  t.equal(away.copies.claim('news', 'report'), true);
 });
 
 t.test('an id that was out of the window before a restart is not known after it', async (t) => {
   const shelf = await Shelf.open(a);
   await shelf.publish(['x']);
   real += WINDOW_MS;
-  await shelf.repeats.close();
-  t.equal((await shelf.restart()).repeats.claim('news', 'x'), true);
+  await shelf.copies.close();
+  t.equal((await shelf.restart()).copies.claim('news', 'x'), true);
   const again = await Shelf.open(b);
   await again.publish(['x']);
   real += WINDOW_MS - 1;
-  await again.repeats.close();
+  await again.copies.close();
   const later = await again.restart();
-  t.equal(later.repeats.claim('news', 'x'), false);
+  t.equal(later.copies.claim('news', 'x'), false);
   real += 1;
-  t.equal(later.repeats.claim('news', 'x'), true, 'what was left of the window is over');
+  t.equal(later.copies.claim('news', 'x'), true, 'what was left of the window is over');
 });
 
 t.test('a copy from a broker that was away is found on disk, after a restart too', async (t) => {
@@ -383,7 +383,7 @@ t.test('marks outlive a restart', async (t) => {
   const again = await Shelf.open(b, {}, right.store);
   t.strictSame((await again.read())[0], ['x at b']);
   t.strictSame((await again.read(cursor))[0], []);
-  t.notOk(again.repeats.claim('news', 'x'), 'and the id is still known');
+  t.notOk(again.copies.claim('news', 'x'), 'and the id is still known');
 });
 
 t.test(`readers that move about get every id once (seed ${SEED})`, async (t) => {
@@ -404,7 +404,7 @@ t.test(`readers that move about get every id once (seed ${SEED})`, async (t) => 
       const [shelf, other] = [random.pick(shelves), random.pick(shelves)];
       const id = `id ${random.integer(1, 40)}`;
       if (random.integer(0, 2) === 0) await shelf.fetch(other);
-      else if (!shelf.has(id) && shelf.repeats.claim('news', id)) {
+      else if (!shelf.has(id) && shelf.copies.claim('news', id)) {
         published.add(id);
         await shelf.publish([id]);
       }
