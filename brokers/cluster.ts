@@ -6,8 +6,6 @@
  */
 import { onHangUp, STOP_SIGNALS } from './io/signals.ts'; // before what takes long to load
 import { type ChildProcess, spawn } from 'node:child_process';
-import { lookup } from 'node:dns/promises';
-import { networkInterfaces } from 'node:os';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { styleText } from 'node:util';
@@ -16,6 +14,7 @@ import { type Address, splitAddress } from './core/address.ts';
 import { messageOf, RumormillError } from './core/error.ts';
 import { programName } from './core/program-name.ts';
 import { readGlobalState } from './io/global-state.ts';
+import { isOfMachine } from './io/hosts.ts';
 
 const COLOURS = ['cyan', 'yellow', 'green', 'magenta', 'blue', 'red'] as const;
 
@@ -67,10 +66,8 @@ function start(address: Address, file: string, flags: readonly string[], prefix:
 }
 
 async function isLocal(address: Address): Promise<boolean> {
-  const own = new Set(Object.values(networkInterfaces()).flatMap((each) => each ?? []).map((each) => each.address));
   try {
-    const found = await lookup(splitAddress(address).host, { all: true });
-    return found.some(({ address: ip }) => own.has(ip) || ip.startsWith('127.') || ip === '::1');
+    return await isOfMachine(address);
   } catch (error) {
     process.stderr.write(`rumormill-cluster: ${address} left out: ${messageOf(error)}\n`);
     return false;

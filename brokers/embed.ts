@@ -7,10 +7,12 @@ import { join } from 'node:path';
 import { type ConfigOptions, makeConfig } from './config.ts';
 import { type Address, parseAddress } from './core/address.ts';
 import { RumormillError } from './core/error.ts';
+import { checkOwnAddress } from './core/mesh/own-address.ts';
 import type { Logger } from './core/runtime.ts';
 import { Broker } from './host.ts';
 import { systemClock, systemRandom } from './io/clock.ts';
 import { readGlobalState, watchGlobalState } from './io/global-state.ts';
+import { isOfMachine, machineHosts } from './io/hosts.ts';
 import { makeLogger } from './io/logger.ts';
 import { machineLimits } from './io/machine.ts';
 import { openStore } from './io/open-store.ts';
@@ -56,6 +58,10 @@ export async function openBroker(
   const settings = { ...options, limits: { ...machineLimits(), ...options.limits } };
   const { address } = makeConfig(settings);
   const rows = typeof brokers === 'string' ? await readGlobalState(brokers) : parseList(brokers);
+  await checkOwnAddress(address, {
+    rows, source: typeof brokers === 'string' ? brokers : 'brokers', hosts: machineHosts(),
+    isHere: (row) => isOfMachine(row).catch(() => undefined), // a name that nobody knows now
+  });
   const broker = await Broker.start(settings, rows, {
     version: packageVersion(),
     clock: systemClock,

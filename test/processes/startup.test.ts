@@ -45,6 +45,27 @@ t.test('host that is not of this machine, and a name that nobody knows', async (
   await refusesToStart(t, name, /no-such-host\.invalid/);
 });
 
+t.test('an address that no other broker can dial, and one in no row', async (t) => {
+  const [any] = await prepare(t, { host: '0.0.0.0' });
+  await refusesToStart(
+    t, any,
+    /^rumormill-broker: no other broker can dial 0\.0\.0\.0: start with --host .+ --bind 0\.0\.0\.0$/,
+  );
+  const [loopback, far] = await prepare(t);
+  far.list([`127.0.0.1,${loopback.port}`, '192.0.2.1,3000']);
+  await refusesToStart(
+    t, loopback,
+    new RegExp(`: 127\\.0\\.0\\.1 is this machine alone, and other brokers of ${far.csv} cannot dial it `),
+  );
+  const [other, cluster] = await prepare(t);
+  cluster.list([`127.0.0.1,${loopback.port}`]);
+  await refusesToStart(
+    t, other,
+    `rumormill-broker: 127.0.0.1:${other.port} is in no row of ${cluster.csv}: ` +
+      `start with the --host and --port of a row, or add the row 127.0.0.1,${other.port}`,
+  );
+});
+
 t.test('data folder that cannot be made', async (t) => {
   const [broker, cluster] = await prepare(t);
   writeFileSync(join(cluster.folder, 'data'), 'a file');
