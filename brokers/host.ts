@@ -33,7 +33,7 @@ import { Queues } from './queue/queues.ts';
 import { Readers } from './read/readers.ts';
 import { Sessions, type SessionsRuntime } from './session/sessions.ts';
 import { Publisher } from './log/publisher.ts';
-import { StoreWatch } from './log/store-watch.ts';
+import { FilesWatch } from './log/files-watch.ts';
 import { Sweep } from './catalog/sweep.ts';
 import { Tally } from './logging/tally.ts';
 import { Topics } from './catalog/topics.ts';
@@ -68,7 +68,7 @@ export class Broker implements SessionsRuntime {
   /** Settles when the broker has stopped: rejects if it had to, because its store failed. */
   readonly stopped: Promise<void>;
   readonly #store: Store;
-  readonly #storeWatch: StoreWatch;
+  readonly #filesWatch: FilesWatch;
   readonly #lamport: LamportClock;
   readonly #clockSaver: ClockSaver;
   readonly #log: Log;
@@ -143,7 +143,7 @@ export class Broker implements SessionsRuntime {
 
     // The log, and what is remembered beside it.
     this.#store = store;
-    this.#storeWatch = new StoreWatch(store, limits.beatMs, storeFailed);
+    this.#filesWatch = new FilesWatch(store, limits.beatMs, storeFailed);
     const lamport = (this.#lamport = new LamportClock(store.state.lamport, limits, () => clock.now()));
     const time = new RunningTime(store.state.time, () => clock.now(), () => clock.wallTime());
     const copies = (this.#copies = new Copies(store, () => this.#log.origin, limits, time, random));
@@ -337,7 +337,7 @@ export class Broker implements SessionsRuntime {
     this.#sessions.tick(now);
     this.budget.look();
     this.tally.tick();
-    this.#storeWatch.tick(now);
+    this.#filesWatch.tick(now);
     this.#timer = this.clock.schedule(this.config.limits.tickMs, () => this.#tick());
   }
 
@@ -388,7 +388,7 @@ export class Broker implements SessionsRuntime {
     this.logger.error('store failed, broker stops', { lamport: this.#lamport.time, reason: messageOf(error) });
     this.#timer?.cancel();
     this.publisher.close();
-    this.#closing = this.#storeWatch.closeAfter(error, this.logger);
+    this.#closing = this.#filesWatch.closeAfter(error, this.logger);
     void this.#listener?.close();
     this.#mesh.close();
     this.#sessions.end();

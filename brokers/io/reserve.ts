@@ -6,6 +6,8 @@
  * the reserve's blocks are freed and the step is tried once more. While the reserve is not whole no
  * batch is written: room that comes back goes to the reserve first, so publishes never eat it up.
  * Its bytes are random, since some file systems store no zeros.
+ *
+ * What a broker that runs does on a full disk is in `host.ts` (`#failed`).
  */
 import { randomBytes } from 'node:crypto';
 import { statSync, truncateSync } from 'node:fs';

@@ -9,6 +9,8 @@
  * other knows what the path carries (core/mesh/path.ts) and sends no more ahead than that. A message
  * that would take long is cut (PART), and others go in between (core/mesh/lanes.ts): those of one lane
  * stay in order, and what is in no lane never waits.
+ *
+ * A link only says when bytes came. `core/mesh/membership.ts` decides when a silent peer is given up.
  */
 import type { Account, Budget, Holder } from '../core/budget.ts';
 import { RumormillError } from '../core/error.ts';

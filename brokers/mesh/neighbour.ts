@@ -1,7 +1,7 @@
 /**
  * Gossip with one peer over its link: greets it, tells it what is new, and sends what it grafted.
  *
- * What is known of the peer is in `core/mesh/progress.ts`; what it grafts is looked up in `grafts.ts`.
+ * What is known of the peer is in `core/mesh/progress.ts`; what it grafts is looked up in `wanted-by-peer.ts`.
  */
 import type { Config } from '../config.ts';
 import type { LamportClock } from '../core/log/lamport.ts';
@@ -10,7 +10,7 @@ import type { Origin, StoredBatch } from '../core/log/record.ts';
 import type { Wanted } from '../core/mesh/plumtree.ts';
 import { Progress } from '../core/mesh/progress.ts';
 import type { Store } from '../core/log/store.ts';
-import { Grafts } from './grafts.ts';
+import { WantedByPeer } from './wanted-by-peer.ts';
 import type { Link } from './link.ts';
 
 export interface NeighbourRuntime {
@@ -34,7 +34,7 @@ export class Neighbour {
   readonly progress: Progress;
   readonly #runtime: NeighbourRuntime;
   readonly #events: NeighbourEvents;
-  readonly #grafts: Grafts;
+  readonly #grafts: WantedByPeer;
   #isPumping = false;
 
   constructor(runtime: NeighbourRuntime, link: Link, events: NeighbourEvents) {
@@ -43,7 +43,7 @@ export class Neighbour {
     this.#events = events;
     this.link = link;
     this.progress = new Progress(log.position, config.limits.linkWindowBytes);
-    this.#grafts = new Grafts(runtime, link, this.progress.feed, (origins) => {
+    this.#grafts = new WantedByPeer(runtime, link, this.progress.feed, (origins) => {
       events.placed(this, origins);
       void this.pump();
     });

@@ -8,7 +8,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { makeAddress } from '../../brokers/core/address.ts';
 import { messageOf, RumormillError } from '../../brokers/core/error.ts';
-import { brokerAddresses, type ClientEvent } from '../library/options.ts';
+import { brokerAddresses, type ClientEvent } from '../library/connect-options.ts';
 import { CLEAR_LINE } from './progress.ts';
 
 /** The flags that every client has. */

@@ -3,7 +3,7 @@
  * what they promise.
  */
 import type { Args, Asker } from './ask.ts';
-import { checkOptions } from './check.ts';
+import { checkOptions } from './call-options.ts';
 import {
   bindArgs, type BindingInfo, type BindOptions, type ConsumerInfo, createSubscriptionArgs, decodeBinding,
   decodeConsumer, decodePending, decodeSubscription, type PendingInfo, type SubscriptionChanges, type SubscriptionInfo,

@@ -17,7 +17,7 @@ import { messageOf, RumormillError } from '../../brokers/core/error.ts';
 import { isPortRefused, isSelfConnected, LocalPorts, PORT_TRIES } from '../../brokers/core/mesh/local-port.ts';
 import { type Reply, ReplyParser } from '../../brokers/wire/reply-parser.ts';
 import { Fifo } from '../../brokers/core/fifo.ts';
-import { Pace } from './pace.ts';
+import { SendWindow } from './send-window.ts';
 
 /**
  * Bytes that may wait in a socket before its owner is asked to hold back: what waits with the owner can still go
@@ -55,7 +55,7 @@ export class Connection<C extends Command = Command> {
    * it waits for.
    */
   movedAt = performance.now();
-  readonly #pace = new Pace();
+  readonly #window = new SendWindow();
   #drainedBytes = 0; // of all that was written, what the system has taken over
   #settledBytes = 0; // of all that was written, what has its answers
   readonly #socket: Socket;
@@ -94,12 +94,12 @@ export class Connection<C extends Command = Command> {
    * `drained`. One command may be larger.
    */
   get roomBytes(): number {
-    return this.#socket.writableLength < SOCKET_BYTES_MAX ? this.#pace.roomBytes : 0;
+    return this.#socket.writableLength < SOCKET_BYTES_MAX ? this.#window.roomBytes : 0;
   }
 
   /** How long the answer that is due may take on this path, beside what a broker needs, ms. */
   get patienceMs(): number {
-    return this.#pace.patienceMs;
+    return this.#window.patienceMs;
   }
 
   get closed(): boolean {
@@ -121,7 +121,7 @@ export class Connection<C extends Command = Command> {
   }
 
   #writeAll(bytes: Buffer, now: number): void {
-    this.#pace.sent(bytes.length, now);
+    this.#window.sent(bytes.length, now);
     for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
       const piece = bytes.subarray(at, at + PIECE_BYTES);
       this.#socket.write(piece, () => this.#drained(piece.length)); // with an error too: `closed` follows
@@ -152,7 +152,7 @@ export class Connection<C extends Command = Command> {
       const command = this.#pending.shift();
       if (command === undefined) return this.destroy('the broker answered what nobody asked');
       this.#settledBytes += command.frame.length;
-      this.#pace.answered(command.frame.length, this.movedAt);
+      this.#window.answered(command.frame.length, this.movedAt);
       if (this.#owner !== undefined) this.#owner.answered(command, reply);
       else command.settle(reply, this.broker);
     }

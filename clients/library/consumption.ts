@@ -8,7 +8,7 @@
 import { RumormillError } from '../../brokers/core/error.ts';
 import { Fifo } from '../../brokers/core/fifo.ts';
 import { BEAT_MS } from './poller.ts';
-import { checkOptions, shown } from './check.ts';
+import { checkOptions, shown } from './call-options.ts';
 import { type Extender, LeaseKeeper } from './lease-keeper.ts';
 import { LeasedMessage, type Settling } from './leased-message.ts';
 import type { Pulled } from './pull.ts';

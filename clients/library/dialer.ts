@@ -14,7 +14,7 @@ import { messageOf, RumormillError } from '../../brokers/core/error.ts';
 import { text } from '../../brokers/wire/message.ts';
 import { backoffMs } from './backoff.ts';
 import { type Command, Connection, dialSocket } from './connection.ts';
-import type { Settings } from './options.ts';
+import type { Settings } from './connect-options.ts';
 import { type Answer, request } from './request.ts';
 
 const KNOWN_MAX = 1024;

@@ -6,7 +6,7 @@
  */
 import { RumormillError } from '../../brokers/core/error.ts';
 import { encodeCommand } from '../../brokers/wire/resp.ts';
-import { shown } from './check.ts';
+import { shown } from './call-options.ts';
 
 const SHOWN_CHARACTERS = 64;
 

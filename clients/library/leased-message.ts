@@ -5,7 +5,7 @@
  * A lease ends by itself when it is not extended in time, and when the subscription's home dies. Then the message is
  * delivered again, here or elsewhere.
  */
-import { checkOptions } from './check.ts';
+import { checkOptions } from './call-options.ts';
 import { ReceivedMessage } from './message.ts';
 import type { Pulled } from './pull.ts';
 

@@ -14,7 +14,7 @@ import { messageOf, RumormillError } from '../../brokers/core/error.ts';
 import { backoffMs } from './backoff.ts';
 import type { Connection } from './connection.ts';
 import type { Dialer } from './dialer.ts';
-import type { Settings } from './options.ts';
+import type { Settings } from './connect-options.ts';
 import { type Answer, request } from './request.ts';
 
 /** How long one command waits at the broker. */

@@ -8,8 +8,8 @@
  * broker refused because it is shutting down, and those that may safely be made twice. The others, publishes without a
  * dedupe id, fail with DISCONNECTED, because they may have been stored. A call fails if nothing has moved for
  * `timeoutMs`: no answer came, and no byte went out that belongs to the oldest call without an answer. So a slow path
- * gets the time that it needs. How much is on its way depends on what the path carries (pace.ts). The rest waits here,
- * and can go to another broker.
+ * gets the time that it needs. How much is on its way depends on what the path carries (send-window.ts). The rest waits
+ * here, and can go to another broker.
  */
 import { performance } from 'node:perf_hooks';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -19,7 +19,7 @@ import type { Reply } from '../../brokers/wire/reply-parser.ts';
 import { backoffMs } from './backoff.ts';
 import type { Command, Connection, Owner } from './connection.ts';
 import type { Dialer } from './dialer.ts';
-import type { Purpose, Settings } from './options.ts';
+import type { Purpose, Settings } from './connect-options.ts';
 import { Fifo } from '../../brokers/core/fifo.ts';
 import { STOOD_STILL_MS } from './patience.ts';
 

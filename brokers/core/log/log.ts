@@ -22,7 +22,7 @@ import type { Clock, Timer } from '../runtime.ts';
 import type { Page, Store } from './store.ts';
 import { Tail } from './tail.ts';
 import {
-  type DraftFate, type DraftName, type Entry, entryBytes, entryCount, joinEntries, nameEntries,
+  type DraftFate, type DraftName, type Entry, entryBytes, entryCount, joinEntries, nameEntries, takeTransaction,
 } from './transaction.ts';
 import { VersionVector } from './version-vector.ts';
 
@@ -230,7 +230,9 @@ export class Log {
 
   /** One transaction: name, write, and only then show. */
   async #commitSome(): Promise<void> {
-    const entries = this.#refuseAtEnd(this.#takeTransaction());
+    const { transactionBytesMax, transactionMessagesMax } = this.#options;
+    const taken = takeTransaction(this.#waiting, transactionBytesMax, transactionMessagesMax);
+    const entries = this.#refuseAtEnd(taken);
     if (entries.length === 0) return;
     this.#company.formed(entries.length);
     const causes = new Declaring(this.#causes);
@@ -261,17 +263,6 @@ export class Log {
     this.#events.committed(batches);
     let named = 0;
     for (const entry of entries) if (entry.kind === 'local') entry.fate.stored(names[named++]!);
-  }
-
-  #takeTransaction(): Entry[] {
-    const { transactionBytesMax, transactionMessagesMax } = this.#options;
-    let [bytes, messages, count] = [0, 0, 0];
-    while (count < this.#waiting.length && bytes < transactionBytesMax && messages < transactionMessagesMax) {
-      const entry = this.#waiting[count++]!;
-      bytes += entryBytes(entry);
-      messages += entryCount(entry);
-    }
-    return this.#waiting.splice(0, count);
   }
 
   /** What is left of a transaction where there are no timestamps any more for its local batches: they are refused. */

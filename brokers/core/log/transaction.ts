@@ -51,6 +51,17 @@ export interface LogEnd {
   readonly vector: VersionVector;
 }
 
+/** Takes the first entries that wait, as many as one transaction may have. The one that reaches a limit is in it. */
+export function takeTransaction(waiting: Entry[], bytesMax: number, messagesMax: number): Entry[] {
+  let [bytes, messages, count] = [0, 0, 0];
+  while (count < waiting.length && bytes < bytesMax && messages < messagesMax) {
+    const entry = waiting[count++]!;
+    bytes += entryBytes(entry);
+    messages += entryCount(entry);
+  }
+  return waiting.splice(0, count);
+}
+
 /**
  * Batches of peers come first: none of them depends on anything that is not on disk yet, and a client that read them
  * elsewhere may have published here. Drafts of one topic become one batch if no other draft is between them, so that

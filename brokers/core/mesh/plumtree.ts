@@ -166,7 +166,7 @@ export class Plumtree {
     }
   }
 
-  /** Grafts anew what has stalled, all of it at one neighbour. */
+  /** WantedByPeer anew what has stalled, all of it at one neighbour. */
   tick(now: number): PlumtreeEffect[] {
     const stalled = [...this.#strandedAt(now), ...this.#owedInVain(now)];
     const neighbour = stalled.length === 0 ? undefined : this.#mostAhead(stalled[0]!, this.#parents.get(stalled[0]!));

@@ -8,7 +8,7 @@ import { BACKOFF_MAX_MS, BACKOFF_MIN_MS, backoffMs } from '../../../clients/libr
 import { CursorFile } from '../../../clients/command-line/cursor-file.ts';
 import { readLines } from '../../../clients/command-line/line-reader.ts';
 import { LineWriter } from '../../../clients/command-line/line-writer.ts';
-import { settingsOf } from '../../../clients/library/options.ts';
+import { settingsOf } from '../../../clients/library/connect-options.ts';
 import { toMessage } from '../../../clients/library/message.ts';
 import { REPEAT_IDS_MAX, REPEAT_WINDOW_MS, Repeats } from '../../../clients/library/repeats.ts';
 

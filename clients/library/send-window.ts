@@ -13,7 +13,7 @@ const SLOW_MS = 1000; // an answer that takes longer halves the window
 const FAST_MS = 250; // one that takes less may double it
 const RATE_MIN_BYTES_PER_S = 16 * 1024; // of a path on which nothing was timed yet, or that is slower
 
-export class Pace {
+export class SendWindow {
   #windowBytes = WINDOW_START_BYTES;
   #sentBytes = 0;
   #answeredBytes = 0;

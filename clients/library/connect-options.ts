@@ -3,7 +3,7 @@
  */
 import { type Address, parseAddress } from '../../brokers/core/address.ts';
 import { RumormillError } from '../../brokers/core/error.ts';
-import { shown } from './check.ts';
+import { shown } from './call-options.ts';
 
 /** Something a person may want to know about a client's connections. */
 export type ClientEvent =

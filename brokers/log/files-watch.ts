@@ -6,7 +6,7 @@ import { messageOf } from '../core/error.ts';
 import type { Logger } from '../core/runtime.ts';
 import type { Store } from '../core/log/store.ts';
 
-export class StoreWatch {
+export class FilesWatch {
   readonly #store: Store;
   readonly #beatMs: number;
   readonly #failed: (error: unknown) => void;

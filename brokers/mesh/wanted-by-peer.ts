@@ -14,13 +14,13 @@ import type { Log } from '../core/log/log.ts';
 import type { Store } from '../core/log/store.ts';
 import type { Link } from './link.ts';
 
-export interface GraftsRuntime {
+export interface WantedRuntime {
   readonly log: Log;
   readonly store: Store;
 }
 
-export class Grafts {
-  readonly #runtime: GraftsRuntime;
+export class WantedByPeer {
+  readonly #runtime: WantedRuntime;
   readonly #link: Link;
   readonly #feed: Feed;
   readonly #placed: (origins: Iterable<Origin>) => void;
@@ -29,7 +29,7 @@ export class Grafts {
   #isPlacing = false;
 
   /** @param placed told which origins are in the feed now */
-  constructor(runtime: GraftsRuntime, link: Link, feed: Feed, placed: (origins: Iterable<Origin>) => void) {
+  constructor(runtime: WantedRuntime, link: Link, feed: Feed, placed: (origins: Iterable<Origin>) => void) {
     this.#runtime = runtime;
     this.#link = link;
     this.#feed = feed;

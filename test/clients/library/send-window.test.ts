@@ -1,5 +1,5 @@
 import t from 'tap';
-import { Pace } from '../../../clients/library/pace.ts';
+import { SendWindow } from '../../../clients/library/send-window.ts';
 
 const KIB = 1024;
 
@@ -8,7 +8,7 @@ const KIB = 1024;
  * under way in the end.
  */
 function run(bytesPerMs: number, latencyMs: number, commandBytes: number): number {
-  const pace = new Pace();
+  const pace = new SendWindow();
   const under: { readonly bytes: number; readonly doneAt: number }[] = [];
   let most = 0;
   for (let [now, freeAt] = [0, 0]; now < 120_000; now += 5) {
@@ -33,7 +33,7 @@ t.test('what is under way follows the path: an answer is never far', async (t) =
 });
 
 t.test('one command may always go, and patience grows with what is under way', async (t) => {
-  const pace = new Pace();
+  const pace = new SendWindow();
   t.ok(pace.roomBytes > 0);
   t.equal(pace.patienceMs, 0);
   pace.sent(1024 * KIB, 0);
