@@ -40,7 +40,7 @@ const name = programName(process.argv[1]!);
 
 const EXAMPLES = `
 Each acknowledged message is printed as its id and its Lamport timestamp. The id is
-<Lamport timestamp>@<broker that took it>.
+<Lamport timestamp>@<broker that accepted it>.
 
 Examples:
   $ ${name} news "hello" "and again"               two messages to localhost:3000
@@ -52,7 +52,7 @@ Examples:
   $ ${name} news -- --dashes                       a message that begins with a dash
   $ ${name} --quiet --ids import-1 logs < app.log  a large file
 
-If a run that reads standard input fails, it says with which --from-line to go on.
+If a run that reads standard input fails, it prints the --from-line to continue with.
 `;
 
 const program = new Command(name)
@@ -69,7 +69,7 @@ const program = new Command(name)
   .option('--quiet', 'print no line per message')
   .option(
     '--ids <name>',
-    'the dedupe id of each message is <name>-<its number>: a run that is repeated with the same name doubles nothing',
+    'the dedupe id of each message is <name>-<its number>: a repeated run with the same name publishes nothing twice',
     idsName,
   )
   .option('--from-line <n>', 'begin with this line of standard input', wholeNumber(1), 1)
@@ -168,8 +168,9 @@ function account(run: PublishRun, total: number, { ids }: Flags): void {
   if (run.failed > 0 || run.stopped.aborted) process.exitCode = 1;
   if (total === 0 && process.exitCode === 1) {
     const name = ids === undefined ? '' : ` --ids ${ids}`;
-    const doubled = ids === undefined ? '; some may come twice (not with --ids, from the first run on)' : '';
-    note(`publisher: to go on: the same again with --from-line ${run.missing.first ?? run.number}${name}${doubled}`);
+    const doubled = ids === undefined ? '; some messages may come twice (use --ids from the first run on)' : '';
+    const line = run.missing.first ?? run.number;
+    note(`publisher: to continue, repeat the command with --from-line ${line}${name}${doubled}`);
   }
 }
 
