@@ -106,9 +106,13 @@ const program = new Command(name)
   )
   .option('--dedupe-window <s>', 'how long a dedupe id is remembered', seconds, DEFAULT_LIMITS.dedupeWindowMs / 1000)
   .option('--dedupe-ids <n>', 'how many dedupe ids are remembered per topic', wholeNumber, DEFAULT_LIMITS.dedupeIdsMax)
-  .option('--batch-size <n>', 'most messages per transaction', wholeNumber, DEFAULT_LIMITS.transactionMessagesMax)
   .option(
-    '--messages-buffer <n>', 'most messages that are accepted and not yet on disk; then publishers wait', wholeNumber,
+    '--batch-size <n>', 'maximum number of messages in one transaction', wholeNumber,
+    DEFAULT_LIMITS.transactionMessagesMax,
+  )
+  .option(
+    '--messages-buffer <n>',
+    'maximum number of messages that are accepted and not yet on disk; then publishers wait', wholeNumber,
     DEFAULT_LIMITS.pendingMessagesMax,
   )
   .option('--wait-time <ms>', 'how long the first batch waits for others', milliseconds, DEFAULT_LIMITS.batchWaitMs)
@@ -121,7 +125,7 @@ const program = new Command(name)
   .addOption(new Option('--log-format <format>').choices(['text', 'json']).default('text'))
   .option(
     '--mend-clock',
-    'set back a Lamport clock and a term that are far too high, and exit; for every broker, while all are stopped',
+    'set back a Lamport clock and a term that are far too high, and exit; do it for every broker while all are stopped',
   )
   .addHelpText('after', EXAMPLES)
   .allowExcessArguments(false);

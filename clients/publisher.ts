@@ -56,7 +56,7 @@ If a run that reads standard input fails, it prints the --from-line to continue 
 `;
 
 const program = new Command(name)
-  .description('Publishes messages; if none is given, each line of standard input.')
+  .description('Publishes messages, or each line of standard input if no message is given.')
   .argument('[topic]', 'where to publish')
   .argument('[message...]', 'what to publish')
   .option('--key <key>', 'key of each message')
@@ -158,7 +158,7 @@ function account(run: PublishRun, total: number, { ids }: Flags): void {
     note(`publisher: not acknowledged: ${grouped(run.failed)} of ${grouped(run.handed)} messages`);
     for (const failure of failures) note(`  ${failure}`);
     if (run.failed > failures.length) note(`  and ${grouped(run.failed - failures.length)} more`);
-    note(`publisher: numbers of those not acknowledged: ${run.missing}`);
+    note(`publisher: numbers of the messages that were not acknowledged: ${run.missing}`);
   }
   if (run.stopped.aborted) {
     const of = total > 0 ? ` of ${grouped(total)}` : '';

@@ -59,7 +59,7 @@ t.test('what was not acknowledged is named, a bounded list of it, and the exit s
   t.match(stderr, 'not acknowledged: 15 of 17 messages');
   t.match(stderr, 'message 2 "bad 0": NOQUORUM on disk on 1 of 2');
   t.match(stderr, 'and 5 more');
-  t.match(stderr, 'numbers of those not acknowledged: 2 to 16\n');
+  t.match(stderr, 'numbers of the messages that were not acknowledged: 2 to 16\n');
   t.match(
     stderr,
     'to continue, repeat the command with --from-line 2; '
