@@ -69,7 +69,7 @@ function milliseconds(text: string): number {
 function bytes(text: string): number {
   const [, number, unit = ''] = /^([1-9]\d{0,14})([kmg]?)$/i.exec(text) ?? [];
   if (number === undefined) {
-    throw new InvalidArgumentError('It must be a number of bytes, or of KiB, MiB or GiB with k, m or g behind it.');
+    throw new InvalidArgumentError('It must be a number of bytes, or of KiB, MiB or GiB if it ends with k, m or g.');
   }
   return Number(number) * 1024 ** ['', 'k', 'm', 'g'].indexOf(unit.toLowerCase());
 }
@@ -91,37 +91,41 @@ const program = new Command(name)
   .option('--data-dir <folder>', 'the log is <folder>/<host>-<port>/broker.db', 'data')
   .option('--mesh <name>', 'brokers of different meshes refuse each other', 'default')
   .addOption(
-    new Option('--acks <level>', 'when a publish is acknowledged, unless it says so itself')
+    new Option('--acks <level>', 'when a publish without ACKS is acknowledged')
       .choices(ACK_LEVELS)
       .default('local'),
   )
-  .option('--fanout <n>', 'how many links to keep with other brokers, the same on all of them (default: one with each)')
+  .option('--fanout <n>', 'how many links to keep with other brokers; the same on all brokers (default: one with each)')
   .option(
     '--ack-timeout <s>', 'how long a publish waits for the brokers that it needs', seconds,
     DEFAULT_LIMITS.ackTimeoutMs / 1000,
   )
   .option(
-    '--dial-timeout <s>', 'how long a connection with another broker may take, and its handshake', seconds,
+    '--dial-timeout <s>', 'how long a connection to another broker may take, and then its handshake', seconds,
     DEFAULT_LIMITS.dialTimeoutMs / 1000,
   )
   .option('--dedupe-window <s>', 'how long a dedupe id is remembered', seconds, DEFAULT_LIMITS.dedupeWindowMs / 1000)
-  .option('--dedupe-ids <n>', 'how many dedupe ids per topic are remembered', wholeNumber, DEFAULT_LIMITS.dedupeIdsMax)
-  .option('--batch-size <n>', 'most messages in one transaction', wholeNumber, DEFAULT_LIMITS.transactionMessagesMax)
+  .option('--dedupe-ids <n>', 'how many dedupe ids are remembered per topic', wholeNumber, DEFAULT_LIMITS.dedupeIdsMax)
   .option(
-    '--messages-buffer <n>', 'most messages accepted and not yet on disk; then publishers have to wait', wholeNumber,
+    '--batch-size <n>', 'maximum number of messages in one transaction', wholeNumber,
+    DEFAULT_LIMITS.transactionMessagesMax,
+  )
+  .option(
+    '--messages-buffer <n>',
+    'maximum number of messages that are accepted and not yet on disk; then publishers wait', wholeNumber,
     DEFAULT_LIMITS.pendingMessagesMax,
   )
   .option('--wait-time <ms>', 'how long the first batch waits for others', milliseconds, DEFAULT_LIMITS.batchWaitMs)
   .option(
     '--memory <bytes>',
-    'what clients, peers and caches may take together, as 512m or 2g (default: a quarter of the machine or container)',
+    'memory for clients, peers and caches together, for example 512m (default: a quarter of the machine or container)',
     bytes,
   )
   .addOption(new Option('--log-level <level>').choices(LOG_LEVELS).default('info'))
   .addOption(new Option('--log-format <format>').choices(['text', 'json']).default('text'))
   .option(
     '--mend-clock',
-    'set back a Lamport clock and a term that are far too high, and exit; on every broker, while all are stopped',
+    'set back a Lamport clock and a term that are far too high, and exit; do it for every broker while all are stopped',
   )
   .addHelpText('after', EXAMPLES)
   .allowExcessArguments(false);

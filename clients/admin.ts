@@ -52,7 +52,7 @@ Examples:
 `;
 
 const program = new Command(name)
-  .description('Looks at topics, subscriptions, bindings and brokers, and changes them.')
+  .description('Shows topics, subscriptions, bindings and brokers, and changes them.')
   .option('--json', 'listings as JSON')
   .configureHelp({ showGlobalOptions: true, minWidthToWrap: 20 })
   .addHelpText('after', EXAMPLES);
@@ -73,16 +73,16 @@ topics
     ).choices(['fanout', 'direct']),
   )
   .action((topic: string, { type }: TopicOptions) =>
-    act(`topic ${topic} is there`, (client) => client.createTopic(topic, type === undefined ? {} : { type })),
+    act(`topic ${topic} exists`, (client) => client.createTopic(topic, type === undefined ? {} : { type })),
   );
 topics
   .command('rename <topic> <name>')
   .description('renames a topic; the old name still means the same topic')
   .action((topic: string, name: string) =>
-    act(`topic ${topic} is called ${name} now`, (client) => client.renameTopic(topic, name)),
+    act(`topic ${topic} is now called ${name}`, (client) => client.renameTopic(topic, name)),
   );
 topics.command('delete <topic>').description('deletes a topic with its messages and bindings')
-  .action((topic: string) => act(`topic ${topic} is gone`, (client) => client.deleteTopic(topic)));
+  .action((topic: string) => act(`topic ${topic} is deleted`, (client) => client.deleteTopic(topic)));
 
 const subscriptions = program
   .command('subscriptions')
@@ -92,7 +92,7 @@ const subscriptions = program
 addSettingFlags(subscriptions.command('create <name>').description('creates a subscription'))
   .option('--transient', 'kept in the memory of its home only; deleted with its last consumer')
   .action((name: string, flags: SettingFlags) =>
-    act(`subscription ${name} is there`, (client) => client.createSubscription(name, settings(flags))),
+    act(`subscription ${name} exists`, (client) => client.createSubscription(name, settings(flags))),
   );
 addSettingFlags(subscriptions.command('update <name>').description('changes the settings that are given'))
   .action((name: string, flags: SettingFlags, command: Command) => {
@@ -102,7 +102,7 @@ addSettingFlags(subscriptions.command('update <name>').description('changes the 
     return act(`subscription ${name} is changed`, (client) => client.updateSubscription(name, settings(flags)));
   });
 subscriptions.command('delete <name>').description('deletes a subscription with its bindings and its backlog')
-  .action((name: string) => act(`subscription ${name} is gone`, (client) => client.deleteSubscription(name)));
+  .action((name: string) => act(`subscription ${name} is deleted`, (client) => client.deleteSubscription(name)));
 subscriptions.command('pending <name>').description('lists what is leased or delayed')
   .option('--count <n>', 'at most n messages', wholeNumber(1), PENDING_COUNT)
   .action((name: string, { count }: { count: number }) => list((client) => pendingListing(client, name, count)));
@@ -113,7 +113,7 @@ subscriptions.command('consumers <name>')
 subscriptions
   .command('free <name>')
   .description('ends leases and delays, so that their messages are delivered again at once')
-  .option('--consumer <name>', 'those of this consumer only')
+  .option('--consumer <name>', 'only those of this consumer')
   .action((name: string, options: { consumer?: string }) =>
     act('', async (client) => `${await client.free(name, options)} messages freed`),
   );
@@ -133,7 +133,7 @@ for (const [verb, done] of [['bind', 'is bound to'], ['unbind', 'is no longer bo
 }
 program
   .command('status')
-  .description('the brokers of the mesh, and the state of the one that is asked')
+  .description('shows the brokers of the mesh, and the state of the broker that is asked')
   .action(() => list(statusListing));
 await program.parseAsync();
 
@@ -149,7 +149,7 @@ function addSettingFlags(command: Command): Command {
       '--backoff <ms>', 'how long a message waits after its first failed delivery; doubles with each failed delivery',
       wholeNumber(0, MS_MAX),
     )
-    .option('--from <place>', 'where bindings that are made from now on begin: latest, earliest, or a cursor');
+    .option('--from <place>', 'where new bindings begin: latest, earliest, or a cursor');
 }
 
 function settings({

@@ -40,7 +40,7 @@ const name = programName(process.argv[1]!);
 
 const EXAMPLES = `
 Each acknowledged message is printed as its id and its Lamport timestamp. The id is
-<Lamport timestamp>@<broker that took it>.
+<Lamport timestamp>@<broker that accepted it>.
 
 Examples:
   $ ${name} news "hello" "and again"               two messages to localhost:3000
@@ -52,11 +52,11 @@ Examples:
   $ ${name} news -- --dashes                       a message that begins with a dash
   $ ${name} --quiet --ids import-1 logs < app.log  a large file
 
-If a run that reads standard input fails, it says with which --from-line to go on.
+If a run that reads standard input fails, it prints the --from-line to continue with.
 `;
 
 const program = new Command(name)
-  .description('Publishes messages; if none is given, each line of standard input.')
+  .description('Publishes messages, or each line of standard input if no message is given.')
   .argument('[topic]', 'where to publish')
   .argument('[message...]', 'what to publish')
   .option('--key <key>', 'key of each message')
@@ -69,7 +69,7 @@ const program = new Command(name)
   .option('--quiet', 'print no line per message')
   .option(
     '--ids <name>',
-    'the dedupe id of each message is <name>-<its number>: a run that is repeated with the same name doubles nothing',
+    'the dedupe id of each message is <name>-<its number>: a repeated run with the same name publishes nothing twice',
     idsName,
   )
   .option('--from-line <n>', 'begin with this line of standard input', wholeNumber(1), 1)
@@ -158,7 +158,7 @@ function account(run: PublishRun, total: number, { ids }: Flags): void {
     note(`publisher: not acknowledged: ${grouped(run.failed)} of ${grouped(run.handed)} messages`);
     for (const failure of failures) note(`  ${failure}`);
     if (run.failed > failures.length) note(`  and ${grouped(run.failed - failures.length)} more`);
-    note(`publisher: numbers of those not acknowledged: ${run.missing}`);
+    note(`publisher: numbers of the messages that were not acknowledged: ${run.missing}`);
   }
   if (run.stopped.aborted) {
     const of = total > 0 ? ` of ${grouped(total)}` : '';
@@ -168,8 +168,9 @@ function account(run: PublishRun, total: number, { ids }: Flags): void {
   if (run.failed > 0 || run.stopped.aborted) process.exitCode = 1;
   if (total === 0 && process.exitCode === 1) {
     const name = ids === undefined ? '' : ` --ids ${ids}`;
-    const doubled = ids === undefined ? '; some may come twice (not with --ids, from the first run on)' : '';
-    note(`publisher: to go on: the same again with --from-line ${run.missing.first ?? run.number}${name}${doubled}`);
+    const doubled = ids === undefined ? '; some messages may come twice (use --ids from the first run on)' : '';
+    const line = run.missing.first ?? run.number;
+    note(`publisher: to continue, repeat the command with --from-line ${line}${name}${doubled}`);
   }
 }
 

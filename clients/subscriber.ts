@@ -80,17 +80,17 @@ const program = new Command(name)
   .addOption(
     new Option(
       '--group-id <name>',
-      'consume through this subscription, and share the messages with all subscribers that name it',
+      'consume through this subscription, and share the messages with all subscribers that use it',
     ).conflicts('cursorFile'),
   )
   .option(
     '--consumer-id <name>',
-    "with --group-id: what the subscription calls this consumer (default: the host's name and the process id)",
+    "with --group-id: name of this consumer (default: the host's name and the process id)",
   )
   .option('--key <key>', 'with --group-id: bind direct topics with this key')
   .option(
     '--no-ack',
-    'with --group-id: acknowledge nothing; messages come again when their leases or this subscriber end, ' +
+    'with --group-id: acknowledge nothing; messages come again when their leases end or this subscriber ends, ' +
       'and each delivery counts as a failed one',
   )
   .addHelpText('after', EXAMPLES);

@@ -190,7 +190,7 @@ export function checkOpenTopic(topic: string, bytesMax: number): string {
   if (isReserved(topic)) {
     throw new RumormillError(
       'ERR',
-      `topic name ${shown(topic)} is reserved, as all that begin with ${RESERVED_PREFIX}`,
+      `topic name ${shown(topic)} is reserved: names that begin with ${RESERVED_PREFIX} belong to the brokers`,
     );
   }
   return checkTopic(topic, bytesMax);

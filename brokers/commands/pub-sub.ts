@@ -79,7 +79,7 @@ function checkRoom(
   if (count > limits.channelsMax) {
     throw new RumormillError(
       'ERR',
-      `${count} channels and patterns of one connection are more than ${limits.channelsMax}`,
+      `${count} channels and patterns are over ${limits.channelsMax}, the limit of a connection`,
     );
   }
 }
@@ -108,7 +108,7 @@ async function punsubscribe(args: Args, connection: Connection): Promise<undefin
 function named(args: Args, { broker: { config: { limits } } }: Connection): string[] {
   const count = args.length - 1;
   if (count <= limits.channelsMax) return args.texts(1);
-  throw new RumormillError('ERR', `${count} names in one command are more than ${limits.channelsMax}`);
+  throw new RumormillError('ERR', `${count} names are over ${limits.channelsMax}, the limit of a command`);
 }
 
 function keep(connection: Connection, names: Set<string>, name: string): void {

@@ -233,7 +233,7 @@ export class PublishBatcher {
     if (headers.length / 2 > headersMax || bytes > headerBytesMax) {
       throw new RumormillError(
         'TOOBIG',
-        `headers are over ${headersMax} in number or ${headerBytesMax} bytes; nothing was stored`,
+        `headers are more than ${headersMax} or over ${headerBytesMax} bytes; nothing was stored`,
       );
     }
     return headers;

@@ -42,7 +42,7 @@ async function create(args: Args, { broker }: Caller): Promise<Value> {
     const existing = metadata.subscription(name);
     if (existing !== undefined) return checkSame(existing, settings, transient);
     if (metadata.subscriptionCount >= limits.subscriptionsMax) {
-      throw new RumormillError('ERR', `there are ${limits.subscriptionsMax} subscriptions, the most that there may be`);
+      throw new RumormillError('ERR', `there are ${limits.subscriptionsMax} subscriptions, the maximum`);
     }
     return { op: 'subscription.create', name, settings };
   }, transient);
@@ -132,11 +132,11 @@ async function bind(args: Args, { broker }: Caller): Promise<Value> {
     if (subscription.bindings.length >= limits.bindingsMax) {
       throw new RumormillError(
         'ERR',
-        `subscription ${JSON.stringify(name)} has ${limits.bindingsMax} bindings, the most that it may have`,
+        `subscription ${JSON.stringify(name)} has ${limits.bindingsMax} bindings, the maximum`,
       );
     }
     if (metadata.allBindings >= limits.allBindingsMax) {
-      throw new RumormillError('ERR', `there are ${limits.allBindingsMax} bindings, the most that there may be`);
+      throw new RumormillError('ERR', `there are ${limits.allBindingsMax} bindings, the maximum`);
     }
     return { op: 'bind', name, topic, key, start: startOf(broker, subscription.settings.from) };
   });
@@ -147,10 +147,10 @@ async function bind(args: Args, { broker }: Caller): Promise<Value> {
 function checkKeyFits({ name, type }: { name: string; type: string }, key: string | null): void {
   const topic = `topic ${JSON.stringify(name)} is ${type}`;
   if (type === 'fanout' && key !== null) {
-    throw new RumormillError('ERR', `${topic}, so that a binding to it has no KEY`);
+    throw new RumormillError('ERR', `${topic}: a binding to it cannot have a KEY`);
   }
   if (type === 'direct' && key === null) {
-    throw new RumormillError('ERR', `${topic}, so that a binding to it needs a KEY`);
+    throw new RumormillError('ERR', `${topic}: a binding to it needs a KEY`);
   }
 }
 

@@ -64,7 +64,7 @@ async function rename(args: Args, { broker }: Caller): Promise<Value> {
     if (!isOwn && own.length >= topicNamesMax) {
       throw new RumormillError(
         'ERR',
-        `topic ${JSON.stringify(topic.name)} has had ${own.length} names, the most that one may have`,
+        `topic ${JSON.stringify(topic.name)} has had ${own.length} names, the maximum`,
       );
     }
     if (!isOwn && (await topics.exists(to))) throw topicExists(to, metadata.topic(to));

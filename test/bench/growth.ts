@@ -54,14 +54,14 @@ async function mesh(plan: Plan, count: number): Promise<void> {
   await assertStored(brokers, brokers.all.map(() => warmUp), acked);
   const cpu = pids.map((pid, index) => ((cpuMs(pid) - cpuBefore[index]!) * 1000) / acked);
   const sent = tcpBytesSent(pids);
-  found('CPU a message and broker', 'µs', cpu.reduce((sum, each) => sum + each, 0) / count);
-  if (count > 1) found('CPU a message, where it is published', 'µs', cpu[0]!);
+  found('CPU per message and broker', 'µs', cpu.reduce((sum, each) => sum + each, 0) / count);
+  if (count > 1) found('CPU per message, at the publishing broker', 'µs', cpu[0]!);
   if (count > 1 && sent !== undefined && sentBefore !== undefined) {
-    found('between brokers, a message and receiver', 'bytes', (sent - sentBefore) / acked / (count - 1));
+    found('between brokers, per message and receiver', 'bytes', (sent - sentBefore) / acked / (count - 1));
   }
   await Promise.all(brokers.all.map((broker) => broker.stop()));
   const stored = brokers.all.reduce((sum, { file }) => sum + statSync(file).size, 0);
-  found('on disk, a message and broker', 'bytes', stored / (warmUp + acked) / count);
+  found('on disk, per message and broker', 'bytes', stored / (warmUp + acked) / count);
 }
 
 /**
@@ -97,7 +97,7 @@ async function backlog(plan: Plan, size: number): Promise<void> {
   const cpuBefore = cpuMs(broker.pid);
   const { acked, perSecond, latency } = await publish(brokers.publishing, load);
   found('publish, 100 in flight', 'msg/s', perSecond, latency);
-  found('publish, CPU a message', 'µs', ((cpuMs(broker.pid) - cpuBefore) * 1000) / acked);
+  found('publish, CPU per message', 'µs', ((cpuMs(broker.pid) - cpuBefore) * 1000) / acked);
   await assertStored(brokers, before, acked);
 }
 

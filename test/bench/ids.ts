@@ -31,7 +31,7 @@ export async function ids(plan: Plan): Promise<void> {
         }
       }
       found(`publish ${what}`, 'msg/s', (count * 1000) / (performance.now() - startedAt));
-      found(`publish ${what}, CPU a message`, 'µs', ((cpuMs(broker!.pid) - cpuBefore) * 1000) / count);
+      found(`publish ${what}, CPU per message`, 'µs', ((cpuMs(broker!.pid) - cpuBefore) * 1000) / count);
     };
     await publish('without ids', () => []);
     await publish('with ids', (number) => ['ID', `0b8c9d7e-1111-4222-8333-${String(number).padStart(12, '0')}`]);

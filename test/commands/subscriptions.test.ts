@@ -85,9 +85,10 @@ t.test('BIND, UNBIND, BINDINGS', async (t) => {
       'UNBIND nobody d',
     ),
     [
-      '-ERR topic "f" is fanout, so that a binding to it has no KEY',
-      '-ERR topic "d" is direct, so that a binding to it needs a KEY', '-NOTFOUND topic "nothing"',
-      '-NOTFOUND subscription "nobody"', '-ERR topic name "$catalog" is reserved, as all that begin with $',
+      '-ERR topic "f" is fanout: a binding to it cannot have a KEY',
+      '-ERR topic "d" is direct: a binding to it needs a KEY', '-NOTFOUND topic "nothing"',
+      '-NOTFOUND subscription "nobody"',
+      '-ERR topic name "$catalog" is reserved: names that begin with $ belong to the brokers',
       '-NOTFOUND binding of subscription "s" to topic "d" with key "m"', '-NOTFOUND subscription "nobody"',
     ],
   );
@@ -144,16 +145,16 @@ t.test('there are limits', async (t) => {
     await client.ask(
       'SUBSCRIPTION CREATE s', 'SUBSCRIPTION CREATE t TRANSIENT', 'SUBSCRIPTION CREATE u', 'SUBSCRIPTION CREATE s',
     ),
-    ['OK', 'OK', '-ERR there are 2 subscriptions, the most that there may be', 'OK'],
+    ['OK', 'OK', '-ERR there are 2 subscriptions, the maximum', 'OK'],
   );
   t.strictSame(await client.ask('BIND s a', 'BIND s b', 'BIND s c', 'BIND s a', 'BIND t a', 'BIND t b', 'BIND t c'), [
     'OK',
     'OK',
-    '-ERR subscription "s" has 2 bindings, the most that it may have',
+    '-ERR subscription "s" has 2 bindings, the maximum',
     'OK',
     'OK',
     'OK',
-    '-ERR subscription "t" has 2 bindings, the most that it may have',
+    '-ERR subscription "t" has 2 bindings, the maximum',
   ]);
 });
 

@@ -46,7 +46,7 @@ t.test('TOPIC: what is wrong gets an error', async (t) => {
     ['TOPIC CREATE a TYPE', /^-ERR option "TYPE" needs a value$/],
     ['TOPIC CREATE a TYPE headers', /^-ERR TYPE "headers" is not fanout or direct$/],
     ['TOPIC CREATE a KIND direct', /^-ERR unknown option "KIND" of TOPIC$/],
-    ['TOPIC CREATE $a', /^-ERR topic name "\$a" is reserved, as all that begin with \$$/],
+    ['TOPIC CREATE $a', /^-ERR topic name "\$a" is reserved: names that begin with \$ belong to the brokers$/],
     [`TOPIC CREATE ${'x'.repeat(256)}`, /^-TOOBIG topic name is over 255 bytes$/],
     ['TOPIC RENAME a b', /^-NOTFOUND topic "a"$/],
     ['TOPIC RENAME a $b', /^-ERR topic name "\$b" is reserved/],
@@ -67,7 +67,7 @@ t.test('records of the broker\'s own may be read, and are pushed to nobody', asy
   const [client, subscriber] = [virtual.connect(), virtual.connect()];
   await subscriber.ask('PSUBSCRIBE *');
   t.strictSame(await subscriber.ask('SUBSCRIBE a $catalog'), [
-    '-ERR topic name "$catalog" is reserved, as all that begin with $',
+    '-ERR topic name "$catalog" is reserved: names that begin with $ belong to the brokers',
   ]);
   t.strictSame(await client.ask('TOPIC CREATE a'), ['OK']);
   t.match((await client.ask('LATEST $catalog')).map(told), [

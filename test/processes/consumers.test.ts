@@ -175,7 +175,7 @@ t.test('consumers, with three brokers', async (t) => {
     t.match(await admin('subscriptions'), /^pay +durable .* 2 +payments-failed /m);
     t.match(await admin('bindings', 'north'), /^north +parcels +north$/m);
     t.equal(await admin('subscriptions', 'purge', 'billing'), '2 messages dropped\n');
-    t.equal(await admin('topics', 'rename', 'orders', 'sales'), 'topic orders is called sales now\n');
+    t.equal(await admin('topics', 'rename', 'orders', 'sales'), 'topic orders is now called sales\n');
     t.match(await admin('bindings', 'shipping'), /^shipping +sales +-$/m);
     await admin('subscriptions', 'delete', 'shipping');
     t.equal((await one.subscriptions()).includes('shipping'), false);

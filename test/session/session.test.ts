@@ -224,8 +224,8 @@ t.test('a connection has so many channels and patterns at most, and keeps those 
     ['subscribe', 'a', 1], ['subscribe', 'b', 2], ['psubscribe', 'a*', 3],
   ]);
   t.strictSame(await subscriber.ask('SUBSCRIBE c', 'PSUBSCRIBE b* c*', 'SUBSCRIBE a'), [
-    '-ERR 4 channels and patterns of one connection are more than 3',
-    '-ERR 5 channels and patterns of one connection are more than 3',
+    '-ERR 4 channels and patterns are over 3, the limit of a connection',
+    '-ERR 5 channels and patterns are over 3, the limit of a connection',
     ['subscribe', 'a', 3],
   ]);
   t.strictSame(await subscriber.ask('UNSUBSCRIBE b', 'SUBSCRIBE c'), [['unsubscribe', 'b', 2], ['subscribe', 'c', 3]]);

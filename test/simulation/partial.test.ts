@@ -37,7 +37,7 @@ t.test('a few links each, and everything arrives everywhere, once', async (t) =>
   t.strictSame(world.machines.map(({ broker }) => broker.status()['records_duplicate']), world.machines.map(() => 0));
   t.strictSame(
     world.machines.map(({ broker }) => broker.status()['records_received']), world.machines.map(() => COUNT - 1),
-    'one transmission a replica',
+    'one transmission per replica',
   );
 });
 

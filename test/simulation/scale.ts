@@ -20,13 +20,13 @@ const PAYLOAD = 'x'.repeat(100);
 
 const COLUMNS = [
   'brokers',
-  'links a broker: median, max',
+  'links per broker: median, max',
   'formed after',
-  'payload transmissions a replica',
+  'payload transmissions per replica',
   'hops: median, max',
   'to the last broker: median, max',
-  'control bytes a replica',
-  'idle bytes/s a broker',
+  'control bytes per replica',
+  'idle bytes/s per broker',
 ];
 
 /** What goes over the network. */

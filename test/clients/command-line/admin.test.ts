@@ -100,18 +100,18 @@ t.test('subscriptions, bindings, pending, status', async (t) => {
 
 t.test('commands that act make one command and say what was done', async (t) => {
   const cases: readonly [string, string, string][] = [
-    ['topics create parcels --type direct', 'TOPIC CREATE parcels TYPE direct', 'topic parcels is there'],
-    ['topics rename a b', 'TOPIC RENAME a b', 'topic a is called b now'],
-    ['topics delete a', 'TOPIC DELETE a', 'topic a is gone'],
+    ['topics create parcels --type direct', 'TOPIC CREATE parcels TYPE direct', 'topic parcels exists'],
+    ['topics rename a b', 'TOPIC RENAME a b', 'topic a is now called b'],
+    ['topics delete a', 'TOPIC DELETE a', 'topic a is deleted'],
     [
       'subscriptions create s --transient --visibility 500 --from earliest',
-      'SUBSCRIPTION CREATE s TRANSIENT VISIBILITY 500 FROM earliest', 'subscription s is there',
+      'SUBSCRIPTION CREATE s TRANSIENT VISIBILITY 500 FROM earliest', 'subscription s exists',
     ],
     [
       'subscriptions update s --max-deliveries 3 --dead-letter d --backoff 10',
       'SUBSCRIPTION UPDATE s MAXDELIVERIES 3 DEADLETTER d BACKOFF 10', 'subscription s is changed',
     ],
-    ['subscriptions delete s', 'SUBSCRIPTION DELETE s', 'subscription s is gone'],
+    ['subscriptions delete s', 'SUBSCRIPTION DELETE s', 'subscription s is deleted'],
     ['subscriptions purge billing', 'PURGE billing', '17 messages dropped'],
     ['bind s parcels --key north', 'BIND s parcels KEY north', 's is bound to parcels'],
     ['unbind s news', 'UNBIND s news', 's is no longer bound to news'],

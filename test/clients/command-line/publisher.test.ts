@@ -59,10 +59,11 @@ t.test('what was not acknowledged is named, a bounded list of it, and the exit s
   t.match(stderr, 'not acknowledged: 15 of 17 messages');
   t.match(stderr, 'message 2 "bad 0": NOQUORUM on disk on 1 of 2');
   t.match(stderr, 'and 5 more');
-  t.match(stderr, 'numbers of those not acknowledged: 2 to 16\n');
+  t.match(stderr, 'numbers of the messages that were not acknowledged: 2 to 16\n');
   t.match(
     stderr,
-    'to go on: the same again with --from-line 2; some may come twice (not with --ids, from the first run on)\n',
+    'to continue, repeat the command with --from-line 2; '
+      + 'some messages may come twice (use --ids from the first run on)\n',
   );
   t.equal(lines(stderr).length, 14);
 });
@@ -182,7 +183,7 @@ t.test('--ids gives each line an id by its number, so that a run that goes on wi
   const input = 'one\ntwo\nthree\nfour\n';
   const first = await run(t, 'publisher', ['--brokers', broker.address, '--ids', 'import', 'news'], input);
   t.equal(first.code, 1);
-  t.match(first.stderr, 'to go on: the same again with --from-line 3 --ids import\n');
+  t.match(first.stderr, 'to continue, repeat the command with --from-line 3 --ids import\n');
   isFailing = false;
   const second = await run(
     t, 'publisher', ['--brokers', broker.address, '--ids', 'import', '--from-line', '3', 'news'], input,
