@@ -8,6 +8,7 @@
 import { ACK_LEVELS, type AckLevel } from './core/ack-level.ts';
 import { type Address, makeAddress } from './core/address.ts';
 import { RumormillError } from './core/error.ts';
+import type { RecordLimits } from './core/log/batch-check.ts';
 
 const MEBIBYTE = 1024 * 1024;
 
@@ -148,6 +149,18 @@ export const DEFAULT_LIMITS = {
 };
 
 export type Limits = Readonly<typeof DEFAULT_LIMITS>;
+
+/**
+ * What a record of a peer may have: what that peer's publishers may send. A broker whose own limits are lower takes it
+ * all the same; one whose limits are higher needs peers whose limits are as high.
+ */
+export function recordLimits(limits: Limits): RecordLimits {
+  const most = (name: keyof RecordLimits): number => Math.max(limits[name], DEFAULT_LIMITS[name]);
+  return {
+    topicBytesMax: most('topicBytesMax'), payloadBytesMax: most('payloadBytesMax'), keyBytesMax: most('keyBytesMax'),
+    headersMax: most('headersMax'), headerBytesMax: most('headerBytesMax'), idBytesMax: most('idBytesMax'),
+  };
+}
 
 export interface Config {
   /** The address that peers and clients use. */

@@ -2,7 +2,7 @@
  * Which topics there are, and what is in them. A topic exists where somebody created, renamed or bound it, or where
  * messages of it live, be they the only thing that was ever said of it.
  */
-import { isReserved } from '../core/catalog/catalog-operation.ts';
+import { isReserved } from '../core/topic-name.ts';
 import { LAMPORT_MAX } from '../core/log/lamport.ts';
 import type { Store } from '../core/log/store.ts';
 import type { TopicType } from '../core/catalog/subscription.ts';

@@ -6,7 +6,7 @@
  * has sent its replies itself.
  */
 import type { Cancellation } from '../core/cancellation.ts';
-import { isReserved, RESERVED_PREFIX } from '../core/catalog/catalog-operation.ts';
+import { hasControlCharacters, isReserved, RESERVED_PREFIX } from '../core/topic-name.ts';
 import { RumormillError } from '../core/error.ts';
 import { Glob } from '../core/read/glob.ts';
 import { sortSteps } from '../core/sorting.ts';
@@ -200,11 +200,8 @@ export function checkOpenTopic(topic: string, bytesMax: number): string {
 export function checkName(what: string, name: string, bytesMax: number): string {
   if (name === '') throw new RumormillError('ERR', `${what} name is empty`);
   if (Buffer.byteLength(name) > bytesMax) throw new RumormillError('TOOBIG', `${what} name is over ${bytesMax} bytes`);
-  for (let index = 0; index < name.length; index += 1) {
-    const code = name.charCodeAt(index);
-    if (code < 32 || (code >= 127 && code < 160)) {
-      throw new RumormillError('ERR', `${what} name ${shown(name)} has control characters`);
-    }
+  if (hasControlCharacters(name)) {
+    throw new RumormillError('ERR', `${what} name ${shown(name)} has control characters`);
   }
   return name;
 }

@@ -3,7 +3,7 @@
  * it, a line a second when there is much, so that the log tells the story and never becomes the load. And about a disk
  * that takes long, since publishers wait for it.
  */
-import { isReserved } from '../core/catalog/catalog-operation.ts';
+import { isReserved } from '../core/topic-name.ts';
 import { lastLamport, type Origin, originAddress, type StoredBatch } from '../core/log/record.ts';
 import type { Clock, Logger, Timer } from '../core/runtime.ts';
 

@@ -12,6 +12,7 @@ import { ClockClaims } from '../core/mesh/clock-claims.ts';
 import { isUnresolved, messageOf, RumormillError } from '../core/error.ts';
 import type { Membership } from '../core/mesh/membership.ts';
 import type { Channel, Transport } from '../core/runtime.ts';
+import { recordLimits } from '../config.ts';
 import type { GossipRuntime } from './gossip.ts';
 import { Link, type LinkEvents } from './link.ts';
 import type { Naming, NamingRuntime } from './naming.ts';
@@ -71,7 +72,7 @@ export class Introductions {
     // each attempt comes from another port, and is not worth another line
     let peer = channel.remote.replace(/:\d+$/, '');
     try {
-      const hello = decodePeerMessage(args);
+      const hello = decodePeerMessage(args, recordLimits(this.#runtime.config.limits));
       if (hello.type !== 'PEER') throw new RumormillError('PROTOCOL', 'a peer begins with PEER');
       peer = hello.address;
       if (hello.instance !== this.#runtime.log.instance) {

@@ -17,7 +17,8 @@ import { RumormillError } from '../core/error.ts';
 import { Joints, Lanes, type Part, type Pieces } from '../core/mesh/lanes.ts';
 import { Path } from '../core/mesh/path.ts';
 import type { Channel, ChannelHandler } from '../core/runtime.ts';
-import type { Limits } from '../config.ts';
+import { type Limits, recordLimits } from '../config.ts';
+import type { RecordLimits } from '../core/log/batch-check.ts';
 import { type CommandLimits, CommandParser } from '../wire/command-parser.ts';
 import { decodePeerMessage, encodePeerMessage } from '../wire/peer-codec.ts';
 import type { Hello, LinkMessage, PeerMessage } from '../wire/peer-message.ts';
@@ -81,6 +82,7 @@ export class Link implements ChannelHandler, Holder {
   readonly #lanes = new Lanes(LANES_COUNT);
   readonly #joints: Joints;
   readonly #peerLimits: CommandLimits;
+  readonly #recordLimits: RecordLimits;
   #path: Path;
   #heardAt: number;
   #received = 0; // since the introductions
@@ -104,6 +106,7 @@ export class Link implements ChannelHandler, Holder {
       bulkBytesMax: limits.batchBytesMax + limits.payloadBytesMax + 16 * 1024 * 1024,
       commandBytesMax: limits.batchBytesMax + limits.payloadBytesMax + 64 * 1024 * 1024,
     };
+    this.#recordLimits = recordLimits(limits);
     this.#parser = parser ?? new CommandParser(this.#peerLimits);
     this.#parser.setLimits(this.#peerLimits);
     this.#joints = new Joints(LANES_COUNT, this.#peerLimits.commandBytesMax);
@@ -218,7 +221,7 @@ export class Link implements ChannelHandler, Holder {
         const args = this.#parser.next();
         if (args === undefined) return;
         if (args.text(0).startsWith('-')) return this.#refused(args.texts().join(' ').slice(1));
-        const message = decodePeerMessage(args);
+        const message = decodePeerMessage(args, this.#recordLimits);
         if (message.type === 'PEER' && !this.isIntroduced) this.introduce(message);
         else this.#receive(message);
       }
@@ -261,7 +264,8 @@ export class Link implements ChannelHandler, Holder {
     const parser = new CommandParser(this.#peerLimits);
     parser.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
     const args = parser.next();
-    const message = args === undefined || parser.bufferedBytes > 0 ? undefined : decodePeerMessage(args);
+    const isWhole = args !== undefined && parser.bufferedBytes === 0;
+    const message = isWhole ? decodePeerMessage(args, this.#recordLimits) : undefined;
     if (message === undefined || message.type === 'PART' || message.type === 'GOT') {
       throw new RumormillError('PROTOCOL', 'the parts are no message');
     }

@@ -12,7 +12,8 @@ import { isDiskFull } from '../core/error.ts';
 import { lifeOf, originTag } from '../core/queue/lease-token.ts';
 import type { LeaseEntry, Leases } from '../core/queue/leases.ts';
 import type { Log } from '../core/log/log.ts';
-import { type BatchMeta, makeDraft, type Message, messageBytes } from '../core/log/record.ts';
+import { DEAD_LETTER_MOVES } from '../core/log/batch-check.ts';
+import { type BatchMeta, type HeaderList, makeDraft, type Message, messageBytes } from '../core/log/record.ts';
 import type { Clock } from '../core/runtime.ts';
 import type { Subscription } from '../core/catalog/subscription.ts';
 
@@ -110,17 +111,10 @@ export class DeadLetters {
     const life = lifeOf(subscription).toString(16).padStart(8, '0');
     const meta: BatchMeta = {
       keys: dead.map(({ message }) => message.key),
-      headers: dead.map(({ entry, message }) => [
-        ...message.headers,
-        'dead-letter-subscription',
-        subscription.name,
-        'dead-letter-topic',
-        message.topic,
-        'dead-letter-id',
-        message.id,
-        'dead-letter-deliveries',
-        String(entry.deliveries),
-      ]),
+      headers: dead.map(({ entry, message }) => {
+        const move = [subscription.name, message.topic, message.id, String(entry.deliveries)];
+        return [...recentMoves(message.headers), ...move.flatMap((value, index) => [MOVE[index]!, value])];
+      }),
       ids: dead.map(({ entry }) => `dead-letter-${life}-${originTag(entry.origin)}-${entry.seq}`),
     };
     const payloads = dead.map(({ message }) => message.payload);
@@ -129,4 +123,25 @@ export class DeadLetters {
       this.#runtime.log.publish(draft, { stored: () => resolve(), failed: reject }),
     );
   }
+}
+
+/** What each move adds to the headers of a message. */
+const MOVE = ['dead-letter-subscription', 'dead-letter-topic', 'dead-letter-id', 'dead-letter-deliveries'] as const;
+
+/** Headers with room for those of one more move: if they tell of as many as they may, the oldest move is left out. */
+export function recentMoves(headers: HeaderList): HeaderList {
+  const starts: number[] = [];
+  for (let index = 0; index < headers.length; index += 2) {
+    if (!MOVE.every((name, each) => headers[index + 2 * each] === name)) continue;
+    starts.push(index);
+    index += 2 * (MOVE.length - 1);
+  }
+  if (starts.length < DEAD_LETTER_MOVES) return headers;
+  const gone = new Set(starts.slice(0, starts.length - DEAD_LETTER_MOVES + 1));
+  const kept: string[] = [];
+  for (let index = 0; index < headers.length; index += 2) {
+    if (gone.has(index)) index += 2 * (MOVE.length - 1);
+    else kept.push(headers[index]!, headers[index + 1]!);
+  }
+  return kept;
 }

@@ -12,7 +12,7 @@
 import type { Limits } from '../config.ts';
 import type { Budget } from '../core/budget.ts';
 import { firstLive } from '../core/catalog/catalog.ts';
-import { isReserved } from '../core/catalog/catalog-operation.ts';
+import { isReserved } from '../core/topic-name.ts';
 import { PubSub } from '../core/read/pub-sub.ts';
 import type { ReadSource } from '../core/read/reader.ts';
 import { batchBytes, messagesOf, parseRepeats, type StoredBatch } from '../core/log/record.ts';

@@ -7,7 +7,8 @@ import { type Address, parseAddress } from '../core/address.ts';
 import { RumormillError } from '../core/error.ts';
 import type { View } from '../core/home/view.ts';
 import { LAMPORT_MAX } from '../core/log/lamport.ts';
-import { type Origin, parseOrigin, type RecordBatch, validateBatch } from '../core/log/record.ts';
+import { type RecordLimits, validateBatch } from '../core/log/batch-check.ts';
+import { type Origin, parseOrigin, type RecordBatch } from '../core/log/record.ts';
 import type { HeldOf } from '../core/mesh/held.ts';
 import type { Args } from './command-parser.ts';
 import { type Ask, type Hello, PEER_PROTOCOL_VERSION, type PeerMessage, type Travelling } from './peer-message.ts';
@@ -79,7 +80,7 @@ export function encodePeerMessage(message: PeerMessage): readonly Uint8Array[] {
 }
 
 /** @throws RumormillError PROTOCOL that names what is wrong */
-export function decodePeerMessage(args: Args): PeerMessage {
+export function decodePeerMessage(args: Args, limits: RecordLimits): PeerMessage {
   const type = args.text(0);
   switch (type) {
     case 'PEER':
@@ -99,7 +100,7 @@ export function decodePeerMessage(args: Args): PeerMessage {
     case 'PRUNE':
       return { type, origins: args.texts(1).map(parseOrigin) };
     case 'RECORDS':
-      return { type, batch: decodeBatch(args), ageMs: integer(args, 11, 'age') };
+      return { type, batch: decodeBatch(args, limits), ageMs: integer(args, 11, 'age') };
     case 'MISSED':
       arity(args, 2);
       return { type, ms: integer(args, 1, 'time') };
@@ -185,7 +186,7 @@ function encodeBatch(batch: RecordBatch, ageMs: number): readonly Uint8Array[] {
   return encodeCommandParts(['RECORDS', origin, seq, count, first, time, topic, deps, lengths, meta, body, ageMs]);
 }
 
-function decodeBatch(args: Args): RecordBatch {
+function decodeBatch(args: Args, limits: RecordLimits): RecordBatch {
   arity(args, 12);
   const batch: RecordBatch = {
     origin: args.text(1) as Origin,
@@ -199,7 +200,7 @@ function decodeBatch(args: Args): RecordBatch {
     meta: args.text(9),
     body: args.bytes(10),
   };
-  validateBatch(batch);
+  validateBatch(batch, limits);
   return batch;
 }
 

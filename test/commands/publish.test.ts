@@ -2,7 +2,8 @@ import t from 'tap';
 import { PublishBatcher, type SealedBatch } from '../../brokers/commands/publish.ts';
 import { DEFAULT_LIMITS, type Limits } from '../../brokers/config.ts';
 import { RumormillError } from '../../brokers/core/error.ts';
-import { BATCH_MESSAGES_MAX, messagesOf, parseMeta, validateBatch } from '../../brokers/core/log/record.ts';
+import { validateBatch } from '../../brokers/core/log/batch-check.ts';
+import { BATCH_MESSAGES_MAX, messagesOf, parseMeta } from '../../brokers/core/log/record.ts';
 import { CommandParser } from '../../brokers/wire/command-parser.ts';
 import { encodeCommand } from '../../brokers/wire/resp.ts';
 import { countCopiedBytes } from '../support/copied.ts';
@@ -61,7 +62,7 @@ class Bench {
   #publish(sealed: SealedBatch): void {
     const { draft, acks } = sealed;
     const batch = { ...draft, origin: origin('a:1'), seq: 1, lamport: 1, deps: '' };
-    validateBatch(batch); // what peers would refuse must not leave
+    validateBatch(batch, DEFAULT_LIMITS); // what peers would refuse must not leave
     this.batches.push(sealed);
     if (this.refusing) for (const id of parseMeta(draft).ids ?? []) this.known.delete(`${draft.topic} ${id}`);
     this.done.push([draft.topic, acks, ...messagesOf(batch).map(({ payload }) => String(payload))].join(' '));

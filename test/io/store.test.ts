@@ -1,9 +1,11 @@
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { DEFAULT_LIMITS } from '../../brokers/config.ts';
 import { parseAddress } from '../../brokers/core/address.ts';
+import { validateBatch } from '../../brokers/core/log/batch-check.ts';
 import {
-  isCovered, lastSeq, type Origin, parseRepeats, type StoredBatch, type StoredColumns, validateBatch,
+  isCovered, lastSeq, type Origin, parseRepeats, type StoredBatch, type StoredColumns,
 } from '../../brokers/core/log/record.ts';
 import type { IdColumns, LamportPlace, LiveCount, Page, Store } from '../../brokers/core/log/store.ts';
 import type { Stamp } from '../../brokers/core/log/stamp.ts';
@@ -837,7 +839,7 @@ t.test(`what lives of a topic is counted, and what is dead is covered, some batc
       stored.map((batch) => ({ ...batch, body: String(batch.body) })),
       memory.batches.map((batch) => ({ ...batch, body: Buffer.from(batch.body).toString() })),
     );
-    for (const batch of stored) validateBatch(batch);
+    for (const batch of stored) validateBatch(batch, DEFAULT_LIMITS);
     t.equal(
       stored.filter((batch) => isCovered(batch)).length,
       all.filter((batch) => memory.batches[batch.position - 1]!.lengths === '[]').length,

@@ -159,6 +159,38 @@ t.test('a peer that tells of absurd clocks, terms, beats and views leaves the me
   }
 });
 
+t.test('a peer that sends records that no publisher can send is cut off with a line that names it, and nothing is stored', async (t) => {
+  const cluster = await Cluster.start(t, 1);
+  const [broker] = cluster.brokers as [Broker];
+  const stranger = '10.9.9.9:1';
+  const origin = `${stranger}/000000000000`;
+  const record = (topic: string, meta: string, payload: Buffer): (string | number | Buffer)[] => [
+    'RECORDS', origin, 1, 1, 1, 0, topic, '', `[${payload.length}]`, meta, payload, 0,
+  ];
+  const small = Buffer.from('x');
+  const headers = JSON.stringify({ headers: [new Array<string>(20_000).fill('h')] });
+  const cases: [message: (string | number | Buffer)[], why: RegExp][] = [
+    [record('x'.repeat(100_000), '', small), /topic is over 255 bytes/],
+    [record('a\u0007b', '', small), /topic has control characters/],
+    [record('', '', small), /topic is empty/],
+    [record('news', '', Buffer.alloc(MIB + 1)), /a payload of 1048577 bytes is too large/],
+    [record('news', headers, small), /headers is not one list per message, within the limits/],
+    [record('news', JSON.stringify({ keys: ['k'.repeat(1025)] }), small), /keys is not one key/],
+    [record('news', JSON.stringify({ ids: ['i'.repeat(129)] }), small), /ids is not one id/],
+  ];
+  for (const [message, why] of cases) {
+    const peer = await broker.connect();
+    peer.send('PEER', PEER_PROTOCOL_VERSION, 'default', stranger, origin, 'instance', 1, 'link', broker.address, 0);
+    peer.send('VECTOR', 1, origin, 1);
+    peer.send(...message);
+    await peer.closed;
+    await waitFor(String(why), () =>
+      broker.log.some((line) => line['peer'] === stranger && why.test(String(line['reason']))),
+    );
+  }
+  t.equal((await broker.status())['messages'], '0');
+});
+
 t.test('a client that goes away in the middle of a command, or while it waits, leaves nothing behind', async (t) => {
   const cluster = await Cluster.start(t, 1);
   const broker = cluster.brokers[0]!;

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { RumormillError } from '../../brokers/core/error.ts';
+import { recentMoves } from '../../brokers/queue/dead-letters.ts';
 import { Acknowledgements, encodeRecord } from '../../brokers/core/queue/acknowledgements.ts';
 import { parseAddress } from '../../brokers/core/address.ts';
 import { draft, origin } from '../support/record.ts';
@@ -143,6 +144,20 @@ t.test('PURGE drops the backlog, and what is leased', async (t) => {
   await clock.advance(2000);
   t.strictSame(payloads(await pull(client, 's')), ['4']);
   t.equal(await count(client, 'PURGE s'), 0);
+});
+
+t.test('the headers of a dead letter tell of its last sixteen moves', async (t) => {
+  const move = (count: number): string[] => [
+    'dead-letter-subscription', `s${count}`, 'dead-letter-topic', 't', 'dead-letter-id', 'i',
+    'dead-letter-deliveries', '2',
+  ];
+  const moves = (from: number, to: number): string[] =>
+    Array.from({ length: to - from + 1 }, (_, index) => move(from + index)).flat();
+  const half = ['dead-letter-subscription', 's', 'dead-letter-topic', 't'];
+  t.strictSame(recentMoves([]), []);
+  t.strictSame(recentMoves(['a', 'b', ...half, ...moves(1, 15)]), ['a', 'b', ...half, ...moves(1, 15)]);
+  t.strictSame(recentMoves(['a', 'b', ...half, ...moves(1, 16)]), ['a', 'b', ...half, ...moves(2, 16)]);
+  t.strictSame(recentMoves([...moves(1, 9), 'a', 'b', ...moves(10, 20)]), [...moves(6, 9), 'a', 'b', ...moves(10, 20)]);
 });
 
 t.test('after MAXDELIVERIES deliveries a copy goes to the dead-letter topic, and the message is done', async (t) => {

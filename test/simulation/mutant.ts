@@ -164,6 +164,10 @@ export const MUTANTS: readonly Mutant[] = [
     patches: [['core/log/lamport.js', `if (ahead > saved)`, `if (false)`]],
   },
   {
+    name: 'records of peers may be longer than those of publishers', test: 'core/log/batch-check',
+    patches: [['core/log/batch-check.js', `return text.length > bytesMax ||`, `return false &&`]],
+  },
+  {
     name: 'nobody is closed where memory is short',
     patches: [['core/budget.js', `account.holder.expel(account.greed);`, `;`]],
   },

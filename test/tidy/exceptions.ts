@@ -24,7 +24,8 @@ export const LONG_FUNCTIONS: Readonly<Record<string, string>> = {
   'test/core/catalog/catalog.test.ts: said at the same time, about one subscription': 'a table of cases',
   'test/core/log/log.test.ts: random publishes, receipts and full disks (seed ${SEED})':
     'one case for each operation, and the checks of each round',
-  'test/core/log/record.test.ts: validateBatch refuses a batch with a wrong field, and names it': 'a table of cases',
+  'test/core/log/batch-check.test.ts: a batch with a wrong field is refused, and the error names the field':
+    'a table of cases',
   'test/core/queue/leases.test.ts: random operations against a list (seed ${SEED})': 'one case for each operation',
   'test/io/store.test.ts: the batches of a topic are found, whether they are indexed yet or not (SEED=${SEED})':
     'random batches, and a table of questions about them',

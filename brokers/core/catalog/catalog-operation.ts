@@ -7,14 +7,12 @@
  */
 import { isCount, isObject, parseJson } from '../json.ts';
 import { type Origin, parseOrigin } from '../log/record.ts';
+import { isReserved } from '../topic-name.ts';
 import { type SubscriptionSettings, TOPIC_TYPES, type TopicType } from './subscription.ts';
 import type { Vector } from '../log/version-vector.ts';
 
 /** The topic of the records that carry operations. */
 export const CATALOG_TOPIC = '$catalog';
-
-/** Names of topics that begin so are the brokers' own. */
-export const RESERVED_PREFIX = '$';
 
 const NAME_CHARACTERS_MAX = 65_536;
 
@@ -37,10 +35,6 @@ export type Operation =
       readonly start: Vector;
     }
   | { readonly op: 'unbind'; readonly name: string; readonly topic: string; readonly key: string | null };
-
-export function isReserved(topic: string): boolean {
-  return topic.startsWith(RESERVED_PREFIX);
-}
 
 export function encodeOperation(operation: Operation): string {
   return JSON.stringify(

@@ -24,8 +24,7 @@
 import { type Address, compareAddresses, parseAddress } from '../address.ts';
 import { joinBytes } from './arena.ts';
 import { RumormillError } from '../error.ts';
-import { isCount, isObject, parseJson } from '../json.ts';
-import { LAMPORT_MAX } from './lamport.ts';
+import { parseJson } from '../json.ts';
 
 declare const brand: unique symbol;
 
@@ -311,77 +310,4 @@ export function messagesOf(batch: RecordBatch, from = 0, to: number = batch.coun
 /** The payload of a record that is text: those of the brokers' own topics are. */
 export function payloadText({ payload }: Pick<Message, 'payload'>): string {
   return Buffer.from(payload.buffer, payload.byteOffset, payload.length).toString('utf8');
-}
-
-/**
- * Checks a batch that came from a peer field by field, so that nothing a peer sends can make a file that cannot be read
- * back.
- * @throws RumormillError PROTOCOL that names the field
- */
-export function validateBatch(batch: RecordBatch): void {
-  const fail = (what: string): never => {
-    throw new RumormillError('PROTOCOL', `record batch ${batch.origin} ${batch.seq}: ${what}`);
-  };
-  parseOrigin(batch.origin);
-  if (!(batch.count >= 1 && batch.count <= BATCH_MESSAGES_MAX)) {
-    fail(`count ${batch.count} is not from 1 to ${BATCH_MESSAGES_MAX}`);
-  }
-  if (!isCount(batch.time)) fail(`time ${batch.time} is not a time`);
-  if (!isCount(batch.seq) || batch.seq < 1) fail(`seq ${batch.seq} is not a number from 1`);
-  if (!isCount(batch.lamport) || batch.lamport < 1 || batch.lamport > LAMPORT_MAX - batch.count + 1) {
-    fail(`Lamport timestamp ${batch.lamport} is out of range`);
-  }
-  const lengths = parseColumn(batch.lengths, 'lengths', fail);
-  if (!(isCovered(batch) && batch.meta === '') && !isColumn(lengths, batch.count, isCount)) {
-    fail('lengths is not an array of one length a message');
-  }
-  if ((lengths as number[]).reduce((sum, length) => sum + length, 0) !== batch.body.length) {
-    fail('lengths do not add up to the body');
-  }
-  if (batch.meta !== '') {
-    const meta = parseObject(batch.meta, 'meta', fail);
-    const { keys, headers, ids, ...others } = meta;
-    const [other] = Object.keys(others);
-    if (other !== undefined) fail(`meta has a column ${JSON.stringify(other.slice(0, 40))}, which is none`);
-    if (keys !== undefined && !isColumn(keys, batch.count, isTextOrNull)) fail('keys is not one key a message');
-    if (ids !== undefined && !isColumn(ids, batch.count, isTextOrNull)) fail('ids is not one id a message');
-    if (headers !== undefined && !isColumn(headers, batch.count, isHeadersOrNull)) {
-      fail('headers is not one list a message');
-    }
-    // so that SQLite reads in it what we do, where a name comes twice too
-    if (JSON.stringify(meta) !== batch.meta) fail('meta is not written as JSON.stringify does');
-  }
-  if (batch.deps !== '') {
-    for (const [origin, seq] of Object.entries(parseObject(batch.deps, 'deps', fail))) {
-      parseOrigin(origin);
-      if (!isCount(seq)) fail(`deps of ${origin} is not a seq`);
-    }
-  }
-}
-
-type Fail = (what: string) => never;
-
-function parseColumn(json: string, name: string, fail: Fail): unknown {
-  const value = parseJson(json);
-  return value === undefined ? fail(`${name} is not JSON`) : value;
-}
-
-function parseObject(json: string, name: string, fail: Fail): Readonly<Record<string, unknown>> {
-  const value = parseColumn(json, name, fail);
-  return isObject(value) ? value : fail(`${name} is not a JSON object`);
-}
-
-function isColumn(value: unknown, count: number, check: (element: unknown) => boolean): boolean {
-  return Array.isArray(value) && value.length === count && value.every(check);
-}
-
-function isTextOrNull(value: unknown): boolean {
-  return value === null || typeof value === 'string';
-}
-
-function isHeadersOrNull(value: unknown): boolean {
-  return (
-    value === null ||
-    (Array.isArray(value) && value.length % 2 === 0 && value.every((text) => typeof text === 'string'))
-  );
 }
