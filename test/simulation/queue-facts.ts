@@ -208,8 +208,10 @@ export class QueueFacts {
     );
   }
 
+  /** The name that a topic had first. A rename that was acknowledged by one disk may be lost with it. */
   canonical(topic: string): string {
-    return this.queues.aliases.get(topic) ?? topic;
+    const former = this.queues.aliases.get(topic);
+    return former !== undefined && this.isKept('TOPIC', 'RENAME', topic) ? former : topic;
   }
 
   /** Whether it, or its topic, may have been deleted by then. */
