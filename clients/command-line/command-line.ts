@@ -96,7 +96,7 @@ function checkPort(text: string): string {
 }
 
 /**
- * A line on standard error, where it never mixes with what is piped on. On a terminal it takes the place of a live
+ * A line on standard error, where it never mixes with what is piped on. On a terminal it replaces a live
  * line.
  */
 export function note(text: string): void {

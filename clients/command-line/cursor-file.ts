@@ -1,8 +1,8 @@
 /**
  * A file that holds a subscriber's cursor, so that the next run goes on where this one ended.
  *
- * It is rewritten whole: a temporary file beside it, synced, then renamed over it. So whenever the process or the
- * machine dies the file holds either the cursor before or the one after, never a part.
+ * It is rewritten whole: a temporary file beside it is synced, then renamed over it. So whenever the process or the
+ * machine dies, the file holds the old cursor or the new one, never a part.
  */
 import { open, readFile, rename, rm } from 'node:fs/promises';
 import { decodeCursor } from '../../brokers/core/read/cursor.ts';
@@ -18,8 +18,8 @@ export class CursorFile {
   }
 
   /**
-   * The cursor in the file; undefined where there is no file yet, or an empty one.
-   * @throws RumormillError CONFIG where it cannot be read, or holds something else
+   * The cursor in the file; undefined if there is no file yet, or an empty one.
+   * @throws RumormillError CONFIG if it cannot be read, or holds something else
    */
   async read(): Promise<string | undefined> {
     let text: string;
@@ -38,7 +38,7 @@ export class CursorFile {
     return text;
   }
 
-  /** @throws RumormillError CONFIG where it cannot be written; what it held is still there */
+  /** @throws RumormillError CONFIG if it cannot be written; what it held is still there */
   async write(cursor: string): Promise<void> {
     try {
       const file = await open(this.#temporary, 'w', 0o600); // what somebody reads is nobody else's business

@@ -1,6 +1,6 @@
 /**
- * `subscriber --group-id`: messages through a subscription that several subscribers share, made and bound to the topics
- * where that was not done yet.
+ * `subscriber --group-id`: messages through a subscription that several subscribers share. It is made and bound to the
+ * topics if that was not done yet.
  *
  * A message is acknowledged after it was handed to the system, so what is printed twice was printed by a run that was
  * killed, or lost its lease.
@@ -33,7 +33,7 @@ const GIVEN_BACK_MAX = 100_000; // of the newest leases that are left as they ar
 
 /**
  * Until the limit is reached or the signal aborted; what was not printed is given back. @throws RumormillError as
- * `client.consume`; ERR where a topic does not fit the key
+ * `client.consume`; ERR if a topic does not fit the key
  */
 export async function printGroup(client: Client, options: GroupOptions, print: Print): Promise<void> {
   try {
@@ -86,7 +86,7 @@ async function printOnly(
   }
 }
 
-/** Whether the promise is fulfilled; false where it fails with the code. @throws what else it fails with */
+/** Whether the promise is fulfilled; false if it fails with the code. @throws what else it fails with */
 async function unless(code: string, promise: Promise<void>): Promise<boolean> {
   try {
     await promise;

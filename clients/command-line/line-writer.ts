@@ -3,7 +3,7 @@
  * up with.
  *
  * When the reader goes away (`| head`), writing goes on into nothing, `onClosed` is told once, and no write fails:
- * whoever does not want what was asked for any more is no fault. Any other error of the stream is one: `onClosed` is
+ * a reader that does not want the rest is no fault. Any other error of the stream is one: `onClosed` is
  * told, and `flushed` throws it.
  */
 import type { Writable } from 'node:stream';
@@ -51,7 +51,7 @@ export class LineWriter {
     return this.#closed;
   }
 
-  /** True where the stream's reader is behind: call `flushed` before adding more. */
+  /** True if the stream's reader is behind: call `flushed` before adding more. */
   get isBehind(): boolean {
     return !this.#closed && this.#stream.writableNeedDrain;
   }

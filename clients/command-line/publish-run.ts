@@ -2,7 +2,7 @@
  * One run of the publisher: messages in, a line for each that was acknowledged, an account of those that were not.
  *
  * A bounded number of messages is on its way at a time, so that an input of any length flows through in constant
- * memory, as fast as the broker acknowledges and whoever reads our output keeps up.
+ * memory, as fast as the broker acknowledges and the reader of our output keeps up.
  *
  * A message that a broker refuses (too big, no quorum) is accounted for, and the next one is published. When no broker
  * can be reached at all, the run stops: what comes after would wait as long, one message after another, for nothing.
@@ -24,7 +24,7 @@ export interface RunOptions {
   readonly publish: PublishOptions;
   /** How often each message is published. */
   readonly count: number;
-  /** Messages a second; undefined for as fast as it goes. */
+  /** Messages per second; undefined for as fast as possible. */
   readonly rate: number | undefined;
   /** No line for each message. */
   readonly quiet: boolean;
@@ -57,7 +57,7 @@ export class PublishRun {
     this.#number = options.firstNumber;
   }
 
-  /** The numbers of the messages of which a copy was not acknowledged. */
+  /** The numbers of the messages that have a copy that was not acknowledged. */
   get missing(): Ranges {
     return this.#missing;
   }

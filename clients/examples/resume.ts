@@ -16,7 +16,7 @@ const brokers = process.argv[2] ?? 'localhost:3000,localhost:3001,localhost:3002
 const folder = await mkdtemp(join(tmpdir(), 'rumormill-example-'));
 const file = join(folder, 'cursor');
 
-/** Writes the whole file anew and renames it: after a crash it holds the old cursor or the new one, never a part. */
+/** Writes a whole new file and renames it: after a crash it holds the old cursor or the new one, never a part. */
 async function store(cursor: string): Promise<void> {
   await writeFile(`${file}.new`, cursor);
   await rename(`${file}.new`, file);

@@ -2,8 +2,8 @@
  * Commands about topics, subscriptions and bindings: made again until there is an answer, or time is up.
  *
  * TRYAGAIN (the subscription's home cannot be reached just now) is waited out with growing pauses, and a command whose
- * broker is lost goes to another. So one may be carried out twice, which is as if it had been carried out once, when
- * its answer came, but for what it answers: a number counts what the last attempt did, and a second DELETE finds
+ * broker is lost goes to another. So one may be carried out twice. The effect is as if it was carried out once, when
+ * its answer came. Only the answer differs: a number counts what the last attempt did, and a second DELETE finds
  * nothing. An attempt that a stopped broker still holds may be carried out later, as with any command that timed out.
  */
 import { performance } from 'node:perf_hooks';
@@ -17,10 +17,10 @@ import type { Call, SharedCalls } from './shared-calls.ts';
 export type Args = readonly (string | number)[];
 
 export interface AskOptions {
-  /** Where it is less than the client's own. */
+  /** Used if it is less than the client's own. */
   readonly timeoutMs?: number;
   /**
-   * The error that an attempt gets where an earlier one was carried out: it is no error then, and the answer is null.
+   * The error that an attempt gets if an earlier one was carried out: it is no error then, and the answer is null.
    */
   readonly doneBy?: string;
 }
@@ -79,7 +79,7 @@ export class Asker {
   }
 }
 
-/** @throws RumormillError PROTOCOL where the reply is no array */
+/** @throws RumormillError PROTOCOL if the reply is no array */
 export function arrayOf(reply: Answer | undefined, command: string): Answer[] {
   if (!Array.isArray(reply)) throw new RumormillError('PROTOCOL', `${command} did not answer an array`);
   return reply as Answer[];

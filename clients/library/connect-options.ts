@@ -49,7 +49,7 @@ export interface ConnectOptions {
   /** Most bytes of calls without an answer; a publish beyond is rejected with BUSY. Default 64 MiB. */
   readonly unansweredBytesMax?: number;
   /**
-   * Most readers, consumers and waiting polls and pulls at a time, each of which has a connection; one more is rejected
+   * Most readers, consumers and waiting polls and pulls at a time. Each has its own connection; one more is rejected
    * with BUSY. Default 1,000.
    */
   readonly pollsMax?: number;

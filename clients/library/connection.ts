@@ -90,7 +90,7 @@ export class Connection<C extends Command = Command> {
   }
 
   /**
-   * How many bytes more should be written now; none where the path has enough to carry, until something is answered or
+   * How many more bytes should be written now; none if the path has enough to carry, until something is answered or
    * `drained`. One command may be larger.
    */
   get roomBytes(): number {
@@ -203,7 +203,7 @@ export async function dialSocket(address: Address, timeoutMs: number, signal: Ab
   }
 }
 
-/** @param localPort where the connection goes out from; undefined for wherever the system likes */
+/** @param localPort where the connection goes out from; undefined if the system may choose */
 function dialFrom(
   localPort: number | undefined, address: Address, timeoutMs: number, signal: AbortSignal,
 ): Promise<Socket> {

@@ -125,11 +125,11 @@ class Run {
     }
   }
 
-  /** What is ready, at least one; none where the signal is aborted. @throws what PULL did; CLOSED */
+  /** What is ready, at least one; none if the signal is aborted. @throws what PULL did; CLOSED */
   async #next(most: number): Promise<readonly LeasedMessage[]> {
     for (;;) {
       if (this.#options.signal?.aborted === true) return [];
-      this.#source.closing.throwIfAborted(); // also where there is no room, so that no PULL would tell
+      this.#source.closing.throwIfAborted(); // also if there is no room, so that no PULL would tell
       if (this.#failure !== undefined) throw this.#failure.error;
       const batch: LeasedMessage[] = [];
       while (batch.length < Math.min(most, this.#left) && this.#ready.length > 0) {

@@ -79,7 +79,7 @@ export class Dialer {
     return probe;
   }
 
-  /** Takes in what MESH BROKERS answered: living brokers stand before dead ones. */
+  /** Takes in what MESH BROKERS answered: living brokers are listed before dead ones. */
   learn(brokers: Answer): void {
     const rows = decodeBrokers(brokers);
     const living = rows.filter(({ state }) => state === 'alive' || state === 'self').map(({ address }) => address);
@@ -87,7 +87,7 @@ export class Dialer {
     this.#known = [...new Set([...this.#known, ...living, ...others])].slice(0, KNOWN_MAX);
   }
 
-  /** A connection to the first of the brokers that answers, undefined where none does. */
+  /** A connection to the first of the brokers that answers, undefined if none does. */
   async #first<C extends Command>(
     addresses: readonly Address[], reasons: Map<Address, string>, signal: AbortSignal, timeoutMs: number,
   ): Promise<Connection<C> | undefined> {
@@ -162,7 +162,7 @@ export function decodeBrokers(reply: Answer): BrokerInfo[] {
   });
 }
 
-/** The text value of a name in a flat array. @throws RumormillError PROTOCOL where it is not there */
+/** The text value of a name in a flat array. @throws RumormillError PROTOCOL if it is not there */
 function field(flat: Answer, name: string): string {
   if (Array.isArray(flat)) {
     for (let index = 0; index + 1 < flat.length; index += 2) {

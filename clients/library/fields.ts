@@ -7,7 +7,7 @@ export class Fields {
   readonly #values = new Map<string, Answer>();
   readonly #command: string;
 
-  /** @throws RumormillError PROTOCOL where the reply is no such array */
+  /** @throws RumormillError PROTOCOL if the reply is no such array */
   constructor(reply: Answer, command: string) {
     this.#command = command;
     if (!Array.isArray(reply) || reply.length % 2 > 0) {
@@ -18,7 +18,7 @@ export class Fields {
     }
   }
 
-  /** @throws RumormillError PROTOCOL where it is not there */
+  /** @throws RumormillError PROTOCOL if it is not there */
   text(name: string): string {
     return this.textOrNull(name) ?? this.#missing(name);
   }
@@ -28,12 +28,12 @@ export class Fields {
     return value === null ? null : typeof value === 'number' ? String(value) : text(value);
   }
 
-  /** @throws RumormillError PROTOCOL where it is no number */
+  /** @throws RumormillError PROTOCOL if it is no number */
   number(name: string): number {
     return this.numberOrNull(name) ?? this.#missing(name);
   }
 
-  /** @throws RumormillError PROTOCOL where it is there and no number */
+  /** @throws RumormillError PROTOCOL if it is there and no number */
   numberOrNull(name: string): number | null {
     const written = this.textOrNull(name);
     if (written === null) return null;

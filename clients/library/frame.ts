@@ -1,8 +1,8 @@
 /**
  * Commands as bytes, for a broker.
  *
- * A string of JavaScript may hold half of a surrogate pair, which no UTF-8 stands for: Node would write
- * U+FFFD in its place, and two names, keys or payloads that differ would become one without a word.
+ * A string of JavaScript may hold half of a surrogate pair, which UTF-8 cannot encode. Node would write
+ * U+FFFD instead, and two names, keys or payloads that differ would silently become one.
  */
 import { RumormillError } from '../../brokers/core/error.ts';
 import { encodeCommand } from '../../brokers/wire/resp.ts';
@@ -10,7 +10,7 @@ import { shown } from './call-options.ts';
 
 const SHOWN_CHARACTERS = 64;
 
-/** @throws RumormillError ERR for text with a lone surrogate; CONFIG for what is neither text nor a number nor bytes */
+/** @throws RumormillError ERR for text with a lone surrogate; CONFIG for anything but text, a number or bytes */
 export function frameOf(args: readonly (string | number | Uint8Array)[]): Buffer {
   for (const arg of args) {
     checkKind(args[0], arg);

@@ -79,7 +79,7 @@ export class LeaseKeeper {
     return (await Promise.all([this.#lostOf(messages.slice(0, middle)), this.#lostOf(messages.slice(middle))])).flat();
   }
 
-  /** Not where it was settled meanwhile: then there is no lease any more, and nothing is lost. */
+  /** Not if it was settled meanwhile: then there is no lease any more, and nothing is lost. */
   #lose(message: LeasedMessage): void {
     if (this.#held.delete(message)) LeasedMessage.lose(message);
   }

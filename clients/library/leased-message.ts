@@ -10,7 +10,7 @@ import { ReceivedMessage } from './message.ts';
 import type { Pulled } from './pull.ts';
 
 /**
- * How a message is settled: done with, or to be delivered again, after `delayMs` or where that is undefined after the
+ * How a message is settled: done, or to be delivered again after `delayMs`. If that is undefined, after the
  * subscription's backoff.
  */
 export type Settling = { readonly verb: 'ACK' } | { readonly verb: 'NACK'; readonly delayMs: number | undefined };
@@ -75,7 +75,7 @@ export class LeasedMessage extends ReceivedMessage {
   }
 
   /**
-   * Lets the lease end `ms` from now. False where it had ended already: `lost` is true from then on. @throws
+   * Lets the lease end `ms` from now. False if it had ended already: `lost` is true from then on. @throws
    * RumormillError as `ack`
    */
   async extend(ms: number): Promise<boolean> {
@@ -101,7 +101,7 @@ export class LeasedMessage extends ReceivedMessage {
     this.#lessor.lost(this);
   }
 
-  /** For whoever finds out that a lease has ended. */
+  /** For the code that finds out that a lease has ended. */
   static lose(message: LeasedMessage): void {
     message.#lose();
   }

@@ -1,4 +1,4 @@
-/** POLL: a reader's messages from its cursor on. The cursor goes on at whichever broker answers. */
+/** POLL: a reader's messages from its cursor on. The cursor is valid at any broker that answers. */
 import { performance } from 'node:perf_hooks';
 import { RumormillError } from '../../brokers/core/error.ts';
 import { decodeSlice, text } from '../../brokers/wire/message.ts';

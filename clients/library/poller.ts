@@ -126,7 +126,7 @@ export class Poller {
     }
   }
 
-  /** Asks now and then which brokers there are, so that a reader that runs for long knows where to go. */
+  /** Asks now and then which brokers there are, so that a long-running reader knows where to go. */
   async #learn(connection: Connection, signal: AbortSignal): Promise<void> {
     if (performance.now() - this.#learnedAt < this.#settings.refreshMs) return;
     this.#learnedAt = performance.now();

@@ -26,7 +26,7 @@ export interface PublishOptions {
 
 export interface Published {
   /**
-   * `<lamport>@<host:port>` of the broker that answered: the id that subscribers see. Not where `attempts` is over 1
+   * `<lamport>@<host:port>` of the broker that answered: the id that subscribers see. Not if `attempts` is over 1
    * and a broker that was lost had taken the message already: subscribers then see that broker's address in it. The
    * dedupe id is the same in either case.
    */
@@ -48,7 +48,7 @@ export class DedupeIds {
 
   next(): string {
     this.#count += 1;
-    return this.#prefix + this.#count.toString(36); // the prefix is of one length, so nothing need stand between
+    return this.#prefix + this.#count.toString(36); // the prefix is of one length, so no separator is needed
   }
 }
 

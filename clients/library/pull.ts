@@ -1,5 +1,5 @@
 /**
- * PULL: messages leased from a subscription. One that waits has a connection of its own and goes on at whichever broker
+ * PULL: messages leased from a subscription. One that waits has a connection of its own and goes on at any broker that
  * answers: they all ask the subscription's home. Messages of an answer that was lost are leased all the same, to
  * nobody, and come again when their lease has run out.
  */

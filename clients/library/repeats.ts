@@ -22,7 +22,7 @@ interface Seen {
 
 export class Repeats {
   readonly #seen = new Map<string, Seen>();
-  readonly #order = new Fifo<Seen>(); // oldest first: a Map is slow to find its oldest where many were deleted
+  readonly #order = new Fifo<Seen>(); // oldest first: a Map is slow to find its oldest if many were deleted
 
   /** How many ids are remembered. */
   get size(): number {

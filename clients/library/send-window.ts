@@ -26,7 +26,7 @@ export class SendWindow {
     return this.#sentBytes - this.#answeredBytes;
   }
 
-  /** How many more may go out; one command always may where none is under way. */
+  /** How many more may go out; one command always may if none is under way. */
   get roomBytes(): number {
     const room = this.#windowBytes - this.unansweredBytes;
     if (room <= 0) this.#wasFull = true;

@@ -55,7 +55,7 @@ export class SharedCalls implements Owner<Call> {
   #unansweredBytes = 0;
   #watch: NodeJS.Timeout | undefined;
   #lost: Address | undefined; // since no connection came after it yet
-  #drops = 0; // connections lost one after another, none of which brought an answer
+  #drops = 0; // connections lost one after another, without an answer on any
 
   /** @param signal aborted when the client closes */
   constructor(settings: Settings, dialer: Dialer, signal: AbortSignal, purpose: Purpose) {
@@ -225,7 +225,7 @@ export class SharedCalls implements Owner<Call> {
   }
 
   /**
-   * A broker that does not answer at all is given up, but not while bytes move, nor while a slow path may have them.
+   * A broker that does not answer at all is given up, but not while bytes move or while a slow path may have them.
    */
   async #probe(connection: Connection<Call>): Promise<void> {
     this.#probing = true;

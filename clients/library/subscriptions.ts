@@ -37,7 +37,7 @@ export interface SubscriptionOptions extends SubscriptionChanges {
 }
 
 /**
- * A subscription, as its home sees it. What is counted, but for the backlog, is counted since this broker became its
+ * A subscription, as its home sees it. Everything but the backlog is counted since this broker became its
  * home.
  */
 export interface SubscriptionInfo {
@@ -60,7 +60,7 @@ export interface SubscriptionInfo {
   readonly deadLettered: number;
   readonly redelivered: number;
   readonly consumers: number;
-  /** Which limit holds messages back now, for people; null where none does. */
+  /** Which limit holds messages back now, for people; null if none does. */
   readonly limit: string | null;
   /** The broker that does the subscription's work. */
   readonly home: string;
@@ -72,7 +72,7 @@ export interface SubscriptionInfo {
 
 /** A message that is leased or delayed. */
 export interface PendingInfo {
-  /** null where its home does not know it any more. */
+  /** null if its home does not know it any more. */
   readonly id: string | null;
   readonly consumer: string;
   readonly deliveries: number;
@@ -85,7 +85,7 @@ export interface ConsumerInfo {
   readonly consumer: string;
   /** Messages that it holds. */
   readonly inFlight: number;
-  /** Since it pulled, ms; 0 while it waits, null where its home does not know. */
+  /** Since it pulled, ms; 0 while it waits, null if its home does not know. */
   readonly idleMs: number | null;
 }
 

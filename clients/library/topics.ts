@@ -22,7 +22,7 @@ export interface TopicInfo {
   readonly messages: number;
   readonly bytes: number;
   readonly bindings: number;
-  /** The newest message's Lamport timestamp; 0 where there is none. */
+  /** The newest message's Lamport timestamp; 0 if there is none. */
   readonly lamport: number;
 }
 
