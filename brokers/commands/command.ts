@@ -1,9 +1,9 @@
 /**
  * What a command is, and what it sees of the connection that it came on.
  *
- * A command takes its arguments and returns its reply, or a promise of it, and then the connection waits; the next
- * command is not begun before (but for PUBLISH, whose replies alone may be outstanding together). `undefined` where it
- * has sent its replies itself.
+ * A command takes its arguments and returns its reply, or a promise of it. The connection waits for that before it
+ * begins the next command (only the replies of PUBLISH may be outstanding together). `undefined` if it has sent its
+ * replies itself.
  */
 import type { Cancellation } from '../core/cancellation.ts';
 import { hasControlCharacters, isReserved, RESERVED_PREFIX } from '../core/topic-name.ts';
@@ -43,7 +43,7 @@ export interface Connection extends Caller {
   /** Sends what is pushed to others as well. */
   push(pushed: Pushed): void;
   /**
-   * Counts memory that commands keep for it beside that, or keep no longer where it is below 0. `unsubscribeAll` ends
+   * Counts memory that commands keep for it beside that, or keep no longer if it is below 0. `unsubscribeAll` ends
    * it.
    */
   keep(bytes: number): void;
@@ -76,7 +76,7 @@ export interface LocalCommand extends Usage {
  * the home.
  */
 export interface HomeCommand extends Usage {
-  /** The name of the subscription; undefined where this call is about none and can be carried out anywhere. */
+  /** The name of the subscription; undefined if this call is about none and can be carried out anywhere. */
   subject(args: Args): string | undefined;
   /**
    * Whether the home has to have every message that is stored where the command came in, and not only what is said of
@@ -104,7 +104,7 @@ export function checkArity(command: Usage, name: string, args: Args): void {
 
 /**
  * The subcommand that the second argument names; `min`, `max` and `usage` of each count and show it too.
- * @throws RumormillError ERR where there is none, or for a wrong number of arguments
+ * @throws RumormillError ERR if there is none, or for a wrong number of arguments
  */
 export function subcommand<T extends Usage>(args: Args, subcommands: Readonly<Record<string, T>>): T {
   const [name, what] = [args.word(0).toUpperCase(), args.word(1).toUpperCase()];
@@ -134,7 +134,7 @@ export class OptionReader {
     this.#at = from;
   }
 
-  /** The next option in upper case, or undefined at the end. @throws RumormillError ERR where they are too many */
+  /** The next option in upper case, or undefined at the end. @throws RumormillError ERR if they are too many */
   next(): string | undefined {
     if (this.#at >= this.#args.length) return undefined;
     if ((this.#count += 1) > OPTIONS_MAX) {
@@ -144,7 +144,7 @@ export class OptionReader {
     return this.#name;
   }
 
-  /** The next argument as text. @throws RumormillError ERR where it is missing or not UTF-8 */
+  /** The next argument as text. @throws RumormillError ERR if it is missing or not UTF-8 */
   text(): string {
     return this.#args.text(this.#take());
   }
@@ -159,7 +159,7 @@ export class OptionReader {
     throw new RumormillError('ERR', `unknown option ${shown(this.#name)} of ${this.#args.word(0).toUpperCase()}`);
   }
 
-  /** The next argument as a name of something. @throws RumormillError ERR where it is missing, TOOBIG */
+  /** The next argument as a name of something. @throws RumormillError ERR if it is missing, TOOBIG */
   name(what: string, bytesMax: number): string {
     return boundedName(what, this.#args, this.#take(), bytesMax);
   }
@@ -177,13 +177,13 @@ export function integerArgument(args: Args, index: number, name: string, min: nu
   throw new RumormillError('ERR', `${name} ${shown(args.word(index))} is not an integer from ${min} to ${max}`);
 }
 
-/** @throws RumormillError ERR or TOOBIG where the text cannot be a topic's name */
+/** @throws RumormillError ERR or TOOBIG if the text cannot be a topic's name */
 export function checkTopic(topic: string, bytesMax: number): string {
   return checkName('topic', topic, bytesMax);
 }
 
 /**
- * A topic that clients may publish to, subscribe to, rename, delete or bind. @throws RumormillError ERR or TOOBIG where
+ * A topic that clients may publish to, subscribe to, rename, delete or bind. @throws RumormillError ERR or TOOBIG if
  * the text is no name of one
  */
 export function checkOpenTopic(topic: string, bytesMax: number): string {
@@ -196,7 +196,7 @@ export function checkOpenTopic(topic: string, bytesMax: number): string {
   return checkTopic(topic, bytesMax);
 }
 
-/** @throws RumormillError ERR or TOOBIG where the text cannot be the name of a `what` */
+/** @throws RumormillError ERR or TOOBIG if the text cannot be the name of a `what` */
 export function checkName(what: string, name: string, bytesMax: number): string {
   if (name === '') throw new RumormillError('ERR', `${what} name is empty`);
   if (Buffer.byteLength(name) > bytesMax) throw new RumormillError('TOOBIG', `${what} name is over ${bytesMax} bytes`);
@@ -213,19 +213,19 @@ export function boundedName(what: string, args: Args, index: number, bytesMax: n
   return args.text(index);
 }
 
-/** A glob pattern for names. @throws RumormillError TOOBIG where it is longer than a name may be */
+/** A glob pattern for names. @throws RumormillError TOOBIG if it is longer than a name may be */
 export function checkPattern(pattern: string, bytesMax: number): string {
   if (Buffer.byteLength(pattern) > bytesMax) throw new RumormillError('TOOBIG', `pattern is over ${bytesMax} bytes`);
   return pattern;
 }
 
-/** @throws RumormillError TOOBIG where the text cannot be the key of a message or binding */
+/** @throws RumormillError TOOBIG if the text cannot be the key of a message or binding */
 export function checkKey(key: string, bytesMax: number): string {
   if (Buffer.byteLength(key) > bytesMax) throw new RumormillError('TOOBIG', `key is over ${bytesMax} bytes`);
   return key;
 }
 
-/** The pattern behind LIST; without one, all. @throws RumormillError TOOBIG where it is longer than a name may be */
+/** The pattern behind LIST; without one, all. @throws RumormillError TOOBIG if it is longer than a name may be */
 export function patternArgument(args: Args, bytesMax: number): Glob {
   return new Glob(args.length > 2 ? checkPattern(args.text(2), bytesMax) : '*');
 }
@@ -246,7 +246,7 @@ function* listSteps(names: Iterable<string>, pattern: Glob): Generator<number, r
   return yield* sortSteps(found);
 }
 
-/** Text from a client as it may stand in an error: quoted and cut. */
+/** Text from a client as an error may show it: quoted and cut. */
 export function shown(text: string): string {
   return JSON.stringify(text.length > 64 ? `${text.slice(0, 64)}...` : text);
 }

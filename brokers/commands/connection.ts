@@ -38,7 +38,7 @@ function noPassword(): RumormillError {
   return new RumormillError('ERR', 'AUTH was called, but no password is configured on this broker');
 }
 
-/** @throws RumormillError ERR or TOOBIG where the argument cannot be the name of a connection */
+/** @throws RumormillError ERR or TOOBIG if the argument cannot be the name of a connection */
 function clientName(args: Args, index: number, connection: Connection): string {
   const text = boundedName('client name', args, index, connection.broker.config.limits.nameBytesMax);
   if (/[^!-~]/.test(text)) {
@@ -73,7 +73,7 @@ function client(args: Args, connection: Connection): Value {
 }
 
 /**
- * Flags; first key, last key and step; access categories, tips, key specifications, subcommands. All stand there, for
+ * Flags; first key, last key and step; access categories, tips, key specifications, subcommands. All are there, for
  * clients that count on them.
  */
 const COMMAND_DETAILS: readonly Value[] = [[], 0, 0, 0, [], [], [], []];

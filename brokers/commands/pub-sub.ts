@@ -62,7 +62,7 @@ function confirmSteps(
 }
 
 /**
- * @throws RumormillError ERR where a connection would have too many channels and patterns; then it has those that it
+ * @throws RumormillError ERR if a connection would have too many channels and patterns; then it keeps those that it
  * had
  */
 function checkRoom(

@@ -34,7 +34,7 @@ export interface BatcherTarget {
   publish(batch: SealedBatch): void;
   /** Replies with an error, after everything before it. */
   refuse(error: RumormillError): void;
-  /** Claims a dedupe id. False where it is known, so that the message is published already. */
+  /** Claims a dedupe id. False if it is known: the message is published already. */
   claimId(topic: string, id: string): boolean;
   /**
    * Replies with the Lamport timestamp of the message that has the id, once it is acknowledged, after everything before
@@ -60,7 +60,7 @@ export class PublishBatcher {
   #starts: number[] = [];
   #ends: number[] = [];
   #bytes = 0;
-  #metaBytes = 0; // what stands beside the payloads counts too, or a batch could grow beyond what peers take
+  #metaBytes = 0; // what is sent with the payloads counts too, or a batch could grow beyond what peers take
   #keys: (string | null)[] | undefined;
   #headers: (HeaderList | null)[] | undefined;
   #ids: (string | null)[] | undefined;
@@ -155,7 +155,7 @@ export class PublishBatcher {
     this.#metaBytes += metaBytes;
   }
 
-  /** Column entries for what stands beside the payload. False where the message is a known one. */
+  /** Column entries for what is sent with the payload. False if the message is a known one. */
   #addOptions({ key, headers, id, acks, lamport }: Options): boolean {
     this.#target.witness(lamport);
     if (id !== null && !this.#target.claimId(this.#topic, id)) {

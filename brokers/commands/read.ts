@@ -13,8 +13,8 @@ import type { Services } from './services.ts';
 const POLL_OPTIONS = new Set(['CURSOR', 'COUNT', 'BLOCK', 'FORMAT']);
 
 /**
- * The options come behind the topics, so the topics end at the first word that is an option. A topic that bears an
- * option's name can be read where it stands first.
+ * The options come behind the topics, so the topics end at the first word that is an option. A topic that has an
+ * option's name can be read if it comes first.
  */
 function poll(args: Args, { broker, cancellation }: Connection): Promise<Value> {
   const { pollCountDefault, pollCountMax, pollTopicsMax, blockMsMax, topicBytesMax } = broker.config.limits;

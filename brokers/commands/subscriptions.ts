@@ -143,7 +143,7 @@ async function bind(args: Args, { broker }: Caller): Promise<Value> {
   return OK;
 }
 
-/** @throws RumormillError ERR where a binding to this topic must not, or must, have a key */
+/** @throws RumormillError ERR if a binding to this topic must not, or must, have a key */
 function checkKeyFits({ name, type }: { name: string; type: string }, key: string | null): void {
   const topic = `topic ${JSON.stringify(name)} is ${type}`;
   if (type === 'fanout' && key !== null) {

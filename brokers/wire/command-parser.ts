@@ -55,8 +55,8 @@ export class Args {
   }
 
   /**
-   * Argument `index` as text. What cannot be decoded would become U+FFFD, which is a character like
-   * any other where somebody sent it; only then are the bytes compared.
+   * Argument `index` as text. What cannot be decoded becomes U+FFFD. Somebody may also have sent that
+   * character, so if the text has it, the bytes are compared.
    * @throws RumormillError PROTOCOL, which a client is told as ERR, if it is not UTF-8
    */
   text(index: number): string {

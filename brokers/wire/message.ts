@@ -1,6 +1,6 @@
 /**
- * Messages on the wire: `[id, topic, Lamport timestamp, key or nil, headers as a flat array, payload]`, and where it
- * was published with an ID, that dedupe id and the wall-clock time (ms since 1970) as seventh and eighth; for brokers
+ * Messages on the wire: `[id, topic, Lamport timestamp, key or nil, headers as a flat array, payload]`. If it was
+ * published with an ID, that dedupe id and the wall-clock time (ms since 1970) are seventh and eighth. For brokers
  * that send them and clients that read them.
  *
  * Batches on the wire, for clients that take them as they are stored (POLL ... FORMAT batches): `[origin, topic, first

@@ -109,7 +109,7 @@ export interface Ask {
   readonly consumer: string;
   readonly waitedMs: number;
   readonly version: RespVersion; // of the reply
-  /** Names the command among all of the mesh, whichever way it goes. */
+  /** Names the command among all of the mesh, on any route. */
   readonly errand: string;
   /** How often it has been sent, with this time: 1, 2, 3, ... */
   readonly attempt: number;

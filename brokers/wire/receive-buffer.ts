@@ -1,9 +1,9 @@
 /**
  * Received bytes, as one contiguous window over the chunks that a socket delivered.
  *
- * A chunk that holds whole commands is parsed where it lies. Only where an element spans chunks is it joined, once,
- * when all of it is there; so a megabyte that comes in a hundred chunks is copied once and not a hundred times, and
- * what comes behind it is read where it lies again. A long command of many elements is joined again and again; then the
+ * A chunk that holds whole commands is parsed in place. Only an element that spans chunks is joined, once, when all
+ * of it is there. So a megabyte that comes in a hundred chunks is copied once and not a hundred times, and what
+ * comes after it is read in place again. A long command of many elements is joined again and again; then the
  * room for it doubles, so that a byte is copied a few times. Short chunks that wait are gathered in slabs: a chunk of
  * one byte would take a hundred. Memory is spent for bytes that came, never for a length that was only announced.
  */
@@ -55,7 +55,7 @@ export class ReceiveBuffer {
     }
   }
 
-  /** Copies a short chunk behind the one before it, where that was short too. */
+  /** Copies a short chunk behind the one before it, if that was short too. */
   #gather(chunk: Buffer): void {
     for (let copied = 0; copied < chunk.length; ) {
       if (this.#slabUsed === this.#slab.length) {
@@ -87,7 +87,7 @@ export class ReceiveBuffer {
 
   /**
    * Reads a line and steps over its CR LF (or bare LF, as Redis allows for inline commands). Returns where the line
-   * ends in the window; it starts where `at` was, relative to `base`. -1 where its end has not come yet, -2 where it is
+   * ends in the window; it starts where `at` was, relative to `base`. -1 if its end has not come yet, -2 if it is
    * longer than `bytesMax`.
    */
   line(bytesMax: number): number {

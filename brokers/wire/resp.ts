@@ -146,7 +146,7 @@ function writeCounted(writer: Writer, value: Value, version: RespVersion): numbe
   return writer.values - before;
 }
 
-/** What stands before the items of an array. */
+/** What comes before the items of an array. */
 function writeHead(writer: Writer, value: Value, version: RespVersion): void {
   const count = lengthOf(value);
   if (value instanceof Flat && version === 3) writer.text(`%${count / 2}\r\n`);
@@ -216,7 +216,7 @@ class Writer {
     this.#bytes += bytes.length;
   }
 
-  /** What is there, as one; it begins anew. */
+  /** What is there, as one; it is empty afterwards. */
   take(): Buffer {
     const all = this.finish();
     this.#parts = [];
