@@ -4,7 +4,7 @@ import type { Clock, Random } from '../core/runtime.ts';
 
 export const systemClock: Clock = {
   now: () => performance.now(),
-  wallTime: () => Math.max(0, Date.now()), // a clock that was never set may stand before 1970, where no batch is from
+  wallTime: () => Math.max(0, Date.now()), // a clock that was never set may be before 1970, and no batch is that old
   schedule(delayMs, task) {
     const timer = setTimeout(task, delayMs);
     return { cancel: () => clearTimeout(timer) };

@@ -8,7 +8,7 @@
  *
  * Files that SQLite has open are never opened and closed by anybody else in this process: with that,
  * POSIX drops every lock that the process has on them (https://sqlite.org/howtocorrupt.html, section
- * 2.2). They are looked at by name, or made where there are none yet.
+ * 2.2). They are looked at by name, or made if there are none yet.
  */
 import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -61,7 +61,7 @@ export function prepareFolder({ folder, lock, db }: StorePaths, logger: Pick<Log
   }
 }
 
-/** Makes an empty file where there is none. @throws RumormillError STORE or DISKFULL */
+/** Makes an empty file if there is none. @throws RumormillError STORE or DISKFULL */
 export function makeFile(file: string): void {
   try {
     if (!existsSync(file)) closeSync(openSync(file, 'wx', FILE_MODE));

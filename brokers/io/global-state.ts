@@ -86,7 +86,7 @@ export interface Watch {
 }
 
 /**
- * Calls `changed` whenever the file's rows are other than those in force, `failed` where it cannot be used; then the
+ * Calls `changed` whenever the file's rows differ from those in force, `failed` if it cannot be used; then the
  * last good rows stay. A file that has lost all its rows is one that is being written, or whose disk is full: a mesh is
  * not dissolved by that.
  * @param rows those in force: what `readGlobalState` gave

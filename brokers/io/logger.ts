@@ -1,7 +1,7 @@
 /**
  * Log lines on standard error: text for people, or one JSON object a line for their tools.
  *
- * Text: time, level, the Lamport timestamp in brackets where a line has one, the event, then name=value.
+ * Text: time, level, the Lamport timestamp in brackets if a line has one, the event, then name=value.
  */
 import type { LogFields, Logger, LogLevel } from '../core/runtime.ts';
 
@@ -29,7 +29,7 @@ function textLine(time: string, level: LogLevel, event: string, { lamport, ...fi
   return `${time.slice(11, 23)} ${level.padEnd(5)}${clock} ${event}${rest.join('')}\n`;
 }
 
-/** What acts on a terminal, or on the direction of its text, and that JSON lets stand as it is. */
+/** What acts on a terminal, or on the direction of its text, and is not escaped by JSON. */
 const UNPRINTABLE = /[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
 /** Text that would not read as one value is quoted; control characters never reach the terminal. */

@@ -1,6 +1,6 @@
 /**
  * What this machine lets a process have: memory and open files. A container is given less than its
- * machine has, by control groups, of which there are two versions.
+ * machine has, by control groups, which have two versions.
  *
  * https://docs.kernel.org/admin-guide/cgroup-v2.html (memory.max), cgroup-v1/memory.html
  * (memory.limit_in_bytes). A limit holds for everything below it, so the least on the way up counts.

@@ -90,7 +90,7 @@ export class Mark {
 
 /** What a mark says of a store. */
 export interface Proof {
-  /** Where records are missing: a timestamp that none of them had, nor any later one. */
+  /** If records are missing: a timestamp that neither they nor any later record had. */
   readonly lamport: number;
   /** Why records are missing, for people; undefined if nothing says so. */
   readonly loss: string | undefined;

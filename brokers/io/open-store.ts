@@ -18,7 +18,7 @@ const OTHERS_MAX = 10; // named in one line
 const LOCKED_MS = 60 * 60 * 1000; // for which a write waits while some tool holds the file's lock
 
 /**
- * Opens, or creates, the store in a folder. `folder/broker.db` is left as it is where it cannot be
+ * Opens, or creates, the store in a folder. `folder/broker.db` is left as it is if it cannot be
  * used.
  * @param logger told what a person should know about the folder
  * @throws RumormillError STORE or DISKFULL that says in one line what is in the way

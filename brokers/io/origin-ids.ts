@@ -1,4 +1,4 @@
-/** The numbers that stand for origins in the tables of a store (schema.ts). */
+/** The numbers of origins in the tables of a store (schema.ts). */
 import { isBefore, type Stamp } from '../core/log/stamp.ts';
 import type { Origin } from '../core/log/record.ts';
 

@@ -4,7 +4,7 @@
  * A file that is removed or replaced while it is open goes on without a name: whatever is written
  * to it, and synced, is gone when the process ends. So the files are known by device and inode, as
  * SQLite itself knows them (SQLITE_FCNTL_HAS_MOVED), and looked at while the broker runs. The lock
- * file is one of them: where that is gone, a second broker can take the folder.
+ * file is one of them: if that is gone, a second broker can take the folder.
  */
 import { type BigIntStats, statSync } from 'node:fs';
 import { stat } from 'node:fs/promises';

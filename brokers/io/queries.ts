@@ -12,7 +12,7 @@ const COLUMNS = `b.position, o.name AS origin, b.seq, b.count, b.lamport, b.time
 const FROM = `FROM batches b JOIN origins o ON o.id = b.origin`;
 
 /**
- * The first batches of a topic, in an order; what it orders by stands among the columns, so that SQLite merges the two
+ * The first batches of a topic, in an order; what it orders by is one of the columns, so that SQLite merges the two
  * halves of the view and stops at the limit.
  */
 const ofTopic = (where: string, order: string, limit = '?'): string =>
@@ -21,7 +21,7 @@ const ofTopic = (where: string, order: string, limit = '?'): string =>
 /**
  * Rows whose sizes add up to about the last parameter, at least one and at most as many as the parameter before. Bodies
  * are read only for these rows, sizes for as many as that: a page of the file each, so there should not be many more of
- * them. The innermost query is there because a window function copies every column that stands beside it.
+ * them. The innermost query is there because a window function copies every column beside it.
  */
 const page = (rows: string, order: string): string => `
   SELECT ${COLUMNS}, b.body ${FROM} WHERE b.position IN (

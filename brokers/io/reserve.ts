@@ -1,5 +1,5 @@
 /**
- * The reserve: a file of some size that is given up where a start finds the disk full, so that a
+ * The reserve: a file of some size that is given up if a start finds the disk full, so that a
  * broker that was stopped can always be started and serve reads.
  *
  * Opening a store takes room: the index of the WAL, the WAL itself, a new name. When there is none,

@@ -25,7 +25,7 @@ process.on('SIGHUP', () => {
   else hangUp();
 });
 
-/** What is to be done at SIGHUP from now on: `reread`, or `stop` where the terminal is gone. */
+/** What is to be done at SIGHUP from now on: `reread`, or `stop` if the terminal is gone. */
 export function onHangUp(reread: () => void, stop: () => void): void {
   hangUp = () => {
     if (terminals.length > 0 && !terminals.some((descriptor) => isatty(descriptor))) stop();

@@ -109,7 +109,7 @@ function failure(error: Error, file: string): Error {
 
 const VAGUE: ReadonlySet<string> = new Set(['SQLITE_IOERR', 'SQLITE_CANTOPEN']);
 
-/** Whether the file could grow a little, and another one be made beside it. */
+/** Whether the file could grow a little, and another one could be made beside it. */
 function hasRoom(file: string): boolean {
   try {
     const { bavail, bsize, files, ffree } = statfsSync(file);

@@ -52,7 +52,7 @@ async function readTime(db: Handle, json: string): Promise<SavedTime | undefined
   return goOn(saved, Number(newest?.['seen'] ?? 0));
 }
 
-/** A clock or term as it is stored; what a damaged file has in its place stays within what can be counted. */
+/** A clock or term as it is stored; a wrong value from a damaged file stays within what can be counted. */
 function counter(value: unknown): number {
   const number = Number(value);
   return number > 0 ? Math.min(Math.floor(number), COUNTER_MAX) : 0;

@@ -301,7 +301,7 @@ export class SqliteStore implements Store {
     try {
       await mark.close();
       this.#place.check();
-    } finally { // the last connection moves what is in the WAL, also where that has no name any more
+    } finally { // the last connection moves what is in the WAL, also if that has no name any more
       for (const handle of [reader, checkpointer, writer, lock]) await handle.close();
     }
   }
@@ -341,7 +341,7 @@ export class SqliteStore implements Store {
     this.#upkeep.wrote(bytes);
   }
 
-  /** What failed beside the writes fails the next one. */
+  /** What failed outside the writes fails the next one. */
   #throwFault(): void {
     const fault = this.#upkeep.fault ?? this.#handles.mark.fault;
     if (fault !== undefined) throw storeError(fault, 'broker.db');

@@ -6,7 +6,7 @@
  * with the other side of a long partition does so in each transaction, about nearly the same
  * minutes; so they are read once, and what is written meanwhile is added. Kept are a hash of topic
  * and id, and the position of the batch: 30 to 50 bytes an id. A hash may be that of another id, so
- * whoever asks looks at the batches.
+ * the caller looks at the batches.
  */
 import { fnv1aText } from '../core/hash.ts';
 import { parseMeta, type StoredColumns } from '../core/log/record.ts';

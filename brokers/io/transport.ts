@@ -64,7 +64,7 @@ export function makeTcpTransport(lingerMs: number): Transport {
 
 const ports = new LocalPorts(randomInt(2 ** 32));
 
-/** @param localPort where the connection goes out from; undefined for any but those of `others` */
+/** @param localPort where the connection goes out from; undefined except for those of `others` */
 function dialFrom(
   localPort: number | undefined, address: Address, timeoutMs: number, others: ReadonlySet<number>, lingerMs: number,
 ): Promise<Channel> {
@@ -127,7 +127,7 @@ class SocketChannel implements Channel {
   #waitingBytes = 0;
   #isEnding = false;
   #isBehind = false; // something was left after all that could be sent at once
-  #isAwaited = false; // that the socket passes on what it was given, of which it does not tell by itself
+  #isAwaited = false; // that the socket passes on what it was given; it does not tell by itself
 
   constructor(socket: Socket, lingerMs: number) {
     this.#lingerMs = lingerMs;

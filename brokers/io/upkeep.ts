@@ -2,14 +2,14 @@
  * The upkeep of a store: moves what is in the WAL into the tables, indexes what came, and keeps the
  * WAL short, while commits go on.
  *
- * A reader that stays keeps the WAL from beginning anew, so it grows. Once the reader has gone, the
- * next commit that begins it anew cuts it to `journal_size_limit`; where no commit comes, `looked`
+ * A reader that stays keeps the WAL from starting again, so it grows. Once the reader has gone, the
+ * next commit that starts it again cuts it to `journal_size_limit`. If no commit comes, `looked`
  * empties it.
  */
 import { type Handle, sqliteCode } from './sqlite.ts';
 
 const CHECKPOINT = 'PRAGMA wal_checkpoint(PASSIVE)';
-const EMPTY = 'PRAGMA wal_checkpoint(TRUNCATE)'; // does nothing where somebody reads
+const EMPTY = 'PRAGMA wal_checkpoint(TRUNCATE)'; // does nothing if somebody reads
 /** A quarter of what SQLite itself lets come together: a commit meanwhile waits less for the disk. */
 const CHECKPOINT_BYTES = 1024 * 1024;
 const CHECKPOINT_PAGES_MAX = 16_000; // in the WAL; then a commit waits until they are moved
@@ -73,7 +73,7 @@ export class Upkeep {
 
   /**
    * Moves what is in the WAL into the tables while commits go on, and what they bring meanwhile
-   * between two of them: only when everything is moved does the WAL begin anew. What passes is put
+   * between two of them: only when everything is moved does the WAL start again. What passes is put
    * off, and the WAL grows until a commit finds no room either. Any other error fails the next write.
    */
   async #move(then: () => Promise<void>): Promise<void> {
