@@ -18,8 +18,8 @@ import { LOG_LEVELS, type LogFormat, makeLogger } from './io/logger.ts';
 const EXIT_MS = 4500; // a shutdown that takes longer is cut off
 
 /**
- * How much the heap may grow over what lives, before a full collection. By itself V8 allows little where little lives,
- * and counts the buffers of sockets and batches, so that a broker under load collects a dozen times a second; with this
+ * How much the heap may grow over what lives, before a full collection. By itself V8 allows little if little lives,
+ * and counts the buffers of sockets and batches. So a broker under load collects a dozen times per second. With this
  * it carries 7 to 15% more messages.
  */
 const HEAP_GROWING_PERCENT = 300;

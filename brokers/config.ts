@@ -2,7 +2,7 @@
  * Every limit, timeout and default of a broker, with its unit and what happens at it. `checkLimits` holds the relations
  * between them.
  *
- * Policy at a limit: (e) the command gets an error and the connection lives on; (c) the connection is closed; (w) the
+ * Policy at a limit: (e) the command gets an error and the connection stays open; (c) the connection is closed; (w) the
  * sender is made to wait, by not reading from its connection; (d) dropped here and fetched again.
  */
 import { ACK_LEVELS, type AckLevel } from './core/ack-level.ts';
@@ -36,10 +36,10 @@ export const DEFAULT_LIMITS = {
   // (w) publishers, then (c) the greediest; the real one is measured where the broker starts
   memoryBytes: 1024 * 1024 * 1024,
   connectionBytes: 6 * 1024, // of one that holds nothing, as measured
-  stillMs: 10_000, // a connection without progress for so long may be closed where memory is short
+  stillMs: 10_000, // a connection without progress for so long may be closed if memory is short
 
   // Connections
-  connectionsMax: 50_000, // (e, c) of clients; fewer where there are not so many file descriptors
+  connectionsMax: 50_000, // (e, c) of clients; fewer if there are not so many file descriptors
   doorMax: 8, // beyond it, since the next one may be a peer's; the oldest leave
   doorMs: 1000, // in which it has to say so
   halfSentMs: 30_000, // (e, c) for the rest of a command, from its first byte
@@ -98,7 +98,7 @@ export const DEFAULT_LIMITS = {
   pagesMax: 16, // read so and kept, since a POLL took only a part; the oldest leave
   dedupeWindowMs: 120_000, // for how long a dedupe id is remembered
   dedupeIdsMax: 100_000, // a topic, and ten times as many of all together; the oldest leave
-  dedupeOriginsMax: 64, // stores of which it is remembered what they held when they published ids; of others it is read
+  dedupeOriginsMax: 64, // stores whose contents when they published ids are remembered; for others they are read
   repeatsMax: 100_000, // messages stored twice, remembered for readers that come from other brokers; the oldest leave
 
   // Peers
@@ -124,8 +124,8 @@ export const DEFAULT_LIMITS = {
   dialTimeoutMs: 5000, // for connection and handshake each: round trips may be so long
   redialMinMs: 100, // doubling
   redialMaxMs: 2000,
-  refusedRedialMaxMs: 5000, // where one of the two will not have the other, which lasts until somebody mends it
-  rowLookMs: 2000, // between looks at where a row leads that no broker goes by
+  refusedRedialMaxMs: 5000, // if one of the two refuses the other, which lasts until somebody mends it
+  rowLookMs: 2000, // between looks at where a row leads if no broker has its name
   rowProvenMs: 10_000, // for which two rows must have shown one broker before they are one
   stallMs: 2000, // without progress on records that a neighbour has, before another is asked
   electionOkTimeoutMs: 500,
@@ -141,7 +141,7 @@ export const DEFAULT_LIMITS = {
   viewInstallMs: 2000, // for which members that say nothing about a new view are waited for
   viewCatchUpMs: 2000, // for which, beyond that, records that members had stored are waited for
   homeTimeoutMs: 5000, // (e) TRYAGAIN
-  attemptsMax: 10_000, // (e) commands that went another way, of which older copies are dropped
+  attemptsMax: 10_000, // (e) commands that went another way; older copies of them are dropped
 
   turnMs: 8, // for which clients' commands hold the event loop in one go (core/turns.ts); two of them a round
 
@@ -177,7 +177,7 @@ export interface Config {
 export interface ConfigOptions {
   host?: string;
   port?: number | string;
-  /** Host to listen on, where it differs from `host`. */
+  /** Host to listen on, if it differs from `host`. */
   bind?: string;
   mesh?: string;
   acks?: AckLevel;
@@ -211,7 +211,7 @@ export function makeConfig(options: ConfigOptions = {}): Config {
 }
 
 /**
- * What a single use may take of the memory at most, so that where there is little of it the sum of
+ * What a single use may take of the memory at most, so that if there is little of it the sum of
  * them still leaves half for connections.
  */
 const SHARES = {

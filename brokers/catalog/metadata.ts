@@ -2,9 +2,9 @@
  * What this broker knows of topics, subscriptions and bindings, and how it says something new of them.
  *
  * An operation is a record of `$catalog` like any other record: it counts once it is on disk here, and travels by
- * gossip. Those of this broker are decided on one after another, each on what the one before it has left. What they add
- * up to is kept in the store now and then, so that a start reads that and what was said since; all that was ever said
- * stands in the log, from which the catalog is made anew where something comes very late. Transient subscriptions stand
+ * gossip. Those of this broker are decided on one after another, each on what the one before it has left. Their
+ * result is kept in the store now and then, so that a start reads that and what was said since. All that was ever said
+ * is in the log, and the catalog is made from it again if something comes very late. Transient subscriptions are
  * in a catalog of their own, in the memory of their home, and are never written.
  */
 import type { Config } from '../config.ts';
@@ -56,7 +56,7 @@ export class Metadata implements TopicNames {
   #isKeptSwept = false; // as that says
   #takenPosition = 0; // up to which everything is in the catalog
   #sinceKept = 0; // operations
-  #remaking: Said[] | undefined; // what is said while the catalog is made anew
+  #remaking: Said[] | undefined; // what is said while the catalog is made again
   readonly #vector = new VersionVector();
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -93,7 +93,7 @@ export class Metadata implements TopicNames {
   }
 
   /**
-   * Keeps in the store what there is, where much was said since it was kept, or all that was deleted is swept by now.
+   * Keeps in the store what there is, if much was said since it was kept, or all that was deleted is swept by now.
    * To be called while nothing changes.
    * @param isSwept whether nothing is left to be swept of topics that were deleted
    */
@@ -164,7 +164,7 @@ export class Metadata implements TopicNames {
     return this.#durable.buried();
   }
 
-  /** The topic that a name means, where it was created, renamed or bound. */
+  /** The topic that a name means, if it was created, renamed or bound. */
   topic(name: string): Topic | undefined {
     return this.#durable.topic(name);
   }
@@ -225,7 +225,7 @@ export class Metadata implements TopicNames {
   // Saying something new
 
   /**
-   * Decides on an operation when everything that was decided on before is on disk, and submits it; undefined where
+   * Decides on an operation when everything that was decided on before is on disk, and submits it; undefined if
    * there is nothing to say.
    * @throws RumormillError NOTFOUND, EXISTS or ERR if the operation is wrong, and what `decide` and `submit` throw
    */
@@ -313,7 +313,7 @@ export class Metadata implements TopicNames {
     this.#transient = new Catalog(true, catalogTailMax, content);
   }
 
-  /** Makes the catalog anew, from the log: something was said of a time of which only the result is kept. */
+  /** Makes the catalog again, from the log: something was said of a time that is kept only as a result. */
   async #remake(): Promise<void> {
     const { config: { limits }, turns, storeFailed } = this.#runtime;
     if (this.#remaking !== undefined) return; // it will come to it, or has it here

@@ -21,7 +21,7 @@ export interface SweepRuntime {
 export class Sweep {
   readonly #runtime: SweepRuntime;
   readonly #known = new Map<string, Stamp>(); // deletions that are being seen to or were
-  readonly #pending = new Map<string, LamportPlace>(); // stored name -> up to where nothing dead is left
+  readonly #pending = new Map<string, LamportPlace>(); // stored name -> the place up to which nothing dead is left
   #isBusy = false;
 
   constructor(runtime: SweepRuntime) {

@@ -1,6 +1,6 @@
 /**
- * Which topics there are, and what is in them. A topic exists where somebody created, renamed or bound it, or where
- * messages of it live, be they the only thing that was ever said of it.
+ * Which topics there are, and what is in them. A topic exists if somebody created, renamed or bound it, or if
+ * messages of it live, even if nothing else was ever said of it.
  */
 import { isReserved } from '../core/topic-name.ts';
 import { LAMPORT_MAX } from '../core/log/lamport.ts';
@@ -36,14 +36,14 @@ export class Topics {
     return this.#metadata.topic(topic) !== undefined || (await this.#newest(topic)) !== undefined;
   }
 
-  /** What a topic is called, and of which type it is; undefined if there is none. */
+  /** The name and type of a topic; undefined if there is none. */
   async find(name: string): Promise<{ readonly name: string; readonly type: TopicType } | undefined> {
     if (!(await this.exists(name))) return undefined;
     const topic = this.#metadata.topic(name); // not before: it may have been created meanwhile
     return { name: topic?.name ?? name, type: topic?.type ?? 'fanout' };
   }
 
-  /** The names of all, but for the brokers' own, in no order. */
+  /** The names of all except the brokers' own, in no order. */
   async names(): Promise<Iterable<string>> {
     const metadata = this.#metadata;
     const found = new Set<string>();

@@ -4,7 +4,7 @@
  * broker left out would be refused by the others.
  *
  * The clock goes back to the newest record stored, so that each origin's timestamps still grow and no
- * message id is given twice; the term goes back to 0, of which all brokers begin anew. Nothing else
+ * message id is given twice; the term goes back to 0, and all brokers begin again from it. Nothing else
  * changes: names, seqs and records stay.
  *
  * What it cannot mend is a record that has such a timestamp itself, since records are the same on all
@@ -15,7 +15,7 @@ import { LAMPORT_MAX } from '../core/log/lamport.ts';
 import type { Logger } from '../core/runtime.ts';
 import type { Store, StoreState } from '../core/log/store.ts';
 
-/** Tells whoever starts a broker on this store, where its clock or term is beyond sense. */
+/** Tells the operator who starts a broker on this store if its clock or term is beyond sense. */
 export function tellBeyondSense({ lamport, term }: Pick<StoreState, 'lamport' | 'term'>, logger: Logger): void {
   if (lamport <= COUNTER_SENSE_MAX && term <= COUNTER_SENSE_MAX) return;
   logger.error(

@@ -4,7 +4,7 @@
  *
  * The first few lines of a subject are written as they come. From then on they are `debug`, and are
  * counted; one line says how many there were, after 10 s, then at distances that double up to 10
- * minutes. A subject that was quiet for such a distance begins anew.
+ * minutes. A subject that was quiet for such a distance begins again.
  */
 import type { Clock, LogFields, Logger } from '../core/runtime.ts';
 

@@ -19,7 +19,7 @@ export class Traffic {
   #untold = { published: 0, received: 0, lamport: 0 };
   #counting = false; // a second runs
   #summary: Timer | undefined;
-  #slow: number | undefined; // since when a transaction of which that was told has run
+  #slow: number | undefined; // when a transaction began that was reported as slow
   #tickedAt = 0;
   #interrupted: number | undefined; // since when the transaction has run during which this process stood still
 

@@ -44,7 +44,7 @@ export class Gossip {
   readonly #holdBack: HoldBack;
   readonly #held: Held;
   #frames = new WeakMap<StoredBatch, readonly Uint8Array[]>(); // what was committed last, as it goes to every link
-  #untold = new Set<Origin>(); // that have grown since the last tick, of which not every peer was told
+  #untold = new Set<Origin>(); // that have grown since the last tick, and not every peer was told
   #telling = false; // of what is held, at the end of this turn
 
   constructor(runtime: GossipRuntime) {
@@ -102,7 +102,7 @@ export class Gossip {
     this.#tellHeld();
   }
 
-  /** Tells what was not told at once, and asks anew for what has stalled. */
+  /** Tells what was not told at once, and asks again for what has stalled. */
   tick(): void {
     this.#frames = new WeakMap(); // they say how old a batch is
     for (const { link } of this.#neighbours.values()) {

@@ -1,9 +1,9 @@
 /**
  * How a connection becomes a link: dials, handshakes, and who is refused.
  *
- * One link a pair of brokers. Both sides dial; of two links with one process the one that the
- * higher address dialled stays, and of two that the same side dialled, or that lead to different
- * lives of the peer, the newer one.
+ * One link per pair of brokers. Both sides dial. Of two links with one process, the one that the
+ * higher address dialled stays. If the same side dialled both, or they lead to different lives of
+ * the peer, the newer one stays.
  */
 import type { Ages } from '../core/log/ages.ts';
 import { type Address, compareAddresses, splitAddress } from '../core/address.ts';
@@ -222,7 +222,7 @@ export class Introductions {
     }
   }
 
-  /** A look has shown who is there. Another process that goes by our own name is nobody that we could know. */
+  /** A look has shown who is there. Another process with our own name is nobody that we could know. */
   #seen(link: Link, hello: Hello, { address }: Dial): void {
     const { log, config } = this.#runtime;
     this.#checkMesh(hello);

@@ -347,7 +347,7 @@ export class Mesh implements Port {
       case 'MEMBERS':
         this.#overlay.heardOf(link, message.beats);
         this.#runtime.waysChanged();
-        this.#runtime.acknowledged(); // a store of which there are claims may be a broker's current one only now
+        this.#runtime.acknowledged(); // a store with claims may be a broker's current one only now
         break;
       case 'SEEK':
         this.#overlay.sought(link, message.address, message.hops);

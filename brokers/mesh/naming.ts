@@ -33,7 +33,7 @@ export interface NamingMesh {
   configured(): readonly Address[];
   linkTo(address: Address): Link | undefined;
   readonly said: Said;
-  /** There is a new origin, of which no peer knows. */
+  /** There is a new origin that no peer knows. */
   renamed(): void;
 }
 

@@ -16,7 +16,7 @@ export interface Port {
   isReached(address: Address): boolean;
   /** Whether a link owes a sign of life for too long. */
   isSilent(link: Link): boolean;
-  /** The other members of which there was a sign of life within a time. */
+  /** The other members that gave a sign of life within a time. */
   present(silenceMs: number): Address[];
   /** How many of the records here a peer with a link lacks, counted up to about `max`; 0 without a link. */
   behind(address: Address, max: number): number;

@@ -2,10 +2,10 @@
  * Which messages a PULL of a subscription gets.
  *
  * What is to be delivered again and what is new take turns, one by one and over all PULLs: between
- * two redeliveries stands something new, if there is any, and between two new messages a
+ * two redeliveries comes something new, if there is any, and between two new messages a
  * redelivery. So neither can hold the other up, no matter what consumers do (one that gives a message
  * back at once, or dies of it each time, among them). Redeliveries come in the order in which they
- * became ready (core/queue/leases.ts), new messages as they are stored. In an answer redeliveries stand
+ * became ready (core/queue/leases.ts), new messages as they are stored. In an answer redeliveries come
  * first.
  *
  * Two limits hold messages back: of what is leased, delayed or on its way to the dead letters (less

@@ -41,7 +41,7 @@ export interface QueuesRuntime extends Omit<
   readonly catalog: Subscriptions;
 }
 
-/** What `describe` says beside what the catalog knows. */
+/** What `describe` says in addition to what the catalog knows. */
 export interface QueueStatus {
   readonly subscription: Subscription;
   readonly backlog: number;

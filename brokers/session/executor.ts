@@ -103,8 +103,8 @@ export class Executor {
   }
 
   /**
-   * What was read is decoded as it is written, so a damaged batch is found out here. A long answer is
-   * made in turns, and sent when all of it is there: nothing gets between, and an error in its place.
+   * What was read is decoded as it is written, so a damaged batch is found here. A long answer is
+   * made in turns, and sent when all of it is there: nothing gets between, and an error replaces it.
    */
   #encode(value: Value | undefined): readonly Uint8Array[] | Promise<readonly Uint8Array[]> {
     const { broker, version, isOver } = this.#connection;

@@ -20,7 +20,7 @@ export class Inlet {
   readonly #limits: Limits;
   #isHeld = false;
   #isResting = false;
-  #halfSince: number | undefined; // when the command began of which a part is here
+  #halfSince: number | undefined; // when the unfinished command began
   #isNew = false; // a command was handed out since that was noted
 
   constructor(channel: Channel, clock: Clock, limits: Limits) {
