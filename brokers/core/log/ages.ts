@@ -2,13 +2,13 @@
  * How old something is that was written by this broker in an earlier life, or by another one, though
  * any wall clock may be wrong and may jump.
  *
- * Whoever writes notes two times: its wall clock, and its process's time, which is the wall clock at
+ * The writer notes two times: its wall clock, and its process's time, which is the wall clock at
  * the start of the process and the monotonic clock since, so that it never jumps. Brokers tell each
  * other their process's time when they meet, so each knows how far the others' differ from its own.
- * The age is what the wall clock says or what the process's time says, whichever is less: it is
- * overestimated only where both are wrong, and underestimated by the time that it takes to meet.
+ * The age is the lesser of what the wall clock says and what the process's time says: it is
+ * overestimated only if both are wrong, and underestimated by the time that it takes to meet.
  *
- * So where processes that know each other run on, wall clocks do not matter. Across a restart the wall
+ * So while processes that know each other run on, wall clocks do not matter. Across a restart the wall
  * clock is all that there is, and one that went ahead meanwhile makes things look older than they are.
  * An age is never negative: what waits, waits from now on at the longest.
  */

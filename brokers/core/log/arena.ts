@@ -1,6 +1,6 @@
 /**
  * Room for bytes that come one after another and are joined soon after, as the drafts of one transaction are: what is
- * taken next stands next in memory, so that joining is a view and no copy. Bytes share a slab, which is freed when none
+ * taken next is next in memory, so that joining is a view and no copy. Bytes share a slab, which is freed when none
  * of them is in use any more; so they should live about equally long.
  */
 const SLAB_BYTES = 256 * 1024;
@@ -22,7 +22,7 @@ export class Arena {
   }
 }
 
-/** These bytes one after another: a view where they stand so in memory, otherwise a copy. */
+/** These bytes one after another: a view if they are so in memory, otherwise a copy. */
 export function joinBytes(parts: readonly Uint8Array[]): Uint8Array {
   const [first] = parts;
   if (first === undefined || parts.length === 1) return first ?? new Uint8Array(0);

@@ -69,7 +69,7 @@ export function validateBatch(batch: RecordBatch, limits: RecordLimits): void {
     if (headers !== undefined && !isColumn(headers, batch.count, (list) => isHeadersOrNull(list, limits))) {
       fail('headers is not one list per message, within the limits');
     }
-    // so that SQLite reads in it what we do, where a name comes twice too
+    // so that SQLite reads in it what we do, also if a name comes twice
     if (JSON.stringify(meta) !== batch.meta) fail('meta is not written as JSON.stringify does');
   }
   if (batch.deps !== '') {
@@ -118,7 +118,7 @@ function isHeadersOrNull(value: unknown, { headersMax, headerBytesMax, topicByte
   return room >= 0;
 }
 
-/** Whether a text has more bytes in UTF-8, where a UTF-16 unit takes three at most. */
+/** Whether a text has more bytes in UTF-8; there a UTF-16 unit takes three at most. */
 function isLonger(text: string, bytesMax: number): boolean {
   return text.length > bytesMax || (text.length * 3 > bytesMax && Buffer.byteLength(text) > bytesMax);
 }

@@ -3,16 +3,16 @@
  * broker could not know of the first one yet. Both records stay, since names are for ever; but
  * every reader gets one of them.
  *
- * Two records are copies of one message where topic and dedupe id are the same and they were
- * published within the window, of running time (running-time.ts): wall clocks have no say in
+ * Two records are copies of one message if topic and dedupe id are the same and they were
+ * published within the window, of running time (running-time.ts): wall clocks do not matter for
  * it. An origin that had stored one of them when it named the other (deps tell) knew the id and
  * took it all the same because the window was over; unless that was so soon that the first one came
  * while the second one waited for its name. So then half the window counts.
  *
- * Each broker marks whichever copy it stores later, in the same transaction
+ * Each broker marks the copy that it stores later, in the same transaction
  * (`StoredBatch.repeats`). A reader that comes to a marked record here has passed the other one, so
- * it is never sent. A reader that comes from a broker where the order was the other way round has
- * read the marked one and comes to the unmarked one: its cursor says so, and `#later` finds it.
+ * it is never sent. A reader that comes from a broker with the opposite order has read
+ * the marked one and comes to the unmarked one: its cursor says so, and `#later` finds it.
  *
  * Memory holds the ids of the window (dedupe.ts). What may be a copy of something older,
  * because it comes from a broker that was away or from the other side of a partition, is looked up
@@ -35,7 +35,7 @@ const SAVE_MS = 60_000; // between saves of the running time, at most
 export interface CopiesOptions {
   readonly dedupeWindowMs: number;
   readonly dedupeIdsMax: number;
-  /** Origins of which it is remembered what they had stored; of others it is read from the disk. */
+  /** Origins whose stored contents are remembered; for others they are read from the disk. */
   readonly dedupeOriginsMax: number;
   /** Copies remembered for readers that come from other brokers; the oldest leave. */
   readonly repeatsMax: number;
@@ -48,7 +48,7 @@ interface Copy {
   readonly seen: number;
 }
 
-/** A batch of which memory may have forgotten a copy. */
+/** A batch that may have a copy that memory has forgotten. */
 interface Late {
   readonly batch: StoredBatch;
   readonly known: VersionVector;
@@ -159,7 +159,7 @@ export class Copies {
   }
 
   /**
-   * Marks what repeats a message stored here, or one that stands earlier among these batches, which
+   * Marks what repeats a message stored here, or one that is earlier among these batches, which
    * are about to be stored in this order.
    * @throws RumormillError STORE
    */
@@ -256,7 +256,7 @@ export class Copies {
   }
 
   /**
-   * Those messages of a batch, by index, which a reader who has read `read` and comes to them has
+   * The messages of a batch, by index, that a reader that has read `read` and comes to them has
    * had in another copy; in order.
    */
   repeatsIn(batch: StoredBatch, read: VersionVector, from: number, to: number): number[] {
@@ -279,7 +279,7 @@ export class Copies {
   #learn(batch: StoredBatch): VersionVector | undefined {
     const known = this.#known.get(batch.origin);
     if (known === undefined) return undefined;
-    this.#known.delete(batch.origin); // so that the oldest stand first
+    this.#known.delete(batch.origin); // so that the oldest come first
     this.#known.set(batch.origin, known);
     for (const [origin, seq] of parseDeps(batch)) known.advance(origin, seq);
     known.advance(batch.origin, lastSeq(batch));

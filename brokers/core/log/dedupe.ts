@@ -1,10 +1,10 @@
 /**
  * Dedupe ids: the same id on the same topic within the window is the same message, published once.
  *
- * Remembered are the newest `idsMax` ids of each topic, and FULL_TOPICS times as many of all together,
- * for `windowMs` of running time (running-time.ts), from every message stored here, whichever broker took
- * it. An id whose message is not on disk yet is pending: a second publish with it waits for the first
- * one's fate. `forgotten` says which records may have had ids that are not remembered any more.
+ * The newest `idsMax` ids of each topic are remembered, and FULL_TOPICS times as many of all together,
+ * for `windowMs` of running time (running-time.ts), from every message stored here, whatever broker took
+ * it. An id whose message is not on disk yet is pending: a second publish with it waits for the result
+ * of the first. `forgotten` says which records may have had ids that are not remembered any more.
  */
 import { assert, type RumormillError } from '../error.ts';
 import { type Entry, IdTable, type Known, type List, NONE } from './id-table.ts';
@@ -50,7 +50,7 @@ export class Dedupe {
     return this.#forgotten.snapshot();
   }
 
-  /** The records up to here may have had ids, of which nothing is known. */
+  /** The records up to here may have had ids that are not known. */
   forget(vector: Vector): void {
     this.#forgotten.merge(vector);
   }

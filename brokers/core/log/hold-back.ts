@@ -4,12 +4,12 @@
  *
  * K. Birman, A. Schiper, P. Stephenson, "Lightweight Causal and Atomic Group Multicast", ACM TOCS
  * 9(3), 1991. A batch is ready when it follows on its origin's last and everything in its deps is
- * accepted. What waits stands under one origin of which it still needs something, and is looked at
+ * accepted. What waits is filed under one origin that it still needs something of, and is looked at
  * when more of that is accepted: however many origins wait, a batch costs those that it may set
  * free.
  *
  * Bounded: what does not fit is dropped, and with it everything of that origin that comes after it.
- * The origin then counts as behind and is grafted again, from where it stands.
+ * The origin then counts as behind and is grafted again, from its last accepted record.
  */
 import { batchBytes, lastSeq, type Origin, parseDeps, type RecordBatch } from './record.ts';
 
@@ -130,7 +130,7 @@ export class HoldBack {
     this.#waiting.set(line.waitsFor, waiting.add(line.held[0]!.batch.origin));
   }
 
-  /** An origin of which a batch needs more than is accepted; undefined if it is ready. */
+  /** An origin that a batch needs more of than is accepted; undefined if it is ready. */
   #missing(held: Held): Origin | undefined {
     const { batch, deps } = held;
     if (batch.seq !== this.#nextSeq(batch.origin)) return batch.origin;

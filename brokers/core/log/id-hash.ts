@@ -2,9 +2,9 @@
  * A hash of 128 bits that nobody can aim at: HalfSipHash-2-4 with a random key, squeezed for four words.
  *
  * J.-P. Aumasson, D. J. Bernstein, "SipHash: a fast short-input PRF", INDOCRYPT 2012; HalfSipHash is its
- * variant of 32-bit words. It stands in the place of the text: two texts with one hash count as one.
- * With a million texts remembered and a million a second asked for, that takes 10^19 years on the
- * average. Whoever sends texts does not see the key, nor any hash.
+ * variant of 32-bit words. It is used instead of the text: two texts with one hash count as one.
+ * With a million texts remembered and a million per second asked for, that takes 10^19 years on
+ * average. The sender of texts does not see the key or any hash.
  */
 
 /** Words of a hash. */

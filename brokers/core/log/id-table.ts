@@ -1,6 +1,6 @@
 /**
- * Where dedupe ids are remembered: a hash of each, and the record that it stands for, in typed arrays,
- * some 75 bytes an id.
+ * Where dedupe ids are remembered: a hash of each, and the record that it means, in typed arrays,
+ * some 75 bytes per id.
  *
  * Entries are numbers. They lie on pages, which come and go as they are needed, and hang in two lists by
  * age, of all and of their topic. An entry is found by open addressing with linear probing, in one of 256
@@ -14,7 +14,7 @@ export type Entry = number;
 export const NONE = -1;
 
 /**
- * The message that an id stands for: the name of its record, its Lamport timestamp and the running
+ * The message that an id means: the name of its record, its Lamport timestamp and the running
  * time at which it was published.
  */
 export interface Known {
@@ -293,7 +293,7 @@ export class IdTable {
   }
 }
 
-/** The column of the page where an entry lies. */
+/** The column of the page that holds an entry. */
 type Links = (entry: Entry) => Int32Array;
 
 function append(list: List, entry: Entry, older: Links, newer: Links): void {

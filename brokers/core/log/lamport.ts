@@ -5,9 +5,9 @@
  * implementation rules IR1 (increment between events) and IR2 (on receipt advance beyond the
  * timestamp received).
  *
- * Timestamps are integers that stay exact in a double. A mesh counts on for decades, whoever asks:
+ * Timestamps are integers that stay exact in a double. A mesh counts on for decades, whatever clients do:
  * publishers may take a broker's clock `lamportPerSecondMax` further with each second that passes,
- * and what they do not use is saved for later, for those who come from a busier side of a
+ * and what they do not use is saved for later, for those that come from a busier side of a
  * partition. Peers may take it by what all brokers' publishers together can (`Growth`), and before
  * that a broker without links follows what most rows say (`core/mesh/clock-claims.ts`).
  *
@@ -82,7 +82,7 @@ export class LamportClock {
     return first;
   }
 
-  /** IR1 for an event of which no record is made: at the end of all timestamps it shares the last one. */
+  /** IR1 for an event without a record: at the end of all timestamps it shares the last one. */
   tick(): number {
     if (this.#time < LAMPORT_MAX) this.#time += 1;
     return this.#time;

@@ -2,7 +2,7 @@
  * The log: one writer with group commit, and a tail of recent batches in memory.
  *
  * While one transaction runs, whatever arrives waits; all of it becomes the next transaction, with what comes right
- * behind it. Drafts of one topic that stand next to each other in it become one batch, however many connections they
+ * behind it. Drafts of one topic that are next to each other in it become one batch, however many connections they
  * came on. A local batch gets its name (seq and Lamport timestamps) when its transaction is formed, so a transaction
  * that fails leaves no hole and uses up no seq.
  *
@@ -33,7 +33,7 @@ export interface LogOptions {
   readonly transactionBytesMax: number;
   readonly transactionMessagesMax: number;
   /**
-   * For how long the first batch waits for company, ms; not while a transaction runs, nor where a peer's batch is there
+   * For how long the first batch waits for others, ms; not while a transaction runs, or if a peer's batch is there
    * or a transaction is full.
    */
   readonly batchWaitMs: number;
@@ -177,7 +177,7 @@ export class Log {
   }
 
   /**
-   * Batches after a position, of these topics or of all, in position order: from memory where it reaches back so far.
+   * Batches after a position, of these topics or of all, in position order: from memory if it reaches back so far.
    */
   readAfter(position: number, topics: ReadonlySet<string> | undefined, bytesMax: number): Page | Promise<Page> {
     return (
@@ -265,7 +265,7 @@ export class Log {
     for (const entry of entries) if (entry.kind === 'local') entry.fate.stored(names[named++]!);
   }
 
-  /** What is left of a transaction where there are no timestamps any more for its local batches: they are refused. */
+  /** What is left of a transaction if there are no timestamps any more for its local batches: they are refused. */
   #refuseAtEnd(entries: Entry[]): Entry[] {
     const count = entries.reduce((sum, entry) => (entry.kind === 'local' ? sum + entryCount(entry) : sum), 0);
     if (count <= this.#lamport.room) return entries;

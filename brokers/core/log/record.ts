@@ -15,7 +15,7 @@
  *            adds up to everything the origin had stored (invariant 4)
  *
  * A covered batch has `lengths` '[]', no body and no meta: its messages are not here any more, or were never to be, but
- * its seqs and its deps stand, so that what comes after it may be stored. It is gossiped, stored and passed by readers
+ * its seqs and its deps stay, so that what comes after it may be stored. It is gossiped, stored and passed by readers
  * like any other, and has nothing to deliver.
  *
  * Invariants: (origin, seq) names one record for ever; the seqs of an origin are 1, 2, 3, ... without holes, and its
@@ -113,7 +113,7 @@ function isCanonical(address: string): boolean {
   try {
     return parseAddress(address) === address;
   } catch {
-    return false; // why it is no address does not matter to whoever asked for an origin
+    return false; // why it is no address does not matter to the caller, who asked for an origin
   }
 }
 
@@ -155,8 +155,8 @@ export function joinDrafts(drafts: readonly Draft[]): Draft {
 }
 
 /**
- * A batch in its place. Field by field, since objects made by spreading another have hidden classes of their own, which
- * slows down all that reads them.
+ * A batch at its position. Field by field, since objects made by spreading another have hidden classes of their own,
+ * which slows down all that reads them.
  */
 export function placeBatch(batch: RecordBatch, position: number, repeats = '', seen = batch.seen ?? 0): StoredBatch {
   const { origin, seq, count, lamport, time, topic, deps, lengths, meta, body } = batch;

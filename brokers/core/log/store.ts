@@ -76,7 +76,7 @@ export interface AckCheckpoint {
 }
 
 /**
- * What lives of a topic in some of its batches; `through` is the position of the last of them, if there may be more.
+ * What is live of a topic in some of its batches; `through` is the position of the last of them, if there may be more.
  */
 export interface LiveCount {
   readonly messages: number; // repeats are none
@@ -158,7 +158,7 @@ export interface Store {
 
   // What is said of topics and subscriptions
   /**
-   * Lines that hold all that was said up to a position, in place of those that were kept before. @throws RumormillError
+   * Lines that hold all that was said up to a position; they replace those kept before. @throws RumormillError
    * DISKFULL or STORE; then those stay
    */
   saveCatalog(position: number, lines: readonly string[]): Promise<void>;
@@ -180,7 +180,7 @@ export interface Store {
   cover(topic: string, dead: Stamp, after: LamportPlace, limit: number): Promise<LamportPlace | undefined>;
 
   /**
-   * To be called every now and then: looks whether the store is still where it was opened, and does what waits for room
+   * To be called now and then: looks whether the store is still where it was opened, and does what waits for room
    * or quiet.
    * @throws RumormillError STORE if its files were removed or replaced: nothing may be acknowledged any more
    */

@@ -14,7 +14,7 @@ import type { VersionVector } from './version-vector.ts';
 /** The name of a draft's first message; the others follow on. */
 export type DraftName = Pick<RecordBatch, 'origin' | 'seq' | 'lamport'>;
 
-/** What becomes of a draft; each called at most once, `failed` in place of `stored`. */
+/** What becomes of a draft; each called at most once, `failed` instead of `stored`. */
 export interface DraftFate {
   /** It has its name and goes into the transaction that runs now. */
   named?(name: DraftName): void;

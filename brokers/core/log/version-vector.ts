@@ -63,7 +63,7 @@ export function covers(vector: Pick<Vector | VersionVector, 'get'>, other: Vecto
 }
 
 /**
- * The origins of which `vector` holds more than `other`, with the seqs up to which `other` holds
+ * The origins that `vector` holds more of than `other`, with the seqs up to which `other` holds
  * them.
  */
 export function lacking(vector: Pick<VersionVector, 'entries'>, other: Pick<Vector, 'get'>): [Origin, number][] {
