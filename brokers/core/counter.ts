@@ -34,7 +34,7 @@ export class Growth {
   #from: number;
   #since: number;
 
-  /** @param from where the counter stands now, ms on the clock of every `now` */
+  /** @param from the counter's value now, ms on the clock of every `now` */
   constructor(limits: GrowthLimits, from: number, now: number) {
     this.#limits = limits;
     this.#from = from;
@@ -63,7 +63,7 @@ export function checkGrowth(what: string, told: number, known: number, growth: G
 }
 
 /**
- * For numbers of which each broker has its own: up to 2^49 any number is believed, above that only one
+ * For numbers that each broker has of its own: up to 2^49 any number is believed, above that only one
  * that is not far ahead of what is known here.
  * @param known here, undefined if that is nothing yet
  * @throws RumormillError PROTOCOL for a number that nobody can have counted to

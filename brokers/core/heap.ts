@@ -1,6 +1,6 @@
 /**
  * Binary heap: the least element first. J. W. J. Williams, "Algorithm 232: Heapsort", CACM 7(6), 1964. What is added in
- * ascending order stays where it is put, so a queue that is nearly in order costs little.
+ * ascending order stays at its place, so a queue that is nearly in order costs little.
  */
 export class Heap<T> {
   readonly #isBefore: (a: T, b: T) => boolean;
@@ -51,7 +51,7 @@ export class Heap<T> {
     return top;
   }
 
-  /** Keeps those elements only of which this is true. */
+  /** Keeps only the elements that this is true for. */
   filter(keep: (element: T) => boolean): void {
     this.#elements = this.#elements
       .filter(keep)

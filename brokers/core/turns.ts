@@ -1,11 +1,11 @@
 /**
  * Turns: how long this process goes on with what clients want before everybody else has their turn.
  *
- * The event loop is shared by all clients, peers, the disk and the timers; whoever holds it holds up
+ * The event loop is shared by all clients, peers, the disk and the timers; work that holds it delays
  * heartbeats, and after some seconds costs other brokers their quorum. So everything that a client
- * can make long asks `isOver` as it goes, with about how much work it has done since, in µs; where the
- * turn is over it goes on in a later one, behind those that wait already. All share one turn a round
- * of the event loop, however many they are.
+ * can make long asks `isOver` as it goes, with about how much work it has done since, in µs. If the
+ * turn is over, it goes on in a later one, behind those that wait already. All share one turn per
+ * round of the event loop, however many they are.
  *
  * The clock is looked at once in so much work, and not at all while there is little to do. A turn
  * begins at the first look and ends with the round of I/O (`Clock.defer`); what waits runs then, in a
@@ -72,7 +72,7 @@ export class Turns {
 
   /**
    * Goes through work that yields after each step how much it was, in µs, as many turns as it takes.
-   * Begins at once where the turn is not over.
+   * Begins at once if the turn is not over.
    * @throws what a step throws
    */
   run<T>(steps: Generator<number, T>): Promise<T> {
@@ -85,7 +85,7 @@ export class Turns {
             if (this.isOver(step.value)) return this.later(goOn);
           }
         } catch (error) {
-          reject(error); // whatever it is, for whoever awaits the result
+          reject(error); // whatever it is, for the caller that awaits the result
         }
       };
       if (this.#isOver) this.later(goOn);

@@ -20,7 +20,7 @@ export function noBinding(name: string, topic: string, key: string | null): Rumo
   return new RumormillError('NOTFOUND', `${binding} ${which}`);
 }
 
-/** A topic stands in the way of another one that would have its name. */
+/** The name is already that of another topic. */
 export function topicExists(name: string, topic: Named | undefined): RumormillError {
   if (topic !== undefined && topic.name !== name) return formerName(name, topic);
   return new RumormillError('EXISTS', `topic ${JSON.stringify(name)}`);

@@ -1,6 +1,6 @@
 /**
  * What is said of topics, subscriptions and bindings: the operations that the records of `$catalog` carry as JSON, one
- * a record.
+ * per record.
  *
  * They come from any broker of the mesh, so what does not fit is no operation. What fits must be the same on every
  * broker, whatever its limits are set to, or catalogs would differ; so the bounds here are constants, generous ones.
@@ -16,13 +16,13 @@ export const CATALOG_TOPIC = '$catalog';
 
 const NAME_CHARACTERS_MAX = 65_536;
 
-/** What can be set of a subscription; whether it is transient follows from the catalog that it stands in. */
+/** What can be set of a subscription; whether it is transient follows from the catalog that it is in. */
 export type Settings = Omit<SubscriptionSettings, 'transient'>;
 
 export type Operation =
   | { readonly op: 'topic.create'; readonly topic: string; readonly type: TopicType }
   | { readonly op: 'topic.rename'; readonly topic: string; readonly to: string }
-  /** The names under which the topic's messages were stored, as far as known where it was deleted. */
+  /** The names under which the topic's messages were stored, as far as known if it was deleted. */
   | { readonly op: 'topic.delete'; readonly topics: readonly string[] }
   | { readonly op: 'subscription.create'; readonly name: string; readonly settings: Settings }
   | { readonly op: 'subscription.update'; readonly name: string; readonly settings: Partial<Settings> }

@@ -1,13 +1,13 @@
 /**
  * What topics, subscriptions and bindings there are after some operations, and what one more does to them.
  *
- * `check` says what is wrong with an operation here and now; `perform` is for those with which nothing is wrong. A
- * command that fails the check is answered its error; an operation that fails it where it stands in the order, because
- * somebody else said something else meanwhile, is passed over.
+ * `check` says what is wrong with an operation here and now; `perform` is for those that pass. A command that fails the
+ * check gets its error as the answer. An operation that fails it at its place in the order, because somebody else said
+ * something else meanwhile, is passed over.
  *
- * A topic is a class of names with one name to show. Batches keep the name that they were published under, and whoever
- * still uses a former name means the topic as it is called now. A topic that nobody created, renamed or bound does not
- * stand here: its name is its only one, and it routes as `fanout`.
+ * A topic is a class of names with one name to show. Batches keep the name that they were published under, and a
+ * client that still uses a former name means the topic of now. A topic that nobody created, renamed or bound is not
+ * here: its name is its only one, and it routes as `fanout`.
  */
 import { comesBack } from './dead-letter-cycles.ts';
 import type { Operation, Settings } from './catalog-operation.ts';
@@ -21,7 +21,7 @@ import { allOf, nothing, type Undo } from './undo.ts';
 export interface Topic {
   readonly name: string; // to be shown
   readonly names: readonly string[]; // under which its messages are stored, this one and former ones
-  readonly type: TopicType | undefined; // undefined where nobody has created it
+  readonly type: TopicType | undefined; // undefined if nobody has created it
   readonly bindingCount: number;
 }
 
@@ -111,7 +111,7 @@ export class CatalogState {
     return this.#renamed > 0;
   }
 
-  /** The topic that a name means, where anything was said of it. */
+  /** The topic that a name means, if anything was said of it. */
   topic(name: string): Topic | undefined {
     return this.#topics.get(name);
   }
@@ -233,14 +233,14 @@ export class CatalogState {
     return { name, since, settings: { transient: this.#transient, ...settings }, bindings: views };
   }
 
-  /** The class that a name is in; it begins one where it is in none. */
+  /** The class that a name is in; it begins one if it is in none. */
   #class(name: string): TopicClass {
     let topic = this.#topics.get(name);
     if (topic === undefined) this.#topics.set(name, (topic = new TopicClass((this.#classes += 1), name)));
     return topic;
   }
 
-  /** Takes back that `#class` began one, where the name was in none. */
+  /** Takes back that `#class` began one, if the name was in none. */
   #unclass(name: string, before: TopicClass | undefined): void {
     if (before === undefined) this.#topics.delete(name);
   }
@@ -376,7 +376,7 @@ function set(entry: Entry, settings: Settings): Undo {
   return () => void Object.assign(entry, { settings: before, view: undefined });
 }
 
-/** The views of the subscriptions that are bound to a topic are to be made anew. */
+/** The views of the subscriptions that are bound to a topic must be made again. */
 function refresh(topic: TopicClass): void {
   for (const { subscription } of topic.bindings) subscription.view = undefined;
 }

@@ -3,12 +3,12 @@
  *
  * The state is that after all operations in the total order of their stamps (Lamport timestamp, origin), in whatever
  * order they arrive: so brokers that have the same operations have the same catalog. One that arrives late is put where
- * it belongs: what stands behind it is taken back, and carried out again after it, so that it costs no more than what
- * is later. One that makes no sense where it stands is passed over (catalog-state.ts).
+ * it belongs: what is behind it is taken back, and carried out again after it, so that it costs no more than what
+ * is later. One that makes no sense at its place is passed over (catalog-state.ts).
  *
- * Only the newest operations are kept, `tailMax` of them; of the others their result. One that comes so late
- * that it belongs among those is told (`isTooLate`), and whoever has them all, the log, is to make the catalog
- * anew (catalog/metadata.ts).
+ * Only the newest operations are kept, `tailMax` of them, and the result of the others. If one comes so late that
+ * it belongs among the others, that is told (`isTooLate`), and the catalog must be made again from the log, which
+ * has them all (catalog/metadata.ts).
  *
  * What a deleted topic held before its deletion is gone for ever. That hangs on nothing but the greatest stamp of a
  * deletion that names it, so it only ever grows, and messages that come from a broker that was away are as dead as the
@@ -42,7 +42,7 @@ export interface TopicNames {
 
 export interface CatalogChange {
   readonly changed: boolean;
-  /** Topics, by stored name, that may be called otherwise than before, or of which messages are gone. */
+  /** Topics, by stored name, that may have another name than before, or have lost messages. */
   readonly names: ReadonlySet<string>;
   /** Some belong among those that are not kept any more, and were left out. */
   readonly isTooLate: boolean;
@@ -68,9 +68,9 @@ export class Catalog implements TopicNames {
   #floor: Stamp | undefined; // of the newest that is not kept
 
   /**
-   * @param transient whether its subscriptions are: those stand in a catalog of their own, with what is said of topics
+   * @param transient whether its subscriptions are: those are in a catalog of their own, with what is said of topics
    * in it too
-   * @param tailMax how many operations are kept at least, where there are as many
+   * @param tailMax how many operations are kept at least, if there are as many
    */
   constructor(transient = false, tailMax = Infinity, content?: CatalogContent) {
     this.#tailMax = tailMax;
@@ -128,7 +128,7 @@ export class Catalog implements TopicNames {
     return this.#dead;
   }
 
-  /** The topic that a name means, where it was created, renamed or bound; of any other there is nothing to say. */
+  /** The topic that a name means, if it was created, renamed or bound; of any other there is nothing to say. */
   topic(name: string): Topic | undefined {
     return this.#state.topic(name);
   }
@@ -168,7 +168,7 @@ export class Catalog implements TopicNames {
     this.#tail.push({ said, undo });
   }
 
-  /** Takes back what stands at a place or behind it. */
+  /** Takes back what is at a place or behind it. */
   #takeBack(place: number): Said[] {
     const back = this.#tail.splice(place);
     for (const { undo } of back.toReversed()) undo();
@@ -221,7 +221,7 @@ function merged(one: readonly Said[], other: readonly Said[]): readonly Said[] {
   return other.length === 0 ? one : [...one, ...other].sort((a, b) => compareRecords(a.stamp, b.stamp));
 }
 
-/** The index of the first message of a batch that is not dead; its count where all are. */
+/** The index of the first message of a batch that is not dead; its count if all are. */
 export function firstLive(
   { origin, lamport, count }: Pick<RecordBatch, 'origin' | 'lamport' | 'count'>,
   dead: Stamp | undefined,
