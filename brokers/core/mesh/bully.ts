@@ -4,31 +4,31 @@
  *
  * H. Garcia-Molina, "Elections in a Distributed Computing System", IEEE Transactions on Computers
  * C-31(1), 1982, section III. A broker that finds no coordinator asks everybody above it
- * (ELECTION); whoever is there answers (OK) and takes over; who hears nobody above announces itself
- * (COORDINATOR). Where we differ, and why:
+ * (ELECTION). A broker that is there answers (OK) and takes over; one that hears nobody above it
+ * announces itself (COORDINATOR). Where we differ, and why:
  *   - The paper has a synchronous network without partitions. Here partitions happen, so an
  *     announcement carries a term, which the winner makes one greater than any it has seen, and a
  *     lower term changes nothing. Of two announcements with one term (two sides of a partition) the
  *     higher address wins.
- *   - Who accepts an announcement passes it on, so that it reaches brokers without a link to the
- *     winner. Who hears a coordinator below itself starts an election: that is the bullying.
+ *   - A broker that accepts an announcement passes it on, so that it reaches brokers without a link
+ *     to the winner. One that hears a coordinator below itself starts an election: the bullying.
  *   - It bullies only once it has been up for `takeoverAfterMs`: until then it follows the
  *     coordinator below itself, so that a broker that crashes again and again changes nothing. For
  *     the same reason a broker that starts below nobody listens for `okTimeoutMs` before its first
- *     election, since those below it are not asked and may know a coordinator. Where there is none,
+ *     election, since those below it are not asked and may know a coordinator. If there is none,
  *     nobody waits for anything.
  *   - A broker above the caller that has a link with the coordinator says so, rather than hold an
  *     election that could only repeat it, unless the caller knows a higher term: then the old
  *     announcement would change nothing, and there must be a new one.
- *   - Who heard of the coordinator from others loses it with the link over which it heard, since it
- *     cannot see it itself. And it does not believe in it again because of somebody who may have
+ *   - A broker that heard of the coordinator from others loses it with the link it heard it over:
+ *     it cannot see it itself. And it does not believe in it again because of somebody who may have
  *     heard of it from us.
  *
  * The core decides, the caller acts: effects are to be carried out in order, and `persist` must be
  * on disk before what follows it is sent, so that a restarted broker never announces an old term.
  *
  * Invariants: the term never falls; the coordinator, once known, is below oneself only before
- * `takeoverAfterMs`; there is at most one coordinator a term and component.
+ * `takeoverAfterMs`; there is at most one coordinator per term and component.
  */
 import { type Address, compareAddresses } from '../address.ts';
 import { checkGrowth, COUNTER_MAX, Growth, type GrowthLimits } from '../counter.ts';
@@ -78,7 +78,7 @@ export class Bully {
   readonly #answered = new Set<Address>(); // who said OK in this election
   #term: number;
   #coordinator: Address | undefined;
-  #via: Address | undefined; // who told of the coordinator: itself, where there is a link
+  #via: Address | undefined; // who told of the coordinator: itself, if there is a link
   #lost: { readonly term: number; readonly coordinator: Address } | undefined; // which the last election was to replace
   #phase: Phase = 'idle';
   #hasListened = false;

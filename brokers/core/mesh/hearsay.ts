@@ -1,5 +1,5 @@
 /**
- * Hearsay: which brokers there are, under which store each runs, and that it lives, also where no link shows it.
+ * Hearsay: which brokers there are, under which store each runs, and that it lives, even if no link shows it.
  *
  * R. van Renesse, Y. Minsky, M. Hayden, "A Gossip-Style Failure Detection Service", Middleware 1998. Every broker
  * counts its own beats; neighbours tell each other the highest beat that they know of each broker, and only what is
@@ -83,7 +83,7 @@ export class Hearsay {
   }
 
   /**
-   * What a neighbour knows. Returns the brokers of which that is news. @throws RumormillError PROTOCOL for a beat that
+   * What a neighbour knows. Returns the brokers that this is news of. @throws RumormillError PROTOCOL for a beat that
    * nobody counts to
    */
   learn(from: Address, beats: readonly Beat[]): Address[] {

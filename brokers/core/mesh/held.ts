@@ -60,7 +60,7 @@ export class Held {
 
   /**
    * An origin's records come from another neighbour now, or from none: whatever is claimed may have
-   * to be told anew.
+   * to be told again.
    */
   rerouted(origin: Origin): void {
     this.#untold.add(origin);
@@ -73,7 +73,7 @@ export class Held {
     return this.#untold.size > (this.#untold.has(own) ? 1 : 0);
   }
 
-  /** The origins of which there may be something to tell. */
+  /** The origins that there may be something to tell of. */
   takeUntold(): Origin[] {
     const untold = [...this.#untold];
     this.#untold.clear();

@@ -3,7 +3,7 @@
  * (invariant 1).
  *
  * A file may be an old copy: a backup put back, a folder copied to another machine. What it has
- * lost lives on at its peers, and a new record under one of those names would look like a known one
+ * lost is still at its peers, and a new record under one of those names would look like a known one
  * to them and vanish silently (Basho, Riak issue kv679). The file itself cannot tell; its peers
  * can. If it may be a copy, the store takes a new origin. Its old one becomes an origin like any
  * other, and what is lost of it comes back by gossip.

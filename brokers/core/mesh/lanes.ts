@@ -3,7 +3,7 @@
  *
  * Messages of one lane arrive in the order in which they were sent, each lane for itself. A message
  * that is larger than a part is cut, and the lanes that have something take turns, part by part. A
- * message that is small goes past the other lanes, at once where its own lane is empty. The
+ * message that is small goes past the other lanes, at once if its own lane is empty. The
  * receiving side joins the parts again (`Joints`): of each lane one message at a time, all together
  * no more bytes than one message may have.
  *
@@ -53,7 +53,7 @@ export class Lanes {
   }
 
   /**
-   * What is to be sent next: a whole message where it is no larger than `wholeBytes`, else a part of at most
+   * What is to be sent next: a whole message if it is no larger than `wholeBytes`, else a part of at most
    * `partBytes`; undefined if nothing waits.
    */
   next(wholeBytes: number, partBytes: number): Pieces | Part | undefined {

@@ -2,12 +2,12 @@
  * From which port of one's own a connection goes out.
  *
  * Left to itself, a system takes any port that is free, and so at times the very one that is
- * dialled: where nobody listens there, TCP's simultaneous open (RFC 9293, section 3.5) then connects
+ * dialled: if nobody listens there, TCP's simultaneous open (RFC 9293, section 3.5) then connects
  * the socket with itself. At other times it takes the port of a broker that is down, which cannot
- * listen there for as long as the connection lasts. So whoever dials says from which port: one of
- * the dynamic ports (RFC 6335, section 6) in turn, but for those that brokers are known to listen on.
+ * listen there for as long as the connection lasts. So the dialler says from which port: one of
+ * the dynamic ports (RFC 6335, section 6) in turn, except those that brokers are known to listen on.
  *
- * A port that is said is also bound with SO_REUSEADDR, so that no connection, nor what is left of
+ * A port that is said is also bound with SO_REUSEADDR, so that no connection, or what is left of
  * one, keeps a listener away.
  */
 

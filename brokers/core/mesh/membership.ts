@@ -10,11 +10,11 @@
  *   refused yet
  *   dead     otherwise. A link silent for `deadAfterMs` is to be hung up: it is half-open, or the peer is paused
  *
- * Where the mesh is larger than the fan-out (neighbours.ts), there is no link with most members, and all that is known
- * of them is hearsay (hearsay.ts): since the link was lost, or where there was none, such a member is alive while it
+ * If the mesh is larger than the fan-out (neighbours.ts), there is no link with most members, and all that is known
+ * of them is hearsay (hearsay.ts). Since the link was lost, or if there was none, such a member is alive while it
  * was heard of within `deadAfterMs`, suspect for as long again, then dead. A dial that fails says dead at once, until
- * it is heard of again. So hearsay of a crash is up to 10 s late, where a link tells of it at once; nothing but what
- * people are shown, and whom to choose as a neighbour, depends on it.
+ * it is heard of again. So hearsay of a crash is up to 10 s late, while a link tells of it at once. Only what
+ * people are shown, and the choice of neighbours, depend on it.
  *
  * A row may name a broker otherwise than it names itself (`localhost` and `127.0.0.1`). Once a dial
  * has shown that, the row leads to that broker, and is looked at now and then instead of being
@@ -34,7 +34,7 @@ export interface MembershipOptions {
   readonly redialMaxMs: number;
   /** The same towards one that refuses us, or that we refuse: somebody has to mend that first. */
   readonly refusedRedialMaxMs: number;
-  /** Between looks at where a name leads that no broker goes by. */
+  /** Between looks at where a name leads if no broker has it. */
   readonly rowLookMs: number;
   /** For how long two rows must have shown one broker before they are one. */
   readonly rowProvenMs: number;
@@ -109,7 +109,7 @@ export class Membership {
    */
   led(dialled: Address, actual: Address, isOwn: boolean, now: number): void {
     const member = this.#members.get(dialled);
-    if (dialled !== actual && member?.linked === true) return; // there is a broker that goes by that name itself
+    if (dialled !== actual && member?.linked === true) return; // there is a broker with that name itself
     this.#rows.led(dialled, actual, isOwn, now);
     this.#settleRows(now);
     if (dialled !== actual) {
@@ -155,7 +155,7 @@ export class Membership {
     if (member !== undefined) member.heardAt = now;
   }
 
-  /** Others say that it lives. */
+  /** Others say that it is alive. */
   heardOf(address: Address, now: number): void {
     this.learn(address, now);
     const member = this.#members.get(this.#rows.standsFor(address));
@@ -183,7 +183,7 @@ export class Membership {
     return this.#rows.takeLook(now) ?? this.#takeUnheard(now)?.address;
   }
 
-  /** A row of which nothing was heard, in a mesh where it may never be dialled for a link. */
+  /** A row that nothing was heard of, in a mesh where it may never be dialled for a link. */
   #takeUnheard(now: number): Member | undefined {
     const { deadAfterMs, rowProvenMs } = this.#options;
     if (this.#neighbours === undefined) return undefined;
@@ -239,12 +239,12 @@ export class Membership {
     return [...this.#members.keys()];
   }
 
-  /** What quorums are counted of, beside oneself. */
+  /** What quorums are counted of, besides oneself. */
   get seats(): readonly Seat[] {
     return this.#seats;
   }
 
-  /** The same as names, each once: of the broker that has the seat, or of the row where that is missing. */
+  /** The same as names, each once: of the broker that has the seat, or of the row if that is missing. */
   configured(): readonly Address[] {
     return this.#configured;
   }
@@ -259,7 +259,7 @@ export class Membership {
     return this.#members.get(address)?.linked ?? false;
   }
 
-  /** Names that lead to this broker, beside its own. */
+  /** Names that lead to this broker, besides its own. */
   ownNames(): Address[] {
     return this.#rows.ownNames();
   }

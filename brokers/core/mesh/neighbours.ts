@@ -1,21 +1,21 @@
 /**
- * Neighbours: with whom a broker keeps links where the mesh is larger than its fan-out.
+ * Neighbours: the brokers that a broker keeps links with if the mesh is larger than its fan-out.
  *
  * Two kinds of links, as in HyParView's and Chord's successors; J. Leitao, J. Pereira, L. Rodrigues, "HyParView", DSN
  * 2007; I. Stoica et al., "Chord", SIGCOMM 2001, section IV.E:
- *   - Ring. Brokers stand on a ring in the order of their addresses' hashes, which scatters machines that stand side by
+ *   - Ring. Brokers are on a ring in the order of their addresses' hashes, which scatters machines that are side by
  *   side. Each keeps a link with
  *     its nearest reachable successor: it walks on past those that it does not reach, and keeps trying them. So those
  *     that live and reach each other
  *     are always connected, and two halves of a partition find each other again.
- *   - Fill. Up to `fanout` links with others, whoever dialled, which keep paths short: a random graph. Brokers prefer
+ *   - Fill. Up to `fanout` links with others, dialled by either side, keep paths short: a random graph. Brokers prefer
  *   each other by a hash of the pair
  *     (rendezvous hashing), so that the choice is stable, and mostly mutual. One is dialled at a time, since others
  *     dial us meanwhile.
  *
  * The walk doubles: it has one dial open, and one more for each broker that was not reached, so that it comes past a
  * dead half of a thousand brokers in ten rounds. A broker with more than twice `fanout` links asks some of its
- * neighbours to hang up (`surplus`); one to which it is the next on the ring refuses. Whoever hung up does not choose
+ * neighbours to hang up (`surplus`); one that has it next on the ring refuses. A broker that hung up does not choose
  * it again for a while, so links do not flap.
  */
 import type { Address } from '../address.ts';
@@ -72,7 +72,7 @@ export class Neighbours<Member extends Candidate> {
     return { count: Math.max(0, linked.length - 2 * this.#fanout), among: linked.slice(1, -1) };
   }
 
-  /** Whether no other neighbour stands between oneself and this one, on either side of the ring. */
+  /** Whether no other neighbour is between oneself and this one, on either side of the ring. */
   isNext(address: Address): boolean {
     const linked = this.#ring.filter((member) => member.linked);
     return linked[0]?.address === address || linked.at(-1)?.address === address;

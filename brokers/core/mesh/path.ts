@@ -11,7 +11,7 @@
  * delay as well. Where we differ, and why:
  *   - The window at most doubles what was under way when the newest confirmed byte was sent, so it
  *     starts small and follows.
- *   - It grows only where it was full. After `pathRestMs` in which it never was it is halved, since the
+ *   - It grows only if it was full. After `pathRestMs` in which it never was, it is halved, since the
  *     path may have changed.
  *   - The least round trip is believed until the window has come down to its least: the delay that
  *     is left then is the path's own, and is believed from then on (the way through the network may
@@ -86,7 +86,7 @@ export class Path {
   /**
    * How long a byte takes to the neighbour and the report of it back, ms: what the last one took
    * that was timed, or has taken so far that is timed now. Bytes that come show that a neighbour
-   * lives; this shows for how long what is said now would wait behind others, in either direction.
+   * is alive; this shows for how long what is said now would wait behind others, in either direction.
    */
   latenessMs(now: number): number {
     return Math.max(this.#tookMs, this.#timed === undefined ? 0 : now - this.#timed.at);

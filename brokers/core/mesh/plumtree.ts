@@ -25,8 +25,8 @@
  *   adrift  its parent has not announced it, or what the parent sent was lost here. Each has
  *           `stallMs` of its own.
  * What has stalled is grafted at one neighbour. Batches that are here and wait for others
- * (hold-back) are no reason to ask anew, as long as anything is accepted at all; once nothing is,
- * they are asked for anew together with what they wait for, so that all of it comes in one causal
+ * (hold-back) are no reason to ask again, as long as anything is accepted at all. Once nothing is,
+ * they are asked for again together with what they wait for, so that all of it comes in one causal
  * order: whatever the mesh was doing, this makes progress.
  */
 import type { Origin } from '../log/record.ts';
@@ -56,7 +56,7 @@ export interface Received {
 /** A neighbour as a source of records. */
 interface Source {
   readonly announced: Map<Origin, number>;
-  readonly owed: Set<Origin>; // of which it is the parent
+  readonly owed: Set<Origin>; // that it is the parent of
   cameAt: number; // when records came from it, or it began to owe some
 }
 
@@ -166,7 +166,7 @@ export class Plumtree {
     }
   }
 
-  /** WantedByPeer anew what has stalled, all of it at one neighbour. */
+  /** Asks again for what has stalled, all of it at one neighbour. */
   tick(now: number): PlumtreeEffect[] {
     const stalled = [...this.#strandedAt(now), ...this.#owedInVain(now)];
     const neighbour = stalled.length === 0 ? undefined : this.#mostAhead(stalled[0]!, this.#parents.get(stalled[0]!));

@@ -2,7 +2,7 @@
  * What gossip knows of one neighbour: what it has, what it was told, and what it is being sent. As
  * `tracker/progress.go` of etcd-io/raft has for a follower.
  *
- * It lives as long as the link. A neighbour that comes back starts at nothing, and tells anew.
+ * It lives as long as the link. A neighbour that comes back starts at nothing, and tells again.
  *
  * Always true:
  *   - `has` only grows, and only by what the neighbour said itself or sent.

@@ -4,7 +4,7 @@
  * Counted of the configured brokers and oneself, alive or not (invariant 5). As in Raft (section 5.3 of the paper),
  * the seq that a majority has is the middle one of the sorted seqs of all; all of them have the lowest.
  *
- * Most waiters want the newest record of one's own. A publish that repeats a dedupe id wants whichever record has it,
+ * Most waiters want the newest record of one's own. A publish that repeats a dedupe id wants the record that has it,
  * an older one or one of another origin; so each origin has its waiters, by seq. Timeouts are the same for all, so
  * those go by arrival.
  */

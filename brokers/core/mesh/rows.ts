@@ -4,8 +4,8 @@
  * A row is a name. Hosts files, name servers and routers say where a name leads, and they are wrong
  * now and then. A broker is what introduces itself by a name. So quorums are counted of rows, each of
  * them a seat, and
- *   - a row is fulfilled by the broker that goes by its name itself. If there is none, the name may
- *     *lead* to a broker that goes by another name (`localhost` and `127.0.0.1`): the one that a dial
+ *   - a row is fulfilled by the broker that has its name itself. If there is none, the name may
+ *     *lead* to a broker that has another name (`localhost` and `127.0.0.1`): the one that a dial
  *     of the row has reached.
  *   - a broker fulfils one row: that of its own name, or else the first one that leads to it.
  *   - a row that leads to a broker which fulfils another one is *missing*. It may be the name of a
@@ -98,7 +98,7 @@ export class Rows {
   }
 
   /**
-   * A dial of `name` reached the broker that goes by `to`.
+   * A dial of `name` reached the broker named `to`.
    * @param isOwn whether that broker, another one, says itself that the name leads to it
    */
   led(name: Address, to: Address, isOwn: boolean, now: number): void {
@@ -163,7 +163,7 @@ export class Rows {
     return first[0];
   }
 
-  /** What quorums are counted of, beside oneself. */
+  /** What quorums are counted of, besides oneself. */
   seats(now: number): Seat[] {
     const seated = new Set([...this.#rows].filter((row) => !this.#leads.has(row))); // by their own names
     const seats: Seat[] = [];
