@@ -1,20 +1,20 @@
 /**
- * What of a subscription's messages is done, as a state that merges: whoever has the same records
- * of it, in whatever order, has the same state (a delta-state CRDT: P. S. Almeida, A. Shoker, C.
+ * What of a subscription's messages is done, as a state that merges: brokers that have the same
+ * records of it, in whatever order, have the same state (a delta-state CRDT: P. S. Almeida, A. Shoker, C.
  * Baquero, "Delta State Replicated Data Types", JPDC 111, 2018).
  *
  *   exceptions  origin -> set of seqs that are done
  *   floors      start of a binding -> version vector: all that is for that start and covered by it
  *               is done; so exceptions below all floors may go
  *   attempts    (origin, seq) -> deliveries that failed, of what is not done; and until when the
- *               next one waits, where it does
+ *               next one waits, if it does
  *
  * Merging is union, greatest seq, greatest number (of attempts, then of the time to wait for):
  * commutative, associative, idempotent. A record in the log is such a state too, with what is new
  * in it only. As JSON: `d` origin -> runs of seqs (seq-set.ts); `f` array of {b: ids of
  * starts, v: origin -> seq}; `a` origin -> seq, attempts, seq, ...; `w` origin -> array of [ms,
  * attempts, runs of seqs]: what waits for so long from when this was written on (`t`: wall clock
- * and process's time, core/log/ages.ts), or does not wait any more, whatever was said before, where
+ * and process's time, core/log/ages.ts), or does not wait any more, whatever was said before, if
  * that is 0.
  *
  * In memory the time to wait for is one on the monotonic clock of the process. It is taken from
@@ -35,7 +35,7 @@ const ATTEMPTS_MAX = 1_000_000_000;
 const WAIT_MS_MAX = 24 * 3600 * 1000; // as long as a DELAY or BACKOFF may be; nobody is believed more
 const FREED = Infinity; // in the place of a time to wait for: it waits no more
 
-/** The state as JSON; each part is missing where it is empty. */
+/** The state as JSON; each part is missing if it is empty. */
 interface Json {
   d?: Record<string, number[]>;
   f?: { b: string[]; v: Record<string, number> }[];
@@ -74,7 +74,7 @@ export class Acknowledgements {
     return size;
   }
 
-  /** Whether a message stands among the exceptions. */
+  /** Whether a message is among the exceptions. */
   has(origin: Origin, seq: number): boolean {
     return this.#exceptions.get(origin)?.has(seq) ?? false;
   }
@@ -144,7 +144,7 @@ export class Acknowledgements {
     if (until > (this.#waits.get(origin)?.get(seq) ?? 0)) entriesOf(this.#waits, origin).set(seq, until);
   }
 
-  /** The next delivery of a message, of which `attempts` failed, waits no more. */
+  /** The next delivery of a message, after `attempts` that failed, waits no more. */
   free(origin: Origin, seq: number, attempts: number): void {
     this.fail(origin, seq, attempts, FREED);
   }
@@ -216,7 +216,7 @@ export class Acknowledgements {
   }
 
   /**
-   * @param stored what is stored here: a state can speak of nothing else, since whoever wrote it
+   * @param stored what is stored here: a state can speak of nothing else, since its writer
    *   had stored what it speaks of (invariant 4)
    * @param writtenAt from when on its waits count, on the monotonic clock, ms
    * @throws RumormillError PROTOCOL for what is not such a state
@@ -253,7 +253,7 @@ export class Acknowledgements {
     return state;
   }
 
-  /** Starts that stand at the same seqs share a group. */
+  /** Starts that are at the same seqs share a group. */
   #floorGroups(): { b: string[]; v: Record<string, number> }[] {
     const groups = new Map<string, { b: string[]; v: Record<string, number> }>();
     for (const [id, floor] of this.#floors) {
@@ -286,7 +286,7 @@ export class Acknowledgements {
     return seqs;
   }
 
-  /** @param only the one seq of which it may be true */
+  /** @param only the one seq that it may be true for */
   #forgetAttempts(origin: Origin, isDone: (seq: number) => boolean, only?: number): void {
     const counts = this.#attempts.get(origin);
     if (counts === undefined) return;
@@ -301,7 +301,7 @@ export class Acknowledgements {
   }
 }
 
-/** A record of the topic `$acks`, or a row of a checkpoint: what is done, of which life of which subscription. */
+/** A record of the topic `$acks`, or a row of a checkpoint: what is done, and in which life of which subscription. */
 export interface AcknowledgementRecord {
   readonly subscription: string;
   /** Of the life that its writer knew (`Subscription.since`). */
@@ -309,7 +309,7 @@ export interface AcknowledgementRecord {
   readonly state: Acknowledgements;
 }
 
-/** @param now monotonic clock, ms, which stands at this when it is written */
+/** @param now the monotonic clock when it is written, ms */
 export function encodeRecord(record: AcknowledgementRecord, now: number, { wall, steady }: Written): string {
   const { subscription, since, state } = record;
   const json = state.toJSON(now);

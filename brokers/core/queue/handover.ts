@@ -30,7 +30,7 @@ interface Group {
 }
 
 /**
- * What was delivered and is not done, '' where there is nothing. What may be delivered again at once is delayed by
+ * What was delivered and is not done, '' if there is nothing. What may be delivered again at once is delayed by
  * nothing, so that its deliveries count on.
  */
 export function encodeHandover(entries: Iterable<Handing>, now: number): string {

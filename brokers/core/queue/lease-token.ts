@@ -75,7 +75,7 @@ function writeNumber(at: number, value: number): number {
   return to;
 }
 
-/** The number at a place, and where it ends: beyond `end` where it is none. */
+/** The number at a place, and where it ends: beyond `end` if it is none. */
 function readNumber(from: number, end: number): [value: number, at: number] {
   let [value, factor] = [0, 1];
   for (let at = from; at < Math.min(end, from + 8); at += 1) {

@@ -4,9 +4,9 @@
  *
  *   leased   with a consumer, until `dueAt`: then the delivery has failed
  *   delayed  a delivery failed, and the next may not be before `dueAt`
- *   ready    to be delivered again: whoever has been ready for longest comes first, and of those
- *            that became ready together the first in the log; so no message can stand in the way
- *            of another, however often it comes back
+ *   ready    to be delivered again: the message that has been ready for longest comes first, and
+ *            of those that became ready together the first in the log; so no message can block
+ *            another, however often it comes back
  *   failed   as many deliveries failed as may: on its way to the dead letters
  *   gone     done, or not this subscription's any more
  *
@@ -82,10 +82,10 @@ interface Ready {
 /** About what one takes in memory. */
 export const LEASE_BYTES = 256;
 
-/** In the place of a process where no lease is known: of what another home has put off. */
+/** Used as the process if no lease is known: for what another home has put off. */
 const NOBODY = '000000000000';
 
-/** Beyond so many that are out of date, and more than half of it, a heap is made anew. */
+/** Beyond so many that are out of date, and more than half of it, a heap is made again. */
 const STALE_MAX = 1024;
 
 export class Leases {
@@ -194,7 +194,7 @@ export class Leases {
   }
 
   /**
-   * The reader has come to one that was handed over; if it was ready it is `failed` now, where it
+   * The reader has come to one that was handed over; if it was ready it is `failed` now, if it
    * may not be delivered any more.
    */
   place(handed: LeaseEntry, source: Source): void {
@@ -241,7 +241,7 @@ export class Leases {
     if (entry.state === 'leased' || entry.state === 'delayed') this.#dueAt(entry, entry.dueAt);
   }
 
-  /** A delivery has failed. @param delayMs until the next one; by the policy where it is not given */
+  /** A delivery has failed. @param delayMs until the next one; by the policy if it is not given */
   fail(leased: LeaseEntry, now: number, delayMs?: number): void {
     const entry = leased as Entry;
     const wait = delayMs ?? this.#backoffMs(entry.deliveries);
@@ -289,7 +289,7 @@ export class Leases {
     this.#tidy();
   }
 
-  /** Takes in what a former home had leased, but for what has an entry here. */
+  /** Takes in what a former home had leased, except what has an entry here. */
   adopt({ remainingMs, ...handed }: HandedLease, now: number): void {
     if (this.get(handed.origin, handed.seq) !== undefined) return;
     this.#dueAt(
@@ -298,7 +298,7 @@ export class Leases {
     );
   }
 
-  /** Takes in what another home has put off, but for what has an entry here. */
+  /** Takes in what another home has put off, except what has an entry here. */
   putOff({ origin, seq, attempts, until }: Wait): void {
     if (this.get(origin, seq) !== undefined) return;
     this.#dueAt(this.#add({
@@ -362,7 +362,7 @@ export class Leases {
   }
 
   /**
-   * Entries that have left, or are due at another time, stand in the heaps until they come to the
+   * Entries that have left, or are due at another time, stay in the heaps until they come to the
    * top, or are too many.
    */
   #tidy(): void {
@@ -385,7 +385,7 @@ function isBefore(a: Entry, b: Entry): boolean {
   return a.source!.position - b.source!.position < 0 || (a.source!.position === b.source!.position && a.seq < b.seq);
 }
 
-/** The first of which this is true; those before it are taken out. */
+/** The first that this is true for; those before it are taken out. */
 function top<T>(heap: Heap<T>, isThere: (element: T) => boolean): T | undefined {
   while (heap.top !== undefined && !isThere(heap.top)) heap.pop();
   return heap.top;

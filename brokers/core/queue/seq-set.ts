@@ -27,7 +27,7 @@ export class SeqSet {
 
   /**
    * The set that `runs` gave the array of.
-   * @param max the greatest seq that may stand in it
+   * @param max the greatest seq that may be in it
    * @throws RumormillError PROTOCOL for anything else
    */
   static parse(runs: unknown, max: number): SeqSet {

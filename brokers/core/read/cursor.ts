@@ -1,7 +1,7 @@
 /**
  * Cursor: an opaque token that says what a reader has read, good on every broker.
  *
- * A reader is sent records in the local position order of whichever broker it asks. That order holds each origin's
+ * A reader is sent records in the local position order of the broker that it asks. That order holds each origin's
  * records in seq order without holes, so what has been read is always, for each origin, everything up to some seq: a
  * version vector. Any broker can go on from it, by sending in its own order what the vector does not cover. A record
  * that the vector covers and this broker has not got yet is simply never sent. So a reader that moves misses nothing
@@ -204,7 +204,7 @@ function byAddress(vector: Vector): Map<string, [tag: string, seq: number][]> {
   return stores;
 }
 
-/** LEB128 with arithmetic in place of shifts, since seqs and positions go beyond 32 bits. Returns where it ends. */
+/** LEB128 with arithmetic instead of shifts, since seqs and positions go beyond 32 bits. Returns where it ends. */
 function writeNumber(bytes: Buffer, start: number, value: number): number {
   let [rest, at] = [value, start];
   while (rest >= 128) {

@@ -1,9 +1,9 @@
 /**
  * Glob patterns, as in Redis: * any run, ? any one character, [abc] and [a-c] and [^a] one of a set,
- * \ takes the next one as it stands. A character is a Unicode code point.
+ * \ takes the next one as it is. A character is a Unicode code point.
  *
- * Nothing is ever tried twice. What stands before the first * must be the text's beginning, what stands
- * behind the last one its end, and each part between two of them is looked for from where the one before
+ * Nothing is ever tried twice. What is before the first * must be the text's beginning, what is behind
+ * the last one must be its end, and each part between two of them is looked for from where the one before
  * it ended: the first place found will do, since a * takes whatever is left over. The search
  * keeps, in a bit for each place of the part, whether the text read so far ends with all up to there, so
  * that each character of the text is read once (Shift-And: R. Baeza-Yates, G. Gonnet, "A New Approach to
@@ -11,7 +11,7 @@
  * pattern's, whatever they are.
  */
 
-/** What stands for one character: itself, any, or one of a set. */
+/** The pattern for one character: itself, any, or one of a set. */
 type Token = number | typeof ANY | CharacterSet;
 
 const ANY = Symbol('any');
@@ -81,7 +81,7 @@ function literalPrefix(pattern: string): string {
 }
 
 /**
- * What stands before the first star, between any two, and behind the last one; that is undefined if there is no
+ * What is before the first star, between any two, and behind the last one; the latter is undefined if there is no
  * star.
  */
 interface Parts {
@@ -96,7 +96,7 @@ function makeParts(pattern: string): Parts {
   return { first, between: others.filter((part) => part.length > 0).map((part) => new Search(part)), last };
 }
 
-/** What stands before, between and behind the stars. */
+/** What is before, between and behind the stars. */
 function partsOf(pattern: Codes): Token[][] {
   const parts: Token[][] = [[]];
   for (let at = 0; at < pattern.length; at += 1) {
@@ -132,7 +132,7 @@ class CharacterSet {
   readonly #ascii = new Int32Array(ASCII / WORD_BITS);
   readonly #ranges: [low: number, high: number][] = []; // of all others, bounds inclusive
 
-  /** @param inner what stands between the brackets */
+  /** @param inner what is between the brackets */
   constructor(inner: Codes) {
     this.#isNegated = inner[0] === CARET;
     for (let at = this.#isNegated ? 1 : 0; at < inner.length; at += 1) {
@@ -171,9 +171,9 @@ function matchesAt(part: readonly Token[], text: Codes, at: number): boolean {
 class Search {
   readonly #length: number;
   readonly #words: number;
-  readonly #any: Int32Array; // the places of the part where any character may stand
-  readonly #codes: Int32Array; // those that stand for themselves, in order
-  readonly #masks: Int32Array; // at which places each of them stands, as many words a code
+  readonly #any: Int32Array; // the places of the part that match any character
+  readonly #codes: Int32Array; // those that match themselves, in order
+  readonly #masks: Int32Array; // at which places each of them is, as many words per code
   readonly #sets: { readonly bit: number; readonly set: CharacterSet }[][]; // by word
 
   constructor(part: readonly Token[]) {
@@ -192,7 +192,7 @@ class Search {
     }
   }
 
-  /** Where the first place of it within a text from `start` to `end` ends; -1 where there is none. */
+  /** Where the first place of it within a text from `start` to `end` ends; -1 if there is none. */
   endIn(text: Codes, start: number, end: number): number {
     const words = this.#words;
     const state = new Int32Array(words); // bit i: what was read ends with the part up to its place i
@@ -213,14 +213,14 @@ class Search {
     return -1;
   }
 
-  /** Those of some places at which a set stands that has the character. */
+  /** Those of some places that have a set with the character. */
   #inSets(word: number, places: number, code: number): number {
     let matching = 0;
     for (const { bit, set } of this.#sets[word]!) if ((places & bit) !== 0 && set.has(code)) matching |= bit;
     return matching;
   }
 
-  /** Of a code among those that stand for themselves; -1 where it is none of them. */
+  /** Of a code among those that match themselves; -1 if it is none of them. */
   #indexOf(code: number): number {
     let [low, high] = [0, this.#codes.length];
     while (low < high) {

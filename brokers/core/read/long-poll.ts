@@ -5,7 +5,7 @@
  *   - it waits here and nowhere else, so that it costs one entry a topic and one in the expiry queue, and no timer of
  *   its own;
  *   - a waiter leaves exactly once: woken and satisfied, expired, or cancelled because its connection went away;
- *   - being woken is a hint: the waiter reads again, and goes on waiting where what came is covered by its cursor.
+ *   - being woken is a hint: the waiter reads again, and goes on waiting if what came is covered by its cursor.
  *
  * Expiry is a binary heap on the deadline; a cancelled waiter is skipped when it comes to the top, and the heap is
  * rebuilt when more than half of it is cancelled, so that it stays proportional to who waits.

@@ -1,6 +1,6 @@
 /**
  * Pages of the log that a POLL read from the disk and took only a part of, so that the next POLL goes on in them:
- * without it, whoever reads a long backlog a hundred messages at a time would have a page of a megabyte read for each
+ * without it, a reader of a long backlog, a hundred messages at a time, would have a page of a megabyte read for each
  * hundred.
  *
  * A page shows batches as they were when it was read. Stored batches never change, but that those of deleted topics are

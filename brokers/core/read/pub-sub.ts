@@ -4,13 +4,13 @@
  *
  * A subscriber gets what comes behind the position of the log at which it subscribed, since what is pushed may lag.
  *
- * Not every pattern is tried for every channel: those that begin with other characters are left out, and which ones
- * match is remembered for the channels of late. A pattern that comes later is tried for a channel when that is next
- * asked for; so neither channels nor patterns that come and go make all of it be done anew.
+ * Not every pattern is tried for every channel: those that begin with other characters are left out, and the matches
+ * of recent channels are remembered. A pattern that comes later is tried for a channel when that is next
+ * asked for. So channels and patterns that come and go do not make all of it be done again.
  */
 import { codesOf, Glob } from './glob.ts';
 
-/** Channels of which it is remembered which patterns match. */
+/** Channels whose matching patterns are remembered. */
 const MATCHED_CHANNELS_MAX = 1000;
 /** Patterns remembered to match, of all channels together. */
 const MATCHED_MAX = 100_000;

@@ -42,7 +42,7 @@ export interface ReadSource {
 }
 
 /**
- * Messages of a batch as they are stored: those from index `from` to `to` (exclusive) but for those that are `skipped`,
+ * Messages of a batch as they are stored: those from index `from` to `to` (exclusive) except those that are `skipped`,
  * in ascending order.
  */
 export interface Slice {
@@ -85,7 +85,7 @@ export function earliestCursor(log: Log): Cursor {
 }
 
 /**
- * The next messages of some topics after a cursor, whichever broker made it. Stops at the first page that brings some,
+ * The next messages of some topics after a cursor, made by any broker. Stops at the first page that brings some,
  * at the limits, or at the end of the log; there the cursor returned covers the whole log, so that an idle reader's
  * cursor stays fresh.
  */
@@ -163,7 +163,7 @@ function takeSlices(
   return undefined;
 }
 
-/** What was read, and everything stored here: shared with others where the reader is not ahead of this broker. */
+/** What was read, and everything stored here: shared with others if the reader is not ahead of this broker. */
 function mergedSnapshot(log: Log, read: VersionVector): Vector {
   const stored = log.vector.snapshot();
   for (const [origin, seq] of read.entries()) {
@@ -240,7 +240,7 @@ async function readStoredRange(
 }
 
 /**
- * The first `count` messages of a batch in a Lamport range, a few more where it has repeats; the last ones if reverse.
+ * The first `count` messages of a batch in a Lamport range, a few more if it has repeats; the last ones if reverse.
  * No others are made: a batch holds up to a thousand.
  */
 function firstOfRange(
