@@ -245,6 +245,7 @@ t.test('a new store beside the one of a former address: it is said which, and wh
   await publish(await former.connect(), 5);
   const [port] = await freePorts(1) as [number];
   const beside = cluster.add(port);
+  cluster.list([former, beside].map((broker) => `127.0.0.1,${broker.port}`));
   await beside.start();
   t.strictSame(beside.logged(OTHERS), [], 'the other one belongs to a broker that runs');
   for (const broker of [beside, former]) await broker.stop();

@@ -1,4 +1,4 @@
-import { cpSync, rmSync } from 'node:fs';
+import { cpSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
 import { type BrokerProcess as Broker, Cluster } from '../support/cluster.ts';
@@ -88,7 +88,9 @@ t.test('a broker on a copy of a data folder, beside the one that it was copied f
   const [low] = cluster.brokers as [Broker];
   await publish(low, 'before');
   const [port] = (await freePorts(1)) as [number];
-  const copy = cluster.add(port);
+  const csv = join(cluster.folder, 'copy.csv');
+  writeFileSync(csv, [...cluster.brokers.map((each) => each.port), port].map((each) => `127.0.0.1,${each}\n`).join(''));
+  const copy = cluster.add(port, { 'global-state': csv });
   cpSync(dirname(low.file), dirname(copy.file), { recursive: true });
   await copy.start();
   t.equal(copy.logged('store was made under another address and goes on under a new name').length, 1);
