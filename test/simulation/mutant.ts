@@ -229,7 +229,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   { name: 'a NACK is answered before the disk', patches: [['queue/subscription-queue.js', `await noted;`, `;`]] },
   {
-    name: 'a copy of a command that was held up is carried out after the answer',
+    name: 'a copy of a command that was held up is carried out after the answer', test: 'home/errands',
     patches: [['home/errands.js', `if (this.#attempts.isOvertaken(ask.errand, ask.attempt))`, `if (false)`]],
   },
   {
