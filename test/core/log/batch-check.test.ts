@@ -126,7 +126,7 @@ t.test('a batch with a wrong field is refused, and the error names the field', a
   for (const [changes, why] of cases) {
     t.throws(
       () => check(specimenBatch(changes as Partial<RecordBatch>)), { code: 'PROTOCOL', message: why },
-      JSON.stringify(changes),
+      JSON.stringify(changes).slice(0, 100),
     );
   }
   t.throws(() => check(specimenBatch({ seq: 0 })), {
