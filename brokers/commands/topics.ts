@@ -1,4 +1,4 @@
-/** TOPIC CREATE, GET, LIST, RENAME, DELETE: any broker that is asked answers, from its own catalog and store. */
+/** The TOPIC commands. Any broker answers them, from its own catalog and store. */
 import { topicExists, topicNotFound } from '../core/catalog/catalog-error.ts';
 import { RumormillError } from '../core/error.ts';
 import { TOPIC_TYPES, type TopicType } from '../core/catalog/subscription.ts';

@@ -3,7 +3,7 @@
  * `publisher` for `node dist/clients/publisher.js`.
  */
 
-/** @param path of the script, as in `process.argv[1]` */
+/** @param path of the script that was started */
 export function programName(path: string): string {
   return path.replace(/^.*[\\/]/, '').replace(/\.[cm]?[jt]s$/, '');
 }
