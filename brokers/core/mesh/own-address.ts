@@ -46,9 +46,11 @@ async function hasOtherName(port: number, { rows, isHere }: Surroundings): Promi
 /** Flags with which others can dial this broker: those of a row that leads to this machine, if there is one. */
 async function flagsFor(own: Address, { rows, hosts, isHere }: Surroundings): Promise<string> {
   const { port } = splitAddress(own);
-  const far = rows.filter((row) => !isLoopback(splitAddress(row).host) && !isUnspecified(splitAddress(row).host));
-  const here = await Promise.all(far.map((row) => isHere(row)));
-  const likely = far.filter((_, index) => here[index] === true).map(splitAddress);
+  const dialable = rows.filter((row) => !isUnspecified(splitAddress(row).host));
+  const far = dialable.filter((row) => !isLoopback(splitAddress(row).host));
+  const fit = far.length > 0 ? far : dialable; // a mesh on one machine may have loopback addresses
+  const here = await Promise.all(fit.map((row) => isHere(row)));
+  const likely = fit.filter((_, index) => here[index] === true).map(splitAddress);
   const row = likely.find((each) => each.port === port) ?? likely[0];
   if (row === undefined) return `--host ${hosts.find((each) => !isLoopback(each)) ?? '<address of this machine>'}`;
   return `--host ${row.host}${row.port === port ? '' : ` --port ${row.port}`}`;

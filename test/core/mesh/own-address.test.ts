@@ -44,6 +44,10 @@ t.test('an address that means every address is refused, with the flags that are 
     await wrong('0.0.0.0:3000', ['10.0.0.2:3000', '10.0.0.1:4000']), any('0.0.0.0', '--host 10.0.0.1 --port 4000'),
     'it has another port',
   );
+  t.equal(
+    await wrong('0.0.0.0:3000', ['127.0.0.1:3000', '127.0.0.1:3001']), any('0.0.0.0', '--host 127.0.0.1'),
+    'all are on this machine',
+  );
   t.equal(await wrong('0.0.0.0:3000', [], {}, ['127.0.0.1']), any('0.0.0.0', '--host <address of this machine>'));
 });
 
