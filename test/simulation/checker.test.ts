@@ -177,6 +177,21 @@ t.test('what is no violation', async (t) => {
   t.strictSame(ahead.violations, [], 'an answer taken by a broker that had not got the question');
   t.equal(ahead.counts.answeredAhead, 1);
 
+  const again = stored('q', { origin: AT_A, seq: 1, lamport: 5, meta: JSON.stringify({ ids: ['once'] }) });
+  const next = { ...again, origin: origin(A, 3) };
+  const first = delivery('q', 5, A, { dedupeId: 'once', at: 20 });
+  const anew = check(
+    history({
+      disks: [
+        written(A, 10, again), replaced(A, 30), { kind: 'written', disk: A, store: next.origin, at: 40, batches: [next] },
+      ],
+      publications: [publication('q', A, 5, { dedupeId: 'once' })],
+      subscriptions: [subscription([first, { ...first, askedAt: 45, at: 50 }])],
+    }),
+  );
+  t.strictSame(anew.violations, [], 'stored anew with the same id, by a broker that has lost its disk');
+  t.equal(anew.counts.dropped, 1);
+
   t.strictSame(
     kinds({ terms: [chosen(B, 3), chosen(C, 3), chosen(A, 4), chosen(A, 4)] }), [],
     'a higher coordinator in one term, a lower one in the next',

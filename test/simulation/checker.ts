@@ -149,7 +149,7 @@ class Checker {
     const had = new Map<string, Entry>(); // by payload, the first copy
     const newest = new Map<string, number>(); // by origin
     for (const delivery of deliveries) {
-      const entry = this.#ledger.find(delivery.id, delivery.payload, delivery.broker);
+      const entry = this.#ledger.find(delivery.id, delivery.payload, delivery.broker, delivery.at);
       if (entry === undefined || (entry.heldBy.get(delivery.broker) ?? Infinity) > delivery.at) {
         this.#violated(
           'not durable',

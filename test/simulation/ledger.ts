@@ -66,11 +66,13 @@ export class Ledger {
 
   /**
    * What a subscriber was sent by a broker, by what it can see of it. An id may have been given twice, by a broker that
-   * lost its disk.
+   * lost its disk: then it is what that broker had stored last.
    */
-  find(id: string, payload: string, broker: Address): Entry | undefined {
+  find(id: string, payload: string, broker: Address, at: number): Entry | undefined {
     const entries = (this.byPayload.get(payload) ?? []).filter((entry) => entry.id === id);
-    return entries.find(({ heldBy }) => heldBy.has(broker)) ?? entries[0];
+    const since = ({ heldBy }: Entry): number => heldBy.get(broker) ?? Infinity;
+    const held = entries.filter((entry) => since(entry) <= at).sort((a, b) => since(b) - since(a));
+    return held[0] ?? entries.find(({ heldBy }) => heldBy.has(broker)) ?? entries[0];
   }
 
   #disk(address: Address): Disk {

@@ -47,7 +47,7 @@ function checkPurge(facts: QueueFacts, violated: Report, purge: Purge): void {
   for (const lease of facts.queues.leases) {
     if (lease.pull.queue !== queue.name || lease.pull.sentAt < purge.endedAt) continue;
     const broker = facts.homeOf(lease);
-    const entry = facts.ledger.find(lease.id, lease.payload, broker);
+    const entry = facts.ledger.find(lease.id, lease.payload, broker, lease.pull.endedAt);
     if (entry === undefined || !isIn(entry) || facts.wasReplaced(broker, purge.sentAt, lease.pull.endedAt)) continue;
     const isKnown = records.every((record) => (record.entry.heldBy.get(broker) ?? Infinity) < lease.pull.sentAt);
     if (isKnown || facts.areConnected(records, purge.sentAt, lease.pull.endedAt)) {
@@ -74,7 +74,7 @@ function checkDead(
     ) {
       continue;
     }
-    const entry = facts.ledger.find(copy.deadLetter.id, copy.payload, home);
+    const entry = facts.ledger.find(copy.deadLetter.id, copy.payload, home, at);
     if (entry !== undefined && isIn(entry)) {
       violated(
         'delivered after PURGE',

@@ -38,7 +38,7 @@ function checkWritten(
   facts: QueueFacts, queue: Queue, lease: Lease, nack: Settlement, violated: (kind: string, what: string) => void,
 ): void {
   const home = facts.homeOf(lease);
-  const message = facts.ledger.find(lease.id, lease.payload, home);
+  const message = facts.ledger.find(lease.id, lease.payload, home, lease.pull.endedAt);
   if (
     message === undefined ||
     nack.ms! <= nack.endedAt - nack.sentAt ||
@@ -69,7 +69,7 @@ function checkNext(
   violated: (kind: string, what: string) => void,
 ): boolean {
   const broker = facts.homeOf(next);
-  const message = facts.ledger.find(lease.id, lease.payload, broker);
+  const message = facts.ledger.find(lease.id, lease.payload, broker, lease.pull.endedAt);
   if (message === undefined || facts.isSameProcess(lease, next) || facts.wasReplaced(broker, 0, next.pull.endedAt))
     return false;
   const known = (facts.records.get(lease.pull.queue) ?? []).filter(

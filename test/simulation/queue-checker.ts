@@ -123,7 +123,7 @@ class QueueChecker {
     if (!this.#facts.isFor(queue, topic, key)) {
       this.#violated('queue unexpected', `${payload} of ${topic}, key ${key}, to ${queue.name}`);
     }
-    const entry = this.#facts.ledger.find(id, payload, broker);
+    const entry = this.#facts.ledger.find(id, payload, broker, pull.endedAt);
     if (entry === undefined || (entry.heldBy.get(broker) ?? Infinity) > pull.endedAt) {
       this.#violated('not durable', `${payload} was leased by ${broker}, which had it not on disk`);
     }
@@ -349,7 +349,7 @@ class QueueChecker {
     if (this.#facts.inCalm(ack.sentAt, ack.endedAt)) return false;
     return (this.#facts.records.get(pull.queue) ?? []).some((record) => {
       const home = originAddress(record.entry.origin);
-      const entry = this.#facts.ledger.find(id, payload, home);
+      const entry = this.#facts.ledger.find(id, payload, home, pull.endedAt);
       return entry !== undefined && record.lists(entry) && record.entry.heldBy.get(home)! >= ack.sentAt;
     });
   }
@@ -414,7 +414,7 @@ class QueueChecker {
   #checkAttempts(queue: Queue, lease: Lease, leases: readonly Lease[]): void {
     const broker = this.#facts.homeOf(lease);
     const { sentAt } = lease.pull;
-    const entry = this.#facts.ledger.find(lease.id, lease.payload, broker);
+    const entry = this.#facts.ledger.find(lease.id, lease.payload, broker, lease.pull.endedAt);
     const isUnlimited = (from: number, to: number): boolean =>
       this.#maxDeliveries(queue, broker, from, to)[1] === Infinity;
     if (entry === undefined || this.#facts.wasReplaced(broker, 0, lease.pull.endedAt) ) return;

@@ -226,7 +226,7 @@ export class QueueFacts {
 
   /** The ACK of a lease that a home had answered by then. */
   ackBy(home: Address, lease: Lease, before: number): Settlement | undefined {
-    const entry = this.ledger.find(lease.id, lease.payload, home);
+    const entry = this.ledger.find(lease.id, lease.payload, home, lease.pull.endedAt);
     return (
       entry &&
       (this.settlements.get(lease) ?? []).find(
