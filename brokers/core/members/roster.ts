@@ -1,0 +1,293 @@
+/**
+ * The roster: who the members of the mesh are, made of all that was said in `$members`, in whatever order that came.
+ *
+ * The membership has versions, 1, 2, 3, ..., and one change leads from each to the next. Members vote for a change by a
+ * record each, and a member votes only once it has the change on its own disk. So a change is settled once a majority
+ * of the members before it, and a majority of those after it, have voted for it: any broker can see that from the log.
+ * Of two changes to one version at most one is settled, since each member votes once and two majorities have a member
+ * in common. Two versions that follow each other differ by one member, so a majority of the one and a majority of the
+ * other overlap.
+ *
+ * If members have voted for so many changes that none of them can have a majority any more, that attempt at the version
+ * is void, for good, and the next attempt may begin. That a change cannot win is seen by every broker from the same
+ * records, as a change that has won is.
+ *
+ * A seat is the place of one member. Who has it is said by a key, its id. A seat that was given to an address only (a
+ * row of globalState.csv, an invitation) is bound to the first id that claims it from there. Its address moves with its
+ * id.
+ *
+ * A member that was put out by force counts no more, whatever is voted. Its vote is not needed any more: a majority
+ * without it will do as well. That is where the promise that majorities overlap ends.
+ */
+import type { Address } from '../address.ts';
+import { type Stamp, isBefore } from '../log/stamp.ts';
+import { type Change, changeKey, type Claim, type Id, MEMBERS_MAX, type MembersSaying, type SeatName } from './change.ts';
+
+export type SeatState = 'invited' | 'in' | 'leaving' | 'out';
+
+export interface Seat {
+  readonly name: SeatName;
+  readonly address: Address;
+  readonly id: Id | undefined;
+  readonly state: SeatState;
+  /** The version since which it has this state. */
+  readonly since: number;
+}
+
+/** A change that some have voted for. */
+export interface Candidate {
+  readonly change: Change;
+  readonly voters: ReadonlySet<Id>;
+  /** Of the first vote for it. */
+  readonly stamp: Stamp;
+}
+
+/** What is to be voted on next. */
+export interface Slot {
+  readonly version: number;
+  readonly attempt: number;
+  /** Those that make sense now, the most votes first, then the oldest. */
+  readonly candidates: readonly Candidate[];
+}
+
+interface Tally {
+  readonly change: Change;
+  readonly voters: Set<Id>;
+  stamp: Stamp;
+}
+
+type Seats = ReadonlyMap<SeatName, Seat>;
+type Claimed = readonly [claim: Claim, stamp: Stamp];
+
+export class Roster {
+  readonly #tallies = new Map<string, Map<string, Tally>>(); // by slot, then by the key of the change
+  readonly #claims = new Map<Id, Claimed[]>(); // the first one of each (address, version), and the newest
+  readonly #forced = new Set<SeatName>();
+  #seats: Seats = new Map();
+  #version = 0;
+  #attempt = 1;
+
+  /** Something was said; `stamp` is of its record. `settle` has to follow. */
+  hear(saying: MembersSaying, stamp: Stamp): void {
+    if (saying.say === 'forced') return void this.#forced.add(saying.seat);
+    this.#claim(saying, stamp);
+    if (saying.say !== 'vote') return;
+    const tallies = entry(this.#tallies, slotName(saying.version, saying.attempt), () => new Map<string, Tally>());
+    const { change, id } = saying;
+    const tally = entry(tallies, changeKey(change), () => ({ change, voters: new Set(), stamp }));
+    tally.voters.add(id);
+    if (isBefore(stamp, tally.stamp)) tally.stamp = stamp;
+  }
+
+  /** Takes in what was heard. Says whether anything of the members is otherwise than before. */
+  settle(): boolean {
+    const before = this.#fingerprint();
+    [this.#seats, this.#version, this.#attempt] = [new Map(), 0, 1];
+    this.#bind();
+    for (;;) {
+      const winner = this.#winner();
+      if (winner !== undefined) {
+        this.#seats = applied(this.#seats, winner, this.#version + 1)!;
+        this.#version += 1;
+        this.#attempt = 1;
+        this.#bind();
+      } else if (this.#isVoid()) this.#attempt += 1;
+      else break;
+    }
+    return this.#fingerprint() !== before;
+  }
+
+  /** 0 before the mesh is founded. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /** All that ever were, those out too. */
+  seats(): readonly Seat[] {
+    return [...this.#seats.values()].map((seat) => this.#shown(seat));
+  }
+
+  seat(name: SeatName): Seat | undefined {
+    const seat = this.#seats.get(name);
+    return seat && this.#shown(seat);
+  }
+
+  /** The seat of an id: that which it has, or else the last one that it had. */
+  seatOf(id: Id): Seat | undefined {
+    const seats = this.seats().filter((seat) => seat.id === id);
+    return seats.find(({ state }) => state !== 'out') ?? seats.at(-1);
+  }
+
+  /** The seat at an address, if it is not out. */
+  seatAt(address: Address): Seat | undefined {
+    return this.seats().find((seat) => seat.address === address && seat.state !== 'out');
+  }
+
+  /** What is voted on now. */
+  get slot(): Slot {
+    const candidates = this.#candidates();
+    return { version: this.#version + 1, attempt: this.#attempt, candidates };
+  }
+
+  hasVoted(id: Id, { version, attempt }: Slot): boolean {
+    return [...(this.#tallies.get(slotName(version, attempt))?.values() ?? [])].some(({ voters }) => voters.has(id));
+  }
+
+  /**
+   * Whose disks an acknowledgement needs: a majority of each of these groups. The first one is that of the members that
+   * are in; there is another one for each change that is under way, of those that would be in after it.
+   */
+  groups(): readonly (readonly Seat[])[] {
+    const after = this.#candidates().map(({ change }) => applied(this.#seats, change, this.#version + 1)!);
+    const isOf = ({ op }: Change): boolean => op !== 'invite' && op !== 'rebind';
+    const relevant = after.filter((_, index) => isOf(this.#candidates()[index]!.change));
+    return [this.#seats, ...relevant].map((seats) => this.#counted(seats));
+  }
+
+  /** Whether a change would make sense now. */
+  allows(change: Change): boolean {
+    return applied(this.#seats, change, this.#version + 1) !== undefined;
+  }
+
+  #shown(seat: Seat): Seat {
+    const state = this.#forced.has(seat.name) ? 'out' : seat.state;
+    return { ...seat, address: this.#addressOf(seat), state };
+  }
+
+  #counted(seats: Seats): Seat[] {
+    return [...seats.values()].map((seat) => this.#shown(seat)).filter(({ state }) => state === 'in');
+  }
+
+  #fingerprint(): string {
+    return JSON.stringify([this.#version, this.#attempt, this.seats(), this.#candidates()]);
+  }
+
+  #claim({ id, address, version }: Claim, stamp: Stamp): void {
+    const claims = entry(this.#claims, id, () => [] as Claimed[]);
+    const same = claims.findIndex(([claim]) => claim.address === address && claim.version === version);
+    if (same < 0) claims.push([{ id, address, version }, stamp]);
+    else if (isBefore(stamp, claims[same]![1])) claims[same] = [{ id, address, version }, stamp];
+  }
+
+  /** Seats without an id get that of the first one that claims them from where they were given. */
+  #bind(): void {
+    const seats = new Map(this.#seats);
+    for (const seat of seats.values()) {
+      if (seat.id !== undefined || seat.state === 'out') continue;
+      const id = this.#claimant(seat, seats);
+      if (id !== undefined) seats.set(seat.name, { ...seat, id });
+    }
+    this.#seats = seats;
+  }
+
+  #claimant(seat: Seat, seats: Seats): Id | undefined {
+    const taken = new Set([...seats.values()].filter(({ state }) => state !== 'out').map(({ id }) => id));
+    let first: Claimed | undefined;
+    for (const claimed of [...this.#claims.values()].flat()) {
+      const [{ id, address, version }, stamp] = claimed;
+      if (address !== seat.address || version < seat.since || taken.has(id)) continue;
+      if (first === undefined || isBefore(stamp, first[1])) first = claimed;
+    }
+    return first?.[0].id;
+  }
+
+  /** Where the newest claim of its id is from. */
+  #addressOf({ id, address, name }: Seat): Address {
+    if (id === undefined) return address;
+    const given = Number(name.slice(0, name.indexOf('/')));
+    let newest: Claimed | undefined;
+    for (const claimed of this.#claims.get(id) ?? []) {
+      if (claimed[0].version < given) continue;
+      if (newest === undefined || isBefore(newest[1], claimed[1])) newest = claimed;
+    }
+    return newest?.[0].address ?? address;
+  }
+
+  #tallied(): Tally[] {
+    const tallies = this.#tallies.get(slotName(this.#version + 1, this.#attempt));
+    return [...(tallies?.values() ?? [])].filter(({ change }) => this.allows(change));
+  }
+
+  #candidates(): Candidate[] {
+    return this.#tallied().sort((a, b) => b.voters.size - a.voters.size || (isBefore(a.stamp, b.stamp) ? -1 : 1));
+  }
+
+  /** The change that is settled. There is one at most, or members have voted twice; then any, but the same everywhere. */
+  #winner(): Change | undefined {
+    const won = this.#tallied().filter(({ change, voters }) => this.#isMajority(change, (id) => voters.has(id)));
+    return won.map(({ change }) => change).sort((a, b) => (changeKey(a) < changeKey(b) ? -1 : 1))[0];
+  }
+
+  /** Whether there are changes, and none of them can be settled any more. */
+  #isVoid(): boolean {
+    const tallied = this.#tallied();
+    const hasVoted = (id: Id): boolean => tallied.some(({ voters }) => voters.has(id));
+    return tallied.length > 0
+      && tallied.every(({ change, voters }) => !this.#isMajority(change, (id) => voters.has(id) || !hasVoted(id), true));
+  }
+
+  /** Whether those of whom `votes` is true are a majority of the members before and after a change. */
+  #isMajority(change: Change, votes: (id: Id) => boolean, unbound = false): boolean {
+    const hasVoted = ({ id, name }: Seat): boolean => (id === undefined ? unbound : votes(id))
+      || (change.op === 'rebind' && name === change.seat && votes(change.id));
+    const isEnough = (seats: readonly Seat[]): boolean => 2 * seats.filter(hasVoted).length > seats.length;
+    const [before, after] = [this.#seats, this.#boundAfter(change)].map(
+      (seats) => [...seats.values()].filter(({ state }) => state === 'in'),
+    ) as [Seat[], Seat[]];
+    const isMajority = (seats: readonly Seat[]): boolean =>
+      isEnough(seats) || isEnough(seats.filter(({ name }) => !this.#forced.has(name)));
+    return (before.length === 0 || isMajority(before)) && isMajority(after);
+  }
+
+  /** Those who found a mesh say by their votes who they are. */
+  #boundAfter(change: Change): Seats {
+    const seats = applied(this.#seats, change, this.#version + 1)!;
+    if (change.op !== 'found') return seats;
+    const bound = new Map(seats);
+    for (const seat of seats.values()) bound.set(seat.name, { ...seat, id: this.#claimant(seat, bound) });
+    return bound;
+  }
+}
+
+/** The seats after a change, or undefined if it makes no sense. */
+function applied(seats: Seats, change: Change, version: number): Seats | undefined {
+  const after = new Map(seats);
+  const give = (address: Address, state: SeatState): void => {
+    const name = `${version}/${address}` as SeatName;
+    after.set(name, { name, address, id: undefined, state, since: version });
+  };
+  if (change.op === 'found') {
+    if (version !== 1) return undefined;
+    for (const address of change.addresses) give(address, 'in');
+    return after;
+  }
+  const there = [...seats.values()].filter(({ state }) => state !== 'out');
+  if (version === 1) return undefined;
+  if (change.op === 'invite') {
+    if (there.length >= MEMBERS_MAX || there.some(({ address }) => address === change.address)) return undefined;
+    give(change.address, 'invited');
+    return after;
+  }
+  const seat = seats.get(change.seat);
+  if (seat === undefined || seat.state === 'out') return undefined;
+  const isLast = seat.state === 'in' && there.filter(({ state }) => state === 'in').length === 1;
+  const isElsewhere = 'id' in change && there.some(({ id, name }) => id === change.id && name !== seat.name);
+  const to = { join: 'in', rebind: seat.state, leave: 'leaving', out: 'out' }[change.op] as SeatState;
+  const from: readonly SeatState[] = { join: ['invited'], rebind: ['in', 'leaving', 'invited'], leave: ['in'],
+    out: ['invited', 'in', 'leaving'] }[change.op] as SeatState[];
+  if (!from.includes(seat.state) || isElsewhere || (isLast && to !== 'in')) return undefined;
+  const id = 'id' in change ? change.id : seat.id;
+  if (change.op === 'rebind' && id === seat.id) return undefined;
+  after.set(seat.name, { ...seat, id, state: to, since: to === seat.state ? seat.since : version });
+  return after;
+}
+
+function slotName(version: number, attempt: number): string {
+  return `${version} ${attempt}`;
+}
+
+function entry<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  let value = map.get(key);
+  if (value === undefined) map.set(key, (value = make()));
+  return value;
+}
