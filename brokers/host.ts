@@ -19,13 +19,16 @@ import { RunningTime } from './core/log/running-time.ts';
 import type { Channel, Clock, Listener, Logger, Random, Timer, Transport } from './core/runtime.ts';
 import type { Store } from './core/log/store.ts';
 import { Turns } from './core/turns.ts';
-import { countMissing, EMPTY_VECTOR, type Vector } from './core/log/version-vector.ts';
+import type { Vector } from './core/log/version-vector.ts';
 import type { Connection, HomeCommand, Reply } from './commands/command.ts';
 import { commands } from './commands/table.ts';
 import { Errands } from './home/errands.ts';
 import { Homes } from './home/homes.ts';
 import { ClockSaver } from './log/clock-saver.ts';
 import { tellBeyondSense } from './log/mend-clock.ts';
+import { fakeId } from './members/fake.ts';
+import { type MemberInfo, memberList } from './members/list.ts';
+import { Members } from './members/members.ts';
 import { type BrokerInfo, Mesh } from './mesh/mesh.ts';
 import { Metadata } from './catalog/metadata.ts';
 import { openName } from './mesh/naming.ts';
@@ -34,6 +37,7 @@ import { Readers } from './read/readers.ts';
 import { Sessions, type SessionsRuntime } from './session/sessions.ts';
 import { Publisher } from './log/publisher.ts';
 import { FilesWatch } from './log/files-watch.ts';
+import { type Status, status } from './status.ts';
 import { Sweep } from './catalog/sweep.ts';
 import { Tally } from './logging/tally.ts';
 import { Topics } from './catalog/topics.ts';
@@ -61,6 +65,7 @@ export class Broker implements SessionsRuntime {
   readonly budget: Budget;
   readonly tally: Tally;
   readonly publisher: Publisher;
+  readonly members: Members;
   readonly metadata: Metadata;
   readonly topics: Topics;
   readonly readers: Readers;
@@ -100,6 +105,7 @@ export class Broker implements SessionsRuntime {
       await openName(store, config.address, runtime.random, runtime.logger);
       broker = new Broker(config, store, runtime);
       await broker.#copies.restore();
+      await broker.members.restore(rows);
       await broker.metadata.restore();
       await broker.queues.restore();
       broker.#listener = await runtime.transport.listen(
@@ -111,7 +117,7 @@ export class Broker implements SessionsRuntime {
       await store.close();
       throw error;
     }
-    broker.#mesh.configure(rows);
+    broker.#mesh.configure(broker.members.addresses);
     broker.#tick();
     tellBeyondSense(store.state, runtime.logger);
     runtime.logger.info('broker ready', {
@@ -165,6 +171,9 @@ export class Broker implements SessionsRuntime {
       config, clock, random, logger, transport: runtime.transport, budget, ages, time, store, log, lamport, storeFailed,
       missed: (ms) => void copies.missed(ms).catch(storeFailed),
       acknowledged: () => this.#quorum.update(),
+      groups: () => this.members.groups(),
+      refusal: (...who) => this.members.refusal(...who),
+      called: (name) => this.members.called(name),
       linkUp: (link) => this.#homes.linkUp(link),
       linkDown: (link) => this.#errands.linkDown(link),
       waysChanged: () => this.#errands.committed(),
@@ -176,6 +185,13 @@ export class Broker implements SessionsRuntime {
     });
     this.#quorum = new Quorum(limits.ackTimeoutMs, (origin) => this.#mesh.seqs(origin));
     this.publisher = new Publisher({ clock, log, lamport, copies, quorum: this.#quorum });
+
+    // Who is a member, as the log says.
+    this.members = new Members({
+      config, clock, logger, log, store, publisher: this.publisher, id: fakeId(config.address), storeFailed,
+      changed: (addresses) => this.#mesh.configure(addresses),
+      out: () => this.#putOut(),
+    }, this.#mesh);
 
     // What the log says of topics, subscriptions and bindings.
     this.metadata = new Metadata({
@@ -236,32 +252,20 @@ export class Broker implements SessionsRuntime {
     return this.#mesh.brokers();
   }
 
+  memberList(): MemberInfo[] {
+    return memberList(this.members, this.brokers());
+  }
+
   vector(): Vector {
     return this.#log.vector.snapshot();
   }
 
-  status(): Record<string, string | number> {
-    return {
-      broker: this.config.address,
-      origin: this.#log.origin,
-      mesh: this.config.mesh,
-      coordinator: this.coordinator ?? '',
-      term: this.#mesh.term,
-      members: this.#homes.view?.members.length ?? 0,
-      lamport: this.#lamport.time,
-      messages: countMissing(this.#log.vector.entries(), EMPTY_VECTOR),
-      batches: this.#log.position,
-      pending_bytes: this.#log.pendingBytes,
-      links: this.#mesh.linkCount,
-      connections: this.#sessions.size,
-      memory_bytes: this.budget.bytes,
-      memory_peak_bytes: this.budget.peak,
-      memory_limit_bytes: this.config.limits.memoryBytes,
-      waiters: this.readers.waiting + this.queues.waiting,
-      records_received: this.#mesh.received.records,
-      records_duplicate: this.#mesh.received.duplicates,
-      uptime_ms: Math.round(this.clock.now() - this.#startedAt),
-    };
+  status(): Status {
+    return status({
+      config: this.config, coordinator: this.coordinator, mesh: this.#mesh, log: this.#log, lamport: this.#lamport,
+      view: this.#homes.view, sessions: this.#sessions, budget: this.budget, readers: this.readers, queues: this.queues,
+      uptimeMs: this.clock.now() - this.#startedAt,
+    });
   }
 
   /** Carries out a command about a subscription at its home. */
@@ -277,8 +281,8 @@ export class Broker implements SessionsRuntime {
 
   /** The rows of globalState.csv have changed. */
   configure(rows: readonly Address[]): void {
-    this.#mesh.configure(rows);
     this.logger.info('globalState.csv read again', { lamport: this.#lamport.time, brokers: rows.length });
+    this.members.configure(rows);
   }
 
   /**
@@ -298,6 +302,7 @@ export class Broker implements SessionsRuntime {
     this.readers.close();
     this.#errands.close();
     this.queues.close();
+    this.members.close();
     await this.#mesh.hurry();
     await this.#log.idle();
     await this.#sessions.finish(() => this.#quorum.abandon(this.clock.now()));
@@ -325,6 +330,7 @@ export class Broker implements SessionsRuntime {
   #tick(): void {
     const now = this.clock.now();
     this.#mesh.tick();
+    this.members.tick();
     this.#homes.tick();
     this.#errands.tick();
     this.#clockSaver.tick(now);
@@ -352,7 +358,8 @@ export class Broker implements SessionsRuntime {
   #committed(batches: readonly StoredBatch[]): void {
     if (this.#diskFull) this.logger.info('the disk has room again', { lamport: this.#lamport.time });
     this.#diskFull = false;
-    // 0. Topics, subscriptions and bindings are as the batches say, before anybody acts on them.
+    // 0. Members, topics, subscriptions and bindings are as the batches say, before anybody acts on them.
+    this.members.committed(batches);
     this.metadata.committed(batches);
     this.#sweep.committed(batches);
     // 1. Peers: those that grafted an origin get its batches, those who sent some learn that they are here.
@@ -366,6 +373,15 @@ export class Broker implements SessionsRuntime {
     // 3. Publishers: the log answers each batch when this returns; those who wait for more brokers are counted.
     this.#quorum.update();
     this.#traffic.committed(batches);
+  }
+
+  /** The mesh goes on without this broker: it stops as after a signal, and `stopped` says why. */
+  #putOut(): void {
+    if (this.#closing !== undefined) return;
+    const error = new RumormillError('OUT', `${this.config.address} was put out of its mesh`);
+    this.logger.error('put out of the mesh, broker stops', { remedy: '--rejoin makes it a member anew' });
+    this.publisher.close();
+    this.#closing = this.#stop().then(() => this.#settleStopped.reject(error), this.#settleStopped.reject);
   }
 
   /** A full disk passes: reads go on, publishes are refused until there is room. Anything else does not. */

@@ -8,12 +8,12 @@
 import './command-line/signals.ts';
 import { Command, Option } from 'commander';
 import { programName } from '../brokers/core/program-name.ts';
-import { type Client, connect, type SubscriptionOptions, type TopicOptions } from './client.ts';
+import { type Client, connect, type ForgetOptions, type SubscriptionOptions, type TopicOptions } from './client.ts';
 import {
   addBrokerFlags, type BrokerFlags, connectOptions, noteEvent, runMain, wholeNumber,
 } from './command-line/command-line.ts';
 import {
-  bindingListing, consumerListing, type Listing, pendingListing, statusListing, subscriptionListing, topicListing,
+  bindingListing, consumerListing, type Listing, memberListing, pendingListing, statusListing, subscriptionListing, topicListing,
 } from './command-line/listing.ts';
 import { LineWriter } from './command-line/line-writer.ts';
 
@@ -49,6 +49,8 @@ Examples:
   $ ${name} subscriptions consumers billing         which consumer holds how many messages
   $ ${name} subscriptions free billing --consumer c1   gives back what it holds, at once
   $ ${name} subscriptions purge billing
+  $ ${name} invite 10.0.0.4:3000                    a new broker may join
+  $ ${name} forget 10.0.0.3:3000                    its machine is gone for good
 `;
 
 const program = new Command(name)
@@ -135,6 +137,18 @@ program
   .command('status')
   .description('shows the brokers of the mesh, and the state of the broker that is asked')
   .action(() => list(statusListing));
+program.command('members').description('lists the members of the mesh, and the brokers that may join')
+  .action(() => list(memberListing));
+program.command('invite <host:port>').description('lets a broker join the mesh')
+  .action((address: string) => act(`${address} may join`, (client) => client.invite(address)));
+program
+  .command('forget <broker>')
+  .description('makes a broker that is gone for good a member no more; give its address or its id')
+  .option('--yes', 'even if records are lost with it that no other broker has')
+  .option('--force', 'without the votes of a majority of the members')
+  .action((broker: string, options: ForgetOptions) =>
+    act(`${broker} is a member no more`, (client) => client.forget(broker, options)),
+  );
 await program.parseAsync();
 
 function addSettingFlags(command: Command): Command {

@@ -29,6 +29,7 @@ import { type BrokerInfo, decodeBrokers, Dialer } from './library/dialer.ts';
 import { Fields } from './library/fields.ts';
 import type { LeasedMessage } from './library/leased-message.ts';
 import { Leases, type NackOptions, type PullOptions } from './library/leases.ts';
+import type { ForgetOptions, MemberInfo } from './library/members.ts';
 import { type Message, type PollResult, toMessage } from './library/message.ts';
 import { type ConnectOptions, type Settings, settingsOf } from './library/connect-options.ts';
 import { decodePoll, poll, pollArgs, type PollOptions, type PollQuery } from './library/poll.ts';
@@ -49,6 +50,7 @@ export type { ConsumeOptions, Consumption } from './library/consumption.ts';
 export type { BrokerInfo } from './library/dialer.ts';
 export type { LeasedMessage } from './library/leased-message.ts';
 export type { NackOptions, PullOptions } from './library/leases.ts';
+export type { ForgetOptions, MemberInfo } from './library/members.ts';
 export type { Message, PollResult } from './library/message.ts';
 export type { ClientEvent, ConnectOptions } from './library/connect-options.ts';
 export type { PollOptions } from './library/poll.ts';
@@ -206,7 +208,7 @@ export class Client implements AsyncDisposable {
     return new Fields(await this.#read(['MESH', 'STATUS']), 'MESH STATUS').all();
   }
 
-  // Topics, subscriptions, bindings. Each command below is made again until it is answered or `timeoutMs` is over; what
+  // Topics, subscriptions, bindings, members. Each command below is made again until it is answered or `timeoutMs` is over; what
   // that means is in library/ask.ts. After TRYAGAIN (the subscription's home cannot be reached), UNREACHABLE or
   // DISCONNECTED, the command may have been carried out.
 
@@ -347,6 +349,25 @@ export class Client implements AsyncDisposable {
    */
   async purge(name: string): Promise<number> {
     return this.#catalog.purge(name);
+  }
+
+  /** The members of the mesh, and those who are invited, as the broker that is asked knows them. */
+  async members(): Promise<MemberInfo[]> {
+    return this.#catalog.members();
+  }
+
+  /** A broker may join. @throws RumormillError ERR, BUSY (another change is under way), NOQUORUM */
+  async invite(address: string): Promise<void> {
+    return this.#catalog.invite(address);
+  }
+
+  /**
+   * A broker that is gone for good is a member no more.
+   * @param broker its address, its id, or 6 characters or more from the beginning of its id
+   * @throws RumormillError ERR, NOTFOUND, BUSY (another change is under way), NOQUORUM
+   */
+  async forget(broker: string, options: ForgetOptions = {}): Promise<void> {
+    return this.#catalog.forget(broker, options);
   }
 
   /** Ends every connection. Calls without an answer fail with CLOSED, readers and consumers too. */

@@ -1,30 +1,66 @@
-/** MESH: the mesh as this broker sees it. */
-import { RumormillError } from '../core/error.ts';
+/** MESH: the mesh as this broker sees it, and who its members are. */
+import { parseAddress, type Address } from '../core/address.ts';
+import { messageOf, RumormillError } from '../core/error.ts';
 import type { Args } from '../wire/command-parser.ts';
-import { Flat, type Value } from '../wire/resp.ts';
-import { type Command, type Connection, shown } from './command.ts';
+import { Flat, OK, type Value } from '../wire/resp.ts';
+import { boundedName, type Caller, type Command, OptionReader, subcommand, type Usage } from './command.ts';
 
-function mesh(args: Args, { broker }: Connection): Value {
-  const what = args.word(1).toUpperCase();
-  switch (what) {
-    case 'LEADER':
-      return broker.coordinator ?? null;
-    case 'BROKERS':
-      return broker.brokers().map(({ address, state, behind }) => [address, state, behind]);
-    case 'VECTOR':
-      return new Flat([...broker.vector()].flat());
-    case 'STATUS':
-      return new Flat(Object.entries(broker.status()).flat());
-    default:
-      throw new RumormillError(
-        'ERR',
-        `unknown subcommand MESH ${shown(args.word(1))}; LEADER, BROKERS, VECTOR, STATUS`,
-      );
+interface Subcommand extends Usage {
+  run(args: Args, caller: Caller): Value | Promise<Value>;
+}
+
+const BROKER_BYTES_MAX = 270; // an address, or an id
+
+async function invite(args: Args, { broker }: Caller): Promise<Value> {
+  await broker.members.changes.invite(addressArgument(args, 2));
+  return OK;
+}
+
+/** @throws RumormillError ERR */
+function addressArgument(args: Args, index: number): Address {
+  try {
+    return parseAddress(args.text(index));
+  } catch (error) {
+    throw new RumormillError('ERR', messageOf(error));
   }
 }
 
+async function forget(args: Args, { broker }: Caller): Promise<Value> {
+  const who = boundedName('broker', args, 2, BROKER_BYTES_MAX);
+  const given = new Set<string>();
+  const options = new OptionReader(args, 3);
+  for (let name = options.next(); name !== undefined; name = options.next()) {
+    if (name !== 'YES' && name !== 'FORCE') options.unknown();
+    given.add(name);
+  }
+  await broker.members.changes.forget(who, given.has('YES'), given.has('FORCE'));
+  return OK;
+}
+
+/** Each as a map of its own. */
+function members({ broker }: Caller): Value {
+  return broker.memberList().map((member) => new Flat(Object.entries(member).flat()));
+}
+
+const subcommands: Readonly<Record<string, Subcommand>> = {
+  LEADER: { min: 2, max: 2, usage: 'LEADER', run: (_, { broker }) => broker.coordinator ?? null },
+  BROKERS: {
+    min: 2, max: 2, usage: 'BROKERS',
+    run: (_, { broker }) => broker.brokers().map(({ address, state, behind }) => [address, state, behind]),
+  },
+  VECTOR: { min: 2, max: 2, usage: 'VECTOR', run: (_, { broker }) => new Flat([...broker.vector()].flat()) },
+  STATUS: { min: 2, max: 2, usage: 'STATUS', run: (_, { broker }) => new Flat(Object.entries(broker.status()).flat()) },
+  MEMBERS: { min: 2, max: 2, usage: 'MEMBERS', run: (_, caller) => members(caller) },
+  INVITE: { min: 3, max: 3, usage: 'INVITE host:port', run: invite },
+  FORGET: { min: 3, max: 5, usage: 'FORGET host:port|id [YES] [FORCE]', run: forget },
+};
+
 export const meshCommands: Readonly<Record<string, Command>> = {
-  MESH: { min: 2, max: 2, usage: 'LEADER | BROKERS | VECTOR | STATUS', run: mesh },
+  MESH: {
+    min: 2,
+    usage: Object.values(subcommands).map(({ usage }) => usage).join(' | '),
+    run: (args, connection) => subcommand(args, subcommands).run(args, connection),
+  },
   PEER: {
     min: 2,
     usage: 'version mesh address origin instance lamport link|look dialled [name ...]',

@@ -8,6 +8,8 @@
 import type { Ages } from '../core/log/ages.ts';
 import { type Address, compareAddresses, splitAddress } from '../core/address.ts';
 import type { Budget } from '../core/budget.ts';
+import type { Id } from '../core/members/change.ts';
+import { fakeId } from '../members/fake.ts';
 import { ClockClaims } from '../core/mesh/clock-claims.ts';
 import { isUnresolved, messageOf, RumormillError } from '../core/error.ts';
 import type { Membership } from '../core/mesh/membership.ts';
@@ -38,6 +40,13 @@ export interface Peers extends Pick<LinkEvents, 'heard' | 'message' | 'drained'>
   readonly membership: Membership;
   readonly naming: Naming;
   readonly said: Said;
+  /** Another broker has reached this one by a name. */
+  called(name: Address): void;
+  /**
+   * Why a broker is not let in; undefined if it is.
+   * @param dialled the name by which it was reached, if it was
+   */
+  refusal(id: Id, address: Address, dialled: Address | undefined): RumormillError | undefined;
   /** The link that there is with a broker. */
   linkWith(hello: Hello): Link | undefined;
   /** The peer is who it says; `other` is the link that this one replaces. */
@@ -76,9 +85,10 @@ export class Introductions {
       if (hello.type !== 'PEER') throw new RumormillError('PROTOCOL', 'a peer begins with PEER');
       peer = hello.address;
       if (hello.instance !== this.#runtime.log.instance) {
-        this.#peers.membership.reached(hello.dialled, this.#runtime.clock.now());
+        this.#peers.called(hello.dialled);
       }
       if (hello.wants === 'look') return this.#show(link, hello);
+      this.#checkMember(link, hello);
       this.#check(hello); // before our own PEER: it says that the link is up
       this.#checkClock(hello);
       link.send(this.#hello('link', hello.dialled));
@@ -177,6 +187,20 @@ export class Introductions {
     }
   }
 
+  /**
+   * One that is not let in sees all the same who is here: a row of its file may have another name for this broker, and
+   * one of ours for it.
+   * @throws RumormillError REFUSED, or OUT for one that was put out
+   */
+  #checkMember(link: Link, hello: Hello): void {
+    this.#checkMesh(hello);
+    const { log } = this.#runtime;
+    const refusal = this.#peers.refusal(fakeId(hello.address), hello.address, undefined);
+    if (refusal === undefined || hello.origin === log.origin) return;
+    link.send(this.#hello('look', hello.dialled));
+    throw refusal;
+  }
+
   /** @throws RumormillError REFUSED */
   #checkMesh(hello: Hello): void {
     const { mesh, address } = this.#runtime.config;
@@ -190,10 +214,13 @@ export class Introductions {
     const dial = this.#dials.get(link);
     if (dial !== undefined && isEcho(dial.hello, hello)) return link.close('what was sent came back');
     if (dial?.hello.wants === 'look') return this.#seen(link, hello, dial);
+    if (dial !== undefined && hello.wants === 'look') return this.#led(dial.address, hello); // it says next why not
     this.#check(hello);
     if (hello.origin === log.origin) return this.#refuseSelf(link, hello, dial);
     if (dial !== undefined) this.#led(dial.address, hello); // first: rows are asked for their clocks
     this.#checkClock(hello);
+    const refusal = dial && this.#peers.refusal(fakeId(hello.address), hello.address, dial.address);
+    if (refusal !== undefined) throw refusal;
     lamport.witnessPeer(hello.lamport);
     const other = this.#peers.linkWith(hello);
     if (other !== undefined && !this.#replaces(link, other)) return link.close('another link with this peer stays');

@@ -3,6 +3,8 @@
  * performs their effects.
  */
 import { type Address, compareAddresses } from '../core/address.ts';
+import type { Id } from '../core/members/change.ts';
+import { fakeId } from '../members/fake.ts';
 import type { Budget } from '../core/budget.ts';
 import type { Ages } from '../core/log/ages.ts';
 import type { Bully } from '../core/mesh/bully.ts';
@@ -10,6 +12,7 @@ import { RumormillError } from '../core/error.ts';
 import type { Membership, MemberState } from '../core/mesh/membership.ts';
 import type { Origin, StoredBatch } from '../core/log/record.ts';
 import type { Channel, Transport } from '../core/runtime.ts';
+import type { Group } from '../core/mesh/quorum.ts';
 import { countMissing, EMPTY_VECTOR, type Vector } from '../core/log/version-vector.ts';
 import { Election } from './election.ts';
 import { Gossip, type GossipRuntime } from './gossip.ts';
@@ -35,6 +38,16 @@ export interface MeshRuntime extends GossipRuntime, NamingRuntime {
   readonly budget: Budget;
   /** How far each configured broker holds an origin's records may have changed. */
   acknowledged(): void;
+  /** The groups whose disks count (members/members.ts); undefined for one of all rows and this broker. */
+  groups(): readonly (readonly Address[])[] | undefined;
+  /**
+   * Why a broker is not let in; undefined if it is.
+   * @param names that lead to it: its own, others that were looked at, and the one by which it was dialled, if it was
+   * @param isRow whether one of them is a row
+   */
+  refusal(id: Id, address: Address, names: readonly Address[], isRow: boolean): RumormillError | undefined;
+  /** Another broker has reached this one by a name. */
+  called(name: Address): void;
   /** A peer has missed this broker for so long. */
   missed(ms: number): void;
   linkUp(link: Link): void;
@@ -86,7 +99,15 @@ export class Mesh implements Port {
       },
     });
     this.#introductions = new Introductions(runtime, {
+      called: (name) => {
+        this.#membership.reached(name, runtime.clock.now());
+        runtime.called(name);
+      },
       membership: this.#membership, naming: this.#naming, said: this.#said,
+      refusal: (id, address, dialled) => {
+        const names = this.#membership.namesOf(address).concat(dialled ?? []);
+        return runtime.refusal(id, address, names, names.some((name) => this.#membership.isRow(name)));
+      },
       linkWith: ({ origin, address }) => this.#links.get(origin) ?? this.#overlay.linkTo(address),
       linked: (link, other) => this.#linked(link, other),
       heard: (link) => this.#membership.heard(link.peer.address, runtime.clock.now()),
@@ -176,28 +197,60 @@ export class Mesh implements Port {
     );
   }
 
+  idAt(address: Address): Id | undefined {
+    const link = this.#overlay.linkTo(address);
+    return link && fakeId(link.peer.address);
+  }
+
+  /** The rows, this broker among them, if it leads a majority of them and they are as many brokers. */
+  founders(): readonly Address[] | undefined {
+    const { config: { address } } = this.#runtime;
+    const { seats } = this.#membership;
+    if (this.coordinator !== address || seats.length === 0 || !this.#membership.hasOwnRow) return undefined;
+    const reached = seats.filter(({ broker }) => broker !== undefined && this.isReached(broker));
+    if (seats.some(({ broker }) => broker === undefined) || 2 * (reached.length + 1) <= seats.length + 1) return undefined;
+    return [address, ...this.#membership.configured()].sort(compareAddresses);
+  }
+
+  /** How many records a broker has announced that nobody else who is known has. */
+  alone(address: Address): number {
+    const vector = this.#lastSeen.get(address);
+    if (vector === undefined) return 0;
+    const others = new Map(this.#runtime.log.vector.entries());
+    for (const link of this.#links.values()) {
+      for (const [origin, seq] of this.#gossip.vectorOf(link)?.snapshot() ?? []) {
+        others.set(origin, Math.max(seq, others.get(origin) ?? 0));
+      }
+    }
+    return countMissing(vector.entries(), others);
+  }
+
   behind(address: Address, max: number): number {
     const link = this.#overlay.linkTo(address);
     const vector = link && this.#gossip.vectorOf(link);
     return vector === undefined ? 0 : countMissing(this.#runtime.log.vector.entries(), vector, max);
   }
 
-  /** How far this broker, and the one that fulfils each other row, holds an origin's records; 0 for a missing one. */
-  seqs(origin: Origin): number[] {
-    const { log } = this.#runtime;
+  /**
+   * How far the brokers whose disks count hold an origin's records, in groups (core/mesh/quorum.ts); 0 for a missing
+   * one.
+   */
+  seqs(origin: Origin): readonly Group[] {
+    const { config, log, groups } = this.#runtime;
     const held = (address: Address): number => {
       const store = this.#overlay.linkTo(address)?.peer.origin ?? this.#overlay.storeOf(address);
       return store === undefined ? 0 : this.#gossip.heldBy(origin, store);
     };
-    const { seats } = this.#membership;
-    return [log.vector.get(origin), ...seats.map(({ broker }) => (broker === undefined ? 0 : held(broker)))];
+    const seqs = new Map<Address, number>([[config.address, log.vector.get(origin)]]);
+    for (const { row, broker } of this.#membership.seats) seqs.set(row, broker === undefined ? 0 : held(broker));
+    return groups()?.map((group) => group.map((address) => seqs.get(address) ?? 0)) ?? [[...seqs.values()]];
   }
 
-  /** Takes over the rows of globalState.csv: new ones are dialled, those taken out are hung up. */
+  /** Takes over the members, or the rows of globalState.csv: new ones are dialled, those taken out are hung up. */
   configure(rows: readonly Address[]): void {
     const removed = new Set(this.#membership.configure(rows, this.#runtime.clock.now()));
     for (const link of [...this.#links.values()]) {
-      if (removed.has(link.peer.address)) link.close('not in globalState.csv any more');
+      if (removed.has(link.peer.address)) link.close('no member any more');
     }
     this.#runtime.acknowledged();
   }

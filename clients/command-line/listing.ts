@@ -1,7 +1,7 @@
 /** What the mesh holds, as `admin` lists it: the rows as objects for `--json`, and as tables for people. */
 import { RumormillError } from '../../brokers/core/error.ts';
 import type {
-  BindingInfo, BrokerInfo, Client, ConsumerInfo, PendingInfo, SubscriptionInfo, TopicInfo,
+  BindingInfo, BrokerInfo, Client, ConsumerInfo, MemberInfo, PendingInfo, SubscriptionInfo, TopicInfo,
 } from '../client.ts';
 import { type Cell, tableLines } from './table.ts';
 
@@ -12,6 +12,7 @@ export interface Listing {
   lines(isTerminal: boolean): string[];
 }
 
+const ID_SHOWN = 12; // characters; as many as people need, and more than FORGET does
 const ASKED_AT_ONCE = 8; // each GET counts, and the last one's answer must not be waited for too long
 
 export async function topicListing(client: Client, pattern: string | undefined): Promise<Listing> {
@@ -70,6 +71,14 @@ export async function statusListing(client: Client): Promise<Listing> {
       ...ofBrokers.lines(isTerminal), '', ...rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`.trimEnd()),
     ],
   };
+}
+
+/** Who the members are. */
+export async function memberListing(client: Client): Promise<Listing> {
+  const row = ({ address, id, state, since, reached, behind }: MemberInfo): Cell[] => [
+    address, id === '' ? null : id.slice(0, ID_SHOWN), state, since, reached, behind,
+  ];
+  return listing(['MEMBER', 'ID', 'STATE', 'SINCE', 'REACHED', 'BEHIND'], await client.members(), row);
 }
 
 function listing<T>(headings: readonly string[], rows: readonly T[], cells: (row: T) => readonly Cell[]): Listing {

@@ -83,6 +83,7 @@ const OPTIONS = {
   pull: { consumer: TEXT, count: NUMBER, blockMs: NUMBER, signal: SIGNAL },
   consume: { consumer: TEXT, limit: NUMBER, signal: SIGNAL }, // `concurrency` is checked with its range
   nack: { delayMs: NUMBER },
+  forget: { yes: BOOLEAN, force: BOOLEAN },
 } as const satisfies Readonly<Record<string, Kinds>>;
 
 type Call = keyof typeof OPTIONS;

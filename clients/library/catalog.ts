@@ -1,5 +1,5 @@
 /**
- * Commands about topics, subscriptions and bindings, one method for each. `Client` has the same methods, and says there
+ * Commands about topics, subscriptions, bindings and members, one method for each. `Client` has the same methods, and says there
  * what they promise.
  */
 import type { Args, Asker } from './ask.ts';
@@ -9,6 +9,7 @@ import {
   decodeConsumer, decodePending, decodeSubscription, type PendingInfo, type SubscriptionChanges, type SubscriptionInfo,
   type SubscriptionOptions, updateSubscriptionArgs,
 } from './subscriptions.ts';
+import { decodeMember, type ForgetOptions, forgetArgs, type MemberInfo } from './members.ts';
 import { createTopicArgs, decodeTopic, type TopicInfo, type TopicOptions } from './topics.ts';
 
 /** How many rows of a listing are wanted. */
@@ -94,6 +95,18 @@ export class Catalog {
 
   async unbind(name: string, topic: string, options: BindOptions): Promise<void> {
     await this.#asker.ask(bindArgs('UNBIND', name, topic, checkOptions('unbind', options)), { doneBy: 'NOTFOUND' });
+  }
+
+  async members(): Promise<MemberInfo[]> {
+    return (await this.#asker.list(['MESH', 'MEMBERS'])).map(decodeMember);
+  }
+
+  async invite(address: string): Promise<void> {
+    await this.#asker.ask(['MESH', 'INVITE', address]);
+  }
+
+  async forget(broker: string, options: ForgetOptions): Promise<void> {
+    await this.#asker.ask(forgetArgs(broker, checkOptions('forget', options)), { doneBy: 'NOTFOUND' });
   }
 
   async bindings(name: string | undefined): Promise<BindingInfo[]> {

@@ -3,6 +3,7 @@
  */
 import { type Address, splitAddress } from '../../brokers/core/address.ts';
 import { RumormillError } from '../../brokers/core/error.ts';
+import type { StoredBatch } from '../../brokers/core/log/record.ts';
 import type { LogFields, Logger, LogLevel } from '../../brokers/core/runtime.ts';
 import { Broker } from '../../brokers/host.ts';
 import type { MemoryStore } from '../support/memory-store.ts';
@@ -206,6 +207,11 @@ export class Machine {
         ]),
       )
       .sort();
+  }
+
+  /** The batches on disk that clients have published. */
+  get published(): readonly StoredBatch[] {
+    return this.disk.data.batches.filter(({ topic }) => !topic.startsWith('$'));
   }
 
   #end(): void {

@@ -34,7 +34,7 @@ for (const [count, restartsMax] of [[3, 100], [5, 20]] as const) {
     }
     t.equal(names(machine).length, 1);
     t.equal(
-      machine.disk.data.batches.filter(({ origin }) => originAddress(origin) === machine.address).length,
+      machine.published.filter(({ origin }) => originAddress(origin) === machine.address).length,
       restartsMax + 1,
     );
   });

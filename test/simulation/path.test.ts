@@ -36,7 +36,7 @@ for (const { kbits, withinMs } of [{ kbits: 500, withinMs: 75_000 }, { kbits: 20
         'all of it is there',
         () => {
           for (const machine of world.machines) states.add(peerState(machine));
-          return high.disk.data.batches.length === 5;
+          return high.published.length === 5;
         },
         withinMs,
       );
@@ -71,8 +71,8 @@ t.test('while a slow path is busy, a command gets its answer over it, a beat is 
   await world.of(high.start());
   await world.settled(10_000);
   t.notOk(world.history.slice(seen).some((line) => line.includes('silent')));
-  await world.until('both hold the same', () => high.disk.data.batches.length >= 2 && world.isConverged, 60_000);
-  t.ok(low.disk.data.batches.length >= 2);
+  await world.until('both hold the same', () => high.published.length >= 2 && world.isConverged, 60_000);
+  t.ok(low.published.length >= 2);
 });
 
 t.test('a round trip of 1.2 s: there are links, one coordinator and a home for everything, and the log stays short', async (t) => {

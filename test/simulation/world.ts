@@ -83,12 +83,19 @@ export class World {
     }
   }
 
-  /** A world whose brokers run and agree on a coordinator. */
+  /** A world whose brokers run, agree on a coordinator, and are the members of a mesh. */
   static async start(seed: number, count: number, options: ConfigOptions = {}): Promise<World> {
     const world = new World(seed, count, options);
     for (const machine of world.machines) await world.of(machine.start());
     await world.settled();
+    if (count > 1) await world.founded();
     return world;
+  }
+
+  /** Everybody that runs has voted on who the members are, and all have all votes. */
+  async founded(boundMs?: number): Promise<void> {
+    const isMember = ({ broker: { members } }: Machine): boolean => members.isFounded && members.own !== undefined;
+    await this.until('the mesh is founded', () => this.running.every(isMember) && this.isConverged, boundMs);
   }
 
   get running(): Machine[] {

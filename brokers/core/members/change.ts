@@ -39,10 +39,14 @@ export type Change =
   /** A member is none any more, or an invitation is taken back. */
   | { readonly op: 'out'; readonly seat: SeatName };
 
-/** A broker is found at this address, says that broker, which knows this version of the membership. */
+/**
+ * A broker is found at this address, and is who was meant by this row or invitation, says that broker, which knows this
+ * version of the membership. The two differ where a row has another name for the broker than it has itself.
+ */
 export interface Claim {
   readonly id: Id;
   readonly address: Address;
+  readonly row: Address;
   readonly version: number;
 }
 
@@ -69,12 +73,12 @@ export function parseSaying(text: string): MembersSaying | undefined {
   const said = parseJson(text);
   if (!isObject(said)) return undefined;
   if (said['say'] === 'forced') return isSeatName(said['seat']) ? { say: 'forced', seat: said['seat'] } : undefined;
-  const { say, id, address, version, attempt, change } = said;
-  if (!isId(id) || !isAddress(address) || !isCount(version)) return undefined;
-  if (say === 'here') return { say, id, address, version };
+  const { say, id, address, row, version, attempt, change } = said;
+  if (!isId(id) || !isAddress(address) || !isAddress(row) || !isCount(version)) return undefined;
+  if (say === 'here') return { say, id, address, row, version };
   const parsed = parseChange(change);
   const isVote = say === 'vote' && isCount(attempt) && attempt > 0 && version > 0 && parsed !== undefined;
-  return isVote ? { say, id, address, version, attempt, change: parsed } : undefined;
+  return isVote ? { say, id, address, row, version, attempt, change: parsed } : undefined;
 }
 
 /** With its fields in one order, since its key is compared. */

@@ -61,7 +61,7 @@ type Claimed = readonly [claim: Claim, stamp: Stamp];
 
 export class Roster {
   readonly #tallies = new Map<string, Map<string, Tally>>(); // by slot, then by the key of the change
-  readonly #claims = new Map<Id, Claimed[]>(); // the first one of each (address, version), and the newest
+  readonly #claims = new Map<Id, Claimed[]>();
   readonly #forced = new Set<SeatName>();
   #seats: Seats = new Map();
   #version = 0;
@@ -162,11 +162,8 @@ export class Roster {
     return JSON.stringify([this.#version, this.#attempt, this.seats(), this.#candidates()]);
   }
 
-  #claim({ id, address, version }: Claim, stamp: Stamp): void {
-    const claims = entry(this.#claims, id, () => [] as Claimed[]);
-    const same = claims.findIndex(([claim]) => claim.address === address && claim.version === version);
-    if (same < 0) claims.push([{ id, address, version }, stamp]);
-    else if (isBefore(stamp, claims[same]![1])) claims[same] = [{ id, address, version }, stamp];
+  #claim({ id, address, row, version }: Claim, stamp: Stamp): void {
+    entry(this.#claims, id, () => [] as Claimed[]).push([{ id, address, row, version }, stamp]);
   }
 
   /** Seats without an id get that of the first one that claims them from where they were given. */
@@ -184,8 +181,8 @@ export class Roster {
     const taken = new Set([...seats.values()].filter(({ state }) => state !== 'out').map(({ id }) => id));
     let first: Claimed | undefined;
     for (const claimed of [...this.#claims.values()].flat()) {
-      const [{ id, address, version }, stamp] = claimed;
-      if (address !== seat.address || version < seat.since || taken.has(id)) continue;
+      const [{ id, row, version }, stamp] = claimed;
+      if (row !== seat.address || version < seat.since || taken.has(id)) continue;
       if (first === undefined || isBefore(stamp, first[1])) first = claimed;
     }
     return first?.[0].id;

@@ -249,6 +249,21 @@ export class Membership {
     return this.#configured;
   }
 
+  /** Whether this broker itself has a row. */
+  get hasOwnRow(): boolean {
+    return this.#rows.has(this.#self) || this.#rows.ownNames().length > 0;
+  }
+
+  /** Whether a row is this broker's, or leads to it. */
+  isRow(address: Address): boolean {
+    return this.#isConfigured(address);
+  }
+
+  /** The names that lead to a broker, its own first. */
+  namesOf(address: Address): Address[] {
+    return [address, ...this.#rows.leadingTo(address)];
+  }
+
   /** For how long nothing was heard of a broker with which there was a link before, ms. */
   missedMs(address: Address, now: number): number | undefined {
     const member = this.#members.get(address);

@@ -1,8 +1,9 @@
 /**
  * Acknowledgements beyond one's own disk: who waits for a majority, or for everybody, to have a record.
  *
- * Counted of the configured brokers and oneself, alive or not (invariant 5). As in Raft (section 5.3 of the paper),
- * the seq that a majority has is the middle one of the sorted seqs of all; all of them have the lowest.
+ * Counted of the members that are in, alive or not (invariant 5); while the membership changes, of those before and of
+ * those after, and both groups have to have it. As in Raft (section 5.3 of the paper), the seq that a majority of a
+ * group has is the middle one of the sorted seqs of all; all of them have the lowest.
  *
  * Most waiters want the newest record of one's own. A publish that repeats a dedupe id wants the record that has it,
  * an older one or one of another origin; so each origin has its waiters, by seq. Timeouts are the same for all, so
@@ -16,6 +17,9 @@ import type { Origin } from '../log/record.ts';
 export type ReplicaLevel = 'quorum' | 'all';
 export const REPLICA_LEVELS: readonly ReplicaLevel[] = ['quorum', 'all'];
 
+/** How far each broker of a group holds an origin's records. */
+export type Group = readonly number[];
+
 interface Waiter {
   readonly origin: Origin;
   readonly seq: number;
@@ -25,18 +29,18 @@ interface Waiter {
 
 /** Who waits for an origin's records. */
 interface Waiting {
-  seqs: readonly number[]; // descending
+  reached: Readonly<Record<ReplicaLevel, number>>; // the seqs up to which records are on disks enough
   readonly waiters: Readonly<Record<ReplicaLevel, Heap<Waiter>>>;
 }
 
 export class Quorum {
   readonly #timeoutMs: number;
-  readonly #seqs: (origin: Origin) => readonly number[];
+  readonly #seqs: (origin: Origin) => readonly Group[];
   readonly #waiting = new Map<Origin, Waiting>();
   readonly #arrivals = new Fifo<Waiter>();
 
-  /** @param seqs how far each configured broker, and oneself, holds an origin's records */
-  constructor(timeoutMs: number, seqs: (origin: Origin) => readonly number[]) {
+  /** @param seqs how far each broker of each group holds an origin's records */
+  constructor(timeoutMs: number, seqs: (origin: Origin) => readonly Group[]) {
     this.#timeoutMs = timeoutMs;
     this.#seqs = seqs;
   }
@@ -44,7 +48,7 @@ export class Quorum {
   /** Calls `done` once enough brokers have the record, or with NOQUORUM. */
   wait(level: ReplicaLevel, origin: Origin, seq: number, now: number, done: (error?: RumormillError) => void): void {
     const waiting = this.#waiting.get(origin);
-    if (seq <= reached(level, waiting?.seqs ?? this.#sorted(origin))) return done();
+    if (seq <= (waiting?.reached ?? this.#reached(origin))[level]) return done();
     const waiter = { origin, seq, since: now, done };
     (waiting ?? this.#open(origin)).waiters[level].push(waiter);
     this.#arrivals.push(waiter);
@@ -53,8 +57,8 @@ export class Quorum {
   /** Brokers may hold more than before. */
   update(): void {
     for (const [origin, waiting] of this.#waiting) {
-      waiting.seqs = this.#sorted(origin);
-      for (const level of REPLICA_LEVELS) this.#release(waiting.waiters[level], reached(level, waiting.seqs));
+      waiting.reached = this.#reached(origin);
+      for (const level of REPLICA_LEVELS) this.#release(waiting.waiters[level], waiting.reached[level]);
       if (REPLICA_LEVELS.every((level) => waiting.waiters[level].size === 0)) this.#waiting.delete(origin);
     }
     this.#forgetAnswered();
@@ -72,13 +76,15 @@ export class Quorum {
 
   #open(origin: Origin): Waiting {
     const heap = (): Heap<Waiter> => new Heap((a, b) => a.seq < b.seq);
-    const waiting = { seqs: this.#sorted(origin), waiters: { quorum: heap(), all: heap() } };
+    const waiting = { reached: this.#reached(origin), waiters: { quorum: heap(), all: heap() } };
     this.#waiting.set(origin, waiting);
     return waiting;
   }
 
-  #sorted(origin: Origin): number[] {
-    return [...this.#seqs(origin)].sort((a, b) => b - a);
+  #reached(origin: Origin): Waiting['reached'] {
+    const groups = this.#seqs(origin).map((group) => [...group].sort((a, b) => b - a));
+    const least = (level: ReplicaLevel): number => Math.min(...groups.map((group) => reached(level, group)));
+    return { quorum: least('quorum'), all: least('all') };
   }
 
   #release(waiters: Heap<Waiter>, seq: number): void {
@@ -100,17 +106,15 @@ export class Quorum {
   }
 
   #timeout(waiter: Waiter, now: number): RumormillError {
-    const seqs = this.#seqs(waiter.origin);
-    const stored = seqs.filter((seq) => seq >= waiter.seq).length;
+    const stored = this.#seqs(waiter.origin)
+      .map((group) => `${group.filter((seq) => seq >= waiter.seq).length} of ${group.length} brokers`)
+      .join(', and of the members after the change that is under way on ');
     const waitedMs = Math.round(Math.min(now - waiter.since, this.#timeoutMs));
-    return new RumormillError(
-      'NOQUORUM',
-      `stored on ${stored} of ${seqs.length} brokers after ${waitedMs} ms; it may still be delivered`,
-    );
+    return new RumormillError('NOQUORUM', `stored on ${stored} after ${waitedMs} ms; it may still be delivered`);
   }
 }
 
-function reached(level: ReplicaLevel, seqs: readonly number[]): number {
+function reached(level: ReplicaLevel, seqs: Group): number {
   return seqs[level === 'all' ? seqs.length - 1 : Math.floor(seqs.length / 2)] ?? 0;
 }
 

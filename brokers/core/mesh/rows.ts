@@ -146,6 +146,11 @@ export class Rows {
     return this.#leads.get(name)?.to ?? name;
   }
 
+  /** Names that lead to a broker of another name. */
+  leadingTo(broker: Address): Address[] {
+    return [...this.#leads].filter(([, { to }]) => to === broker).map(([name]) => name);
+  }
+
   /** Rows that lead to this broker; only some of them, if they are many. */
   ownNames(): Address[] {
     return [...this.#rows].filter((row) => this.#leads.get(row)?.to === this.#self).slice(0, OWN_NAMES_MAX);

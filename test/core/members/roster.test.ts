@@ -19,7 +19,7 @@ const said: [MembersSaying, Stamp][] = [];
 
 function vote(number: number, version: number, change: Change, attempt = 1): [MembersSaying, Stamp] {
   const stamp = { lamport: (lamport += 1), origin: origin(address(number), number) };
-  return [{ say: 'vote', id: id(number), address: address(number), version, attempt, change }, stamp];
+  return [{ say: 'vote', id: id(number), address: address(number), row: address(number), version, attempt, change }, stamp];
 }
 
 function roster(...sayings: [MembersSaying, Stamp][]): Roster {
@@ -55,7 +55,7 @@ t.test('who is invited counts for nothing before it has come', async (t) => {
   t.equal(invited.seatAt(D)?.state, 'invited');
   t.equal(invited.groups()[0]!.length, 3);
   const here: [MembersSaying, Stamp] = [
-    { say: 'here', id: id(4), address: D, version: 2 }, { lamport: (lamport += 1), origin: origin(D, 4) },
+    { say: 'here', id: id(4), address: D, row: D, version: 2 }, { lamport: (lamport += 1), origin: origin(D, 4) },
   ];
   const join: Change = { op: 'join', seat: seat(4, 2), id: id(4) };
   const coming = roster(...founding, ...invite, here, vote(4, 3, join), vote(1, 3, join));
@@ -122,14 +122,14 @@ t.test('by force one goes without a vote, and nobody waits for its vote', async 
 t.test('an address moves with its id, and a lost key is replaced by a vote', async (t) => {
   const moved = address(9);
   const here: [MembersSaying, Stamp] = [
-    { say: 'here', id: id(1), address: moved, version: 1 }, { lamport: (lamport += 1), origin: origin(moved, 1) },
+    { say: 'here', id: id(1), address: moved, row: moved, version: 1 }, { lamport: (lamport += 1), origin: origin(moved, 1) },
   ];
   const after = roster(...founding, here);
   t.equal(after.seatOf(id(1))?.address, moved);
   t.equal(after.seatAt(A), undefined);
   const anew: Change = { op: 'rebind', seat: seat(2), id: id(7) };
   const [saying, stamp] = vote(7, 2, anew);
-  const rebound = roster(...founding, [{ ...saying, address: B } as MembersSaying, stamp], vote(1, 2, anew));
+  const rebound = roster(...founding, [{ ...saying, address: B, row: B } as MembersSaying, stamp], vote(1, 2, anew));
   t.equal(rebound.version, 2, 'it has the vote of its seat');
   t.equal(rebound.seatAt(B)?.id, id(7));
 });
@@ -138,7 +138,7 @@ t.test('what does not fit was never said', async (t) => {
   const [fits] = vote(1, 2, { op: 'out', seat: seat(3) }) as [object, Stamp];
   const bad: unknown[] = [
     1, null, [], {}, { ...fits, say: 'other' }, { ...fits, id: 'x' }, { ...fits, id: undefined },
-    { ...fits, address: '10.0.0.1' }, { ...fits, address: 'A'.repeat(300) }, { ...fits, version: 0 },
+    { ...fits, address: '10.0.0.1' }, { ...fits, address: 'A'.repeat(300) }, { ...fits, row: 1 }, { ...fits, version: 0 },
     { ...fits, version: 1.5 }, { ...fits, attempt: 0 }, { ...fits, change: { op: 'out', seat: '0/10.0.0.1:3000' } },
     { ...fits, change: { op: 'out', seat: '1/nobody' } }, { ...fits, change: { op: 'found', addresses: [] } },
     { ...fits, change: { op: 'found', addresses: [A, A] } }, { ...fits, change: { op: 'join', seat: seat(1) } },

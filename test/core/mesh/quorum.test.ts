@@ -12,7 +12,7 @@ const [own, other] = [origin('a:1'), origin('b:1')];
 class Bench {
   readonly fates: string[] = [];
   readonly #seqs = new Map<Origin, readonly number[]>();
-  readonly quorum = new Quorum(TIMEOUT_MS, (from) => this.#seqs.get(from) ?? []);
+  readonly quorum = new Quorum(TIMEOUT_MS, (from) => [this.#seqs.get(from) ?? []]);
 
   constructor(...seqs: number[]) {
     this.#seqs.set(own, seqs);
@@ -122,7 +122,7 @@ t.test('an older record, and one of another origin, may be waited for beside the
 t.test(`each is answered once, and just when enough have it or its time is up (seed ${SEED})`, async (t) => {
   const random = new SeededRandom();
   const seqs = [0, 0, 0, 0];
-  const quorum = new Quorum(50, () => seqs);
+  const quorum = new Quorum(50, () => [seqs]);
   let [answered, wrong] = [0, 0];
   for (let now = 0; now < 5000; now += 1) {
     const seq = random.integer(1, 1 + Math.max(...seqs));
@@ -165,4 +165,20 @@ t.test('an answer may bring the next wait', async (t) => {
   t.strictSame(order, [1, 2]);
   bench.update([3, 3, 0]);
   t.strictSame(order, [1, 2, 3]);
+});
+
+t.test('while the membership changes, those before and those after have to have it', async (t) => {
+  let groups: readonly (readonly number[])[] = [[9, 9, 0], [9, 9, 0, 0]];
+  const quorum = new Quorum(50, () => groups);
+  const fates: string[] = [];
+  quorum.wait('quorum', own, 9, 0, (error) => fates.push(error?.message ?? 'done'));
+  quorum.wait('quorum', own, 9, 40, (error) => fates.push(error?.message ?? 'done'));
+  quorum.expire(50);
+  t.strictSame(fates, [
+    'stored on 2 of 3 brokers, and of the members after the change that is under way on 2 of 4 brokers after 50 ms; '
+    + 'it may still be delivered',
+  ]);
+  groups = [[9, 9, 0], [9, 9, 0, 9]];
+  quorum.update();
+  t.strictSame(fates.slice(1), ['done']);
 });

@@ -1,0 +1,293 @@
+/**
+ * Which brokers are members of the mesh, as this one knows it from its log; what it says and votes itself; and who else
+ * is let in.
+ *
+ * Before the mesh is founded its members are the rows of globalState.csv. The coordinator proposes them as soon as it
+ * reaches a majority of them, and they are founded by their votes (core/members/roster.ts). From then on the log says
+ * who is a member, and the file is only what a person writes to have it changed (files.ts).
+ */
+import type { Config } from '../config.ts';
+import type { Address } from '../core/address.ts';
+import { isDiskFull, RumormillError } from '../core/error.ts';
+import type { Log } from '../core/log/log.ts';
+import { makeDraft, messagesOf, payloadText, type StoredBatch } from '../core/log/record.ts';
+import type { Store } from '../core/log/store.ts';
+import {
+  type Change, encodeSaying, type Id, MEMBERS_TOPIC, type MembersSaying, parseSaying,
+} from '../core/members/change.ts';
+import { Roster, type Seat } from '../core/members/roster.ts';
+import type { Clock, Logger } from '../core/runtime.ts';
+import { Changes, type ChangesMesh, type Membership } from './changes.ts';
+import type { Publisher } from '../log/publisher.ts';
+import { replay } from '../log/replay.ts';
+
+const NAMES_MAX = 64; // that are remembered for this broker
+
+export interface MembersRuntime {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly log: Log;
+  readonly store: Store;
+  readonly publisher: Pick<Publisher, 'publishOwn'>;
+  /** Of this broker. */
+  readonly id: Id;
+  /** Who is a member, or counts, is otherwise than before: here they are. */
+  changed(addresses: readonly Address[]): void;
+  /** This broker was put out of the mesh. */
+  out(): void;
+  /** The store did not do what it should. */
+  storeFailed(error: unknown): void;
+}
+
+/** What of the mesh it depends on. */
+export interface MembersMesh extends ChangesMesh {
+  /** The rows, if it is for this broker to propose them as members. */
+  founders(): readonly Address[] | undefined;
+}
+
+export class Members implements Membership {
+  readonly changes: Changes;
+  readonly roster = new Roster();
+  readonly #runtime: MembersRuntime;
+  readonly #mesh: MembersMesh;
+  #rows: readonly Address[] = []; // of globalState.csv
+  #members: readonly Address[] | undefined;
+  #groups: readonly (readonly Address[])[] | undefined;
+  readonly #names = new Set<Address>(); // by which members reach this broker
+  #wish: Change | undefined; // that somebody here waits for
+  #isSaying = false;
+  #isClosed = false;
+  #lookAt = 0;
+
+  constructor(runtime: MembersRuntime, mesh: MembersMesh) {
+    this.#runtime = runtime;
+    this.#mesh = mesh;
+    this.changes = new Changes(runtime, this, mesh);
+  }
+
+  /**
+   * Takes up what is stored. To be called before anything else.
+   * @param rows of globalState.csv
+   */
+  async restore(rows: readonly Address[]): Promise<void> {
+    this.#rows = rows;
+    const { limits } = this.#runtime.config;
+    await replay(this.#runtime, MEMBERS_TOPIC, 0, limits, (batches) => this.#hear(batches));
+    this.#settle();
+  }
+
+  get isFounded(): boolean {
+    return this.roster.version > 0;
+  }
+
+  /** The seat of this broker, if it has one. */
+  get own(): Seat | undefined {
+    const seat = this.roster.seatOf(this.#runtime.id);
+    return seat?.state === 'out' ? undefined : seat;
+  }
+
+  /** Where the members are that are not out; before the mesh is founded, the rows. */
+  get addresses(): readonly Address[] {
+    return this.#members ?? this.#rows;
+  }
+
+  /** Of whose disks an acknowledgement needs a majority, of each of the groups; undefined for that of all rows. */
+  groups(): readonly (readonly Address[])[] | undefined {
+    return this.#groups;
+  }
+
+  /** Another broker has reached this one by a name. */
+  called(name: Address): void {
+    if (name !== this.#self && this.#names.size < NAMES_MAX) this.#names.add(name);
+  }
+
+  /**
+   * Why a broker is not let in; undefined if it is.
+   * @param names that lead to it: its own, others that were looked at, and the one by which it was dialled, if it was
+   * @param isRow whether one of them is a row
+   */
+  refusal(id: Id, address: Address, names: readonly Address[], isRow: boolean): RumormillError | undefined {
+    if (!this.isFounded) {
+      if (isRow) return undefined;
+      const remedy = `add its row to globalState.csv there, or run "admin invite ${address}" at a member`;
+      return new RumormillError('REFUSED', `${address} is in no row of globalState.csv of ${this.#self}: ${remedy}`);
+    }
+    const seat = this.roster.seatOf(id);
+    if (seat !== undefined && seat.state !== 'out') return undefined;
+    if (names.some((name) => this.#isFree(name))) return undefined;
+    const there = this.roster.seatAt(address);
+    if (there !== undefined && !this.#isThere(there)) return undefined; // it may have lost its disk
+    if (seat !== undefined) {
+      return new RumormillError('OUT', `${address} was put out of this mesh; --rejoin makes it a member anew`);
+    }
+    const remedy = `run "admin invite ${address}" at a member, or add its row to globalState.csv while a member runs`;
+    return new RumormillError('REFUSED', `${address} is no member of this mesh: ${remedy}`);
+  }
+
+  /** The batches are on disk. */
+  committed(batches: readonly StoredBatch[]): void {
+    const own = batches.filter(({ topic }) => topic === MEMBERS_TOPIC);
+    if (own.length === 0) return;
+    this.#hear(own);
+    if (!this.#settle()) return;
+    const { logger } = this.#runtime;
+    const { version, slot: { candidates } } = this.roster;
+    logger.debug('members', { version, members: String(this.addresses), proposed: candidates.length });
+    this.#runtime.changed(this.addresses);
+    this.changes.look();
+    this.act();
+  }
+
+  /** To be called every `tickMs`. */
+  tick(): void {
+    this.changes.look();
+    const { clock, config } = this.#runtime;
+    const now = clock.now();
+    if (now < this.#lookAt) return;
+    this.#lookAt = now + config.limits.beatMs;
+    this.act();
+  }
+
+  /** The change that this broker votes for next, if there is no other one before it; undefined for none. */
+  set wish(change: Change | undefined) {
+    this.#wish = change;
+    this.act();
+  }
+
+  /** Says what there is to say now, and votes. */
+  act(): void {
+    if (this.#isSaying || this.#isClosed) return;
+    const { id } = this.#runtime;
+    if (this.roster.seatOf(id)?.state === 'out' && this.roster.seatAt(this.#self) === undefined) {
+      return this.#runtime.out();
+    }
+    const saying = this.#claim() ?? this.#vote();
+    if (saying === undefined) return;
+    this.#isSaying = true;
+    this.say(saying)
+      .finally(() => (this.#isSaying = false))
+      .then(() => this.act())
+      .catch((error: unknown) => {
+        const isClosing = error instanceof RumormillError && error.code === 'CLOSING';
+        if (!isClosing && !isDiskFull(error)) this.#runtime.storeFailed(error); // if there is no room, it tries again
+      });
+  }
+
+  /** Puts something said into the log. Settles when it is on disk here. @throws RumormillError */
+  say(saying: MembersSaying): Promise<void> {
+    const { publisher, clock } = this.#runtime;
+    const draft = makeDraft(MEMBERS_TOPIC, clock.wallTime(), [Buffer.from(encodeSaying(saying))]);
+    return new Promise((resolve, reject) => publisher.publishOwn(draft, { stored: () => resolve(), failed: reject }));
+  }
+
+  /** The rows of globalState.csv have changed while this broker runs. */
+  configure(rows: readonly Address[]): void {
+    const before = this.#rows;
+    this.#rows = rows;
+    this.#runtime.changed(this.addresses);
+    if (this.isFounded) this.changes.follow(rows, before);
+  }
+
+  /** Where the file and the members differ: members that have no row, and rows that are no members. */
+  differences(): { readonly unlisted: readonly Address[]; readonly strangers: readonly Address[] } {
+    const members = this.#members;
+    if (members === undefined || this.#rows.length === 0) return { unlisted: [], strangers: [] };
+    return {
+      unlisted: members.filter((address) => !this.#rows.includes(address)),
+      strangers: this.#rows.filter((row) => !members.includes(row)),
+    };
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.changes.close();
+  }
+
+  get #self(): Address {
+    return this.#runtime.config.address;
+  }
+
+  #hear(batches: readonly StoredBatch[]): void {
+    for (const batch of batches) {
+      const { origin } = batch;
+      for (const message of messagesOf(batch)) {
+        const saying = parseSaying(payloadText(message));
+        if (saying !== undefined) this.roster.hear(saying, { lamport: message.lamport, origin });
+        else this.#runtime.logger.warn('members record not understood, ignored', { origin, record: message.lamport });
+      }
+    }
+  }
+
+  #settle(): boolean {
+    if (!this.roster.settle()) return false;
+    if (!this.isFounded) return true;
+    this.#members = this.roster.seats().filter(({ state }) => state !== 'out').map(({ address }) => address);
+    this.#groups = this.roster.groups().map((group) => group.map(({ address }) => address));
+    return true;
+  }
+
+  /** Where this broker is, if the log does not say so. */
+  #claim(): MembersSaying | undefined {
+    const { id } = this.#runtime;
+    const { version } = this.roster;
+    const here = (row: Address): MembersSaying => ({ say: 'here', id, address: this.#self, row, version });
+    if (!this.isFounded) return undefined;
+    if (this.own !== undefined) return this.own.address === this.#self ? undefined : here(this.#self);
+    const free = this.#called().find((name) => this.#isFree(name));
+    return free && here(free);
+  }
+
+  /** What this broker is called: by itself first. */
+  #called(): readonly Address[] {
+    return [this.#self, ...this.#names];
+  }
+
+  /** Whether a seat was given to a name that nobody has yet. */
+  #isFree(name: Address): boolean {
+    const seat = this.roster.seatAt(name);
+    return seat !== undefined && seat.id === undefined;
+  }
+
+  #vote(): MembersSaying | undefined {
+    const { id } = this.#runtime;
+    const { slot } = this.roster;
+    if (this.roster.hasVoted(id, slot)) return undefined;
+    const { version, attempt, candidates } = slot;
+    const change = candidates.map((candidate) => candidate.change).find((each) => this.#isRight(each))
+      ?? (candidates.length === 0 ? this.#proposal() : undefined);
+    const row = change?.op === 'found' ? this.#called().find((name) => change.addresses.includes(name))! : this.#self;
+    return change && { say: 'vote', id, address: this.#self, row, version, attempt, change };
+  }
+
+  /** Whether this broker would have a change that was proposed. */
+  #isRight(change: Change): boolean {
+    if (change.op === 'found') return this.#called().some((name) => change.addresses.includes(name));
+    if (this.own === undefined) return change.op === 'rebind' && change.id === this.#runtime.id;
+    const seat = 'seat' in change ? this.roster.seat(change.seat) : undefined;
+    if (change.op === 'rebind') return !this.#isThere(seat!);
+    return change.op !== 'out' || seat!.name !== this.own.name || seat!.state === 'leaving';
+  }
+
+  /** What this broker proposes itself. */
+  #proposal(): Change | undefined {
+    const { id } = this.#runtime;
+    const isWished = this.#wish !== undefined && this.roster.allows(this.#wish);
+    if (!this.isFounded) {
+      const addresses = this.#mesh.founders();
+      return isWished ? this.#wish : addresses && { op: 'found', addresses };
+    }
+    const { own } = this;
+    if (own?.state === 'invited') return { op: 'join', seat: own.name, id };
+    if (own !== undefined) return isWished ? this.#wish : undefined;
+    const lost = this.roster.seatAt(this.#self);
+    if (lost?.id === undefined || lost.id === id) return undefined;
+    return { op: 'rebind', seat: lost.name, id };
+  }
+
+  /** Whether the broker that has a seat is up, as far as can be told. */
+  #isThere({ id, address }: Seat): boolean {
+    const linked = this.#mesh.idAt(address);
+    return linked === undefined ? id !== undefined && this.#mesh.isReached(address) : linked === id;
+  }
+}
