@@ -27,7 +27,7 @@ export const meshCommands: Readonly<Record<string, Command>> = {
   MESH: { min: 2, max: 2, usage: 'LEADER | BROKERS | VECTOR | STATUS', run: mesh },
   PEER: {
     min: 2,
-    usage: 'version mesh address origin instance lamport link|look dialled [name ...]',
+    usage: 'version mesh address origin instance lamport link|look dialled time key nonce [name ...]',
     run(args, connection) {
       connection.becomePeer(args);
       return undefined;

@@ -6,22 +6,22 @@ import { type Address, compareAddresses } from '../core/address.ts';
 import type { Budget } from '../core/budget.ts';
 import type { Ages } from '../core/log/ages.ts';
 import type { Bully } from '../core/mesh/bully.ts';
-import { RumormillError } from '../core/error.ts';
 import type { Membership, MemberState } from '../core/mesh/membership.ts';
 import type { Origin, StoredBatch } from '../core/log/record.ts';
 import type { Channel, Transport } from '../core/runtime.ts';
 import { countMissing, EMPTY_VECTOR, type Vector } from '../core/log/version-vector.ts';
 import { Election } from './election.ts';
 import { Gossip, type GossipRuntime } from './gossip.ts';
+import type { HandshakeRuntime } from './handshake.ts';
 import { Introductions } from './introductions.ts';
-import type { Link } from './link.ts';
+import type { Link, MeshMessage } from './link.ts';
 import type { Port } from './port.ts';
 import { Naming, type NamingRuntime } from './naming.ts';
 import { Overlay } from './overlay.ts';
 import { Recurring } from '../logging/recurring.ts';
 import { Said } from '../logging/said.ts';
 import type { Args, CommandParser } from '../wire/command-parser.ts';
-import type { LinkMessage, PeerMessage } from '../wire/peer-message.ts';
+import type { PeerMessage } from '../wire/peer-message.ts';
 
 /** What peers say about the homes of subscriptions. */
 export type HomesMessage = Extract<PeerMessage, { type: 'VIEW' | 'SEEN' | 'LEASES' }>;
@@ -29,7 +29,7 @@ export type HomesMessage = Extract<PeerMessage, { type: 'VIEW' | 'SEEN' | 'LEASE
 /** What peers say about commands that are carried out elsewhere. */
 export type ErrandMessage = Extract<PeerMessage, { type: 'ASK' | 'ANSWER' | 'FORGET' }>;
 
-export interface MeshRuntime extends GossipRuntime, NamingRuntime {
+export interface MeshRuntime extends GossipRuntime, NamingRuntime, HandshakeRuntime {
   readonly ages: Ages;
   readonly transport: Transport;
   readonly budget: Budget;
@@ -87,7 +87,8 @@ export class Mesh implements Port {
     });
     this.#introductions = new Introductions(runtime, {
       membership: this.#membership, naming: this.#naming, said: this.#said,
-      linkWith: ({ origin, address }) => this.#links.get(origin) ?? this.#overlay.linkTo(address),
+      linksLike: ({ id, address, origin }) => [...this.#links.values()].filter(({ peer }) =>
+        peer.id === id || peer.address === address || peer.origin === origin),
       linked: (link, other) => this.#linked(link, other),
       heard: (link) => this.#membership.heard(link.peer.address, runtime.clock.now()),
       message: (link, message) => this.#receive(link, message),
@@ -316,7 +317,7 @@ export class Mesh implements Port {
     this.#runtime.acknowledged();
   }
 
-  #receive(link: Link, message: Exclude<PeerMessage, LinkMessage>): void {
+  #receive(link: Link, message: MeshMessage): void {
     const { clock, lamport } = this.#runtime;
     const now = clock.now();
     switch (message.type) {
@@ -363,8 +364,6 @@ export class Mesh implements Port {
       case 'BYE':
         link.leaving = true;
         break;
-      case 'PEER':
-        throw new RumormillError('PROTOCOL', 'PEER out of turn');
       case 'VIEW':
       case 'SEEN':
       case 'LEASES':
