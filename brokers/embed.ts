@@ -13,6 +13,7 @@ import { Broker } from './host.ts';
 import { systemClock, systemRandom } from './io/clock.ts';
 import { readGlobalState, watchGlobalState } from './io/global-state.ts';
 import { isOfMachine, machineHosts } from './io/hosts.ts';
+import { openIdentity, systemSignatures } from './io/identity.ts';
 import { makeLogger } from './io/logger.ts';
 import { machineLimits } from './io/machine.ts';
 import { openStore } from './io/open-store.ts';
@@ -62,13 +63,16 @@ export async function openBroker(
     rows, source: typeof brokers === 'string' ? brokers : 'brokers', hosts: machineHosts(),
     isHere: (row) => isOfMachine(row).catch(() => undefined), // a name that nobody knows now
   });
+  const folder = join(dataDir, folderName(address));
   const broker = await Broker.start(settings, rows, {
     version: packageVersion(),
     clock: systemClock,
     random: systemRandom,
     transport: tcpTransport,
+    signatures: systemSignatures,
     logger,
-    openStore: () => openStore(join(dataDir, folderName(address)), address, systemRandom, logger),
+    openStore: () => openStore(folder, address, systemRandom, logger),
+    openIdentity: () => openIdentity(folder),
   });
   const reread = typeof brokers === 'string' ? watch(broker, brokers, rows, logger) : () => {};
   return { broker, reread };

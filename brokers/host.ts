@@ -12,6 +12,7 @@ import { Budget } from './core/budget.ts';
 import { isDiskFull, messageOf, RumormillError } from './core/error.ts';
 import { LamportClock } from './core/log/lamport.ts';
 import { Log } from './core/log/log.ts';
+import type { Identity, Signatures } from './core/mesh/identity.ts';
 import { Quorum } from './core/mesh/quorum.ts';
 import { makeTag, type StoredBatch } from './core/log/record.ts';
 import { Copies } from './core/log/copies.ts';
@@ -26,7 +27,6 @@ import { Errands } from './home/errands.ts';
 import { Homes } from './home/homes.ts';
 import { ClockSaver } from './log/clock-saver.ts';
 import { tellBeyondSense } from './log/mend-clock.ts';
-import { fakeId } from './members/fake.ts';
 import { type MemberInfo, memberList } from './members/list.ts';
 import { Members } from './members/members.ts';
 import { type BrokerInfo, Mesh } from './mesh/mesh.ts';
@@ -51,8 +51,11 @@ export interface Runtime {
   readonly clock: Clock;
   readonly random: Random;
   readonly transport: Transport;
+  readonly signatures: Signatures;
   readonly logger: Logger;
   openStore(): Promise<Store>;
+  /** Asked for while the store is open, whose lock keeps other processes away. */
+  openIdentity(): Promise<Identity>;
 }
 
 export class Broker implements SessionsRuntime {
@@ -73,6 +76,7 @@ export class Broker implements SessionsRuntime {
   /** Settles when the broker has stopped: rejects if it had to, because its store failed. */
   readonly stopped: Promise<void>;
   readonly #store: Store;
+  readonly #identity: Identity;
   readonly #filesWatch: FilesWatch;
   readonly #lamport: LamportClock;
   readonly #clockSaver: ClockSaver;
@@ -102,8 +106,9 @@ export class Broker implements SessionsRuntime {
     const store = await runtime.openStore();
     let broker: Broker;
     try {
+      const identity = await runtime.openIdentity();
       await openName(store, config.address, runtime.random, runtime.logger);
-      broker = new Broker(config, store, runtime);
+      broker = new Broker(config, store, identity, runtime);
       await broker.#copies.restore();
       await broker.members.restore(rows);
       await broker.metadata.restore();
@@ -126,8 +131,8 @@ export class Broker implements SessionsRuntime {
     return broker;
   }
 
-  private constructor(config: Config, store: Store, runtime: Runtime) {
-    const { clock, logger, random } = runtime;
+  private constructor(config: Config, store: Store, identity: Identity, runtime: Runtime) {
+    const { clock, logger, random, transport, signatures } = runtime;
     const { limits } = config;
     const storeFailed = (error: unknown): void => this.#failed(error);
     const roomAgain = (): void => this.#sessions.drained();
@@ -149,6 +154,7 @@ export class Broker implements SessionsRuntime {
 
     // The log, and what is remembered beside it.
     this.#store = store;
+    this.#identity = identity;
     this.#filesWatch = new FilesWatch(store, limits.beatMs, storeFailed);
     const lamport = (this.#lamport = new LamportClock(store.state.lamport, limits, () => clock.now()));
     const time = new RunningTime(store.state.time, () => clock.now(), () => clock.wallTime());
@@ -168,7 +174,8 @@ export class Broker implements SessionsRuntime {
     // Peers.
     const ages = new Ages(clock, config.address);
     this.#mesh = new Mesh({
-      config, clock, random, logger, transport: runtime.transport, budget, ages, time, store, log, lamport, storeFailed,
+      config, clock, random, logger, transport, identity, signatures, budget, ages, time, store, log, lamport,
+      storeFailed,
       missed: (ms) => void copies.missed(ms).catch(storeFailed),
       acknowledged: () => this.#quorum.update(),
       groups: () => this.members.groups(),
@@ -188,7 +195,7 @@ export class Broker implements SessionsRuntime {
 
     // Who is a member, as the log says.
     this.members = new Members({
-      config, clock, logger, log, store, publisher: this.publisher, id: fakeId(config.address), storeFailed,
+      config, clock, logger, log, store, publisher: this.publisher, id: identity.id, storeFailed,
       changed: (addresses) => this.#mesh.configure(addresses),
       out: () => this.#putOut(),
     }, this.#mesh);
@@ -234,10 +241,7 @@ export class Broker implements SessionsRuntime {
     return this.#mesh.peerCount;
   }
 
-  /**
-   * What a command that failed is answered with. Where it was the store that failed, the broker stops. A bug is thrown
-   * on.
-   */
+  /** The answer to a command that failed. If it was the store that failed, the broker stops. A bug is thrown on. */
   errorReply(error: unknown): RumormillError {
     if (!(error instanceof RumormillError)) throw error;
     if (error.code === 'STORE') this.#failed(error);
@@ -262,7 +266,7 @@ export class Broker implements SessionsRuntime {
 
   status(): Status {
     return status({
-      config: this.config, coordinator: this.coordinator, mesh: this.#mesh, log: this.#log, lamport: this.#lamport,
+      config: this.config, id: this.#identity.id, coordinator: this.coordinator, mesh: this.#mesh, log: this.#log, lamport: this.#lamport,
       view: this.#homes.view, sessions: this.#sessions, budget: this.budget, readers: this.readers, queues: this.queues,
       uptimeMs: this.clock.now() - this.#startedAt,
     });
@@ -285,10 +289,7 @@ export class Broker implements SessionsRuntime {
     this.members.configure(rows);
   }
 
-  /**
-   * Accepts nothing more, writes what was accepted, answers it, tells the peers, closes. The same promise however often
-   * it is called.
-   */
+  /** Accepts nothing more, writes what was accepted, answers it, tells the peers, closes. Always the same promise. */
   stop(): Promise<void> {
     this.publisher.close();
     return (this.#closing ??= this.#stop()

@@ -5,6 +5,7 @@ import type { Budget } from './core/budget.ts';
 import type { View } from './core/home/view.ts';
 import type { LamportClock } from './core/log/lamport.ts';
 import type { Log } from './core/log/log.ts';
+import type { BrokerId } from './core/mesh/identity.ts';
 import { countMissing, EMPTY_VECTOR } from './core/log/version-vector.ts';
 import type { Mesh } from './mesh/mesh.ts';
 
@@ -13,6 +14,7 @@ export type Status = Record<string, string | number>;
 
 export interface StatusSources {
   readonly config: Config;
+  readonly id: BrokerId;
   readonly coordinator: Address | undefined;
   readonly mesh: Pick<Mesh, 'term' | 'linkCount' | 'received'>;
   readonly log: Pick<Log, 'origin' | 'vector' | 'position' | 'pendingBytes'>;
@@ -26,10 +28,11 @@ export interface StatusSources {
 }
 
 export function status(
-  { config, coordinator, mesh, log, lamport, view, sessions, budget, readers, queues, uptimeMs }: StatusSources,
+  { config, id, coordinator, mesh, log, lamport, view, sessions, budget, readers, queues, uptimeMs }: StatusSources,
 ): Status {
   return {
     broker: config.address,
+    id,
     origin: log.origin,
     mesh: config.mesh,
     coordinator: coordinator ?? '',

@@ -63,7 +63,7 @@ export const meshCommands: Readonly<Record<string, Command>> = {
   },
   PEER: {
     min: 2,
-    usage: 'version mesh address origin instance lamport link|look dialled [name ...]',
+    usage: 'version mesh address origin instance lamport link|look dialled time key nonce [name ...]',
     run(args, connection) {
       connection.becomePeer(args);
       return undefined;

@@ -16,8 +16,9 @@ import { messageOf, RumormillError } from '../core/error.ts';
 import type { Logger } from '../core/runtime.ts';
 import { fileError, Handle, READ_ONLY, READ_WRITE, sqliteCode, storeError } from './sqlite.ts';
 
-const [FOLDER_MODE, FILE_MODE] = [0o700, 0o600];
-const OTHERS = 0o077; // the permissions of group and world
+const FOLDER_MODE = 0o700;
+export const FILE_MODE = 0o600;
+export const OTHERS = 0o077; // the permissions of group and world
 const BESIDE_MAX = 1000; // folders beside a store that are looked at
 
 /** The paths of a store's files. */
@@ -29,21 +30,22 @@ export interface StorePaths {
   readonly lock: string;
   readonly mark: string; // mark.ts
   readonly reserve: string; // reserve.ts
+  readonly key: string; // identity.ts
 }
 
 export function storePaths(folder: string): StorePaths {
   const at = (name: string): string => join(folder, name);
   const [db, wal, shm] = [at('broker.db'), at('broker.db-wal'), at('broker.db-shm')];
-  const [lock, mark, reserve] = [at('broker.lock'), at('broker.mark'), at('broker.reserve')];
-  return { folder, db, wal, shm, lock, mark, reserve };
+  const [lock, mark, reserve, key] = [at('broker.lock'), at('broker.mark'), at('broker.reserve'), at('broker.key')];
+  return { folder, db, wal, shm, lock, mark, reserve, key };
 }
 
 /**
  * Makes the folder and the files that SQLite is to open, and takes the permissions of others away
- * from what is there.
+ * from what is there, except from a key: what others could read is no secret any more.
  * @throws RumormillError STORE or DISKFULL that says in one line what is in the way
  */
-export function prepareFolder({ folder, lock, db }: StorePaths, logger: Pick<Logger, 'warn'>): void {
+export function prepareFolder({ folder, lock, db, key }: StorePaths, logger: Pick<Logger, 'warn'>): void {
   try {
     mkdirSync(folder, { recursive: true, mode: FOLDER_MODE });
   } catch (cause) {
@@ -53,7 +55,7 @@ export function prepareFolder({ folder, lock, db }: StorePaths, logger: Pick<Log
   try {
     makePrivate(folder, FOLDER_MODE);
     for (const name of readdirSync(folder)) {
-      if (name.startsWith('broker.')) makePrivate(join(folder, name), FILE_MODE);
+      if (name.startsWith('broker.') && name !== basename(key)) makePrivate(join(folder, name), FILE_MODE);
     }
   } catch (error) {
     const reason = messageOf(error);

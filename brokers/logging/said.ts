@@ -26,8 +26,8 @@ export class Said {
   }
 
   /** Writes the line unless it was written a while ago with these very fields. */
-  nowAndThen(level: Level, event: string, fields: Fields): void {
-    this.#write(level, event, fields, AGAIN_MS);
+  nowAndThen(level: Level, event: string, fields: Fields, againMs = AGAIN_MS): void {
+    this.#write(level, event, fields, againMs);
   }
 
   #write(level: Level, event: string, fields: Fields, againMs: number): void {

@@ -8,7 +8,8 @@
 import type { Config } from '../config.ts';
 import { type Address, compareAddresses } from '../core/address.ts';
 import { messageOf, RumormillError } from '../core/error.ts';
-import { type Change, changeKey, type Id, type MembersSaying } from '../core/members/change.ts';
+import { type Change, changeKey, type MembersSaying } from '../core/members/change.ts';
+import type { BrokerId } from '../core/mesh/identity.ts';
 import type { Clock, Logger } from '../core/runtime.ts';
 import type { Roster, Seat } from '../core/members/roster.ts';
 
@@ -18,7 +19,7 @@ export interface ChangesRuntime {
   readonly config: Config;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly id: Id;
+  readonly id: BrokerId;
 }
 
 /** What of the mesh they depend on. */
@@ -26,7 +27,7 @@ export interface ChangesMesh {
   /** Whether a broker is there, as far as can be told. */
   isReached(address: Address): boolean;
   /** The id that the broker with which there is a link has proven. */
-  idAt(address: Address): Id | undefined;
+  idAt(address: Address): BrokerId | undefined;
   /** How many records only that broker is known to hold. */
   alone(address: Address): number;
 }

@@ -13,9 +13,10 @@ import type { Log } from '../core/log/log.ts';
 import { makeDraft, messagesOf, payloadText, type StoredBatch } from '../core/log/record.ts';
 import type { Store } from '../core/log/store.ts';
 import {
-  type Change, encodeSaying, type Id, MEMBERS_TOPIC, type MembersSaying, parseSaying,
+  type Change, encodeSaying, MEMBERS_TOPIC, type MembersSaying, parseSaying,
 } from '../core/members/change.ts';
 import { Roster, type Seat } from '../core/members/roster.ts';
+import type { BrokerId } from '../core/mesh/identity.ts';
 import type { Clock, Logger } from '../core/runtime.ts';
 import { Changes, type ChangesMesh, type Membership } from './changes.ts';
 import type { Publisher } from '../log/publisher.ts';
@@ -31,7 +32,7 @@ export interface MembersRuntime {
   readonly store: Store;
   readonly publisher: Pick<Publisher, 'publishOwn'>;
   /** Of this broker. */
-  readonly id: Id;
+  readonly id: BrokerId;
   /** Who is a member, or counts, is otherwise than before: here they are. */
   changed(addresses: readonly Address[]): void;
   /** This broker was put out of the mesh. */
@@ -107,7 +108,7 @@ export class Members implements Membership {
    * @param names that lead to it: its own, others that were looked at, and the one by which it was dialled, if it was
    * @param isRow whether one of them is a row
    */
-  refusal(id: Id, address: Address, names: readonly Address[], isRow: boolean): RumormillError | undefined {
+  refusal(id: BrokerId, address: Address, names: readonly Address[], isRow: boolean): RumormillError | undefined {
     if (!this.isFounded) {
       if (isRow) return undefined;
       const remedy = `add its row to globalState.csv there, or run "admin invite ${address}" at a member`;

@@ -1,6 +1,10 @@
 /**
  * How a connection becomes a link: dials, handshakes, and who is refused.
  *
+ * A peer is known by the id that it has proved (handshake.ts); its address, origin and instance are what it says, and
+ * many have heard them. So a link gives way only to one of the same id. Of two brokers that say the same of themselves,
+ * or of one that says two things, the one that was there first stays; the other is refused as long as that is there.
+ *
  * One link per pair of brokers. Both sides dial. Of two links with one process, the one that the
  * higher address dialled stays. If the same side dialled both, or they lead to different lives of
  * the peer, the newer one stays.
@@ -8,28 +12,31 @@
 import type { Ages } from '../core/log/ages.ts';
 import { type Address, compareAddresses, splitAddress } from '../core/address.ts';
 import type { Budget } from '../core/budget.ts';
-import type { Id } from '../core/members/change.ts';
-import { fakeId } from '../members/fake.ts';
 import { ClockClaims } from '../core/mesh/clock-claims.ts';
+import type { BrokerId } from '../core/mesh/identity.ts';
 import { isUnresolved, messageOf, RumormillError } from '../core/error.ts';
 import type { Membership } from '../core/mesh/membership.ts';
-import type { Channel, Transport } from '../core/runtime.ts';
+import type { Channel, Timer, Transport } from '../core/runtime.ts';
 import { recordLimits } from '../config.ts';
 import type { GossipRuntime } from './gossip.ts';
+import { Handshake, type HandshakeRuntime, type Peer } from './handshake.ts';
 import { Link, type LinkEvents } from './link.ts';
 import type { Naming, NamingRuntime } from './naming.ts';
 import type { Said } from '../logging/said.ts';
 import type { Args, CommandParser } from '../wire/command-parser.ts';
 import { decodePeerMessage } from '../wire/peer-codec.ts';
-import { type Hello, PEER_PROTOCOL_VERSION } from '../wire/peer-message.ts';
+import { type Hello, PEER_PROTOCOL_VERSION, type Proof } from '../wire/peer-message.ts';
 
 const IS_SELF = 'a row of globalState.csv is this broker itself';
 const LEADS_ELSEWHERE = 'a row of globalState.csv leads to a broker that has another row, and counts as missing';
 
-// of a dialled peer: a connection that is accepted is a link only once its PEER is here
-const NO_HANDSHAKE = 'no handshake in time';
+const COPIED_KEY = 'if its data folder is a copy, stop it, remove broker.key there and start it again';
 
-export interface IntroductionsRuntime extends GossipRuntime, NamingRuntime {
+const NO_HANDSHAKE = 'no handshake in time'; // of a peer that was dialled
+const NO_PROOF = 'no proof of its key in time'; // of one that has dialled
+const AGAIN_MS = 60_000; // after which it is said again who is refused
+
+export interface IntroductionsRuntime extends GossipRuntime, NamingRuntime, HandshakeRuntime {
   readonly transport: Transport;
   readonly budget: Budget;
   readonly ages: Ages;
@@ -46,26 +53,31 @@ export interface Peers extends Pick<LinkEvents, 'heard' | 'message' | 'drained'>
    * Why a broker is not let in; undefined if it is.
    * @param dialled the name by which it was reached, if it was
    */
-  refusal(id: Id, address: Address, dialled: Address | undefined): RumormillError | undefined;
-  /** The link that there is with a broker. */
-  linkWith(hello: Hello): Link | undefined;
+  refusal(id: BrokerId, address: Address, dialled: Address | undefined): RumormillError | undefined;
+  /** The links whose peers have the id, the address or the store of this one. */
+  linksLike(peer: Peer): Link[];
   /** The peer is who it says; `other` is the link that this one replaces. */
   linked(link: Link, other: Link | undefined): void;
   /** A link that was introduced is closed. */
   lost(link: Link, reason: string | undefined): void;
 }
 
-/** What a connection was dialled for: the name that it was to reach, and what was said over it. */
-interface Dial {
-  readonly address: Address;
-  readonly hello: Hello;
+/** A connection that is no link yet. */
+interface Opening {
+  /** What it was dialled for; undefined if it was accepted, or has shown what it was to show. */
+  dial: { readonly name: Address; readonly wants: Hello['wants'] } | undefined;
+  /** The host at the other end: each attempt comes from another port, and is not worth another line. */
+  readonly from: string;
+  /** From when this side has said who it is. */
+  handshake: Handshake | undefined;
+  greetedAt: number; // when the other side did
+  timer: Timer;
 }
 
 export class Introductions {
   readonly #runtime: IntroductionsRuntime;
   readonly #peers: Peers;
-  readonly #opening = new Set<Link>();
-  readonly #dials = new Map<Link, Dial>(); // what an opening link was dialled for
+  readonly #opening = new Map<Link, Opening>();
   readonly #claims: ClockClaims;
   #closing = false;
 
@@ -77,25 +89,13 @@ export class Introductions {
 
   /** A connection turned out to be a peer's, with this as its first message. */
   accept(channel: Channel, parser: CommandParser, args: Args): void {
-    const link = this.#open(channel, parser);
-    // each attempt comes from another port, and is not worth another line
-    let peer = channel.remote.replace(/:\d+$/, '');
+    const link = this.#open(channel, parser, undefined);
     try {
       const hello = decodePeerMessage(args, recordLimits(this.#runtime.config.limits));
       if (hello.type !== 'PEER') throw new RumormillError('PROTOCOL', 'a peer begins with PEER');
-      peer = hello.address;
-      if (hello.instance !== this.#runtime.log.instance) {
-        this.#peers.called(hello.dialled);
-      }
-      if (hello.wants === 'look') return this.#show(link, hello);
-      this.#checkMember(link, hello);
-      this.#check(hello); // before our own PEER: it says that the link is up
-      this.#checkClock(hello);
-      link.send(this.#hello('link', hello.dialled));
-      link.introduce(hello);
+      this.#answer(link, hello);
     } catch (error) {
       if (!(error instanceof RumormillError)) throw error;
-      this.#peers.said.nowAndThen('warn', 'peer refused', { peer, reason: error.message });
       link.refuse(error);
     }
     link.work();
@@ -111,18 +111,18 @@ export class Introductions {
     return this.#dial(name, 'look');
   }
 
-  async #dial(address: Address, wants: Hello['wants']): Promise<void> {
+  async #dial(name: Address, wants: Hello['wants']): Promise<void> {
     const { transport, config, logger } = this.#runtime;
     try {
-      const channel = await transport.dial(address, config.limits.dialTimeoutMs, this.#ports());
+      const channel = await transport.dial(name, config.limits.dialTimeoutMs, this.#ports());
       if (this.#closing) return channel.destroy();
-      const link = this.#open(channel, undefined);
-      const hello = this.#hello(wants, address);
-      this.#dials.set(link, { address, hello });
+      const link = this.#open(channel, undefined, { name, wants });
+      const hello = this.#hello(wants, name);
+      this.#opening.get(link)!.handshake = new Handshake(this.#runtime, 'dialler', hello);
       link.send(hello);
     } catch (error) {
-      logger.debug('peer not reached', { peer: address, reason: messageOf(error) });
-      this.#failed(address, wants, false, isUnresolved(error));
+      logger.debug('peer not reached', { peer: name, reason: messageOf(error) });
+      this.#failed(name, wants, false, isUnresolved(error));
     }
   }
 
@@ -138,67 +138,160 @@ export class Introductions {
     return new Set([address, bind, ...this.#peers.membership.all()].map((each) => splitAddress(each).port));
   }
 
-  #open(channel: Channel, parser: CommandParser | undefined): Link {
+  #open(channel: Channel, parser: CommandParser | undefined, dial: Opening['dial']): Link {
     const { clock, config, budget } = this.#runtime;
+    const from = channel.remote.replace(/:\d+$/, '');
     const link = new Link(channel, parser, config.limits, () => clock.now(), {
-      introduced: (each, hello) => this.#introduced(each, hello),
+      handshake: (each, message) => {
+        if (message.type === 'PEER') this.#greeted(each, message);
+        else this.#proved(each, message);
+      },
+      accepted: (each) => this.#accepted(each),
       heard: (each) => this.#peers.heard(each),
       message: (each, message) => this.#peers.message(each, message),
       drained: (each) => this.#peers.drained(each),
       closed: (each, reason) => this.#closed(each, reason),
     });
     link.chargeTo(budget);
-    this.#opening.add(link);
-    clock.schedule(config.limits.dialTimeoutMs, () => {
-      if (this.#opening.has(link)) link.destroy(NO_HANDSHAKE);
-    });
+    this.#opening.set(link, { dial, from, handshake: undefined, greetedAt: 0, timer: this.#timeOut(link) });
     return link;
   }
 
+  /** The peer has so long for its next step. */
+  #timeOut(link: Link): Timer {
+    const { clock, config } = this.#runtime;
+    return clock.schedule(config.limits.dialTimeoutMs, () => link.destroy(link.dialled ? NO_HANDSHAKE : NO_PROOF));
+  }
+
   #hello(wants: Hello['wants'], dialled: Address): Hello {
-    const { config, log, lamport, ages } = this.#runtime;
+    const { config, log, lamport, ages, identity, signatures } = this.#runtime;
     const { mesh, address } = config;
     const { origin, instance } = log;
     return {
       type: 'PEER', version: PEER_PROTOCOL_VERSION, mesh, address, origin, instance, lamport: lamport.tick(),
-      wants, dialled, time: ages.processTime, names: this.#peers.membership.ownNames(),
+      wants, dialled, time: ages.processTime, key: identity.publicKey, nonce: signatures.nonce(),
+      names: this.#peers.membership.ownNames(),
     };
   }
 
-  /** Somebody wants to see who is here. */
-  #show(link: Link, hello: Hello): void {
-    this.#checkMesh(hello);
-    link.send(this.#hello('look', hello.dialled));
-    link.close(undefined);
+  // The handshake
+
+  /** A broker that has dialled this one says who it is. If it only wants to see who is here, this is all. */
+  #answer(link: Link, hello: Hello): void {
+    const { log } = this.#runtime;
+    const opening = this.#opening.get(link)!;
+    if (hello.instance !== log.instance) this.#peers.called(hello.dialled);
+    const mine = this.#hello(hello.wants, hello.dialled);
+    opening.handshake = new Handshake(this.#runtime, 'answerer', mine);
+    this.#greeted(link, hello);
+    link.send(mine);
+    link.send(opening.handshake.prove());
+    if (hello.wants === 'look') link.close(undefined);
   }
 
-  /** @throws RumormillError REFUSED if there can be no link with a broker that says this */
-  #check(hello: Hello): void {
-    const { log, config, clock } = this.#runtime;
+  /** Either side says who it is. */
+  #greeted(link: Link, hello: Hello): void {
+    const opening = this.#opening.get(link)!;
+    const handshake = opening.handshake!;
+    handshake.hear(hello);
+    opening.greetedAt = this.#runtime.clock.now();
+    if (handshake.isEcho) return link.close('what was sent came back');
     this.#checkMesh(hello);
-    if (hello.origin === log.origin) return; // this broker, or a copy of it, which has to learn that it is one
-    if (hello.address === config.address) {
-      throw new RumormillError('REFUSED', `${hello.address} is this broker's own address`);
+  }
+
+  /** Either side has proved that, or has not. */
+  #proved(link: Link, proof: Proof): void {
+    const { dial, handshake } = this.#opening.get(link)!;
+    const peer = handshake!.verify(proof);
+    if (dial?.wants === 'look') return this.#seen(link, peer);
+    if (link.dialled) return this.#confirm(link, peer);
+    if (!this.#mayLink(link, peer)) return;
+    link.agree();
+    this.#introduce(link, peer);
+  }
+
+  /** The broker that was dialled is who it says: it gets our proof, and has the last word. */
+  #confirm(link: Link, peer: Peer): void {
+    const { log, identity } = this.#runtime;
+    const opening = this.#opening.get(link)!;
+    const isCopy = peer.instance !== log.instance && (peer.origin === log.origin || peer.id === identity.id);
+    if (isCopy) link.send(opening.handshake!.prove()); // both have to learn it
+    if (!this.#mayLink(link, peer)) return;
+    link.send(opening.handshake!.prove());
+    link.agree();
+    opening.timer.cancel();
+    opening.timer = this.#timeOut(link);
+  }
+
+  /** The broker that was dialled has taken our proof, and goes on. */
+  #accepted(link: Link): void {
+    const peer = this.#opening.get(link)!.handshake!.peer!;
+    if (this.#mayLink(link, peer)) this.#introduce(link, peer); // much may have happened meanwhile
+  }
+
+  #introduce(link: Link, peer: Peer): void {
+    const { ages, clock, lamport } = this.#runtime;
+    const [other] = this.#peers.linksLike(peer);
+    const { greetedAt } = this.#opening.get(link)!;
+    this.#forget(link);
+    link.introduce(peer);
+    lamport.witnessPeer(peer.lamport);
+    ages.met(peer.address, Math.round(peer.time + clock.now() - greetedAt));
+    this.#peers.linked(link, other);
+  }
+
+  // Who is refused
+
+  /** Whether there is to be a link with a peer, which has proved its id; else closes it. @throws RumormillError REFUSED */
+  #mayLink(link: Link, peer: Peer): boolean {
+    const { dial } = this.#opening.get(link)!;
+    this.#check(peer);
+    if (peer.origin === this.#runtime.log.origin) {
+      this.#refuseSelf(link, peer);
+      return false;
     }
-    const other = this.#peers.linkWith(hello);
-    if (other === undefined || other.peer.instance === hello.instance) return;
-    if (this.#peers.membership.state(other.peer.address, clock.now()) === 'alive') {
-      throw new RumormillError('REFUSED', `another process runs as ${other.peer.address}`);
+    if (dial !== undefined) this.#led(dial.name, peer); // first: rows are asked for their clocks
+    const refusal = this.#peers.refusal(peer.id, peer.address, dial?.name);
+    if (refusal !== undefined) throw refusal;
+    this.#checkClock(peer);
+    if (this.#peers.linksLike(peer).every((other) => this.#replaces(link, peer, other))) return true;
+    link.close('another link with this peer stays');
+    return false;
+  }
+
+  /** @throws RumormillError REFUSED if there can be no link with a broker that has proved to be this */
+  #check(peer: Peer): void {
+    const { log, config, identity } = this.#runtime;
+    if (peer.origin === log.origin) return; // this broker, or a copy of it, which has to learn that it is one
+    if (peer.address === config.address) {
+      throw new RumormillError('REFUSED', `${peer.address} is this broker's own address`);
+    }
+    if (peer.id === identity.id) {
+      throw new RumormillError('REFUSED', `${peer.address} has the key of ${config.address}: ${COPIED_KEY}`);
+    }
+    for (const other of this.#peers.linksLike(peer)) {
+      const reason = this.#conflict(peer, other.peer);
+      if (reason !== undefined) throw new RumormillError('REFUSED', reason);
     }
   }
 
   /**
-   * One that is not let in sees all the same who is here: a row of its file may have another name for this broker, and
-   * one of ours for it.
-   * @throws RumormillError REFUSED, or OUT for one that was put out
+   * Why a peer cannot take the place of one that has a link, if it cannot. The next life of that one can, as soon as
+   * the link is silent; nobody else can.
    */
-  #checkMember(link: Link, hello: Hello): void {
-    this.#checkMesh(hello);
-    const { log } = this.#runtime;
-    const refusal = this.#peers.refusal(fakeId(hello.address), hello.address, undefined);
-    if (refusal === undefined || hello.origin === log.origin) return;
-    link.send(this.#hello('look', hello.dialled));
-    throw refusal;
+  #conflict(peer: Peer, other: Peer): string | undefined {
+    const { clock } = this.#runtime;
+    const isHere = peer.address === other.address;
+    if (peer.id !== other.id) {
+      return isHere
+        ? `another process runs as ${other.address}, with another key`
+        : `its store is that of ${other.address}, which has another key`;
+    }
+    if (isHere && peer.instance === other.instance) return undefined;
+    if (this.#peers.membership.state(other.address, clock.now()) !== 'alive') return undefined;
+    return isHere
+      ? `another process runs as ${other.address}`
+      : `${peer.address} has the key of ${other.address}: ${COPIED_KEY}`;
   }
 
   /** @throws RumormillError REFUSED */
@@ -207,27 +300,6 @@ export class Introductions {
     if (hello.mesh === mesh) return;
     const meshes = `mesh ${JSON.stringify(mesh)}, not ${JSON.stringify(hello.mesh)}`;
     throw new RumormillError('REFUSED', `${address} belongs to ${meshes}`);
-  }
-
-  #introduced(link: Link, hello: Hello): void {
-    const { log, lamport } = this.#runtime;
-    const dial = this.#dials.get(link);
-    if (dial !== undefined && isEcho(dial.hello, hello)) return link.close('what was sent came back');
-    if (dial?.hello.wants === 'look') return this.#seen(link, hello, dial);
-    if (dial !== undefined && hello.wants === 'look') return this.#led(dial.address, hello); // it says next why not
-    this.#check(hello);
-    if (hello.origin === log.origin) return this.#refuseSelf(link, hello, dial);
-    if (dial !== undefined) this.#led(dial.address, hello); // first: rows are asked for their clocks
-    this.#checkClock(hello);
-    const refusal = dial && this.#peers.refusal(fakeId(hello.address), hello.address, dial.address);
-    if (refusal !== undefined) throw refusal;
-    lamport.witnessPeer(hello.lamport);
-    const other = this.#peers.linkWith(hello);
-    if (other !== undefined && !this.#replaces(link, other)) return link.close('another link with this peer stays');
-    this.#opening.delete(link);
-    this.#dials.delete(link);
-    this.#runtime.ages.met(hello.address, hello.time);
-    this.#peers.linked(link, other);
   }
 
   /** @throws RumormillError REFUSED for a clock that is not believed, or not yet */
@@ -250,13 +322,13 @@ export class Introductions {
   }
 
   /** A look has shown who is there. Another process with our own name is nobody that we could know. */
-  #seen(link: Link, hello: Hello, { address }: Dial): void {
+  #seen(link: Link, peer: Peer): void {
     const { log, config } = this.#runtime;
-    this.#checkMesh(hello);
-    const isSelf = hello.instance === log.instance;
-    if (hello.address === config.address && !isSelf) return link.close('somebody else goes by our name');
-    this.#dials.delete(link);
-    this.#led(address, hello);
+    const opening = this.#opening.get(link)!;
+    const isSelf = peer.instance === log.instance;
+    if (peer.address === config.address && !isSelf) return link.close('somebody else goes by our name');
+    this.#led(opening.dial!.name, peer);
+    opening.dial = undefined;
     link.close(undefined);
   }
 
@@ -270,54 +342,58 @@ export class Introductions {
     } else if (isSelf) said.once('info', IS_SELF, { row: dialled, broker: config.address });
   }
 
-  #replaces(link: Link, other: Link): boolean {
+  #replaces(link: Link, peer: Peer, other: Link): boolean {
     if (
-      other.peer.instance !== link.peer.instance ||
-      other.peer.origin !== link.peer.origin ||
+      other.peer.instance !== peer.instance ||
+      other.peer.origin !== peer.origin ||
       other.dialled === link.dialled
     ) {
       return true;
     }
-    const higher = compareAddresses(this.#runtime.config.address, link.peer.address) > 0;
+    const higher = compareAddresses(this.#runtime.config.address, peer.address) > 0;
     return link.dialled === higher;
   }
 
   /** A row is this very broker under another name, or somebody runs a copy of its data folder. */
-  #refuseSelf(link: Link, hello: Hello, dial: Dial | undefined): void {
+  #refuseSelf(link: Link, peer: Peer): void {
     const { log } = this.#runtime;
-    const copy = hello.instance !== log.instance;
-    if (dial !== undefined && !copy) this.#led(dial.address, hello);
-    if (copy && log.isHeld) this.#peers.naming.copied(hello.address);
+    const { dial } = this.#opening.get(link)!;
+    const copy = peer.instance !== log.instance;
+    if (dial !== undefined && !copy) this.#led(dial.name, peer);
+    if (copy && log.isHeld) this.#peers.naming.copied(peer.address);
     else if (copy) {
       const event = 'another broker runs on a copy of this data folder; it is refused';
-      this.#peers.said.nowAndThen('error', event, { peer: hello.address });
+      this.#peers.said.nowAndThen('error', event, { peer: peer.address });
       return link.refuse(new RumormillError('REFUSED', 'runs on a copy of this data folder'));
     }
     link.close(copy ? 'runs on a copy of this data folder' : 'is this broker itself');
   }
 
   #closed(link: Link, reason: string | undefined): void {
-    const dial = this.#dials.get(link);
-    this.#dials.delete(link);
-    if (!this.#opening.delete(link)) return this.#peers.lost(link, reason);
-    if (dial === undefined) return;
-    this.#failed(dial.address, dial.hello.wants, link.refusedBy !== undefined);
-    if (link.refusedBy === undefined && reason !== NO_HANDSHAKE) return;
-    const event = link.refusedBy === 'peer' ? 'refused by a peer' : 'peer refused';
-    this.#peers.said.nowAndThen('warn', event, { peer: dial.address, reason: String(reason) });
+    const opening = this.#opening.get(link);
+    if (opening === undefined) return this.#peers.lost(link, reason);
+    const { dial } = opening;
+    this.#forget(link);
+    if (dial !== undefined) this.#failed(dial.name, dial.wants, link.refusedBy !== undefined);
+    if (link.refusedBy === undefined && reason !== NO_HANDSHAKE && reason !== NO_PROOF) return;
+    if (link.refusedBy === 'peer' && !link.dialled) return; // whoever dials may say anything
+    this.#sayRefused(link.refusedBy === 'peer' ? 'refused by a peer' : 'peer refused', opening, String(reason));
+  }
+
+  #sayRefused(event: string, { dial, handshake, from }: Opening, reason: string): void {
+    const peer = dial?.name ?? handshake?.peer?.address ?? from;
+    const isClaim = dial === undefined && handshake?.peer !== undefined && !handshake.isProven;
+    this.#peers.said.nowAndThen('warn', event, { peer, ...(isClaim && { from }), reason }, AGAIN_MS);
+  }
+
+  #forget(link: Link): void {
+    this.#opening.get(link)!.timer.cancel();
+    this.#opening.delete(link);
   }
 
   /** Ends what is still being introduced. */
   close(): void {
     this.#closing = true;
-    for (const link of [...this.#opening]) link.destroy('shutting down');
+    for (const link of [...this.#opening.keys()]) link.destroy('shutting down');
   }
-}
-
-/**
- * Whether our own PEER came back, from a socket that met itself or from an echo of what it hears. If this
- * broker answers itself, its answer has a later time.
- */
-function isEcho(sent: Hello, received: Hello): boolean {
-  return received.instance === sent.instance && received.lamport === sent.lamport;
 }

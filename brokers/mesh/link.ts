@@ -1,9 +1,10 @@
 /**
  * One connection with a peer: its handshake, and its messages as values.
  *
- * Both sides say PEER first. The one that dialled speaks first; the other answers with its own
- * PEER, or with an error reply that says why not. Whoever will not go on, then or later, says so
- * with an error reply, and closes.
+ * It begins with a handshake (introductions.ts): PEER and PROOF in both directions, and nothing else. Once
+ * both sides have said theirs they agree; the side that was dialled introduces the other then, and its next
+ * message tells the dialler that it has. So the one that was dialled has the last word, and there is no link
+ * on one side only. Whoever will not go on, then or later, says so with an error reply, and closes.
  *
  * Any byte that comes shows that the peer lives. Each side reports how many have come (GOT), so the
  * other knows what the path carries (core/mesh/path.ts) and sends no more ahead than that. A message
@@ -19,9 +20,10 @@ import { Path } from '../core/mesh/path.ts';
 import type { Channel, ChannelHandler } from '../core/runtime.ts';
 import { type Limits, recordLimits } from '../config.ts';
 import type { RecordLimits } from '../core/log/batch-check.ts';
+import type { Peer } from './handshake.ts';
 import { type CommandLimits, CommandParser } from '../wire/command-parser.ts';
 import { decodePeerMessage, encodePeerMessage } from '../wire/peer-codec.ts';
-import type { Hello, LinkMessage, PeerMessage } from '../wire/peer-message.ts';
+import type { Hello, LinkMessage, PeerMessage, Proof } from '../wire/peer-message.ts';
 import { encodeReply } from '../wire/resp.ts';
 
 /** What is of one kind, or must arrive in order, shares a lane. What is not here is short, and goes at once. */
@@ -46,18 +48,26 @@ const PART_BYTES_MIN = 2048;
 const REPORT_BYTES = [4096, 256 * 1024] as const; // least and most
 const REPORTS_A_TICK = 4; // about, while bytes flow evenly
 
+/** Enough for a PEER with all names that a broker tells: nobody is to hold more here who has proved nothing. */
+const HANDSHAKE_LIMITS: CommandLimits = { bulkBytesMax: 1024, commandBytesMax: 64 * 1024 };
+
 export interface LinkEvents {
-  /** The peer has introduced itself; only then do other messages come. @throws RumormillError REFUSED */
-  introduced(link: Link, hello: Hello): void;
+  /** The peer has said who it is, or proves it. @throws RumormillError REFUSED or PROTOCOL */
+  handshake(link: Link, message: Hello | Proof): void;
+  /** The peer has introduced us, and goes on; this side introduces it now, or closes. @throws RumormillError REFUSED */
+  accepted(link: Link): void;
   /** Something has come, though it may be no whole message yet. */
   heard(link: Link): void;
   /** @throws RumormillError PROTOCOL if the message cannot be right */
-  message(link: Link, message: Exclude<PeerMessage, LinkMessage>): void;
+  message(link: Link, message: MeshMessage): void;
   /** There is room for more. */
   drained(link: Link): void;
   /** Nothing comes after this. `reason` if it was not an orderly close. */
   closed(link: Link, reason: string | undefined): void;
 }
+
+/** What is said over a link that is up, but not about the link itself. */
+export type MeshMessage = Exclude<PeerMessage, Hello | Proof | LinkMessage>;
 
 export class Link implements ChannelHandler, Holder {
   readonly dialled: boolean;
@@ -69,7 +79,8 @@ export class Link implements ChannelHandler, Holder {
   replaced = false;
   /** When bytes of records came last, ms on the clock of `now`. */
   recordsAt = -Infinity;
-  #hello: Hello | undefined;
+  #peer: Peer | undefined;
+  #isAgreed = false;
   #reason: string | undefined;
   #open = true;
   readonly #openedAt: number;
@@ -85,7 +96,7 @@ export class Link implements ChannelHandler, Holder {
   readonly #recordLimits: RecordLimits;
   #path: Path;
   #heardAt: number;
-  #received = 0; // since the introductions
+  #received = 0; // since both sides agreed
   #reported = 0;
   #reportBytes: number = REPORT_BYTES[0]; // received, after which a report does not wait for the tick
   #atTick = 0; // received at the last tick
@@ -107,15 +118,15 @@ export class Link implements ChannelHandler, Holder {
       commandBytesMax: limits.batchBytesMax + limits.payloadBytesMax + 64 * 1024 * 1024,
     };
     this.#recordLimits = recordLimits(limits);
-    this.#parser = parser ?? new CommandParser(this.#peerLimits);
-    this.#parser.setLimits(this.#peerLimits);
+    this.#parser = parser ?? new CommandParser(HANDSHAKE_LIMITS);
+    this.#parser.setLimits(HANDSHAKE_LIMITS);
     this.#joints = new Joints(LANES_COUNT, this.#peerLimits.commandBytesMax);
     channel.attach(this);
   }
 
   /** Who the peer is. Only after it was introduced. */
-  get peer(): Hello {
-    return this.#hello!;
+  get peer(): Peer {
+    return this.#peer!;
   }
 
   get isOpen(): boolean {
@@ -123,7 +134,7 @@ export class Link implements ChannelHandler, Holder {
   }
 
   get isIntroduced(): boolean {
-    return this.#hello !== undefined;
+    return this.#peer !== undefined;
   }
 
   /** The least time from here to the peer and back, ms; 0 while nothing is known. */
@@ -157,12 +168,18 @@ export class Link implements ChannelHandler, Holder {
     return this.#path.latenessMs(this.#now());
   }
 
-  introduce(hello: Hello): void {
-    this.#hello = hello;
-    this.#path = new Path(this.#limits, this.#now()); // both sides count from here
+  /** The handshake is over: both sides count from here. */
+  agree(): void {
+    this.#isAgreed = true;
+    this.#parser.setLimits(this.#peerLimits);
+    this.#path = new Path(this.#limits, this.#now());
     if (this.dialled) this.#path.measured(this.#now() - this.#openedAt);
     this.#received = this.#parser.bufferedBytes;
-    this.#events.introduced(this, hello);
+  }
+
+  /** It is a link from now on, with a peer that has proved its id. */
+  introduce(peer: Peer): void {
+    this.#peer = peer;
   }
 
   send(message: PeerMessage): void {
@@ -203,14 +220,12 @@ export class Link implements ChannelHandler, Holder {
   data(chunk: Buffer): void {
     if (!this.#open) return; // closed, and the peer sends on
     this.#heardAt = this.#now();
-    if (this.isIntroduced) {
-      this.#received += chunk.length;
-      this.#events.heard(this);
-    }
+    if (this.#isAgreed) this.#received += chunk.length;
+    if (this.isIntroduced) this.#events.heard(this);
     this.#account?.moved(chunk.length);
     this.#parser.push(chunk);
     this.work();
-    if (this.#open && this.#received - this.#reported >= this.#reportBytes) this.#report();
+    if (this.#open && this.isIntroduced && this.#received - this.#reported >= this.#reportBytes) this.#report();
     this.#charge();
   }
 
@@ -221,9 +236,7 @@ export class Link implements ChannelHandler, Holder {
         const args = this.#parser.next();
         if (args === undefined) return;
         if (args.text(0).startsWith('-')) return this.#refused(args.texts().join(' ').slice(1));
-        const message = decodePeerMessage(args, this.#recordLimits);
-        if (message.type === 'PEER' && !this.isIntroduced) this.introduce(message);
-        else this.#receive(message);
+        this.#receive(decodePeerMessage(args, this.#recordLimits));
       }
     } catch (error) {
       if (!(error instanceof RumormillError)) throw error;
@@ -240,7 +253,7 @@ export class Link implements ChannelHandler, Holder {
     this.close(error.message);
   }
 
-  /** The peer closes, and said why. It may do so after its PEER too, if it sent that before it knew ours. */
+  /** The peer closes, and said why. */
   #refused(reason: string): void {
     this.refusedBy = 'peer';
     this.close(reason);
@@ -248,7 +261,15 @@ export class Link implements ChannelHandler, Holder {
 
   #receive(message: PeerMessage): void {
     const { type } = message;
-    if (type === 'PEER' || !this.isIntroduced) throw new RumormillError('PROTOCOL', `${type} out of turn`);
+    const isHandshake = message.type === 'PEER' || message.type === 'PROOF';
+    if (isHandshake === this.#isAgreed) throw new RumormillError('PROTOCOL', `${type} out of turn`);
+    if (isHandshake) return this.#events.handshake(this, message);
+    if (!this.isIntroduced) this.#events.accepted(this);
+    if (this.#open) this.#take(message);
+  }
+
+  #take(message: MeshMessage | LinkMessage): void {
+    const { type } = message;
     if (message.type === 'GOT') return this.#arrived(message.bytes, message.heldMs);
     this.#owesReport = true;
     const lane = message.type === 'PART' ? message.lane : LANES[type];

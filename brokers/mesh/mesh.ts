@@ -3,12 +3,11 @@
  * performs their effects.
  */
 import { type Address, compareAddresses } from '../core/address.ts';
-import type { Id } from '../core/members/change.ts';
-import { fakeId } from '../members/fake.ts';
 import type { Budget } from '../core/budget.ts';
 import type { Ages } from '../core/log/ages.ts';
 import type { Bully } from '../core/mesh/bully.ts';
-import { RumormillError } from '../core/error.ts';
+import type { RumormillError } from '../core/error.ts';
+import type { BrokerId } from '../core/mesh/identity.ts';
 import type { Membership, MemberState } from '../core/mesh/membership.ts';
 import type { Origin, StoredBatch } from '../core/log/record.ts';
 import type { Channel, Transport } from '../core/runtime.ts';
@@ -16,15 +15,16 @@ import type { Group } from '../core/mesh/quorum.ts';
 import { countMissing, EMPTY_VECTOR, type Vector } from '../core/log/version-vector.ts';
 import { Election } from './election.ts';
 import { Gossip, type GossipRuntime } from './gossip.ts';
+import type { HandshakeRuntime } from './handshake.ts';
 import { Introductions } from './introductions.ts';
-import type { Link } from './link.ts';
+import type { Link, MeshMessage } from './link.ts';
 import type { Port } from './port.ts';
 import { Naming, type NamingRuntime } from './naming.ts';
 import { Overlay } from './overlay.ts';
 import { Recurring } from '../logging/recurring.ts';
 import { Said } from '../logging/said.ts';
 import type { Args, CommandParser } from '../wire/command-parser.ts';
-import type { LinkMessage, PeerMessage } from '../wire/peer-message.ts';
+import type { PeerMessage } from '../wire/peer-message.ts';
 
 /** What peers say about the homes of subscriptions. */
 export type HomesMessage = Extract<PeerMessage, { type: 'VIEW' | 'SEEN' | 'LEASES' }>;
@@ -32,7 +32,7 @@ export type HomesMessage = Extract<PeerMessage, { type: 'VIEW' | 'SEEN' | 'LEASE
 /** What peers say about commands that are carried out elsewhere. */
 export type ErrandMessage = Extract<PeerMessage, { type: 'ASK' | 'ANSWER' | 'FORGET' }>;
 
-export interface MeshRuntime extends GossipRuntime, NamingRuntime {
+export interface MeshRuntime extends GossipRuntime, NamingRuntime, HandshakeRuntime {
   readonly ages: Ages;
   readonly transport: Transport;
   readonly budget: Budget;
@@ -45,7 +45,7 @@ export interface MeshRuntime extends GossipRuntime, NamingRuntime {
    * @param names that lead to it: its own, others that were looked at, and the one by which it was dialled, if it was
    * @param isRow whether one of them is a row
    */
-  refusal(id: Id, address: Address, names: readonly Address[], isRow: boolean): RumormillError | undefined;
+  refusal(id: BrokerId, address: Address, names: readonly Address[], isRow: boolean): RumormillError | undefined;
   /** Another broker has reached this one by a name. */
   called(name: Address): void;
   /** A peer has missed this broker for so long. */
@@ -108,7 +108,8 @@ export class Mesh implements Port {
         const names = this.#membership.namesOf(address).concat(dialled ?? []);
         return runtime.refusal(id, address, names, names.some((name) => this.#membership.isRow(name)));
       },
-      linkWith: ({ origin, address }) => this.#links.get(origin) ?? this.#overlay.linkTo(address),
+      linksLike: ({ id, address, origin }) => [...this.#links.values()].filter(({ peer }) =>
+        peer.id === id || peer.address === address || peer.origin === origin),
       linked: (link, other) => this.#linked(link, other),
       heard: (link) => this.#membership.heard(link.peer.address, runtime.clock.now()),
       message: (link, message) => this.#receive(link, message),
@@ -197,9 +198,8 @@ export class Mesh implements Port {
     );
   }
 
-  idAt(address: Address): Id | undefined {
-    const link = this.#overlay.linkTo(address);
-    return link && fakeId(link.peer.address);
+  idAt(address: Address): BrokerId | undefined {
+    return this.#overlay.linkTo(address)?.peer.id;
   }
 
   /** The rows, this broker among them, if it leads a majority of them and they are as many brokers. */
@@ -369,7 +369,7 @@ export class Mesh implements Port {
     this.#runtime.acknowledged();
   }
 
-  #receive(link: Link, message: Exclude<PeerMessage, LinkMessage>): void {
+  #receive(link: Link, message: MeshMessage): void {
     const { clock, lamport } = this.#runtime;
     const now = clock.now();
     switch (message.type) {
@@ -416,8 +416,6 @@ export class Mesh implements Port {
       case 'BYE':
         link.leaving = true;
         break;
-      case 'PEER':
-        throw new RumormillError('PROTOCOL', 'PEER out of turn');
       case 'VIEW':
       case 'SEEN':
       case 'LEASES':

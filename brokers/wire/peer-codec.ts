@@ -9,6 +9,7 @@ import type { View } from '../core/home/view.ts';
 import { LAMPORT_MAX } from '../core/log/lamport.ts';
 import { type RecordLimits, validateBatch } from '../core/log/batch-check.ts';
 import { type Origin, parseOrigin, type RecordBatch } from '../core/log/record.ts';
+import { KEY_BYTES, NONCE_BYTES, SIGNATURE_BYTES } from '../core/mesh/identity.ts';
 import type { HeldOf } from '../core/mesh/held.ts';
 import type { Args } from './command-parser.ts';
 import { type Ask, type Hello, PEER_PROTOCOL_VERSION, type PeerMessage, type Travelling } from './peer-message.ts';
@@ -20,8 +21,10 @@ export function encodePeerMessage(message: PeerMessage): readonly Uint8Array[] {
     case 'PEER':
       return encodeCommandParts([
         'PEER', message.version, message.mesh, message.address, message.origin, message.instance, message.lamport,
-        message.wants, message.dialled, message.time, ...message.names,
+        message.wants, message.dialled, message.time, message.key, message.nonce, ...message.names,
       ]);
+    case 'PROOF':
+      return encodeCommandParts(['PROOF', message.signature]);
     case 'VECTOR':
       return encodeCommandParts(['VECTOR', message.lamport, ...message.entries.flat()]);
     case 'HELD':
@@ -85,6 +88,9 @@ export function decodePeerMessage(args: Args, limits: RecordLimits): PeerMessage
   switch (type) {
     case 'PEER':
       return decodeHello(args);
+    case 'PROOF':
+      arity(args, 2);
+      return { type, signature: fixed(args, 1, 'signature', SIGNATURE_BYTES) };
     case 'VECTOR':
       return { type, lamport: lamport(args, 1), entries: originNumbers(args, 2, args.length, 'seq') };
     case 'HELD':
@@ -177,7 +183,9 @@ function decodeHello(args: Args): Hello {
     wants,
     dialled: address(args.text(8)),
     time: integer(args, 9, 'time'),
-    names: Array.from({ length: args.length - 10 }, (_, index) => address(args.text(10 + index))),
+    key: fixed(args, 10, 'key', KEY_BYTES),
+    nonce: fixed(args, 11, 'nonce', NONCE_BYTES),
+    names: args.texts(12).map(address),
   };
 }
 
@@ -291,6 +299,13 @@ function integer(args: Args, index: number, what: string): number {
   const value = index < args.length ? args.integer(index) : NaN;
   if (!(value >= 0)) throw new RumormillError('PROTOCOL', `peer message ${args.text(0)}: ${what} is not a number`);
   return value;
+}
+
+/** So many bytes, as a copy: they are kept for longer than what was received. */
+function fixed(args: Args, index: number, what: string, length: number): Buffer {
+  const found = index < args.length ? args.byteLength(index) : 0;
+  if (found === length) return Buffer.from(args.bytes(index));
+  throw new RumormillError('PROTOCOL', `peer message ${args.text(0)}: its ${what} has ${found} bytes, not ${length}`);
 }
 
 function arity(args: Args, length: number): void {

@@ -5,8 +5,12 @@
  * A link begins, and is kept alive:
  *
  *   PEER         I am this broker of this mesh, this store, this process; my Lamport clock shows this time. I dialled
- *                this name, and these other names lead to me. It is the first message on a link, in both directions.
- *                Or: I only want to see who is there; your PEER ends the connection.
+ *                this name, and these other names lead to me. I have this key, and drew this nonce for this connection.
+ *                It is the first message on a link, in both directions. Or: I only want to see who is there; your PEER
+ *                and PROOF end the connection.
+ *   PROOF        This is the signature that the key in my PEER makes of what we both have said of ourselves
+ *                (core/mesh/identity.ts). The broker that was dialled sends it behind its PEER; the one that dialled
+ *                answers with its own. Nothing else is said before, except why not (an error reply).
  *   MISSED       I have heard nothing of you for so many ms, and was there all the time. Sent at the beginning of a
  *                link, if there was one before.
  *   VECTOR       This much is on disk here, for the origins that changed since I last told you. Sent each beat at the
@@ -15,8 +19,8 @@
  *
  * Names of stores:
  *
- *   LIFE         I have this life of your store on disk; this process of yours claimed it. Sent first after PEER, and
- *                when you claim a life.
+ *   LIFE         I have this life of your store on disk; this process of yours claimed it. Sent first on a link: from
+ *                the broker that was dialled it says that it has accepted the PROOF. And when you claim a life.
  *   CLAIM        I name records of my store in this life: keep that, unless you know of a later life, or another
  *                process has claimed this one.
  *
@@ -72,7 +76,7 @@ import type { Wanted } from '../core/mesh/plumtree.ts';
 import type { RespVersion } from './resp.ts';
 
 /** Brokers talk to brokers of their own protocol version only. */
-export const PEER_PROTOCOL_VERSION = 4;
+export const PEER_PROTOCOL_VERSION = 5;
 
 export interface Hello {
   readonly type: 'PEER';
@@ -83,14 +87,23 @@ export interface Hello {
   /** Drawn by each process when it starts: tells a broker that came back from the one that went. */
   readonly instance: string;
   readonly lamport: number;
-  /** What is wanted: a link, or no more than this broker's PEER, to see who is there. */
+  /** What is wanted: a link, or no more than this broker's PEER and PROOF, to see who is there. */
   readonly wants: 'link' | 'look';
   /** By which name this connection was dialled; from both sides. */
   readonly dialled: Address;
   /** Of its process, ms since 1970 (core/log/ages.ts). */
   readonly time: number;
+  /** Public, Ed25519: of the broker. */
+  readonly key: Uint8Array;
+  /** Drawn for this connection. */
+  readonly nonce: Uint8Array;
   /** Other names that lead to this broker, as it has found by looking. */
   readonly names: readonly Address[];
+}
+
+export interface Proof {
+  readonly type: 'PROOF';
+  readonly signature: Uint8Array;
 }
 
 /** What the two ends of a link tell each other about the link itself (core/mesh/path.ts, core/mesh/lanes.ts). */
@@ -142,6 +155,7 @@ export interface Leases extends Travelling {
 
 export type PeerMessage =
   | Hello
+  | Proof
   | LinkMessage
   | Ask
   | { readonly type: 'VIEW'; readonly view: View }

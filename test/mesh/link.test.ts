@@ -1,11 +1,13 @@
 import t from 'tap';
 import { makeConfig } from '../../brokers/config.ts';
 import { parseAddress } from '../../brokers/core/address.ts';
+import { systemSignatures } from '../../brokers/io/identity.ts';
 import { Link } from '../../brokers/mesh/link.ts';
 import { CommandParser } from '../../brokers/wire/command-parser.ts';
 import { encodePeerMessage } from '../../brokers/wire/peer-codec.ts';
-import { PEER_PROTOCOL_VERSION, type PeerMessage } from '../../brokers/wire/peer-message.ts';
-import { origin, specimenBatch } from '../support/record.ts';
+import type { PeerMessage } from '../../brokers/wire/peer-message.ts';
+import { hello } from '../support/peer.ts';
+import { specimenBatch } from '../support/record.ts';
 import { VirtualChannel } from '../support/virtual-channel.ts';
 
 t.test('a link that is closed keeps nothing of what the peer goes on sending', (t) => {
@@ -13,10 +15,11 @@ t.test('a link that is closed keeps nothing of what the peer goes on sending', (
   const parser = new CommandParser(limits);
   const closed: (string | undefined)[] = [];
   const events = {
-    introduced: () => undefined, heard: () => undefined, message: () => t.fail('nothing comes any more'),
+    handshake: () => undefined, accepted: () => undefined, heard: () => undefined, message: () => t.fail('nothing comes any more'),
     drained: () => undefined, closed: (_: Link, reason?: string) => void closed.push(reason),
   };
   const link = new Link(new VirtualChannel('peer'), parser, limits, () => 0, events);
+  link.agree();
   link.data(Buffer.from('*2\r\n$5\r\nBATCH\r\n$100000\r\nxxx'));
   t.ok(parser.heldBytes > 20, 'half a message');
   link.close('refused');
@@ -39,7 +42,12 @@ function pair(limits = makeConfig().limits) {
   const links = channels.map(
     (channel, side) =>
       new Link(channel, undefined, limits, () => clock.now, {
-        introduced: () => undefined,
+        handshake(each, peer) {
+          if (peer.type !== 'PEER') throw new Error('nobody proves anything here');
+          each.agree();
+          each.introduce({ ...peer, id: systemSignatures.idOf(peer.key) });
+        },
+        accepted: () => undefined,
         heard: () => void (bytes[side]! += 1),
         message: (_, message) =>
           void heard[side]!.push(
@@ -54,11 +62,7 @@ function pair(limits = makeConfig().limits) {
       }),
   ) as [Link, Link];
   for (const [side, link] of links.entries()) {
-    const address = parseAddress(`h${side}:1`);
-    link.send({
-      type: 'PEER', version: PEER_PROTOCOL_VERSION, mesh: 'default', address, origin: origin(address), instance: 'x',
-      lamport: 0, wants: 'link', dialled: address, time: 0, names: [],
-    });
+    link.send(hello({ address: parseAddress(`h${side}:1`) }));
   }
   const flow = (): void => {
     while (channels.some((channel) => channel.deliver()));

@@ -1,8 +1,9 @@
 import t from 'tap';
 import { COUNTER_MAX } from '../../brokers/core/counter.ts';
-import { PEER_PROTOCOL_VERSION } from '../../brokers/wire/peer-message.ts';
+import { parseAddress } from '../../brokers/core/address.ts';
 import { encodeCommand } from '../../brokers/wire/resp.ts';
 import { type BrokerProcess as Broker, Cluster } from '../support/cluster.ts';
+import { hello, introduce } from '../support/peer.ts';
 import { waitFor } from '../support/wait.ts';
 
 const MIB = 1024 * 1024;
@@ -121,19 +122,7 @@ t.test('a peer that tells of absurd clocks, terms, beats and views leaves the me
   // their clocks have begun
   for (let count = 0; count < 1000; count += 1) t.type(await publisher.next(), 'number') || t.bailout();
   const most = COUNTER_MAX;
-  const stranger = '10.9.9.9:1';
-  const hello = (lamport: number) => [
-    'PEER',
-    PEER_PROTOCOL_VERSION,
-    'default',
-    stranger,
-    `${stranger}/000000000000`,
-    'instance',
-    lamport,
-    'link',
-    stranger,
-    0,
-  ];
+  const stranger = parseAddress('10.9.9.9:1');
   const absurd = [
     ['VECTOR', most],
     ['ELECTION', most, 1],
@@ -146,7 +135,7 @@ t.test('a peer that tells of absurd clocks, terms, beats and views leaves the me
   ];
   for (const message of [undefined, ...absurd]) {
     const peer = await low.connect();
-    peer.send(...hello(message === undefined ? most : 1));
+    await introduce(peer, hello({ address: stranger, lamport: message === undefined ? most : 1 }));
     if (message !== undefined) peer.send(...message);
     await peer.closed;
   }
@@ -162,7 +151,7 @@ t.test('a peer that tells of absurd clocks, terms, beats and views leaves the me
 t.test('a peer that sends records that no publisher can send is cut off with a line that names it, and nothing is stored', async (t) => {
   const cluster = await Cluster.start(t, 1);
   const [broker] = cluster.brokers as [Broker];
-  const stranger = '10.9.9.9:1';
+  const stranger = parseAddress('10.9.9.9:1');
   const origin = `${stranger}/000000000000`;
   const record = (topic: string, meta: string, payload: Buffer): (string | number | Buffer)[] => [
     'RECORDS', origin, 1, 1, 1, 0, topic, '', `[${payload.length}]`, meta, payload, 0,
@@ -180,7 +169,7 @@ t.test('a peer that sends records that no publisher can send is cut off with a l
   ];
   for (const [message, why] of cases) {
     const peer = await broker.connect();
-    peer.send('PEER', PEER_PROTOCOL_VERSION, 'default', stranger, origin, 'instance', 1, 'link', broker.address, 0);
+    await introduce(peer, hello({ address: stranger }));
     peer.send('VECTOR', 1, origin, 1);
     peer.send(...message);
     await peer.closed;

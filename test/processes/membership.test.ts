@@ -1,8 +1,9 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { PEER_PROTOCOL_VERSION } from '../../brokers/wire/peer-message.ts';
+import { parseAddress } from '../../brokers/core/address.ts';
 import { type BrokerProcess as Broker, Cluster } from '../support/cluster.ts';
+import { bytesOf, hello } from '../support/peer.ts';
 import { freePorts } from '../support/port.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -101,13 +102,11 @@ t.test('a broker of another mesh is refused, and that is logged once', async (t)
   ];
   await waitFor('both say so', () => refusals(low).length > 0 && refusals(high).length > 0);
 
-  const stranger = '10.9.9.9:1';
-  const peer = [
-    'PEER', PEER_PROTOCOL_VERSION, 'other', stranger, `${stranger}/000000000000`, 'instance', 1, 'link', low.address, 0,
-  ];
+  const stranger = parseAddress('10.9.9.9:1');
   for (let attempt = 0; attempt < 3; attempt += 1) {
     const client = await low.connect();
-    t.match(await client.command(...peer), { code: 'REFUSED', message: /belongs to mesh "default", not "other"/ });
+    client.raw(bytesOf(hello({ address: stranger, mesh: 'other' })));
+    t.match(await client.next(), { code: 'REFUSED', message: /belongs to mesh "default", not "other"/ });
     await client.closed;
   }
   const told = low.logged('peer refused').filter(({ peer: address }) => address === '10.9.9.9:1');

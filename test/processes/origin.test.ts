@@ -6,6 +6,7 @@ import { freePorts } from '../support/port.ts';
 import { RespClient } from '../support/resp-client.ts';
 import { waitFor } from '../support/wait.ts';
 
+const MEND = 'if its data folder is a copy, stop it, remove broker.key there and start it again';
 const RENEWED = 'store goes on under a new name';
 
 async function publish(broker: Broker, payload: string, acks = 'all'): Promise<void> {
@@ -83,9 +84,9 @@ t.test('a restart while nobody can be asked: what is published then gets a new n
   t.equal(high.logged(RENEWED).length, 0, 'who could be asked was');
 });
 
-t.test('a broker on a copy of a data folder, beside the one that it was copied from', async (t) => {
+t.test('a broker on a copy of a data folder, beside the one that it was copied from: it needs a key of its own', async (t) => {
   const cluster = await Cluster.start(t, 2);
-  const [low] = cluster.brokers as [Broker];
+  const [low, high] = cluster.brokers as [Broker, Broker];
   await publish(low, 'before');
   const [port] = (await freePorts(1)) as [number];
   const csv = join(cluster.folder, 'copy.csv');
@@ -94,6 +95,17 @@ t.test('a broker on a copy of a data folder, beside the one that it was copied f
   cpSync(dirname(low.file), dirname(copy.file), { recursive: true });
   await copy.start();
   t.equal(copy.logged('store was made under another address and goes on under a new name').length, 1);
+  await waitFor('it is refused', () => [low, high].every((broker) => broker.logged('peer refused').length > 0));
+  for (const broker of [low, high]) {
+    t.match(broker.logged('peer refused'), [{ peer: copy.address, reason: `${copy.address} has the key of ${low.address}: ${MEND}` }]);
+    t.equal((await broker.status())['links'], '1', 'and the original goes on');
+    t.equal(broker.logged('peer lost').length, 0);
+  }
+  await waitFor('it says so too', () => copy.logged('refused by a peer').length > 0 && copy.logged('peer refused').length > 0);
+  t.equal(copy.logged('peer connected').length, 0);
+  await copy.stop();
+  rmSync(join(dirname(copy.file), 'broker.key'));
+  await copy.start();
   await publish(copy, 'from the copy');
   await publish(low, 'from the original');
   await serves(t, cluster, ['before', 'from the copy', 'from the original']);

@@ -1,9 +1,10 @@
 import { createServer } from 'node:net';
 import t from 'tap';
-import { encodeCommand, encodeReply } from '../../brokers/wire/resp.ts';
+import { encodeReply } from '../../brokers/wire/resp.ts';
 import { RumormillError } from '../../brokers/core/error.ts';
-import { PEER_PROTOCOL_VERSION } from '../../brokers/wire/peer-message.ts';
+import { parseAddress } from '../../brokers/core/address.ts';
 import { type BrokerProcess as Broker, Cluster, type LogLine } from '../support/cluster.ts';
+import { bytesOf, hello } from '../support/peer.ts';
 import { freePorts } from '../support/port.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -22,7 +23,7 @@ t.test('a doubled address: the second process is refused and both sides say so, 
   const [low, middle, high] = [...cluster.brokers] as [Broker, Broker, Broker];
   const second = cluster.add(low.port, { bind: '127.0.0.2', 'data-dir': `${cluster.folder}/second` });
   await second.start();
-  const reason = `another process runs as ${low.address}`;
+  const reason = `another process runs as ${low.address}, with another key`;
   await waitFor('both others refuse it', () => second.logged('refused by a peer').length >= 2);
   t.strictSame(refusals(second).map(({ peer }) => peer).sort(), [middle.address, high.address]);
   for (const refusal of refusals(second)) t.match(refusal, { event: 'refused by a peer', reason: `REFUSED ${reason}` });
@@ -35,16 +36,14 @@ t.test('a doubled address: the second process is refused and both sides say so, 
 
 t.test('a refusal is understood after the handshake too, and said once however often it comes', async (t) => {
   const [port, other] = await freePorts(2) as [number, number];
-  const address = `127.0.0.1:${other}`;
-  const origin = `${address}/000000000000`;
-  const hello = ['PEER', PEER_PROTOCOL_VERSION, 'default', address, origin, 'x', 1, 'link', address, 0];
+  const address = parseAddress(`127.0.0.1:${other}`);
   let refused = 0;
   const server = createServer((socket) => {
     socket.on('error', () => undefined);
     socket.once('data', () => {
       refused += 1;
       const refusal = encodeReply(new RumormillError('REFUSED', 'not today'));
-      socket.end(Buffer.concat([encodeCommand(hello), refusal]));
+      socket.end(Buffer.concat([bytesOf(hello({ address })), refusal]));
     });
   });
   await new Promise<void>((resolve) => server.listen(other, '127.0.0.1', resolve));

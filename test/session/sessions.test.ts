@@ -1,9 +1,7 @@
 import t from 'tap';
 import { parseAddress } from '../../brokers/core/address.ts';
-import { encodePeerMessage } from '../../brokers/wire/peer-codec.ts';
-import { PEER_PROTOCOL_VERSION } from '../../brokers/wire/peer-message.ts';
 import { encodeCommand } from '../../brokers/wire/resp.ts';
-import { origin } from '../support/record.ts';
+import { bytesOf, hello } from '../support/peer.ts';
 import { VirtualBroker, type VirtualClient } from '../support/virtual-broker.ts';
 
 const MEBIBYTE = 1024 * 1024;
@@ -158,15 +156,7 @@ t.test('too many clients: those beyond are told, and a peer gets in', async (t) 
     'the first of those at the door had to go',
   );
   const peer = third;
-  const address = parseAddress('localhost:3999');
-  peer.sendBytes(
-    Buffer.concat(
-      encodePeerMessage({
-        type: 'PEER', version: PEER_PROTOCOL_VERSION, mesh: 'another', address, origin: origin(address), instance: 'x',
-        lamport: 1, wants: 'link', dialled: address, time: 0, names: [],
-      }),
-    ),
-  );
+  peer.sendBytes(bytesOf(hello({ address: parseAddress('localhost:3999'), mesh: 'another' })));
   t.match(await peer.replies(), [/^-REFUSED.*mesh/], 'it is let in, to be answered as a peer');
   for (let count = 0; count < 100; count += 1) virtual.connect();
   await clock.advance(61_000);

@@ -13,9 +13,11 @@ import { makeOrigin, type Origin, type StoredBatch, type StoredColumns } from '.
 import type {
   AckCheckpoint, CountQuery, FoundId, IdColumns, LamportPlace, LiveCount, Page, RangeQuery, Store, StoreState,
 } from '../../brokers/core/log/store.ts';
+import type { Identity } from '../../brokers/core/mesh/identity.ts';
 import type { SavedTime } from '../../brokers/core/log/running-time.ts';
 import type { Stamp } from '../../brokers/core/log/stamp.ts';
 import type { Vector } from '../../brokers/core/log/version-vector.ts';
+import { testIdentity } from '../support/identity.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import type { SeededRandom } from '../support/random.ts';
 import type { Life, VirtualTime } from './time.ts';
@@ -77,6 +79,16 @@ export class VirtualDisk {
   /** The store for one life of the broker. */
   open(life: Life): Store {
     return new DiskStore(this, life);
+  }
+
+  /** The key in its folder; the first process makes one. */
+  async identity(life: Life): Promise<Identity> {
+    const data = this.#data;
+    if (data.keySeed === undefined) {
+      const seed = this.#random.bytes(32);
+      await this.write(life, async () => void (data.keySeed = seed));
+    }
+    return testIdentity(data.keySeed!);
   }
 
   /** Puts an empty disk in the place of this one. Only while the broker is down, as `restore`. */

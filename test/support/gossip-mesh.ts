@@ -7,11 +7,13 @@ import { LamportClock } from '../../brokers/core/log/lamport.ts';
 import { Log } from '../../brokers/core/log/log.ts';
 import { RunningTime } from '../../brokers/core/log/running-time.ts';
 import type { Origin, RecordBatch } from '../../brokers/core/log/record.ts';
+import { systemSignatures } from '../../brokers/io/identity.ts';
 import { Gossip } from '../../brokers/mesh/gossip.ts';
 import { Link } from '../../brokers/mesh/link.ts';
-import { PEER_PROTOCOL_VERSION, type PeerMessage } from '../../brokers/wire/peer-message.ts';
+import type { PeerMessage } from '../../brokers/wire/peer-message.ts';
 import { ManualClock } from './manual-clock.ts';
 import { MemoryStore } from './memory-store.ts';
+import { hello } from './peer.ts';
 import { draft, origin } from './record.ts';
 import { VirtualChannel } from './virtual-channel.ts';
 
@@ -48,10 +50,14 @@ export class GossipBroker {
     this.connect = (channel, peer) => {
       const link = new Link(channel, undefined, config.limits, () => clock.now(), {
         heard: () => undefined,
-        introduced: (each) => {
+        handshake: (each, message) => {
+          if (message.type !== 'PEER') return;
+          each.agree();
+          each.introduce({ ...message, id: systemSignatures.idOf(message.key) });
           this.links.set(peer, each);
           this.gossip.linkUp(each);
         },
+        accepted: () => undefined,
         message: (each, message) => this.#receive(each, message),
         drained: (each) => this.gossip.pump(each),
         closed: (each) => {
@@ -60,23 +66,11 @@ export class GossipBroker {
           this.gossip.linkDown(each);
         },
       });
-      link.send({
-        type: 'PEER',
-        version: PEER_PROTOCOL_VERSION,
-        mesh: 'default',
-        address: config.address,
-        origin: this.log.origin,
-        instance: 'x',
-        lamport: lamport.time,
-        wants: 'link',
-        dialled: config.address,
-        time: 0,
-        names: [],
-      });
+      link.send(hello({ address: config.address, origin: this.log.origin, lamport: lamport.time }));
     };
   }
 
-  /** A new connection with a peer; the link is up once the peer's PEER has arrived. */
+  /** A new connection with a peer; the link is up once the peer's PEER has arrived, and nothing is proved. */
   readonly connect: (channel: VirtualChannel, peer: Origin) => void;
 
   publish(payloads: readonly string[], topic = 'news'): void {

@@ -3,11 +3,11 @@
  * way of its own, as much of it as one connection may.
  */
 import { connect, type Socket } from 'node:net';
-import { encodePeerMessage } from '../../brokers/wire/peer-codec.ts';
-import { PEER_PROTOCOL_VERSION } from '../../brokers/wire/peer-message.ts';
-import type { Address } from '../../brokers/core/address.ts';
+import { parseAddress } from '../../brokers/core/address.ts';
 import type { Origin } from '../../brokers/core/log/record.ts';
 import { encodeCommand } from '../../brokers/wire/resp.ts';
+import { testIdentity } from './identity.ts';
+import { bytesOf, diallerOf, hello, PeerReader } from './peer.ts';
 
 /** What is published for those who do not read it. */
 export const FLOOD = 'flood';
@@ -79,11 +79,33 @@ export class Greedy {
         this.#socket.write(`*3\r\n$6\r\nCLIENT\r\n$7\r\nSETNAME\r\n$${8 * MEBIBYTE}\r\n`);
         return this.#pour(8 * MEBIBYTE, () => void this.#socket.write('\r\n'));
       case 'link':
-        for (const part of encodePeerMessage(hello(number))) this.#socket.write(part);
-        this.#socket.write(`*11\r\n$7\r\nRECORDS\r\n$${16 * MEBIBYTE}\r\n`);
-        return this.#pour(16 * MEBIBYTE - 1000);
+        return this.#introduce(number, () => {
+          this.#socket.write(`*11\r\n$7\r\nRECORDS\r\n$${16 * MEBIBYTE}\r\n`);
+          this.#pour(16 * MEBIBYTE - 1000);
+        });
       case 'silent':
     }
+  }
+
+  /** As a broker that there is not, below every other one, so that it is elected nowhere. */
+  #introduce(number: number, then: () => void): void {
+    const address = parseAddress(`127.0.0.1:${1 + number}`);
+    const [identity, reader] = [testIdentity(1 + number), new PeerReader()];
+    const mine = hello({ address, origin: `${address}/aaaaaaaaaaaa` as Origin, instance: 'aaaaaaaaaaaa' }, identity);
+    const handshake = diallerOf(mine, identity);
+    const listen = (chunk: Buffer): void => {
+      reader.push(chunk);
+      for (let said = reader.next(); said !== undefined; said = reader.next()) {
+        if (typeof said === 'string') return; // why not
+        if (said.type === 'PEER') handshake.hear(said);
+        if (said.type !== 'PROOF') continue;
+        this.#socket.off('data', listen);
+        this.#socket.write(bytesOf(handshake.prove()));
+        return then();
+      }
+    };
+    this.#socket.on('data', listen);
+    this.#socket.write(bytesOf(mine));
   }
 
   /** Sends so many bytes, as fast as they are taken. */
@@ -96,13 +118,4 @@ export class Greedy {
       return;
     }
   }
-}
-
-/** A broker that there is not, below every other one, so that it is elected nowhere. */
-function hello(number: number): Parameters<typeof encodePeerMessage>[0] {
-  const address = `127.0.0.1:${1 + number}` as Address;
-  return {
-    type: 'PEER', version: PEER_PROTOCOL_VERSION, mesh: 'default', address, origin: `${address}/aaaaaaaaaaaa` as Origin,
-    instance: 'aaaaaaaaaaaa', lamport: 1, wants: 'link', dialled: address, time: 0, names: [],
-  };
 }

@@ -35,6 +35,8 @@ export class MemoryStore implements Store {
   readonly failures: RumormillError[] = [];
   /** Why it is known to have lost records, until it takes a new name. */
   loss: string | undefined;
+  /** From which the key of its broker follows: it lies beside the store, and is copied with it. */
+  keySeed: Uint8Array | undefined;
   reads = 0;
   /** Searches for a position. */
   lookUps = 0;
@@ -64,6 +66,7 @@ export class MemoryStore implements Store {
     for (const [store, life] of this.lives) copy.lives.set(store, life);
     copy.times.push(...this.times);
     copy.catalog = this.catalog;
+    copy.keySeed = this.keySeed;
     return copy;
   }
 
@@ -75,6 +78,7 @@ export class MemoryStore implements Store {
     const rest = this.copy();
     const cut = new MemoryStore(this.origin);
     cut.#insert(rest.batches.slice(0, Math.max(0, rest.batches.length - count)));
+    cut.keySeed = rest.keySeed;
     cut.clocks.push(...rest.clocks);
     cut.times.push(...rest.times.filter(([position]) => position <= cut.batches.length));
     if (cut.batches.length < rest.batches.length) {

@@ -9,10 +9,15 @@ import type { Channel, Transport } from '../../brokers/core/runtime.ts';
 import { Broker } from '../../brokers/host.ts';
 import { ReplyParser, type Reply } from '../../brokers/wire/reply-parser.ts';
 import { encodeCommand } from '../../brokers/wire/resp.ts';
+import { testIdentity, testSignatures } from './identity.ts';
 import { ManualClock } from './manual-clock.ts';
 import { MemoryStore } from './memory-store.ts';
+import { SeededRandom } from './random.ts';
 import { origin } from './record.ts';
 import { VirtualChannel } from './virtual-channel.ts';
+
+/** The seed of its key. */
+export const VIRTUAL_KEY = 3000;
 
 export class VirtualBroker {
   readonly clock: ManualClock;
@@ -41,6 +46,7 @@ export class VirtualBroker {
       version: '0.0.0',
       clock: virtual.clock,
       random,
+      signatures: testSignatures(new SeededRandom().word),
       logger: {
         debug: () => undefined,
         info: () => undefined,
@@ -48,6 +54,7 @@ export class VirtualBroker {
         error: () => undefined,
       },
       openStore: () => Promise.resolve(virtual.store),
+      openIdentity: () => Promise.resolve(testIdentity(VIRTUAL_KEY)),
       transport: {
         listen: (_, accept) => {
           virtual.#accept = accept;

@@ -14,6 +14,10 @@ const LIMITS = { bulkBytesMax: 100_000, commandBytesMax: 200_000 };
 const [a, b] = [origin('10.0.0.1:3000', 1), origin('[2001:db8::1]:3000', 2)];
 const DIGITS = '0123456789ab';
 
+const PEER = [
+  'PEER', PEER_PROTOCOL_VERSION, 'm', 'h:1', a, 'x', 1, 'link', 'h:1', 0, 'k'.repeat(32), 'n'.repeat(32),
+];
+
 const MESSAGES: PeerMessage[] = [
   {
     type: 'PEER',
@@ -26,8 +30,11 @@ const MESSAGES: PeerMessage[] = [
     wants: 'look',
     dialled: parseAddress('d:1'),
     time: 1_700_000_000_000,
+    key: Buffer.alloc(32, 'key\r\n'),
+    nonce: Buffer.alloc(32, 255),
     names: [parseAddress('other:1'), parseAddress('[::1]:2')],
   },
+  { type: 'PROOF', signature: Buffer.alloc(64, '$1\r\n') },
   { type: 'VECTOR', lamport: 0, entries: [] },
   { type: 'VECTOR', lamport: 7, entries: [[a, 0], [b, 999_999_999_999_999]] },
   { type: 'LIFE', life: 0, holder: '' },
@@ -121,6 +128,7 @@ t.test('round trip of every message, however the stream is cut', async (t) => {
     'OK',
     'PART',
     'PEER',
+    'PROOF',
     'PRUNE',
     'RECORDS',
     'SEEK',
@@ -159,7 +167,14 @@ t.test('malformed messages are refused, and the error says what is wrong', async
     [['PEER', 'one'], /protocol version is not a number/],
     [['PEER', PEER_PROTOCOL_VERSION, 'm', 'h:1', a, 'x', 1], /PEER wants neither a link nor a look/],
     [['PEER', PEER_PROTOCOL_VERSION, 'm', 'h:1', a, 'x', 1, 'more', 'h:1'], /PEER wants neither a link nor a look/],
-    [['PEER', PEER_PROTOCOL_VERSION, 'm', 'h:1', a, 'x', 1, 'link', 'h:1', 0, 'h'], /"h" is not an address/],
+    [[...PEER, 'h'], /"h" is not an address/],
+    [PEER.slice(0, 10), /PEER: its key has 0 bytes, not 32/],
+    [PEER.slice(0, 11), /PEER: its nonce has 0 bytes, not 32/],
+    [PEER.with(10, 'x'.repeat(31)), /PEER: its key has 31 bytes, not 32/],
+    [PEER.with(11, 'x'.repeat(33)), /PEER: its nonce has 33 bytes, not 32/],
+    [['PROOF'], /PROOF has 1 fields, not 2/],
+    [['PROOF', 'x'.repeat(64), ''], /PROOF has 3 fields, not 2/],
+    [['PROOF', 'x'.repeat(65)], /PROOF: its signature has 65 bytes, not 64/],
     [['PEER', PEER_PROTOCOL_VERSION, 'm', 'h', a, 'x', 1, 'link', 'h:1', 0], /"h" is not an address/],
     [['PEER', PEER_PROTOCOL_VERSION, 'm', 'h:1', 'h:1', 'x', 1, 'link', 'h:1', 0], /"h:1" is not an origin/],
     [['PEER', PEER_PROTOCOL_VERSION, 'm', 'h:1', a, 'x', -1, 'link', 'h:1'], /Lamport timestamp is not a number/],

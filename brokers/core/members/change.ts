@@ -5,6 +5,7 @@
  * must be the same on every broker.
  */
 import { type Address, parseAddress } from '../address.ts';
+import type { BrokerId } from '../mesh/identity.ts';
 import { isCount, isObject, parseJson } from '../json.ts';
 
 /** The topic of the records that say who is a member. */
@@ -13,11 +14,7 @@ export const MEMBERS_TOPIC = '$members';
 /** Most members that a mesh can be founded with, or have. */
 export const MEMBERS_MAX = 1000;
 
-declare const idBrand: unique symbol;
 declare const seatBrand: unique symbol;
-
-/** What a broker is known by for good: the fingerprint of its key, 32 hexadecimal digits. */
-export type Id = string & { readonly [idBrand]: 'Id' };
 
 /**
  * The place of one member, from its invitation to its end: `<version in which it was given>/<address by that time>`.
@@ -31,9 +28,9 @@ export type Change =
   /** A broker may join. It counts for nothing yet. */
   | { readonly op: 'invite'; readonly address: Address }
   /** One that was invited has come, and counts from now on. */
-  | { readonly op: 'join'; readonly seat: SeatName; readonly id: Id }
+  | { readonly op: 'join'; readonly seat: SeatName; readonly id: BrokerId }
   /** A member has lost its key with its disk, and has this one now. */
-  | { readonly op: 'rebind'; readonly seat: SeatName; readonly id: Id }
+  | { readonly op: 'rebind'; readonly seat: SeatName; readonly id: BrokerId }
   /** A member is about to leave, and counts no more. */
   | { readonly op: 'leave'; readonly seat: SeatName }
   /** A member is none any more, or an invitation is taken back. */
@@ -44,7 +41,7 @@ export type Change =
  * version of the membership. The two differ where a row has another name for the broker than it has itself.
  */
 export interface Claim {
-  readonly id: Id;
+  readonly id: BrokerId;
   readonly address: Address;
   readonly row: Address;
   readonly version: number;
@@ -103,7 +100,7 @@ function parseChange(value: unknown): Change | undefined {
   }
 }
 
-export function isId(value: unknown): value is Id {
+export function isId(value: unknown): value is BrokerId {
   return typeof value === 'string' && /^[0-9a-f]{32}$/.test(value);
 }
 

@@ -20,15 +20,16 @@
  * without it will do as well. That is where the promise that majorities overlap ends.
  */
 import type { Address } from '../address.ts';
+import type { BrokerId } from '../mesh/identity.ts';
 import { type Stamp, isBefore } from '../log/stamp.ts';
-import { type Change, changeKey, type Claim, type Id, MEMBERS_MAX, type MembersSaying, type SeatName } from './change.ts';
+import { type Change, changeKey, type Claim, MEMBERS_MAX, type MembersSaying, type SeatName } from './change.ts';
 
 export type SeatState = 'invited' | 'in' | 'leaving' | 'out';
 
 export interface Seat {
   readonly name: SeatName;
   readonly address: Address;
-  readonly id: Id | undefined;
+  readonly id: BrokerId | undefined;
   readonly state: SeatState;
   /** The version since which it has this state. */
   readonly since: number;
@@ -37,7 +38,7 @@ export interface Seat {
 /** A change that some have voted for. */
 export interface Candidate {
   readonly change: Change;
-  readonly voters: ReadonlySet<Id>;
+  readonly voters: ReadonlySet<BrokerId>;
   /** Of the first vote for it. */
   readonly stamp: Stamp;
 }
@@ -52,7 +53,7 @@ export interface Slot {
 
 interface Tally {
   readonly change: Change;
-  readonly voters: Set<Id>;
+  readonly voters: Set<BrokerId>;
   stamp: Stamp;
 }
 
@@ -61,7 +62,7 @@ type Claimed = readonly [claim: Claim, stamp: Stamp];
 
 export class Roster {
   readonly #tallies = new Map<string, Map<string, Tally>>(); // by slot, then by the key of the change
-  readonly #claims = new Map<Id, Claimed[]>();
+  readonly #claims = new Map<BrokerId, Claimed[]>();
   readonly #forced = new Set<SeatName>();
   #seats: Seats = new Map();
   #version = 0;
@@ -113,7 +114,7 @@ export class Roster {
   }
 
   /** The seat of an id: that which it has, or else the last one that it had. */
-  seatOf(id: Id): Seat | undefined {
+  seatOf(id: BrokerId): Seat | undefined {
     const seats = this.seats().filter((seat) => seat.id === id);
     return seats.find(({ state }) => state !== 'out') ?? seats.at(-1);
   }
@@ -129,7 +130,7 @@ export class Roster {
     return { version: this.#version + 1, attempt: this.#attempt, candidates };
   }
 
-  hasVoted(id: Id, { version, attempt }: Slot): boolean {
+  hasVoted(id: BrokerId, { version, attempt }: Slot): boolean {
     return [...(this.#tallies.get(slotName(version, attempt))?.values() ?? [])].some(({ voters }) => voters.has(id));
   }
 
@@ -177,7 +178,7 @@ export class Roster {
     this.#seats = seats;
   }
 
-  #claimant(seat: Seat, seats: Seats): Id | undefined {
+  #claimant(seat: Seat, seats: Seats): BrokerId | undefined {
     const taken = new Set([...seats.values()].filter(({ state }) => state !== 'out').map(({ id }) => id));
     let first: Claimed | undefined;
     for (const claimed of [...this.#claims.values()].flat()) {
@@ -218,13 +219,13 @@ export class Roster {
   /** Whether there are changes, and none of them can be settled any more. */
   #isVoid(): boolean {
     const tallied = this.#tallied();
-    const hasVoted = (id: Id): boolean => tallied.some(({ voters }) => voters.has(id));
+    const hasVoted = (id: BrokerId): boolean => tallied.some(({ voters }) => voters.has(id));
     return tallied.length > 0
       && tallied.every(({ change, voters }) => !this.#isMajority(change, (id) => voters.has(id) || !hasVoted(id), true));
   }
 
   /** Whether those of whom `votes` is true are a majority of the members before and after a change. */
-  #isMajority(change: Change, votes: (id: Id) => boolean, unbound = false): boolean {
+  #isMajority(change: Change, votes: (id: BrokerId) => boolean, unbound = false): boolean {
     const hasVoted = ({ id, name }: Seat): boolean => (id === undefined ? unbound : votes(id))
       || (change.op === 'rebind' && name === change.seat && votes(change.id));
     const isEnough = (seats: readonly Seat[]): boolean => 2 * seats.filter(hasVoted).length > seats.length;

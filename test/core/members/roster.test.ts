@@ -1,15 +1,16 @@
 import t from 'tap';
 import { type Address, parseAddress } from '../../../brokers/core/address.ts';
+import type { BrokerId } from '../../../brokers/core/mesh/identity.ts';
 import type { Stamp } from '../../../brokers/core/log/stamp.ts';
 import {
-  type Change, encodeSaying, type Id, type MembersSaying, parseSaying, type SeatName,
+  type Change, encodeSaying, type MembersSaying, parseSaying, type SeatName,
 } from '../../../brokers/core/members/change.ts';
 import { Roster } from '../../../brokers/core/members/roster.ts';
 import { origin } from '../../support/record.ts';
 import { SEED, SeededRandom } from '../../support/random.ts';
 
 const address = (number: number): Address => parseAddress(`10.0.0.${number}:3000`);
-const id = (number: number): Id => number.toString(16).padStart(32, '0') as Id;
+const id = (number: number): BrokerId => number.toString(16).padStart(32, '0') as BrokerId;
 const seat = (number: number, version = 1): SeatName => `${version}/${address(number)}` as SeatName;
 const [A, B, C, D] = [address(1), address(2), address(3), address(4)] as const;
 const FOUND: Change = { op: 'found', addresses: [A, B, C] };
