@@ -1,20 +1,21 @@
 #!/usr/bin/env node
 /**
  * Command line of one broker: flags and signals. Exit status 0 after SIGINT or SIGTERM, 1 with one line if it cannot
- * run.
+ * run, 3 with one line if it was put out of its mesh.
  */
 import { onHangUp, STOP_SIGNALS } from './io/signals.ts'; // before what takes long to load
 import { setFlagsFromString } from 'node:v8';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { DEFAULT_LIMITS } from './config.ts';
 import { ACK_LEVELS, type AckLevel } from './core/ack-level.ts';
-import { messageOf } from './core/error.ts';
+import { messageOf, RumormillError } from './core/error.ts';
 import { programName } from './core/program-name.ts';
 import type { LogLevel } from './core/runtime.ts';
 import { mendStoredClock, openBroker } from './embed.ts';
 import type { Broker } from './host.ts';
 import { LOG_LEVELS, type LogFormat, makeLogger } from './io/logger.ts';
 
+const [FAILED, PUT_OUT] = [1, 3]; // exit statuses
 const EXIT_MS = 4500; // a shutdown that takes longer is cut off
 
 /**
@@ -31,6 +32,7 @@ Examples:
   $ ${name}                                     localhost:3000, peers from globalState.csv
   $ ${name} --port 3001                         a second broker on this machine
   $ ${name} --host 203.0.113.7 --bind 0.0.0.0   a cloud VM: others use its public address
+  $ ${name} join 10.0.0.1:3000 --host 10.0.0.4  a new machine, which was invited; one member's address will do
   $ ${name} --data-dir /var/lib/rumormill --log-format json
 `;
 
@@ -51,6 +53,7 @@ interface Flags {
   readonly messagesBuffer: number;
   readonly waitTime: number; // ms
   readonly mendClock?: boolean;
+  readonly rejoin?: boolean;
   readonly memory?: number; // bytes
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
@@ -127,10 +130,16 @@ const program = new Command(name)
     '--mend-clock',
     'set back a Lamport clock and a term that are far too high, and exit; do it for every broker while all are stopped',
   )
+  .option('--rejoin', 'become a member anew if the mesh has put this broker out')
   .addHelpText('after', EXAMPLES)
-  .allowExcessArguments(false);
+  .allowExcessArguments(false)
+  .action(() => run(program.opts<Flags>()));
+program
+  .command('join <brokers>')
+  .description('joins a mesh that has invited this broker, by way of members: host:port,host:port')
+  .action((brokers: string) => run(program.opts<Flags>(), brokers.split(',').map((each) => each.trim())));
 
-async function run(flags: Flags): Promise<void> {
+async function run(flags: Flags, members?: readonly string[]): Promise<void> {
   if (flags.mendClock === true) {
     process.stdout.write(`${await mendStoredClock(flags)}\n`);
     return;
@@ -141,13 +150,15 @@ async function run(flags: Flags): Promise<void> {
   const stop = (signal: string): void => {
     isStopping = true;
     logger.info('stopping', { signal });
-    setTimeout(() => process.exit(1), EXIT_MS).unref();
+    setTimeout(() => process.exit(FAILED), EXIT_MS).unref();
     void broker?.stop();
   };
   for (const signal of STOP_SIGNALS) process.on(signal, stop); // one that comes during the start is not lost
   const opened = await openBroker({
     ...flags,
-    brokers: flags.globalState,
+    brokers: members ?? flags.globalState,
+    joins: members !== undefined,
+    rejoins: flags.rejoin === true,
     logger,
     limits: {
       ackTimeoutMs: Math.round(flags.ackTimeout * 1000), dialTimeoutMs: Math.round(flags.dialTimeout * 1000),
@@ -162,7 +173,7 @@ async function run(flags: Flags): Promise<void> {
   try {
     await broker.stopped;
   } catch (error) {
-    setTimeout(() => process.exit(1), EXIT_MS).unref();
+    setTimeout(() => process.exit(FAILED), EXIT_MS).unref();
     await broker.stop(); // its files are closed
     throw error;
   }
@@ -171,9 +182,9 @@ async function run(flags: Flags): Promise<void> {
 process.stderr.on('error', () => {}); // nobody reads the log any more; the mesh goes on
 setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`);
 try {
-  await run(program.parse().opts<Flags>());
+  await program.parseAsync();
   process.exit(0); // whatever a client still keeps open
 } catch (error) {
   process.stderr.write(`rumormill-broker: ${messageOf(error)}\n`);
-  process.exit(1);
+  process.exit(error instanceof RumormillError && error.code === 'OUT' ? PUT_OUT : FAILED);
 }

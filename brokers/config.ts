@@ -171,6 +171,10 @@ export interface Config {
   readonly acks: AckLevel;
   /** How many links to keep; undefined for one with every broker. */
   readonly fanout: number | undefined;
+  /** It is to become a member of a mesh that there is, and founds none. */
+  readonly joins: boolean;
+  /** It becomes a member anew if it was put out. */
+  readonly rejoins: boolean;
   readonly limits: Limits;
 }
 
@@ -183,6 +187,10 @@ export interface ConfigOptions {
   acks?: AckLevel;
   /** How many links to keep, 2 or more; by default one with every broker. The same for all brokers of a mesh. */
   fanout?: number | string;
+  /** Whether it is to become a member of a mesh that there is, and founds none. */
+  joins?: boolean;
+  /** Whether it becomes a member anew if it was put out. */
+  rejoins?: boolean;
   limits?: Partial<Limits>;
 }
 
@@ -207,7 +215,9 @@ export function makeConfig(options: ConfigOptions = {}): Config {
     );
   }
   checkLimits(limits);
-  return { address: makeAddress(host, port), bind: makeAddress(bind, port), mesh, acks, fanout, limits };
+  const { joins = false, rejoins = false } = options;
+  const [address, listenOn] = [makeAddress(host, port), makeAddress(bind, port)];
+  return { address, bind: listenOn, mesh, acks, fanout, joins, rejoins, limits };
 }
 
 /**

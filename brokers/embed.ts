@@ -58,7 +58,8 @@ export async function openBroker(
   const logger = options.logger ?? makeLogger('info', 'text', (line) => process.stderr.write(line));
   const settings = { ...options, limits: { ...machineLimits(), ...options.limits } };
   const { address } = makeConfig(settings);
-  const rows = typeof brokers === 'string' ? await readGlobalState(brokers) : parseList(brokers);
+  const listed = typeof brokers === 'string' ? await readGlobalState(brokers) : parseList(brokers);
+  const rows = options.joins === true ? [...new Set([...listed, address])] : listed;
   await checkOwnAddress(address, {
     rows, source: typeof brokers === 'string' ? brokers : 'brokers', hosts: machineHosts(),
     isHere: (row) => isOfMachine(row).catch(() => undefined), // a name that nobody knows now

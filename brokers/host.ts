@@ -181,6 +181,7 @@ export class Broker implements SessionsRuntime {
       groups: () => this.members.groups(),
       refusal: (...who) => this.members.refusal(...who),
       called: (name) => this.members.called(name),
+      putOut: (by) => this.members.putOut(by),
       linkUp: (link) => this.#homes.linkUp(link),
       linkDown: (link) => this.#errands.linkDown(link),
       waysChanged: () => this.#errands.committed(),

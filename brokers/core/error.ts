@@ -15,7 +15,8 @@ export type ErrorCode =
   | 'TRYAGAIN' // the subscription's home cannot be reached just now; the command may have been carried out
   | 'TOOBIG' // a payload, topic, key or header over its limit
   | 'NOQUORUM' // stored, but not on as many brokers as asked for in time; it may still be delivered
-  | 'BUSY' // as much waits in this client as may; nothing was sent
+  | 'BUSY' // as much waits in this client as may, or another change of the members is under way; nothing was done
+  | 'OUT' // this broker is no member of its mesh any more
   | 'DISKFULL' // the store has no room; nothing was stored
   | 'CLOSING' // this broker is shutting down; nothing was stored
   | 'NOPROTO' // HELLO asked for a RESP version that is not spoken here

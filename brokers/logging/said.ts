@@ -7,7 +7,7 @@ import type { Clock, Logger } from '../core/runtime.ts';
 const LINES_MAX = 10_000; // remembered; beyond them nothing new is written
 const AGAIN_MS = 600_000; // after which what is still so is said again
 
-type Level = 'info' | 'warn' | 'error';
+type Level = 'debug' | 'info' | 'warn' | 'error';
 type Fields = Readonly<Record<string, string>>;
 
 export class Said {

@@ -13,15 +13,17 @@ import type { Log } from '../core/log/log.ts';
 import { makeDraft, messagesOf, payloadText, type StoredBatch } from '../core/log/record.ts';
 import type { Store } from '../core/log/store.ts';
 import {
-  type Change, encodeSaying, MEMBERS_TOPIC, type MembersSaying, parseSaying,
+  type Change, encodeSaying, MEMBERS_TOPIC, type MembersSaying, NOT_YET, parseSaying,
 } from '../core/members/change.ts';
 import { Roster, type Seat } from '../core/members/roster.ts';
 import type { BrokerId } from '../core/mesh/identity.ts';
 import type { Clock, Logger } from '../core/runtime.ts';
 import { Changes, type ChangesMesh, type Membership } from './changes.ts';
 import type { Publisher } from '../log/publisher.ts';
+import type { Peer } from '../mesh/handshake.ts';
 import { replay } from '../log/replay.ts';
 
+const NOBODY = [[]]; // a broker that joins a mesh does not count before it knows who does
 const NAMES_MAX = 64; // that are remembered for this broker
 
 export interface MembersRuntime {
@@ -43,6 +45,8 @@ export interface MembersRuntime {
 
 /** What of the mesh it depends on. */
 export interface MembersMesh extends ChangesMesh {
+  /** Whether this broker has all that one with a link has announced. */
+  hasAllOf(address: Address): boolean;
   /** The rows, if it is for this broker to propose them as members. */
   founders(): readonly Address[] | undefined;
 }
@@ -56,6 +60,7 @@ export class Members implements Membership {
   #members: readonly Address[] | undefined;
   #groups: readonly (readonly Address[])[] | undefined;
   readonly #names = new Set<Address>(); // by which members reach this broker
+  readonly #returning = new Map<BrokerId, Address>(); // that were put out, and want to be members anew
   #wish: Change | undefined; // that somebody here waits for
   #isSaying = false;
   #isClosed = false;
@@ -95,7 +100,7 @@ export class Members implements Membership {
 
   /** Of whose disks an acknowledgement needs a majority, of each of the groups; undefined for that of all rows. */
   groups(): readonly (readonly Address[])[] | undefined {
-    return this.#groups;
+    return this.#groups ?? (this.#runtime.config.joins ? NOBODY : undefined);
   }
 
   /** Another broker has reached this one by a name. */
@@ -108,10 +113,12 @@ export class Members implements Membership {
    * @param names that lead to it: its own, others that were looked at, and the one by which it was dialled, if it was
    * @param isRow whether one of them is a row
    */
-  refusal(id: BrokerId, address: Address, names: readonly Address[], isRow: boolean): RumormillError | undefined {
+  refusal({ id, address, wants }: Peer, names: readonly Address[], isRow: boolean): RumormillError | undefined {
+    const { config } = this.#runtime;
     if (!this.isFounded) {
       if (isRow) return undefined;
-      const remedy = `add its row to globalState.csv there, or run "admin invite ${address}" at a member`;
+      if (config.joins) return new RumormillError('REFUSED', `${this.#self} ${NOT_YET}`);
+      const remedy = `add its row, or run admin invite ${address} at a member`;
       return new RumormillError('REFUSED', `${address} is in no row of globalState.csv of ${this.#self}: ${remedy}`);
     }
     const seat = this.roster.seatOf(id);
@@ -120,10 +127,17 @@ export class Members implements Membership {
     const there = this.roster.seatAt(address);
     if (there !== undefined && !this.#isThere(there)) return undefined; // it may have lost its disk
     if (seat !== undefined) {
+      if (wants === 'rejoin') return void this.#returning.set(id, address);
       return new RumormillError('OUT', `${address} was put out of this mesh; --rejoin makes it a member anew`);
     }
-    const remedy = `run "admin invite ${address}" at a member, or add its row to globalState.csv while a member runs`;
+    const remedy = `run admin invite ${address} at a member, or add its row to globalState.csv while a member runs`;
     return new RumormillError('REFUSED', `${address} is no member of this mesh: ${remedy}`);
+  }
+
+  /** A broker, which has proved its id, says that this one was put out of the mesh. */
+  putOut(by: BrokerId): void {
+    const isMember = this.roster.seatOf(by)?.state !== 'out' && this.roster.seatOf(by) !== undefined;
+    if (isMember && this.own !== undefined && !this.#runtime.config.rejoins) this.#runtime.out();
   }
 
   /** The batches are on disk. */
@@ -160,9 +174,8 @@ export class Members implements Membership {
   act(): void {
     if (this.#isSaying || this.#isClosed) return;
     const { id } = this.#runtime;
-    if (this.roster.seatOf(id)?.state === 'out' && this.roster.seatAt(this.#self) === undefined) {
-      return this.#runtime.out();
-    }
+    const isOut = this.roster.seatOf(id)?.state === 'out' && !this.#called().some((name) => this.#isFree(name));
+    if (isOut && !this.#runtime.config.rejoins) return this.#runtime.out();
     const saying = this.#claim() ?? this.#vote();
     if (saying === undefined) return;
     this.#isSaying = true;
@@ -280,10 +293,19 @@ export class Members implements Membership {
     }
     const { own } = this;
     if (own?.state === 'invited') return { op: 'join', seat: own.name, id };
-    if (own !== undefined) return isWished ? this.#wish : undefined;
+    if (own !== undefined) return isWished ? this.#wish : this.#invitation();
     const lost = this.roster.seatAt(this.#self);
     if (lost?.id === undefined || lost.id === id) return undefined;
     return { op: 'rebind', seat: lost.name, id };
+  }
+
+  /** For one that was put out and is back, as soon as all that it has is here. */
+  #invitation(): Change | undefined {
+    for (const [id, address] of this.#returning) {
+      if (this.roster.seatAt(address) !== undefined) this.#returning.delete(id);
+      else if (this.#mesh.idAt(address) === id && this.#mesh.hasAllOf(address)) return { op: 'invite', address };
+    }
+    return undefined;
   }
 
   /** Whether the broker that has a seat is up, as far as can be told. */

@@ -15,6 +15,7 @@ import type { Budget } from '../core/budget.ts';
 import { ClockClaims } from '../core/mesh/clock-claims.ts';
 import type { BrokerId } from '../core/mesh/identity.ts';
 import { isUnresolved, messageOf, RumormillError } from '../core/error.ts';
+import { NOT_YET } from '../core/members/change.ts';
 import type { Membership } from '../core/mesh/membership.ts';
 import type { Channel, Timer, Transport } from '../core/runtime.ts';
 import { recordLimits } from '../config.ts';
@@ -53,7 +54,9 @@ export interface Peers extends Pick<LinkEvents, 'heard' | 'message' | 'drained'>
    * Why a broker is not let in; undefined if it is.
    * @param dialled the name by which it was reached, if it was
    */
-  refusal(id: BrokerId, address: Address, dialled: Address | undefined): RumormillError | undefined;
+  refusal(peer: Peer, dialled: Address | undefined): RumormillError | undefined;
+  /** A broker, which has proved its id, says that this one was put out of the mesh. */
+  putOut(by: BrokerId): void;
   /** The links whose peers have the id, the address or the store of this one. */
   linksLike(peer: Peer): Link[];
   /** The peer is who it says; `other` is the link that this one replaces. */
@@ -103,7 +106,7 @@ export class Introductions {
 
   /** Dials a broker. The membership learns what became of it. */
   dial(address: Address): Promise<void> {
-    return this.#dial(address, 'link');
+    return this.#dial(address, this.#runtime.config.rejoins ? 'rejoin' : 'link');
   }
 
   /** Dials a name only to see who is there. The membership learns who is, or that nobody answers. */
@@ -251,7 +254,7 @@ export class Introductions {
       return false;
     }
     if (dial !== undefined) this.#led(dial.name, peer); // first: rows are asked for their clocks
-    const refusal = this.#peers.refusal(peer.id, peer.address, dial?.name);
+    const refusal = this.#peers.refusal(peer, dial?.name);
     if (refusal !== undefined) throw refusal;
     this.#checkClock(peer);
     if (this.#peers.linksLike(peer).every((other) => this.#replaces(link, peer, other))) return true;
@@ -372,8 +375,10 @@ export class Introductions {
   #closed(link: Link, reason: string | undefined): void {
     const opening = this.#opening.get(link);
     if (opening === undefined) return this.#peers.lost(link, reason);
-    const { dial } = opening;
+    const { dial, handshake } = opening;
     this.#forget(link);
+    const isOut = link.dialled && link.refusedBy === 'peer' && String(reason).startsWith('OUT ');
+    if (isOut && handshake?.isProven === true) this.#peers.putOut(handshake.peer!.id);
     if (dial !== undefined) this.#failed(dial.name, dial.wants, link.refusedBy !== undefined);
     if (link.refusedBy === undefined && reason !== NO_HANDSHAKE && reason !== NO_PROOF) return;
     if (link.refusedBy === 'peer' && !link.dialled) return; // whoever dials may say anything
@@ -383,7 +388,8 @@ export class Introductions {
   #sayRefused(event: string, { dial, handshake, from }: Opening, reason: string): void {
     const peer = dial?.name ?? handshake?.peer?.address ?? from;
     const isClaim = dial === undefined && handshake?.peer !== undefined && !handshake.isProven;
-    this.#peers.said.nowAndThen('warn', event, { peer, ...(isClaim && { from }), reason }, AGAIN_MS);
+    const level = reason.includes(NOT_YET) ? 'debug' : 'warn';
+    this.#peers.said.nowAndThen(level, event, { peer, ...(isClaim && { from }), reason }, AGAIN_MS);
   }
 
   #forget(link: Link): void {

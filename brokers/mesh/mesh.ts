@@ -15,7 +15,7 @@ import type { Group } from '../core/mesh/quorum.ts';
 import { countMissing, EMPTY_VECTOR, type Vector } from '../core/log/version-vector.ts';
 import { Election } from './election.ts';
 import { Gossip, type GossipRuntime } from './gossip.ts';
-import type { HandshakeRuntime } from './handshake.ts';
+import type { HandshakeRuntime, Peer } from './handshake.ts';
 import { Introductions } from './introductions.ts';
 import type { Link, MeshMessage } from './link.ts';
 import type { Port } from './port.ts';
@@ -45,7 +45,9 @@ export interface MeshRuntime extends GossipRuntime, NamingRuntime, HandshakeRunt
    * @param names that lead to it: its own, others that were looked at, and the one by which it was dialled, if it was
    * @param isRow whether one of them is a row
    */
-  refusal(id: BrokerId, address: Address, names: readonly Address[], isRow: boolean): RumormillError | undefined;
+  refusal(peer: Peer, names: readonly Address[], isRow: boolean): RumormillError | undefined;
+  /** A broker, which has proved its id, says that this one was put out of the mesh. */
+  putOut(by: BrokerId): void;
   /** Another broker has reached this one by a name. */
   called(name: Address): void;
   /** A peer has missed this broker for so long. */
@@ -104,10 +106,11 @@ export class Mesh implements Port {
         runtime.called(name);
       },
       membership: this.#membership, naming: this.#naming, said: this.#said,
-      refusal: (id, address, dialled) => {
-        const names = this.#membership.namesOf(address).concat(dialled ?? []);
-        return runtime.refusal(id, address, names, names.some((name) => this.#membership.isRow(name)));
+      refusal: (peer, dialled) => {
+        const names = this.#membership.namesOf(peer.address).concat(dialled ?? []);
+        return runtime.refusal(peer, names, names.some((name) => this.#membership.isRow(name)));
       },
+      putOut: (by) => runtime.putOut(by),
       linksLike: ({ id, address, origin }) => [...this.#links.values()].filter(({ peer }) =>
         peer.id === id || peer.address === address || peer.origin === origin),
       linked: (link, other) => this.#linked(link, other),
@@ -204,9 +207,9 @@ export class Mesh implements Port {
 
   /** The rows, this broker among them, if it leads a majority of them and they are as many brokers. */
   founders(): readonly Address[] | undefined {
-    const { config: { address } } = this.#runtime;
+    const { config: { address, joins } } = this.#runtime;
     const { seats } = this.#membership;
-    if (this.coordinator !== address || seats.length === 0 || !this.#membership.hasOwnRow) return undefined;
+    if (joins || this.coordinator !== address || seats.length === 0 || !this.#membership.hasOwnRow) return undefined;
     const reached = seats.filter(({ broker }) => broker !== undefined && this.isReached(broker));
     if (seats.some(({ broker }) => broker === undefined) || 2 * (reached.length + 1) <= seats.length + 1) return undefined;
     return [address, ...this.#membership.configured()].sort(compareAddresses);
@@ -223,6 +226,13 @@ export class Mesh implements Port {
       }
     }
     return countMissing(vector.entries(), others);
+  }
+
+  /** Whether this broker has all that one with a link has announced. */
+  hasAllOf(address: Address): boolean {
+    const link = this.#overlay.linkTo(address);
+    const vector = link && this.#gossip.vectorOf(link);
+    return vector !== undefined && countMissing(vector.snapshot(), this.#runtime.log.vector.snapshot()) === 0;
   }
 
   behind(address: Address, max: number): number {

@@ -12,7 +12,9 @@ import { type Origin, parseOrigin, type RecordBatch } from '../core/log/record.t
 import { KEY_BYTES, NONCE_BYTES, SIGNATURE_BYTES } from '../core/mesh/identity.ts';
 import type { HeldOf } from '../core/mesh/held.ts';
 import type { Args } from './command-parser.ts';
-import { type Ask, type Hello, PEER_PROTOCOL_VERSION, type PeerMessage, type Travelling } from './peer-message.ts';
+import {
+  type Ask, type Hello, PEER_PROTOCOL_VERSION, type PeerMessage, type Travelling, WANTS,
+} from './peer-message.ts';
 import { encodeCommandParts } from './resp.ts';
 
 /** The bytes of a message, in parts that are sent one after another. */
@@ -168,10 +170,8 @@ function decodeHello(args: Args): Hello {
       `peer protocol version ${version}, this broker speaks ${PEER_PROTOCOL_VERSION}`,
     );
   }
-  const wants = args.length > 8 ? args.text(7) : '';
-  if (wants !== 'link' && wants !== 'look') {
-    throw new RumormillError('PROTOCOL', `peer message PEER wants neither a link nor a look`);
-  }
+  const wants = WANTS.find((each) => args.length > 8 && each === args.text(7));
+  if (wants === undefined) throw new RumormillError('PROTOCOL', `peer message PEER wants none of ${WANTS.join(', ')}`);
   return {
     type: 'PEER',
     version,

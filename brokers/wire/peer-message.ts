@@ -78,6 +78,8 @@ import type { RespVersion } from './resp.ts';
 /** Brokers talk to brokers of their own protocol version only. */
 export const PEER_PROTOCOL_VERSION = 5;
 
+export const WANTS = ['link', 'look', 'rejoin'] as const;
+
 export interface Hello {
   readonly type: 'PEER';
   readonly version: number;
@@ -87,8 +89,11 @@ export interface Hello {
   /** Drawn by each process when it starts: tells a broker that came back from the one that went. */
   readonly instance: string;
   readonly lamport: number;
-  /** What is wanted: a link, or no more than this broker's PEER and PROOF, to see who is there. */
-  readonly wants: 'link' | 'look';
+  /**
+   * What is wanted: a link, or no more than this broker's PEER and PROOF, to see who is there; or a link, and to be a
+   * member anew if it was put out.
+   */
+  readonly wants: (typeof WANTS)[number];
   /** By which name this connection was dialled; from both sides. */
   readonly dialled: Address;
   /** Of its process, ms since 1970 (core/log/ages.ts). */

@@ -11,6 +11,9 @@ import { isCount, isObject, parseJson } from '../json.ts';
 /** The topic of the records that say who is a member. */
 export const MEMBERS_TOPIC = '$members';
 
+/** In the reason of a refusal that passes by itself: of a broker that joins. */
+export const NOT_YET = 'has yet to learn who the members are';
+
 /** Most members that a mesh can be founded with, or have. */
 export const MEMBERS_MAX = 1000;
 
