@@ -9,6 +9,7 @@
 import type { MemoryStore } from '../support/memory-store.ts';
 import { SeededRandom } from '../support/random.ts';
 import { beGreedy, checkMemory, isSmall } from './greed.ts';
+import { impersonate } from './impostor.ts';
 import type { Machine } from './machine.ts';
 import type { World } from './world.ts';
 
@@ -34,6 +35,7 @@ export const FAULT_KINDS = [
   'greedy',
   'lost-wal',
   'removed',
+  'impostor',
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 /** Those that take a broker down, and do nothing else. */
@@ -181,6 +183,10 @@ export class Faults {
         return this.#mislead(machine, lastsMs);
       case 'self-connect':
         return this.#selfConnect(machine, lastsMs);
+      case 'impostor': {
+        const victim = this.#dice.pick(this.#world.machines.filter((each) => each !== machine));
+        return impersonate(this.#world, this.#dice, machine, victim, lastsMs);
+      }
       case 'greedy':
         return this.#greedy(machine, lastsMs);
       case 'slow-disk':
