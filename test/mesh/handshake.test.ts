@@ -129,7 +129,7 @@ t.test('what is out of turn ends the connection', async (t) => {
     ['VECTOR in place of PROOF', [{ type: 'VECTOR', lamport: 2 ** 40, entries: [] }], /^-ERR VECTOR out of turn$/],
     ['BYE in place of PROOF', [{ type: 'BYE' }], /^-ERR BYE out of turn$/],
     ['PART in place of PROOF', [{ type: 'PART', lane: 0, left: 0, bytes: Buffer.from('x') }], /PART out of turn$/],
-    ['more than a PROOF can be', [{ type: 'LEASES', from: PEER, to: SELF, hops: 1, subscription: 's', leases: 'x'.repeat(2000) }],
+    ['more than a PROOF can be', [{ type: 'ANSWER', id: 1, reply: Buffer.alloc(2000) }],
       /^-ERR Protocol error: invalid bulk length$/],
   ];
   for (const [what, messages, reply] of cases) {

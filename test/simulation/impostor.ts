@@ -47,7 +47,9 @@ function listen(channel: Channel, heard: (message: PeerMessage) => void): void {
   channel.attach({
     data(chunk) {
       reader.push(chunk);
-      for (let said = reader.next(); said !== undefined; said = reader.next()) if (typeof said === 'object') heard(said);
+      for (let said = reader.next(); said !== undefined; said = reader.next()) {
+        if (typeof said === 'object') heard(said);
+      }
     },
     sent: nothing, drain: nothing, closed: nothing, ended: nothing,
   });

@@ -293,7 +293,9 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a proof is not verified',
-    patches: [['mesh/handshake.js', `if (!this.#runtime.signatures.verify(this.#peer.key, text, signature))`, `if (false)`]],
+    patches: [
+      ['mesh/handshake.js', `if (!this.#runtime.signatures.verify(this.#peer.key, text, signature))`, `if (false)`],
+    ],
   },
   // What a test tells
   {
