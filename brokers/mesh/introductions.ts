@@ -245,7 +245,7 @@ export class Introductions {
 
   // Who is refused
 
-  /** Whether there is to be a link with a peer, which has proved its id; else closes it. @throws RumormillError REFUSED */
+  /** Whether a link with a peer that has proved its id is to be; closes it if not. @throws RumormillError REFUSED */
   #mayLink(link: Link, peer: Peer): boolean {
     const { dial } = this.#opening.get(link)!;
     this.#check(peer);

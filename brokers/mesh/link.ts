@@ -235,7 +235,7 @@ export class Link implements ChannelHandler, Holder {
       while (this.#open) {
         const args = this.#parser.next();
         if (args === undefined) return;
-        if (args.text(0).startsWith('-')) return this.#refused(args.texts().join(' ').slice(1));
+        if (args.text(0).startsWith('-')) return this.#refused(args.text(0).slice(1));
         this.#receive(decodePeerMessage(args, this.#recordLimits));
       }
     } catch (error) {

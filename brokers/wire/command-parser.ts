@@ -248,6 +248,7 @@ const ESCAPES: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', b
  * so white space is ASCII's alone: the \s of a RegExp has U+00A0 too, which as a byte is the second half of an `à`.
  */
 function splitWords(line: string): string[] {
+  if (line.startsWith('-')) return [line.replace(/\r$/, '')]; // why a peer refuses, with quotes of its own
   const words: string[] = [];
   const token =
     /(?:"((?:[^"\\]|\\[^])*)"(?=[ \t\v\f\r]|$)|'((?:[^'\\]|\\[^])*)'(?=[ \t\v\f\r]|$)|([^ \t\v\f\r"'][^ \t\v\f\r]*))[ \t\v\f\r]*/y;

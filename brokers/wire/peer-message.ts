@@ -10,7 +10,8 @@
  *                and PROOF end the connection.
  *   PROOF        This is the signature that the key in my PEER makes of what we both have said of ourselves
  *                (core/mesh/identity.ts). The broker that was dialled sends it behind its PEER; the one that dialled
- *                answers with its own. Nothing else is said before, except why not (an error reply).
+ *                answers with its own. Nothing else is said before, except why not (an error reply). What the broker
+ *                that was dialled says next, whatever it is, tells the other that its PROOF is accepted.
  *   MISSED       I have heard nothing of you for so many ms, and was there all the time. Sent at the beginning of a
  *                link, if there was one before.
  *   VECTOR       This much is on disk here, for the origins that changed since I last told you. Sent each beat at the
@@ -19,8 +20,8 @@
  *
  * Names of stores:
  *
- *   LIFE         I have this life of your store on disk; this process of yours claimed it. Sent first on a link: from
- *                the broker that was dialled it says that it has accepted the PROOF. And when you claim a life.
+ *   LIFE         I have this life of your store on disk; this process of yours claimed it. Sent when a link begins, and
+ *                when you claim a life.
  *   CLAIM        I name records of my store in this life: keep that, unless you know of a later life, or another
  *                process has claimed this one.
  *

@@ -15,8 +15,8 @@ t.test('a link that is closed keeps nothing of what the peer goes on sending', (
   const parser = new CommandParser(limits);
   const closed: (string | undefined)[] = [];
   const events = {
-    handshake: () => undefined, accepted: () => undefined, heard: () => undefined, message: () => t.fail('nothing comes any more'),
-    drained: () => undefined, closed: (_: Link, reason?: string) => void closed.push(reason),
+    handshake: () => undefined, accepted: () => undefined, heard: () => undefined, drained: () => undefined,
+    message: () => t.fail('nothing comes any more'), closed: (_: Link, reason?: string) => void closed.push(reason),
   };
   const link = new Link(new VirtualChannel('peer'), parser, limits, () => 0, events);
   link.agree();

@@ -101,6 +101,9 @@ t.test('a broker of another mesh is refused, and that is logged once', async (t)
     ...broker.logged('refused by a peer'),
   ];
   await waitFor('both say so', () => refusals(low).length > 0 && refusals(high).length > 0);
+  for (const broker of [low, high]) {
+    for (const line of refusals(broker)) t.match(line, { reason: /belongs to mesh "\w+", not "\w+"$/ });
+  }
 
   const stranger = parseAddress('10.9.9.9:1');
   for (let attempt = 0; attempt < 3; attempt += 1) {

@@ -95,13 +95,15 @@ t.test('a broker on a copy of a data folder, beside the one that it was copied f
   cpSync(dirname(low.file), dirname(copy.file), { recursive: true });
   await copy.start();
   t.equal(copy.logged('store was made under another address and goes on under a new name').length, 1);
+  const reason = `${copy.address} has the key of ${low.address}: ${MEND}`;
   await waitFor('it is refused', () => [low, high].every((broker) => broker.logged('peer refused').length > 0));
   for (const broker of [low, high]) {
-    t.match(broker.logged('peer refused'), [{ peer: copy.address, reason: `${copy.address} has the key of ${low.address}: ${MEND}` }]);
+    t.match(broker.logged('peer refused'), [{ peer: copy.address, reason }]);
     t.equal((await broker.status())['links'], '1', 'and the original goes on');
     t.equal(broker.logged('peer lost').length, 0);
   }
-  await waitFor('it says so too', () => copy.logged('refused by a peer').length > 0 && copy.logged('peer refused').length > 0);
+  const [refused, refuses] = ['refused by a peer', 'peer refused'];
+  await waitFor('it says so too', () => [refused, refuses].every((event) => copy.logged(event).length > 0));
   t.equal(copy.logged('peer connected').length, 0);
   await copy.stop();
   rmSync(join(dirname(copy.file), 'broker.key'));

@@ -9,6 +9,7 @@
 import type { MemoryStore } from '../support/memory-store.ts';
 import { SeededRandom } from '../support/random.ts';
 import { beGreedy, checkMemory, isSmall } from './greed.ts';
+import { impersonate } from './impostor.ts';
 import type { Machine } from './machine.ts';
 import type { World } from './world.ts';
 
@@ -34,6 +35,7 @@ export const FAULT_KINDS = [
   'greedy',
   'lost-wal',
   'removed',
+  'impostor',
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 /** Those that take a broker down, and do nothing else. */
@@ -62,6 +64,9 @@ export class Faults {
   readonly #victims: readonly Machine[]; // whose disks may be lost
   readonly #backups = new Map<Machine, MemoryStore>();
   readonly #down = new Set<Machine>(); // taken down by a fault that is not over
+  // Those that are paused, or beset by greedy clients. Never both: here all that has come during a pause is received in
+  // one turn, while a real system hands it over bit by bit.
+  readonly #beset = new Set<Machine>();
   #hasPart = false; // a pair is cut
 
   /** @param clients hosts of clients, which can be cut off as well */
@@ -181,6 +186,10 @@ export class Faults {
         return this.#mislead(machine, lastsMs);
       case 'self-connect':
         return this.#selfConnect(machine, lastsMs);
+      case 'impostor': {
+        const victim = this.#dice.pick(this.#world.machines.filter((each) => each !== machine));
+        return impersonate(this.#world, this.#dice, machine, victim, lastsMs);
+      }
       case 'greedy':
         return this.#greedy(machine, lastsMs);
       case 'slow-disk':
@@ -198,7 +207,10 @@ export class Faults {
   }
 
   async #greedy(machine: Machine, lastsMs: number): Promise<boolean> {
+    if (this.#beset.has(machine)) return false;
+    this.#beset.add(machine);
     const came = await beGreedy(this.#world, machine, lastsMs);
+    this.#beset.delete(machine);
     if (machine.isRunning) checkMemory(this.#world, machine);
     return came;
   }
@@ -268,9 +280,11 @@ export class Faults {
 
   /** A virtual machine that slept may wake with a wrong clock. */
   async #pause(machine: Machine, lastsMs: number): Promise<boolean> {
-    if (!machine.isRunning || this.#down.has(machine)) return false;
+    if (!machine.isRunning || this.#down.has(machine) || this.#beset.has(machine)) return false;
+    this.#beset.add(machine);
     machine.pause();
     await this.#world.time.sleep(lastsMs);
+    this.#beset.delete(machine);
     if (this.#dice.integer(0, 1) === 0) this.#moveClock(machine);
     machine.resume();
     return true;

@@ -291,7 +291,43 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'a limit that falls does not hold for what waits to be delivered again',
     patches: [['core/queue/leases.js', `if (!isStricter)`, `if (true)`]],
   },
+  {
+    name: 'a proof is not verified',
+    patches: [
+      ['mesh/handshake.js', `if (!this.#runtime.signatures.verify(this.#peer.key, text, signature))`, `if (false)`],
+    ],
+  },
   // What a test tells
+  {
+    name: 'the sides are not told apart in what is signed',
+    test: 'mesh/handshake',
+    patches: [['core/mesh/identity.js', '        `signed by the ${side}`,', '']],
+  },
+  {
+    name: 'a proof is good more than once', test: 'mesh/handshake',
+    patches: [['core/mesh/identity.js', 'return `${hex(dialler.nonce)} ${hex(answerer.nonce)}`;', `return '';`]],
+  },
+  {
+    name: 'a proof is good in every mesh', test: 'mesh/handshake',
+    patches: [['core/mesh/identity.js', '`mesh ${mesh}`,', '']],
+  },
+  {
+    name: 'a link gives way to a broker with another key', test: 'mesh/handshake',
+    patches: [['mesh/introductions.js', `if (peer.id !== other.id)`, `if (false)`]],
+  },
+  {
+    name: 'one key may have two addresses', test: 'mesh/handshake',
+    patches: [['mesh/mesh.js', `peer.id === id || `, ``]],
+  },
+  {
+    name: 'who dials takes up the link before it has been accepted', test: 'mesh/handshake',
+    patches: [
+      [
+        'mesh/introductions.js', `        link.agree();\n        opening.timer.cancel();`,
+        `        link.agree();\n        return this.#introduce(link, peer);`,
+      ],
+    ],
+  },
   {
     name: 'a long way to the others counts as their silence',
     test: 'simulation/path',

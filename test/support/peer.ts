@@ -49,7 +49,7 @@ export class PeerReader {
   next(): PeerMessage | string | undefined {
     const args = this.#parser.next();
     if (args === undefined) return undefined;
-    return args.text(0).startsWith('-') ? args.texts().join(' ') : decodePeerMessage(args, DEFAULT_LIMITS);
+    return args.text(0).startsWith('-') ? args.text(0) : decodePeerMessage(args, DEFAULT_LIMITS);
   }
 }
 

@@ -5,7 +5,7 @@
 import type { ConfigOptions } from '../../brokers/config.ts';
 import type { Address } from '../../brokers/core/address.ts';
 import { RumormillError } from '../../brokers/core/error.ts';
-import type { Channel, Transport } from '../../brokers/core/runtime.ts';
+import type { Channel, LogFields, Transport } from '../../brokers/core/runtime.ts';
 import { Broker } from '../../brokers/host.ts';
 import { ReplyParser, type Reply } from '../../brokers/wire/reply-parser.ts';
 import { encodeCommand } from '../../brokers/wire/resp.ts';
@@ -24,6 +24,8 @@ export class VirtualBroker {
   readonly store: MemoryStore;
   /** Log lines of that level. */
   readonly warnings: string[] = [];
+  /** The same with their fields. */
+  readonly warned: (LogFields & { readonly event: string })[] = [];
   #broker: Broker | undefined;
   #before = 0;
   #accept: ((channel: Channel) => void) | undefined;
@@ -50,7 +52,10 @@ export class VirtualBroker {
       logger: {
         debug: () => undefined,
         info: () => undefined,
-        warn: (event) => void virtual.warnings.push(event),
+        warn(event, fields) {
+          virtual.warnings.push(event);
+          virtual.warned.push({ event, ...fields });
+        },
         error: () => undefined,
       },
       openStore: () => Promise.resolve(virtual.store),

@@ -101,6 +101,10 @@ const CASES: [title: string, stream: string, outcome: Outcome][] = [
     'inline, a word glued to a quote', 'ECHO "a"b\r\n',
     { commands: [], error: failure('unbalanced quotes in request') },
   ],
+  [
+    'inline, why a peer refuses', '-REFUSED it is a\'s "own"; d\xc3\xa0\r\nPING\r\n',
+    { commands: [['-REFUSED it is a\'s "own"; d\xc3\xa0'], ['PING']] },
+  ],
   ['inline, many words', `${'x '.repeat(5000)}\r\n`, { commands: [new Array<string>(5000).fill('x')] }],
 
   ['array length: nothing', '*\r\n', { commands: [], error: failure('invalid multibulk length') }],
