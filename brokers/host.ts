@@ -166,7 +166,11 @@ export class Broker implements SessionsRuntime {
       missed: (ms) => void copies.missed(ms).catch(storeFailed),
       acknowledged: () => this.#quorum.update(),
       linkUp: (link) => this.#homes.linkUp(link),
-      linkDown: (link) => this.#errands.linkDown(link),
+      linkDown: (link) => {
+        this.#homes.linkDown(link);
+        this.#errands.linkDown(link);
+      },
+      left: () => this.#homes.left(),
       waysChanged: () => this.#errands.committed(),
       homesSaid: (link, message) => this.#homes.receive(link, message),
       errandsSaid: (link, message) => this.#errands.receive(link, message),
@@ -301,8 +305,8 @@ export class Broker implements SessionsRuntime {
     await this.#mesh.hurry();
     await this.#log.idle();
     await this.#sessions.finish(() => this.#quorum.abandon(this.clock.now()));
-    this.#timer?.cancel();
     await this.#homes.leave();
+    this.#timer?.cancel();
     this.#mesh.close();
     await this.queues.checkpoint();
     try {
