@@ -166,10 +166,7 @@ export class Broker implements SessionsRuntime {
       missed: (ms) => void copies.missed(ms).catch(storeFailed),
       acknowledged: () => this.#quorum.update(),
       linkUp: (link) => this.#homes.linkUp(link),
-      linkDown: (link) => {
-        this.#homes.linkDown(link);
-        this.#errands.linkDown(link);
-      },
+      linkDown: (link) => this.#errands.linkDown(link),
       left: () => this.#homes.left(),
       waysChanged: () => this.#errands.committed(),
       homesSaid: (link, message) => this.#homes.receive(link, message),

@@ -1,6 +1,6 @@
 /**
  * Leases on their way to the next homes of their subscriptions: each is sent again, with pauses that double, until its
- * next home has taken it. If the homes change meanwhile, it goes to whom it belongs now, which may be this broker again.
+ * next home has taken it. If the homes change meanwhile, it goes to whom it belongs now, which may be this broker.
  *
  * Bounded: given up after `homeTimeoutMs`, with a line in the log; by then the next home has long begun without it. A
  * home that takes the same leases twice keeps those that it has.

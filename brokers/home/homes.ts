@@ -141,10 +141,6 @@ export class Homes {
     this.#tell([link]);
   }
 
-  linkDown(link: Link): void {
-    this.#views.linkDown(link.peer.address);
-  }
-
   receive(link: Link, message: HomesMessage): void {
     switch (message.type) {
       case 'VIEW':
@@ -164,7 +160,7 @@ export class Homes {
     }
   }
 
-  /** This broker shuts down: hands everything over to those whose home it is next, as far as that does not take long. */
+  /** This broker shuts down: hands everything over to the next homes, as far as that does not take long. */
   async leave(): Promise<void> {
     const { clock, config, giveUp } = this.#runtime;
     const until = clock.now() + config.limits.viewInstallMs; // for so long a new home would wait for it

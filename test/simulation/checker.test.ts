@@ -183,7 +183,8 @@ t.test('what is no violation', async (t) => {
   const anew = check(
     history({
       disks: [
-        written(A, 10, again), replaced(A, 30), { kind: 'written', disk: A, store: next.origin, at: 40, batches: [next] },
+        written(A, 10, again), replaced(A, 30),
+        { kind: 'written', disk: A, store: next.origin, at: 40, batches: [next] },
       ],
       publications: [publication('q', A, 5, { dedupeId: 'once' })],
       subscriptions: [subscription([first, { ...first, askedAt: 45, at: 50 }])],

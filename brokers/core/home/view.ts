@@ -6,10 +6,10 @@
  * Thaler, C. V. Ravishankar, "Using Name-Based Mappings to Increase Hit Rates", IEEE/ACM Transactions on Networking
  * 6(1), 1998). So when a member comes or goes, only its own share of the homes moves.
  *
- * A view is installed here once every member has said that it uses it too (words.ts), and how much it had
- * stored then: by that time the former homes have stopped, and what they acknowledged is known here (compare K. Birman,
- * T. Joseph, "Exploiting Virtual Synchrony in Distributed Systems", SOSP 1987). Until then a broker serves only what was
- * at home here all the time. After a while it serves without those that say nothing: better twice than not at all. If all have
+ * A view is installed here once every member has said that it uses it too (words.ts), and how much it had stored then:
+ * by that time the former homes have stopped, and what they acknowledged is known here (compare K. Birman, T. Joseph,
+ * "Exploiting Virtual Synchrony in Distributed Systems", SOSP 1987). Until then a broker serves only what was at home
+ * here all the time. After a while it serves without those that say nothing: better twice than not at all. If all have
  * spoken, and only records that they had stored are missing here, then these records are on their way, and a slow disk
  * may hold them up: the broker waits longer for them.
  */
@@ -118,10 +118,6 @@ export class Views {
 
   linkUp(neighbour: Address): void {
     this.#words.linkUp(neighbour);
-  }
-
-  linkDown(neighbour: Address): void {
-    this.#words.linkDown(neighbour);
   }
 
   /**

@@ -50,19 +50,13 @@ const VIEWS_MAX = 8;
 export class Words {
   readonly #self: Address;
   readonly #spoken: Spoken[] = []; // the view that was spoken of last is last
-  readonly #neighbours = new Set<Address>();
 
   constructor(self: Address) {
     this.#self = self;
   }
 
+  /** What was told over an earlier link with a neighbour may not have come there. */
   linkUp(neighbour: Address): void {
-    this.#neighbours.add(neighbour);
-    for (const { told } of this.#spoken) told.delete(neighbour);
-  }
-
-  linkDown(neighbour: Address): void {
-    this.#neighbours.delete(neighbour);
     for (const { told } of this.#spoken) told.delete(neighbour);
   }
 
@@ -83,7 +77,7 @@ export class Words {
   /** What a neighbour is to be told about a view now. Counts as told. */
   news(view: ViewName, neighbour: Address): Word | undefined {
     const spoken = this.#spoken.find((each) => isSame(each.view, view));
-    if (spoken === undefined || !this.#neighbours.has(neighbour)) return undefined;
+    if (spoken === undefined) return undefined;
     const told = toldTo(spoken, neighbour);
     const members = [...spoken.members].flatMap(([member, isFar]) =>
       (isFar || member === this.#self) && member !== neighbour && !told.has(member) ? [member] : []);
