@@ -119,7 +119,7 @@ export const DEFAULT_LIMITS = {
   forgetAfterMs: 600_000, // a broker that no row names
   hearsayMs: 5000, // between heartbeats that travel through a mesh larger than the fan-out
   routeSilentMs: 600, // beside round trips, after which a link that owes a sign of life is gone around
-  seekMs: 250, // between two requests for a way to one broker
+  seekMs: 250, // between two requests for a way to one broker; before leases are sent to the next home again, doubling
   fullMs: 60_000, // for which a broker with links enough is not chosen as a neighbour again
   dialTimeoutMs: 5000, // for connection and handshake each: round trips may be so long
   redialMinMs: 100, // doubling
@@ -136,11 +136,11 @@ export const DEFAULT_LIMITS = {
   ackTimeoutMs: 5000, // (e) NOQUORUM
 
   // Homes of subscriptions
-  homeSilenceMs: 2500, // after which a broker is no member of the coordinator's view
+  homeSilenceMs: 2500, // after which a broker is no member of the coordinator's view; after a SEEK, without a link
   homeBehindMax: 100_000, // records that a broker may lack when it becomes a member
-  viewInstallMs: 2000, // for which members that say nothing about a new view are waited for
+  viewInstallMs: 2000, // for which members that say nothing about a new view, or do not take leases, are waited for
   viewCatchUpMs: 2000, // for which, beyond that, records that members had stored are waited for
-  homeTimeoutMs: 5000, // (e) TRYAGAIN
+  homeTimeoutMs: 5000, // (e) TRYAGAIN; then leases that the next home has not taken are dropped
   attemptsMax: 10_000, // (e) commands that went another way; older copies of them are dropped
 
   turnMs: 8, // for which clients' commands hold the event loop in one go (core/turns.ts); two of them a round

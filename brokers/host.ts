@@ -184,6 +184,7 @@ export class Broker implements SessionsRuntime {
       putOut: (by) => this.members.putOut(by),
       linkUp: (link) => this.#homes.linkUp(link),
       linkDown: (link) => this.#errands.linkDown(link),
+      left: () => this.#homes.left(),
       waysChanged: () => this.#errands.committed(),
       homesSaid: (link, message) => this.#homes.receive(link, message),
       errandsSaid: (link, message) => this.#errands.receive(link, message),
@@ -308,8 +309,8 @@ export class Broker implements SessionsRuntime {
     await this.#mesh.hurry();
     await this.#log.idle();
     await this.#sessions.finish(() => this.#quorum.abandon(this.clock.now()));
-    this.#timer?.cancel();
     await this.#homes.leave();
+    this.#timer?.cancel();
     this.#mesh.close();
     await this.queues.checkpoint();
     try {

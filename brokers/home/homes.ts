@@ -2,19 +2,24 @@
  * Where subscriptions are at home: the coordinator's view, its way through the mesh, and the change from one view to
  * the next (core/home/view.ts).
  *
- * When the view changes, what is at home elsewhere from now on is given up here first, together with its leases; then
- * everybody is told so.
+ * When the view changes, what is at home elsewhere from now on is given up here first; then its leases are handed over
+ * (handovers.ts), and once the next homes have them, everybody is told so (core/home/words.ts).
+ *
+ * A broker that stops does the same, for those who will be the homes without it, before it says that it stops. It also
+ * waits until its neighbours have its records on disk: they are among what the next homes wait for.
  */
 import type { Config } from '../config.ts';
 import type { Address } from '../core/address.ts';
 import type { Log } from '../core/log/log.ts';
 import type { Clock, Logger } from '../core/runtime.ts';
 import { homeOf, type View, Views } from '../core/home/view.ts';
+import type { Word } from '../core/home/words.ts';
 import type { Handover } from '../core/queue/handover.ts';
 import type { Link } from '../mesh/link.ts';
 import type { HomesMessage } from '../mesh/mesh.ts';
 import type { Port } from '../mesh/port.ts';
-import type { Leases, Seen, Travelling } from '../wire/peer-message.ts';
+import type { Leases, Taken, Travelling } from '../wire/peer-message.ts';
+import { Handovers } from './handovers.ts';
 
 export interface HomesRuntime {
   readonly config: Config;
@@ -30,6 +35,7 @@ export interface HomesRuntime {
 }
 
 const HOPS_MAX = 8; // as many as a command may be passed on
+const LOOK_MS = 10; // between looks whether this broker can leave
 
 export class Homes {
   #lives = new Map<Address, string | undefined>(); // member -> its process, as far as it was seen
@@ -39,8 +45,13 @@ export class Homes {
   #changes: Promise<void> = Promise.resolve(); // one after another
   #tickedAt: number;
   #awayUntil = -Infinity;
-  readonly #toldAfar = new Set<Address>(); // members without a link that know of `#cleared`
-  #cleared: View | undefined; // the newest view for which everything was given up that is at home elsewhere in it
+  readonly #handovers: Handovers;
+  #givenUp: View | undefined; // the newest view for which everything was given up that is at home elsewhere in it
+  #givenUpAt = -Infinity;
+  #cleared: View | undefined; // the same, and the leases were handed over
+  #isFar = false; // whether the word on that is to be told on
+  #isLeaving = false;
+  readonly #leavers = new Set<Address>(); // others that are leaving too, as far as it shows
 
   constructor(runtime: HomesRuntime, mesh: Port) {
     this.#runtime = runtime;
@@ -48,6 +59,13 @@ export class Homes {
     this.#tickedAt = runtime.clock.now();
     const { address, limits } = runtime.config;
     this.#views = new Views(address, limits.viewInstallMs, limits.viewCatchUpMs);
+    const { clock, logger, takeOver } = runtime;
+    this.#handovers = new Handovers({
+      self: address, limits, clock, logger, takeOver,
+      nextHome: (subscription) => this.#nextHome(subscription),
+      send: (to, id, { subscription, leases }) =>
+        this.#send({ type: 'LEASES', ...this.#travelTo(to), id, subscription, leases }),
+    });
   }
 
   get view(): View | undefined {
@@ -67,8 +85,16 @@ export class Homes {
   tick(): void {
     if (!this.#wasAway()) this.#propose();
     this.#follow();
-    this.#tellAfar();
+    this.#handovers.look();
+    this.#clear();
+    this.#tell(this.#mesh.links());
     this.#install();
+  }
+
+  /** A broker has said that it stops. */
+  left(): void {
+    if (!this.#wasAway()) this.#propose();
+    this.#follow();
   }
 
   /**
@@ -111,6 +137,7 @@ export class Homes {
     if (!this.#wasAway()) this.#propose(); // before a broker that is back hears of the view of its earlier life
     this.#follow();
     if (this.view !== undefined) link.send({ type: 'VIEW', view: this.view });
+    this.#views.linkUp(link.peer.address);
     this.#tell([link]);
   }
 
@@ -121,32 +148,63 @@ export class Homes {
         this.#pass(message.view, link);
         return this.#follow();
       case 'SEEN':
-        if (message.to !== this.#runtime.config.address) return this.#passOn(link, message);
-        this.#views.learnSeen(message.from, message.view, new Map(message.stored));
+        this.#views.learnSeen(message, link.peer.address);
         return this.#install();
       case 'LEASES':
         if (message.to !== this.#runtime.config.address) return this.#passOn(link, message);
-        if (this.#isNext(message.subscription, message.from)) this.#runtime.takeOver(message);
-        return;
+        return this.#take(message);
+      case 'TAKEN':
+        if (message.to !== this.#runtime.config.address) return this.#passOn(link, message);
+        this.#handovers.taken(message.id);
+        return this.#clear();
     }
   }
 
-  /** This broker shuts down: gives everything up, for those whose home it is next. */
+  /** This broker shuts down: hands everything over to the next homes, as far as that does not take long. */
   async leave(): Promise<void> {
-    const handovers = await this.#runtime.giveUp(() => false);
-    if (this.view !== undefined) this.#handOver(handovers, without(this.view, this.#runtime.config.address));
+    const { clock, config, giveUp } = this.#runtime;
+    const until = clock.now() + config.limits.viewInstallMs; // for so long a new home would wait for it
+    this.#isLeaving = true;
+    this.#handovers.add(await giveUp(() => false));
+    while (clock.now() < until && !(this.#handovers.isEmpty && this.#mesh.isBackedUp())) {
+      await new Promise<void>((resolve) => clock.schedule(LOOK_MS, resolve));
+      this.#handovers.look();
+    }
+  }
+
+  /** Leases for a subscription that is at home here, or will be soon. */
+  #take(message: Leases): void {
+    const { subscription, from, id } = message;
+    if (!this.#isNext(subscription, from)) return; // one of the two does not know the newest view; it is sent again
+    if (!this.#isLeaving) this.#runtime.takeOver(message);
+    else {
+      if (this.home(subscription) !== this.#runtime.config.address) this.#leavers.add(from);
+      this.#handovers.add([message]);
+    }
+    this.#send({ type: 'TAKEN', ...this.#travelTo(from), id });
   }
 
   /**
-   * Whether a subscription is at home here, or will be when that broker has left; who has no view yet cannot tell, and
-   * hands it on when it has.
+   * Whether a subscription is at home here, or will be when that broker has left, and others that are gone; who has no
+   * view yet cannot tell, and hands it on when it has.
    */
   #isNext(subscription: string, leaving: Address): boolean {
+    const { view } = this;
+    if (view === undefined) return true;
+    const views = [
+      view, without(view, (member) => member === leaving),
+      without(view, (member) => member === leaving || this.#mesh.isGone(member)),
+    ];
+    return views.some((each) => homeOf(subscription, each) === this.#runtime.config.address);
+  }
+
+  /** Who is to have the leases of a subscription that was given up here. */
+  #nextHome(subscription: string): Address | undefined {
+    const { view } = this;
+    if (view === undefined || !this.#isLeaving) return view && homeOf(subscription, view);
     const { address } = this.#runtime.config;
-    return (
-      this.view === undefined ||
-      [this.view, without(this.view, leaving)].some((view) => homeOf(subscription, view) === address)
-    );
+    return homeOf(subscription, without(view, (member) =>
+      member === address || this.#leavers.has(member) || this.#mesh.isGone(member)));
   }
 
   /** Who is there, and not so far behind that its subscriptions would have to wait for it. */
@@ -177,69 +235,69 @@ export class Homes {
     const handovers = await this.#runtime.giveUp(
       (subscription) => homeOf(subscription, view) === this.#runtime.config.address,
     );
-    this.#handOver(handovers, this.view);
-    this.#cleared = view;
-    this.#toldAfar.clear();
-    this.#tell(this.#mesh.links());
-    this.#tellAfar();
+    this.#givenUp = view;
+    this.#givenUpAt = this.#runtime.clock.now();
+    this.#handovers.add(handovers);
+    this.#clear();
   }
 
-  #handOver(handovers: readonly Handover[], view: View): void {
-    for (const handover of handovers) {
-      const home = homeOf(handover.subscription, view);
-      if (home === this.#runtime.config.address) this.#runtime.takeOver(handover);
-      else if (home !== undefined) this.#send(home, { type: 'LEASES', ...handover });
+  /** Gives this broker's word on the view, once the next homes have the leases or take too long. */
+  #clear(): void {
+    const { clock, config, log } = this.#runtime;
+    const view = this.#givenUp;
+    if (view === undefined || view !== this.view) return;
+    if (view !== this.#cleared) {
+      if (!this.#handovers.isEmpty && clock.now() < this.#givenUpAt + config.limits.viewInstallMs) return;
+      this.#cleared = view;
+      this.#isFar = this.#hasMembersAfar(view);
+      this.#say(view, log.vector.snapshot());
+    } else if (!this.#isFar && this.#hasMembersAfar(view)) {
+      this.#isFar = true;
+      this.#say(view, []);
     }
   }
 
-  /** Sends over the link with a broker, or another way. */
-  #send(to: Address, message: Omit<Seen, keyof Travelling> | Omit<Leases, keyof Travelling>): void {
-    const link = this.#mesh.linkTo(to) ?? this.#mesh.route(to);
-    link?.send({ ...message, from: this.#runtime.config.address, to, hops: HOPS_MAX });
+  /** Whether there are members without a link that may wait for this broker's word. */
+  #hasMembersAfar({ members }: View): boolean {
+    const isAfar = (member: Address): boolean =>
+      member !== this.#runtime.config.address && this.#mesh.linkTo(member) === undefined && !this.#mesh.isGone(member);
+    return members.some(isAfar);
   }
 
-  #passOn(from: Link, message: Seen | Leases): void {
+  #say({ coordinator, term, number }: View, stored: Word['stored']): void {
+    const members = [this.#runtime.config.address];
+    this.#views.learnSeen({ view: { coordinator, term, number }, members, stored, isFar: this.#isFar });
+    this.#tell(this.#mesh.links());
+  }
+
+  #travelTo(to: Address): Travelling {
+    return { from: this.#runtime.config.address, to, hops: HOPS_MAX };
+  }
+
+  /** Sends over the link with a broker, or another way. */
+  #send(message: Leases | Taken): void {
+    this.#mesh.route(message.to)?.send(message);
+  }
+
+  #passOn(from: Link, message: Leases | Taken): void {
     const link = message.hops > 0 ? this.#mesh.route(message.to) : undefined;
     if (link !== undefined && link !== from) link.send({ ...message, hops: message.hops - 1 });
   }
 
-  /** Which view is used here, and what is stored. */
+  /** Who uses the current view, as far as the neighbours have not been told. */
   #tell(links: Iterable<Link>): void {
-    const seen = this.#seen();
-    if (seen === undefined) return;
-    for (const link of links) if (link.isOpen) this.#send(link.peer.address, seen);
-  }
-
-  /**
-   * The same to members without a link that are reached another way. Where the mesh is larger than the fan-out those
-   * are too many.
-   */
-  #tellAfar(): void {
-    const { address, fanout } = this.#runtime.config;
-    if (fanout !== undefined || this.#cleared === undefined || this.#cleared !== this.view) return;
-    const afar = this.view.members.filter((member) => member !== address && !this.#toldAfar.has(member)
-      && this.#mesh.linkTo(member) === undefined && this.#mesh.isReached(member));
-    for (const member of afar) {
-      this.#toldAfar.add(member);
-      this.#send(member, this.#seen()!);
+    for (const link of links) {
+      const word = link.isOpen ? this.#views.news(link.peer.address) : undefined;
+      if (word !== undefined) link.send({ type: 'SEEN', ...word, stored: [...word.stored] });
     }
-  }
-
-  #seen(): Omit<Seen, keyof Travelling> | undefined {
-    if (this.#cleared === undefined) return undefined;
-    const { coordinator, term, number } = this.#cleared;
-    return { type: 'SEEN', view: { coordinator, term, number }, stored: [...this.#runtime.log.vector.snapshot()] };
   }
 
   #install(): void {
     const { log, clock } = this.#runtime;
-    const isFull = this.#runtime.config.fanout === undefined;
-    const isReachable = (member: Address): boolean =>
-      this.#mesh.linkTo(member) !== undefined || (isFull && this.#mesh.isReached(member));
-    if (this.#views.install(log.vector, isReachable, clock.now())) this.#runtime.changed();
+    if (this.#views.install(log.vector, (member) => !this.#mesh.isGone(member), clock.now())) this.#runtime.changed();
   }
 }
 
-function without(view: View, address: Address): View {
-  return { ...view, members: view.members.filter((member) => member !== address) };
+function without(view: View, isOut: (member: Address) => boolean): View {
+  return { ...view, members: view.members.filter((member) => !isOut(member)) };
 }

@@ -36,7 +36,7 @@ const LANES: { readonly [type in PeerMessage['type']]?: number } = {
   GRAFT: 2,
   PRUNE: 2,
   VIEW: 3,
-  SEEN: 3, // after LEASES
+  SEEN: 3, // after VIEW
   LEASES: 3,
   ASK: 3,
   FORGET: 3, // after ASK

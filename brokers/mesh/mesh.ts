@@ -27,7 +27,7 @@ import type { Args, CommandParser } from '../wire/command-parser.ts';
 import type { PeerMessage } from '../wire/peer-message.ts';
 
 /** What peers say about the homes of subscriptions. */
-export type HomesMessage = Extract<PeerMessage, { type: 'VIEW' | 'SEEN' | 'LEASES' }>;
+export type HomesMessage = Extract<PeerMessage, { type: 'VIEW' | 'SEEN' | 'LEASES' | 'TAKEN' }>;
 
 /** What peers say about commands that are carried out elsewhere. */
 export type ErrandMessage = Extract<PeerMessage, { type: 'ASK' | 'ANSWER' | 'FORGET' }>;
@@ -54,6 +54,8 @@ export interface MeshRuntime extends GossipRuntime, NamingRuntime, HandshakeRunt
   missed(ms: number): void;
   linkUp(link: Link): void;
   linkDown(link: Link): void;
+  /** A broker has said that it stops. */
+  left(): void;
   /** There may be a way to a broker now, or room on one. */
   waysChanged(): void;
   homesSaid(link: Link, message: HomesMessage): void;
@@ -156,19 +158,32 @@ export class Mesh implements Port {
     return this.#overlay.isReached(address);
   }
 
+  isGone(address: Address): boolean {
+    return this.#overlay.isGone(address);
+  }
+
   isSilent(link: Link): boolean {
     return this.#overlay.isSilent(link);
   }
 
   present(silenceMs: number): Address[] {
     const now = this.#runtime.clock.now();
-    return this.#membership.all().filter((address) => this.#membership.isPresent(address, now, silenceMs));
+    return this.#membership.all().filter(
+      (address) => this.#membership.isPresent(address, now, silenceMs) && !this.#overlay.isGone(address),
+    );
   }
 
   roundTripMs(): number {
     let longest = 0;
     for (const link of this.#links.values()) longest = Math.max(longest, link.roundTripMs);
     return longest;
+  }
+
+  isBackedUp(): boolean {
+    const { log } = this.#runtime;
+    const hasAll = (link: Link): boolean =>
+      (this.#gossip.vectorOf(link)?.get(log.origin) ?? 0) >= log.vector.get(log.origin);
+    return [...this.#links.values()].every((link) => this.isSilent(link) || hasAll(link));
   }
 
   /** How many brokers it knows. */
@@ -316,6 +331,7 @@ export class Mesh implements Port {
     this.#closing = true;
     this.#naming.leave();
     this.#election.close();
+    this.#overlay.leave();
     for (const link of [...this.#links.values()]) {
       link.send({ type: 'BYE' });
       link.close(undefined);
@@ -376,6 +392,7 @@ export class Mesh implements Port {
     this.#gossip.linkDown(link);
     this.#election.perform(this.#bully.linkDown(address, link.leaving, now));
     this.#runtime.linkDown(link);
+    if (link.leaving) this.#runtime.left();
     this.#runtime.acknowledged();
   }
 
@@ -408,7 +425,7 @@ export class Mesh implements Port {
         if (this.#gossip.learnHeld(link, message.held)) this.#runtime.acknowledged();
         break;
       case 'MEMBERS':
-        this.#overlay.heardOf(link, message.beats);
+        if (this.#overlay.heardOf(link, message.beats)) this.#runtime.left();
         this.#runtime.waysChanged();
         this.#runtime.acknowledged(); // a store with claims may be a broker's current one only now
         break;
@@ -429,6 +446,7 @@ export class Mesh implements Port {
       case 'VIEW':
       case 'SEEN':
       case 'LEASES':
+      case 'TAKEN':
         return this.#runtime.homesSaid(link, message);
       case 'ASK':
       case 'ANSWER':

@@ -2,6 +2,12 @@
  * The shape of the mesh: who is a member, with whom there are links, and which way leads to the
  * others. Runs membership, hearsay, ways and the choice of neighbours, and tells the neighbours what
  * is news.
+ *
+ * Where there are no links with some, the end of a broker is heard of in two ways. One that stops says so in its last
+ * beat, and that is passed on at once. One that crashes is missed by its neighbours: who lost its link and cannot dial
+ * it again asks for a way to it (SEEK), and that request goes to everybody. Who heard the request, and nothing of the
+ * broker since for `homeSilenceMs`, takes it for gone. So nobody has to believe what another one thinks, and a broker
+ * that only one of its neighbours does not reach answers the request.
  */
 import type { Address } from '../core/address.ts';
 import { type Beat, Hearsay } from '../core/mesh/hearsay.ts';
@@ -26,6 +32,7 @@ export class Overlay {
   readonly #ways: Ways;
   #beatAt = 0;
   #lifeBeatAt = 0;
+  readonly #lost = new Map<Address, { seeks: number; seekAt: number }>(); // whose links were lost, to be sought
 
   /** @param links those that are up, by the peer's store */
   constructor(runtime: NamingRuntime, links: ReadonlyMap<Origin, Link>) {
@@ -72,8 +79,19 @@ export class Overlay {
     if (direct !== undefined && !this.isSilent(direct)) return direct;
     const via = this.#via(address);
     if (via !== undefined) return via;
-    this.seek(address);
+    if (!this.isGone(address)) this.seek(address);
     return direct;
+  }
+
+  /** Whether a broker is gone: it has said so, or nothing shows that it is there. */
+  isGone(address: Address): boolean {
+    const { clock, config } = this.#runtime;
+    const now = clock.now();
+    const { homeSilenceMs } = config.limits;
+    if (this.linkTo(address) !== undefined) return false;
+    if (this.#hearsay.isGone(address)) return true;
+    if (this.#neighbours !== undefined) return this.#ways.missedMs(address, now) >= homeSilenceMs;
+    return !this.isReached(address) && !this.membership.isPresent(address, now, homeSilenceMs);
   }
 
   /** Whether a broker is there, as far as a link, or news that came another way, can tell. */
@@ -99,7 +117,11 @@ export class Overlay {
     const direct = this.linkTo(address);
     const isNear = direct !== undefined && !this.isSilent(direct);
     const links = isNear ? [direct] : [...this.#links.values()];
-    for (const link of links) if (link !== from) link.send({ type: 'SEEK', address, hops });
+    for (const link of links) {
+      if (link === from) continue;
+      this.#tell(link); // what is known of its beats comes before the request, so that it is no answer
+      link.send({ type: 'SEEK', address, hops });
+    }
   }
 
   /** A neighbour asks for a way to a broker. */
@@ -120,6 +142,8 @@ export class Overlay {
   }
 
   linkUp(link: Link): void {
+    this.#lost.delete(link.peer.address);
+    this.#ways.linked(link.peer.address);
     this.#hearsay.linkUp(link.peer.address);
     this.#tell(link);
   }
@@ -128,18 +152,33 @@ export class Overlay {
     this.#hearsay.linkDown(link.peer.address);
     this.#ways.lost(link.peer.address);
     this.#lifeBeatAt = 0; // others may have to go around
+    if (this.#neighbours !== undefined && !link.leaving) this.#lost.set(link.peer.address, { seeks: 0, seekAt: 0 });
   }
 
-  /** A neighbour has heard of these brokers. */
-  heardOf(link: Link, beats: readonly Beat[]): void {
+  /** This broker stops. Where all have links with it, these say so. */
+  leave(): void {
+    if (this.#isLinkedWithAll()) return;
+    this.#hearsay.leave();
+    this.#spread();
+  }
+
+  /** A neighbour has heard of these brokers. Says whether one of them has stopped. */
+  heardOf(link: Link, beats: readonly Beat[]): boolean {
     const now = this.#runtime.clock.now();
     const news = this.#hearsay.learn(link.peer.address, beats);
+    const gone = news.filter((address) => this.#hearsay.isGone(address));
+    for (const address of gone) {
+      this.membership.left(address);
+      this.#ways.lost(address);
+    }
     for (const address of news) {
+      if (gone.includes(address)) continue;
       this.membership.heardOf(address, now);
       this.#ways.heard(address, now);
     }
     const isUrgent = (address: Address): boolean => this.#neighbours === undefined || this.#ways.isSought(address, now);
-    if (news.some(isUrgent)) this.#spread();
+    if (gone.length > 0 || news.some(isUrgent)) this.#spread();
+    return gone.length > 0;
   }
 
   /** A neighbour has links enough. */
@@ -154,16 +193,37 @@ export class Overlay {
     for (const address of this.membership.forget(now)) {
       this.#hearsay.forget(address);
       this.#ways.forget(address);
+      this.#lost.delete(address);
     }
     for (const link of this.#links.values()) {
       const { address } = link.peer;
       if (this.isSilent(link) && this.#via(address) === undefined) this.seek(address);
     }
+    this.#seekLost(now);
     const due = now >= this.#beatAt;
     if (due) this.#beat(now);
     if (!this.#hearsay.takeNews() && !due) return;
     this.#spread();
     if (due) this.#beatAt = now + limits.beatMs;
+  }
+
+  /**
+   * Asks for ways to brokers whose links were lost and that cannot be dialled. What was still on its way of their beats
+   * may come behind the first request, so only the answer to a later one shows that they live.
+   */
+  #seekLost(now: number): void {
+    const { seekMs, beatMs } = this.#runtime.config.limits;
+    for (const [address, lost] of this.#lost) {
+      if (now < lost.seekAt || this.membership.state(address, now) !== 'dead') continue;
+      const isAnswered = lost.seeks > 1 && this.#ways.missedMs(address, now) === 0;
+      if (isAnswered || this.isGone(address)) {
+        this.#lost.delete(address);
+        continue;
+      }
+      this.seek(address);
+      lost.seeks += 1;
+      lost.seekAt = now + (lost.seeks === 1 ? seekMs : beatMs);
+    }
   }
 
   #beat(now: number): void {
@@ -192,7 +252,8 @@ export class Overlay {
     const now = this.#runtime.clock.now();
     const self = this.#runtime.config.address;
     const isWorthTelling = (address: Address): boolean =>
-      address === self || this.membership.state(address, now) !== 'dead' || this.#ways.isFresh(address, now);
+      address === self || this.#hearsay.isGone(address) || this.#ways.isFresh(address, now)
+      || this.membership.state(address, now) !== 'dead';
     const beats = this.#hearsay.news(link.peer.address, isWorthTelling);
     if (beats.length > 0) link.send({ type: 'MEMBERS', beats });
   }

@@ -14,12 +14,16 @@ export interface Port {
   route(address: Address): Link | undefined;
   /** Whether a broker is there, as far as a link, or news that came another way, can tell. */
   isReached(address: Address): boolean;
+  /** Whether a broker is gone: it has said so, or nothing shows that it is there. */
+  isGone(address: Address): boolean;
   /** Whether a link owes a sign of life for too long. */
   isSilent(link: Link): boolean;
   /** The other members that gave a sign of life within a time. */
   present(silenceMs: number): Address[];
   /** How many of the records here a peer with a link lacks, counted up to about `max`; 0 without a link. */
   behind(address: Address, max: number): number;
+  /** Whether every neighbour that is not silent has all records of this broker on disk. */
+  isBackedUp(): boolean;
   /** To the farthest peer and back, at least, ms. */
   roundTripMs(): number;
 }

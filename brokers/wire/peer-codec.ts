@@ -5,7 +5,7 @@
  */
 import { type Address, parseAddress } from '../core/address.ts';
 import { RumormillError } from '../core/error.ts';
-import type { View } from '../core/home/view.ts';
+import type { ViewName } from '../core/home/words.ts';
 import { LAMPORT_MAX } from '../core/log/lamport.ts';
 import { type RecordLimits, validateBatch } from '../core/log/batch-check.ts';
 import { type Origin, parseOrigin, type RecordBatch } from '../core/log/record.ts';
@@ -13,7 +13,7 @@ import { KEY_BYTES, NONCE_BYTES, SIGNATURE_BYTES } from '../core/mesh/identity.t
 import type { HeldOf } from '../core/mesh/held.ts';
 import type { Args } from './command-parser.ts';
 import {
-  type Ask, type Hello, PEER_PROTOCOL_VERSION, type PeerMessage, type Travelling, WANTS,
+  type Ask, type Hello, PEER_PROTOCOL_VERSION, type PeerMessage, type Seen, type Travelling, WANTS,
 } from './peer-message.ts';
 import { encodeCommandParts } from './resp.ts';
 
@@ -58,11 +58,15 @@ export function encodePeerMessage(message: PeerMessage): readonly Uint8Array[] {
       return encodeCommandParts(['VIEW', coordinator, term, number, ...members]);
     }
     case 'SEEN': {
-      const { coordinator, term, number } = message.view;
-      return encodeCommandParts(['SEEN', ...travel(message), coordinator, term, number, ...message.stored.flat()]);
+      const { view, members, stored, isFar } = message;
+      const { coordinator, term, number } = view;
+      const head = [coordinator, term, number, isFar ? 1 : 0, members.length];
+      return encodeCommandParts(['SEEN', ...head, ...members, ...stored.flat()]);
     }
     case 'LEASES':
-      return encodeCommandParts(['LEASES', ...travel(message), message.subscription, message.leases]);
+      return encodeCommandParts(['LEASES', ...travel(message), message.id, message.subscription, message.leases]);
+    case 'TAKEN':
+      return encodeCommandParts(['TAKEN', ...travel(message), message.id]);
     case 'ASK': {
       const { id, home, hops, consumer, waitedMs, version, errand, attempt, known, command } = message;
       const head = [id, home, hops, consumer, waitedMs, version, errand, attempt];
@@ -126,12 +130,15 @@ export function decodePeerMessage(args: Args, limits: RecordLimits): PeerMessage
       return { type, view: { ...view, members: args.texts(4).map(address) } };
     }
     case 'SEEN':
-      return {
-        type, ...decodeTravel(args), view: decodeView(args, 4), stored: originNumbers(args, 7, args.length, 'seq'),
-      };
+      return decodeSeen(args);
     case 'LEASES':
-      arity(args, 6);
-      return { type, ...decodeTravel(args), subscription: args.text(4), leases: args.text(5) };
+      arity(args, 7);
+      return {
+        type, ...decodeTravel(args), id: integer(args, 4, 'id'), subscription: args.text(5), leases: args.text(6),
+      };
+    case 'TAKEN':
+      arity(args, 5);
+      return { type, ...decodeTravel(args), id: integer(args, 4, 'id') };
     case 'ASK':
       return decodeAsk(args);
     case 'ANSWER':
@@ -221,17 +228,24 @@ function decodeTravel(args: Args): Travelling {
   return { from: address(args.text(1)), to: address(args.text(2)), hops: integer(args, 3, 'hops') };
 }
 
-/** @param at the first of its fields */
-function decodeView(args: Args, at = 1): Omit<View, 'members'> {
-  if (args.length < at + 3) {
-    throw new RumormillError(
-      'PROTOCOL',
-      `peer message ${args.text(0)} has ${args.length} fields, not ${at + 3} or more`,
-    );
-  }
+function decodeView(args: Args): ViewName {
+  if (args.length < 4) tooShort(args, 4);
   return {
-    coordinator: address(args.text(at)), term: integer(args, at + 1, 'term'), number: integer(args, at + 2, 'view'),
+    coordinator: address(args.text(1)), term: integer(args, 2, 'term'), number: integer(args, 3, 'view'),
   };
+}
+
+function decodeSeen(args: Args): Seen {
+  const view = decodeView(args);
+  const isFar = integer(args, 4, 'flag') !== 0;
+  const end = 6 + integer(args, 5, 'count');
+  if (args.length < end) tooShort(args, end);
+  const members = Array.from({ length: end - 6 }, (_, index) => address(args.text(6 + index)));
+  return { type: 'SEEN', view, isFar, members, stored: originNumbers(args, end, args.length, 'seq') };
+}
+
+function tooShort(args: Args, least: number): never {
+  throw new RumormillError('PROTOCOL', `peer message ${args.text(0)} has ${args.length} fields, not ${least} or more`);
 }
 
 function decodeAsk(args: Args): Ask {

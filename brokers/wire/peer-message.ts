@@ -35,7 +35,8 @@
  *
  * The shape of the mesh:
  *
- *   MEMBERS      I have heard of these brokers, of each up to this beat. Without what I have told you, or you me.
+ *   MEMBERS      I have heard of these brokers, of each up to this beat: an odd one if it lives, an even one if it has
+ *                stopped. Without what I have told you, or you me.
  *   SEEK         Which way leads to this broker? It beats at once, and news of it come back to the broker that asked.
  *                Passed on over so many more hops.
  *   SURPLUS      I have enough links: hang up, unless I am next to you on the ring.
@@ -51,10 +52,13 @@
  *
  *   VIEW         These brokers share the work on subscriptions, says this coordinator in this term. Passed on once by
  *                each broker to which it is news.
- *   SEEN         I use this view: I serve no subscription any more that has another home in it, and this much was on
- *                disk here when I began to use it.
- *   LEASES       What the next home has to know of a subscription that was at home here. Sent before SEEN. SEEN and
- *                LEASES say from whom and to whom they go. They are passed on over so many more hops, if those two
+ *   SEEN         These members, and I may be one of them, use this view: they serve no subscription any more that has
+ *                another home in it, and this much at most was on their disks when they began to use it. If it is far,
+ *                tell it on, each word once: they have no links with some of the members.
+ *   LEASES       What the next home has to know of a subscription that was at home here. It is sent again until it is
+ *                taken. SEEN comes after that.
+ *   TAKEN        I have these leases, as the home of the subscription, or for the time when you are gone. LEASES and
+ *                TAKEN say from whom and to whom they go. They are passed on over so many more hops, if those two
  *                brokers have no link.
  *   ASK          Carry out this command of a client, here or on its way to the home of the subscription, as soon as
  *                you have on disk what I know.
@@ -69,6 +73,7 @@
  */
 import type { Address } from '../core/address.ts';
 import type { View } from '../core/home/view.ts';
+import type { Word } from '../core/home/words.ts';
 import type { Origin, RecordBatch } from '../core/log/record.ts';
 import type { Beat } from '../core/mesh/hearsay.ts';
 import type { HeldOf } from '../core/mesh/held.ts';
@@ -147,16 +152,22 @@ export interface Travelling {
   readonly hops: number;
 }
 
-export interface Seen extends Travelling {
+export interface Seen extends Word {
   readonly type: 'SEEN';
-  readonly view: Omit<View, 'members'>;
   readonly stored: readonly (readonly [Origin, number])[];
 }
 
 export interface Leases extends Travelling {
   readonly type: 'LEASES';
+  /** Of the broker that hands them over; TAKEN bears it. */
+  readonly id: number;
   readonly subscription: string;
   readonly leases: string;
+}
+
+export interface Taken extends Travelling {
+  readonly type: 'TAKEN';
+  readonly id: number;
 }
 
 export type PeerMessage =
@@ -167,6 +178,7 @@ export type PeerMessage =
   | { readonly type: 'VIEW'; readonly view: View }
   | Seen
   | Leases
+  | Taken
   | { readonly type: 'ANSWER'; readonly id: number; readonly reply: Uint8Array }
   | { readonly type: 'FORGET'; readonly id: number }
   | { readonly type: 'ELECTION' | 'OK'; readonly term: number; readonly lamport: number }

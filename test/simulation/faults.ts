@@ -22,6 +22,7 @@ export const FAULT_KINDS = [
   'crash',
   'blackout',
   'stop',
+  'stops',
   'wipe',
   'restore',
   'clock',
@@ -47,7 +48,10 @@ const FAULT_MIN_MS = 50;
 const COPY_MIN_MS = 4000; // so that something is published before and after
 const LOST_BATCHES_MAX = 300; // with a WAL
 const WRITE_WITHIN_MS = 500; // or it crashes while nothing is written
-const LONE_PART_PERCENT = 20; // of the storms: nothing else happens in them
+const LONE_PERCENT = 25; // of the storms: only one kind of fault happens in them
+const LONE_KINDS: readonly FaultKind[] = ['part', 'part', 'stops'];
+const LONE_SPARSE_KINDS: readonly FaultKind[] = ['stops']; // where each broker has few links, a pair is nothing special
+const SETTLED_MS = 10_000; // after a storm, all agree on who is there
 // the first takes longer for a large message than silence is borne
 const NARROW_BYTES_PER_SECOND = [2000, 2000, 30_000];
 const WALL_OFFSETS_MS = [30_000, 300_000, 365 * 24 * 3_600_000]; // at most, to either side
@@ -80,7 +84,8 @@ export class Faults {
       { length: minority },
       (_, index) => world.machines[(first + index) % world.machines.length]!,
     );
-    const kinds = minority > 0 ? FAULT_KINDS : FAULT_KINDS.filter((kind) => !DISK_LOSSES.includes(kind));
+    const common = FAULT_KINDS.filter((kind) => kind !== 'stops');
+    const kinds = minority > 0 ? common : common.filter((kind) => !DISK_LOSSES.includes(kind));
     this.#kinds = isSmall(world) ? [...kinds, 'greedy', 'greedy'] : kinds.filter((kind) => kind !== 'greedy');
   }
 
@@ -101,8 +106,9 @@ export class Faults {
   async #storm(durationMs: number): Promise<void> {
     const { time } = this.#world;
     const end = time.now + durationMs;
-    if (this.#dice.integer(1, 100) <= LONE_PART_PERCENT) {
-      if (await this.#part(durationMs)) this.counts.part += 1;
+    if (this.#dice.integer(1, 100) <= LONE_PERCENT) {
+      const kind = this.#dice.pick(this.#world.options.fanout === undefined ? LONE_KINDS : LONE_SPARSE_KINDS);
+      if (await this.#inflict(kind, durationMs, end)) this.counts[kind] += 1;
       return;
     }
     const faults = Array.from({ length: this.#dice.integer(1, 7) }, () =>
@@ -150,6 +156,8 @@ export class Faults {
         return (await Promise.all(this.#world.machines.map((each) => this.#crash(each, lastsMs)))).some(
           (happened) => happened,
         );
+      case 'stops':
+        return this.#stops();
       case 'stop':
         return this.#takeDown(machine, lastsMs, () => machine.stop(), () => undefined);
       case 'wipe': {
@@ -236,6 +244,23 @@ export class Faults {
     for (const [a, b] of [[from, to], [to, from]] as const) network.narrow(a, b, bytesPerSecond);
     await time.sleep(lastsMs);
     for (const [a, b] of [[from, to], [to, from]] as const) network.narrow(a, b, Infinity);
+    return true;
+  }
+
+  /** When all has settled, brokers are stopped and started again, one or two at a time, and nothing else happens. */
+  async #stops(): Promise<true> {
+    const { machines, time } = this.#world;
+    await time.sleep(SETTLED_MS);
+    this.calmMs += SETTLED_MS;
+    for (let rounds = this.#dice.integer(2, 5); rounds > 0; rounds -= 1) {
+      const some = this.#dice.integer(0, 2) === 0 ? 2 : 1;
+      const stopped = Array.from({ length: some }, () => {
+        const machine = this.#dice.pick(machines);
+        return this.#takeDown(machine, this.#dice.integer(10, 5000), () => machine.stop(), () => undefined);
+      });
+      await Promise.all(stopped);
+      await time.sleep(this.#dice.integer(0, 3000));
+    }
     return true;
   }
 

@@ -137,7 +137,7 @@ export class Machine {
     const { broker } = this;
     const life = this.#life;
     this.#broker = undefined;
-    this.#up = this.#world.disturb(this.address);
+    this.#up = this.#world.disturb(this.address, false, true);
     try {
       await new Promise<void>((resolve, reject) => life?.run(() => broker.stop().then(resolve, reject)));
     } catch (error) {

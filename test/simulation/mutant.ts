@@ -297,6 +297,55 @@ export const MUTANTS: readonly Mutant[] = [
       ['mesh/handshake.js', `if (!this.#runtime.signatures.verify(this.#peer.key, text, signature))`, `if (false)`],
     ],
   },
+  // Homes and the mesh
+  {
+    name: 'a broker that stops does not say so', test: 'simulation/sparse-homes',
+    patches: [['mesh/mesh.js', `this.#overlay.leave();`, `;`]],
+  },
+  {
+    name: 'nobody passes on that a broker has stopped', test: 'simulation/sparse-homes',
+    patches: [['mesh/overlay.js', `if (gone.length > 0 || news.some(isUrgent))`, `if (news.some(isUrgent))`]],
+  },
+  {
+    name: 'a broker that is back is held for gone', test: 'core/mesh/hearsay',
+    patches: [['core/mesh/hearsay.js', `[this.#self(), nextOf(beat[1])]`, `[this.#self(), beat[1] + 2]`]],
+  },
+  {
+    name: 'a neighbour that crashed is not sought', test: 'simulation/sparse-homes',
+    patches: [['mesh/overlay.js', `this.#seekLost(now);`, `;`]],
+  },
+  {
+    name: 'a broker that one neighbour does not reach is held for gone', test: 'simulation/sparse-homes',
+    patches: [
+      [
+        'core/mesh/ways.js', `heard(address, now) {\n        this.#missedSince.delete(address);`, `heard(address, now) {`,
+      ],
+    ],
+  },
+  {
+    name: 'leases are sent once', test: 'home/handovers',
+    patches: [['home/handovers.js', `if (!isOther && now < pending.sendAt)`, `if (!isOther)`]],
+  },
+  {
+    name: 'a broker gives its word before the next homes have the leases', test: 'home/homes',
+    patches: [['home/homes.js', `if (!this.#handovers.isEmpty && clock.now()`, `if (false && clock.now()`]],
+  },
+  {
+    name: 'words are told by those who give them only', test: 'simulation/sparse-homes',
+    patches: [['core/home/words.js', `(isFar || member === this.#self) && `, `member === this.#self && `]],
+  },
+  {
+    name: 'a broker stops before its neighbours have its records', test: 'simulation/sparse-homes',
+    patches: [['home/homes.js', `this.#handovers.isEmpty && this.#mesh.isBackedUp()`, `this.#handovers.isEmpty`]],
+  },
+  {
+    name: 'a broker that stops keeps its leases',
+    patches: [['home/homes.js', `this.#handovers.add(await giveUp(() => false));`, `await giveUp(() => false);`]],
+  },
+  {
+    name: 'the view of the next coordinator is forgotten', test: 'core/home/view',
+    patches: [['core/home/view.js', ` && term <= view.term)`, `)`]],
+  },
   // What a test tells
   {
     name: 'the sides are not told apart in what is signed',

@@ -122,6 +122,14 @@ t.test('each violation is found', async (t) => {
       {}, 'two homes',
     ],
     [
+      'two homes, and brokers were only stopped and started',
+      { leases: [first, lease(Q, 1, 22, 24)], settlements: [acked], orderly: [[0, 1000]] }, {}, 'not handed over',
+    ],
+    [
+      'delivered after its ACK though the home had only been stopped',
+      { ...again(lease(Q, 1, 35, 60)), orderly: [[0, 1000]] }, {}, 'delivered after ACK',
+    ],
+    [
       'an expired token is good', { leases: [first], settlements: [settle('ack', [first], 430, 460, 1)] },
       { disks: [...disks.slice(0, 2), written(A, 450, record)] }, 'token',
     ],
@@ -168,6 +176,10 @@ t.test('each violation is found', async (t) => {
     [
       'no home is found, and there is a way to every broker',
       { ...good, pulls: [{ ...first.pull, outcome: 'TRYAGAIN' }], bridged: [[0, 1000]] }, {}, 'unavailable',
+    ],
+    [
+      'no home is found, and brokers were only stopped and started',
+      { ...good, pulls: [{ ...first.pull, outcome: 'TRYAGAIN' }], orderly: [[0, 1000]] }, {}, 'unavailable',
     ],
     [
       'no answer comes, and there is a way to every broker',
@@ -404,6 +416,7 @@ function history(queues: Partial<QueueHistory>, changes: Partial<History> = {}):
       absences: [],
       peaces: [],
       calms: [],
+      orderly: [],
       bridged: [],
       stuck: [],
       catalogs: [],

@@ -80,10 +80,10 @@ class QueueChecker {
     for (const asked of [...this.#facts.queues.pulls, ...settlements, ...this.#facts.queues.purges]) {
       const isRefused =
         asked.outcome === 'TRYAGAIN' || (asked.outcome === 'TIMEOUT' && asked.endedAt - asked.sentAt >= PATIENCE_MS);
-      if (isRefused && this.#facts.inBridged(asked.sentAt, asked.endedAt)) {
+      const { sentAt, endedAt, outcome, broker } = asked;
+      if (isRefused && (this.#facts.inBridged(sentAt, endedAt) || this.#facts.inOrder(sentAt, endedAt))) {
         this.#violated(
-          'unavailable',
-          `${asked.queue} at ${asked.endedAt} by ${asked.broker}: ${asked.outcome}, and there is a way to every broker`,
+          'unavailable', `${asked.queue} at ${endedAt} by ${broker}: ${outcome}, and there is a way to every broker`,
         );
       }
     }
@@ -142,11 +142,12 @@ class QueueChecker {
         if (this.#facts.inOneReign(queue, a, b)) this.#checkSuccession(queue, a, b);
         else if (this.#overlap(queue, a, b)) {
           this.counts.rivals += 1;
-          if (this.#facts.inCalm(Math.min(a.pull.sentAt, b.pull.sentAt), Math.max(a.pull.endedAt, b.pull.endedAt))) {
-            this.#violated(
-              'two homes',
-              `${shown(a)} and ${shown(b)} are leased at once by ${this.#facts.homeOf(a)} and ${this.#facts.homeOf(b)}, and all is calm`,
-            );
+          const [from, to] = [Math.min(a.pull.sentAt, b.pull.sentAt), Math.max(a.pull.endedAt, b.pull.endedAt)];
+          const homes = `${this.#facts.homeOf(a)} and ${this.#facts.homeOf(b)}`;
+          const both = `${shown(a)} and ${shown(b)} are leased at once by ${homes}`;
+          if (this.#facts.inCalm(from, to)) this.#violated('two homes', `${both}, and all is calm`);
+          else if (this.#facts.inOrder(from, to)) {
+            this.#violated('not handed over', `${both}, and brokers were only stopped and started`);
           }
         }
       }

@@ -104,6 +104,7 @@ export class QueueFacts {
 
   /** Whether those who wrote the records ran all the time, and everybody who ran was linked with them. */
   areConnected(records: readonly AckRecord[], since: number, until: number): boolean {
+    if (this.inOrder(since, until)) return true;
     if (this.queues.isSparse) return false;
     const wasAbsent = (broker: Address): boolean =>
       this.queues.absences.some(
@@ -289,6 +290,11 @@ export class QueueFacts {
 
   inCalm(from: number, to: number): boolean {
     return within(this.queues.calms, from, to);
+  }
+
+  /** The same, though brokers may have been stopped and started: then everything is handed over. */
+  inOrder(from: number, to: number): boolean {
+    return within(this.queues.orderly, from, to);
   }
 
   /** The same, though one pair of brokers may have been cut, which others reached both. */

@@ -115,6 +115,8 @@ export interface QueueHistory {
   readonly peaces: readonly (readonly [from: number, to: number])[];
   /** The same, and for so long that all agreed on who is there. */
   readonly calms: readonly (readonly [from: number, to: number])[];
+  /** The same as calms, but that brokers were stopped in an orderly way and started again. */
+  readonly orderly: readonly (readonly [from: number, to: number])[];
   /**
    * Times in which every broker could do its work, though one pair of them may have been cut, and had been for long.
    */

@@ -24,7 +24,6 @@ const TRIES_MAX = 60; // of an act, and of what is asked in the end
 const DRAIN_MS = 60_000; // far longer than any lease
 const LINKED_MS = 4500; // in which every broker has dialled every other, whatever happened
 const AGREED_MS = 10_000; // in which all follow one coordinator and its view
-const AGREED_SPARSE_MS = 30_000; // the same where a death is known by hearsay only
 const ALONE_MS = 40_000; // for a broker that is cut off to find that it is alone
 
 const QUEUES: readonly Queue[] = [
@@ -184,7 +183,7 @@ export class Queues {
    */
   async inspect(): Promise<void> {
     const { machines, options } = this.#world;
-    if (options.fanout !== undefined) await this.#world.run(AGREED_SPARSE_MS); // until then homes may move
+    if (options.fanout !== undefined) await this.#world.run(AGREED_MS); // until then homes may move
     const stored = (): string => machines.map((machine) => machine.vector()).join();
     for (let tries = 1, before = ''; tries <= TRIES_MAX && before !== stored(); tries += 1) {
       if (tries > 1) await this.#world.converged();
@@ -252,7 +251,8 @@ export class Queues {
       walls,
       absences,
       peaces: this.#world.undisturbed(LINKED_MS, ({ absent }) => absent === undefined),
-      calms: this.#world.undisturbed(isSparse ? AGREED_SPARSE_MS : AGREED_MS),
+      calms: this.#world.undisturbed(AGREED_MS),
+      orderly: this.#world.undisturbed(AGREED_MS, ({ isOrderly }) => !isOrderly),
       bridged: isSparse ? [] : this.#world.undisturbed(AGREED_MS, ({ isBridged }) => !isBridged),
       stuck: this.#stuck,
       catalogs: this.#catalogs,

@@ -36,6 +36,7 @@ export interface Disturbance {
   to: number; // Infinity while it lasts
   readonly absent: Address | undefined; // the broker that did not run, where that is all
   readonly isBridged: boolean; // one pair of brokers was cut, and all others reached both
+  readonly isOrderly: boolean; // the broker that did not run had been stopped, and did not crash
 }
 
 /** A broker begins to use a view of who shares the work. */
@@ -160,9 +161,10 @@ export class World {
    * Something is not as it should be, from now until the function that it returns is called.
    * @param absent the broker that does not run, where that is all
    * @param isBridged one pair of brokers is cut, and all others reach both
+   * @param isOrderly the broker that does not run has been stopped
    */
-  disturb(absent?: Address, isBridged = false): () => void {
-    const disturbance = { from: this.time.now, to: Infinity, absent, isBridged };
+  disturb(absent?: Address, isBridged = false, isOrderly = false): () => void {
+    const disturbance = { from: this.time.now, to: Infinity, absent, isBridged, isOrderly };
     this.#disturbances.push(disturbance);
     return () => {
       disturbance.to = this.time.now;

@@ -64,10 +64,18 @@ const MESSAGES: PeerMessage[] = [
     view: { coordinator: parseAddress('h:1'), term: 4, number: 2, members: [parseAddress('a:1'), parseAddress('h:1')] },
   },
   {
-    type: 'SEEN', from: parseAddress('h:2'), to: parseAddress('h:3'), hops: 8,
-    view: { coordinator: parseAddress('h:1'), term: 4, number: 2 }, stored: [[a, 3]],
+    type: 'SEEN', view: { coordinator: parseAddress('h:1'), term: 4, number: 2 }, isFar: true,
+    members: [parseAddress('h:2'), parseAddress('h:3')], stored: [[a, 3]],
   },
-  { type: 'LEASES', from: parseAddress('h:2'), to: parseAddress('h:3'), hops: 0, subscription: 'défaut', leases: '{}' },
+  {
+    type: 'SEEN', view: { coordinator: parseAddress('h:1'), term: 4, number: 2 }, isFar: false,
+    members: [parseAddress('h:2')], stored: [],
+  },
+  {
+    type: 'LEASES', from: parseAddress('h:2'), to: parseAddress('h:3'), hops: 0, id: 5, subscription: 'défaut',
+    leases: '{}',
+  },
+  { type: 'TAKEN', from: parseAddress('h:3'), to: parseAddress('h:2'), hops: 8, id: 5 },
   {
     type: 'ASK',
     id: 7,
@@ -134,6 +142,7 @@ t.test('round trip of every message, however the stream is cut', async (t) => {
     'SEEK',
     'SEEN',
     'SURPLUS',
+    'TAKEN',
     'VECTOR',
     'VIEW',
   ]);
@@ -197,6 +206,12 @@ t.test('malformed messages are refused, and the error says what is wrong', async
     [['PRUNE', ''], /"" is not an origin/],
     [['MEMBERS', a, 1, 'h:1', 1], /"h:1" is not an origin/],
     [['MEMBERS', a], /beat is not a number/],
+    [['SEEN', 'h:1', 4], /SEEN has 3 fields, not 4 or more/],
+    [['SEEN', 'h:1', 4, 2, 1, 2, 'h:2'], /SEEN has 7 fields, not 8 or more/],
+    [['SEEN', 'h:1', 4, 2, 1, 1, 'h', a, 3], /"h" is not an address/],
+    [['SEEN', 'h:1', 4, 2, 1, 1, 'h:2', a], /seq is not a number/],
+    [['TAKEN', 'h:2', 'h:3', 8], /TAKEN has 4 fields, not 5/],
+    [['LEASES', 'h:2', 'h:3', 8, 'x', 's', ''], /id is not a number/],
     [['HELD', a], /count is not a number/],
     [['HELD', 'h:1', 1, a, 1], /"h:1" is not an origin/],
     [['HELD', a, 1, b, b], /seq is not a number/],

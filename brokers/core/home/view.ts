@@ -6,8 +6,8 @@
  * Thaler, C. V. Ravishankar, "Using Name-Based Mappings to Increase Hit Rates", IEEE/ACM Transactions on Networking
  * 6(1), 1998). So when a member comes or goes, only its own share of the homes moves.
  *
- * A view is installed here once every member has said that it uses it too, and how much it had stored then: by that
- * time the former homes have stopped, and what they acknowledged is known here (compare K. Birman, T. Joseph,
+ * A view is installed here once every member has said that it uses it too (words.ts), and how much it had stored then:
+ * by that time the former homes have stopped, and what they acknowledged is known here (compare K. Birman, T. Joseph,
  * "Exploiting Virtual Synchrony in Distributed Systems", SOSP 1987). Until then a broker serves only what was at home
  * here all the time. After a while it serves without those that say nothing: better twice than not at all. If all have
  * spoken, and only records that they had stored are missing here, then these records are on their way, and a slow disk
@@ -16,13 +16,10 @@
 import { type Address, compareAddresses } from '../address.ts';
 import { checkCounter } from '../counter.ts';
 import { hashText, mix } from '../hash.ts';
-import type { Origin } from '../log/record.ts';
 import type { Vector } from '../log/version-vector.ts';
+import { isLater, type ViewName, type Word, Words } from './words.ts';
 
-export interface View {
-  readonly coordinator: Address;
-  readonly term: number;
-  readonly number: number; // grows with each view of a coordinator's term
+export interface View extends ViewName {
   readonly members: readonly Address[]; // in broker order, the coordinator among them
 }
 
@@ -38,14 +35,6 @@ export function homeOf(subscription: string, { members }: View): Address | undef
   return home;
 }
 
-/**
- * Whether a view comes after another one. Those of two coordinators are not ordered: a broker that changes its
- * coordinator changes its view.
- */
-function isLater(view: Pick<View, 'term' | 'number'>, than: Pick<View, 'term' | 'number'>): boolean {
-  return view.term > than.term || (view.term === than.term && view.number > than.number);
-}
-
 const UNINSTALLED_MAX = 16;
 
 export class Views {
@@ -53,8 +42,7 @@ export class Views {
   readonly #installMs: number;
   readonly #catchUpMs: number;
   readonly #offered = new Map<Address, View>(); // coordinator -> its newest
-  // member -> the view that it uses, and what it had stored then and was not stored here when it was looked at last
-  readonly #seen = new Map<Address, { readonly view: Omit<View, 'members'>; readonly missing: Map<Origin, number> }>();
+  readonly #words: Words;
   #current: View | undefined;
   #installed: View | undefined;
   #sinceInstalled: View[] = []; // the current one last
@@ -66,6 +54,7 @@ export class Views {
    */
   constructor(self: Address, installMs: number, catchUpMs = 0) {
     this.#self = self;
+    this.#words = new Words(self);
     this.#installMs = installMs;
     this.#catchUpMs = catchUpMs;
   }
@@ -113,9 +102,22 @@ export class Views {
     return true;
   }
 
-  /** A member uses a view, and had stored this much when it began to. */
-  learnSeen(member: Address, view: Omit<View, 'members'>, stored: Vector): void {
-    this.#seen.set(member, { view, missing: new Map(stored) });
+  /** Members use a view, and had stored this much when they began to; as a neighbour says, or this broker of itself. */
+  learnSeen(word: Word, from?: Address): void {
+    const { coordinator } = word.view;
+    const known = this.#current?.coordinator === coordinator ? this.#current : undefined;
+    checkCounter('term', word.view.term, known?.term);
+    checkCounter('view', word.view.number, known?.number);
+    if (known === undefined || !isLater(known, word.view)) this.#words.learn(word, from);
+  }
+
+  /** What a neighbour is to be told of who uses the current view. Counts as told. */
+  news(neighbour: Address): Word | undefined {
+    return this.#current && this.#words.news(this.#current, neighbour);
+  }
+
+  linkUp(neighbour: Address): void {
+    this.#words.linkUp(neighbour);
   }
 
   /**
@@ -125,7 +127,9 @@ export class Views {
   follow(coordinator: Address | undefined, now: number, roundTripMs = 0): boolean {
     const view = coordinator === undefined ? undefined : this.#offered.get(coordinator);
     if (view === undefined || view === this.#current) return false;
-    for (const other of this.#offered.keys()) if (other !== coordinator) this.#offered.delete(other);
+    for (const [other, { term }] of this.#offered) { // not of one that is about to be followed
+      if (other !== coordinator && term <= view.term) this.#offered.delete(other);
+    }
     this.#current = view;
     this.#sinceInstalled.push(view);
     if (this.#sinceInstalled.length > UNINSTALLED_MAX) {
@@ -137,16 +141,17 @@ export class Views {
   }
 
   /**
-   * Installs the current view if everybody who can be asked uses it and nothing is missing that they had stored, or if
-   * that takes too long. Says whether it did.
-   * @param isReachable whether there is a link with a member
+   * Installs the current view if everybody who is there uses it and nothing is missing that they had stored, or if that
+   * takes too long. Says whether it did.
+   * @param isThere whether a member can be expected to speak
    */
-  install(stored: Pick<Vector, 'get'>, isReachable: (member: Address) => boolean, now: number): boolean {
+  install(stored: Pick<Vector, 'get'>, isThere: (member: Address) => boolean, now: number): boolean {
     const view = this.#current;
     if (view === undefined || this.#installed === view) return false;
-    const asked = view.members.filter((member) => member !== this.#self && isReachable(member));
-    const haveSpoken = asked.every((member) => this.#missing(member, view) !== undefined);
-    const isReady = haveSpoken && asked.every((member) => this.#hasAll(this.#missing(member, view)!, stored));
+    const haveSpoken = view.members.every(
+      (member) => member === this.#self || this.#words.has(member, view) || !isThere(member),
+    );
+    const isReady = haveSpoken && this.#words.isCovered(view, stored);
     if (!isReady && now < this.#installBy + (haveSpoken ? this.#catchUpMs : 0)) return false;
     this.#installed = view;
     this.#sinceInstalled = [];
@@ -163,24 +168,5 @@ export class Views {
     if (this.#current === undefined || !isHome(this.#current)) return false;
     if (this.isInstalled) return true;
     return this.#installed !== undefined && isHome(this.#installed) && this.#sinceInstalled.every(isHome);
-  }
-
-  /**
-   * What a member that uses the view had stored, as far as it is not known to be here; undefined if it has not said
-   * so.
-   */
-  #missing(member: Address, view: View): Map<Origin, number> | undefined {
-    const seen = this.#seen.get(member);
-    return seen === undefined || seen.view.coordinator !== view.coordinator || isLater(view, seen.view)
-      ? undefined
-      : seen.missing;
-  }
-
-  #hasAll(missing: Map<Origin, number>, stored: Pick<Vector, 'get'>): boolean {
-    for (const [origin, seq] of missing) {
-      if ((stored.get(origin) ?? 0) < seq) return false;
-      missing.delete(origin);
-    }
-    return true;
   }
 }

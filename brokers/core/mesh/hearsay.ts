@@ -1,5 +1,6 @@
 /**
- * Hearsay: which brokers there are, under which store each runs, and that it lives, even if no link shows it.
+ * Hearsay: which brokers there are, under which store each runs, and that it lives or has stopped, even if no link
+ * shows it.
  *
  * R. van Renesse, Y. Minsky, M. Hayden, "A Gossip-Style Failure Detection Service", Middleware 1998. Every broker
  * counts its own beats; neighbours tell each other the highest beat that they know of each broker, and only what is
@@ -9,13 +10,22 @@
  * A broker that comes back begins at beat 1 and is told what the mesh remembers of it. It goes on above that, as in
  * SWIM a suspected member refutes with a higher incarnation (A. Das, I. Gupta, A. Motivala, DSN 2002, section 4.2); so
  * the store with the highest beat is the one that an address runs now, and needs no clock.
+ *
+ * An odd beat says that the broker lives. The even one after it says that it has stopped; only the broker itself counts
+ * to it, as the last thing that it does. So a broker that was started again is not held for gone: its next beat is odd
+ * and later.
  */
 import type { Address } from '../address.ts';
 import { checkCounter } from '../counter.ts';
 import { type Origin, originAddress } from '../log/record.ts';
 
-/** A broker, by its store, and its beat, 1 or more. */
+/** A broker, by its store, and its beat, 1 or more: odd while it lives, even once it has stopped. */
 export type Beat = readonly [origin: Origin, beat: number];
+
+const isLast = (beat: number): boolean => beat % 2 === 0;
+
+/** The next beat of a broker that lives, after this one. */
+const nextOf = (beat: number): number => beat + (isLast(beat) ? 1 : 2);
 
 /**
  * Of two stores with one beat, the greater name counts as later; which one does not matter, as long as it is the same
@@ -44,8 +54,8 @@ export class Hearsay {
   }
 
   /**
-   * Whether a broker, or a new store of one, has been heard of since this was last asked: that is worth telling at
-   * once.
+   * Whether a broker, a new store of one, or a return has been heard of since this was last asked: that is worth
+   * telling at once.
    */
   takeNews(): boolean {
     const hasNews = this.#hasNews;
@@ -66,11 +76,23 @@ export class Hearsay {
     return this.#via.get(address);
   }
 
+  /** Whether a broker has said that it stops, and nothing since. */
+  isGone(address: Address): boolean {
+    return isLast(this.#heard.get(address)?.[1] ?? 1);
+  }
+
   /** This broker lives. */
   beat(): void {
     const self = this.#self();
     const address = originAddress(self);
-    this.#set(address, [self, (this.#heard.get(address)?.[1] ?? 0) + 1]);
+    this.#set(address, [self, nextOf(this.#heard.get(address)?.[1] ?? 0)]);
+  }
+
+  /** This broker stops. */
+  leave(): void {
+    const self = this.#self();
+    const address = originAddress(self);
+    this.#set(address, [self, this.#heard.get(address)![1] + 1]);
   }
 
   linkUp(neighbour: Address): void {
@@ -96,9 +118,12 @@ export class Hearsay {
       if (known === undefined && this.#heard.size > this.#membersMax) return [];
       if (isLater(beat, told?.get(address))) told?.set(address, beat);
       if (!isLater(beat, known)) return [];
-      // The mesh remembers an earlier life of ours: we are later than that.
-      this.#set(address, address === self ? [this.#self(), beat[1] + 1] : beat);
-      if (address === self) return [];
+      // The mesh remembers an earlier life of ours, and may hold us for gone: we are later than that.
+      this.#set(address, address === self ? [this.#self(), nextOf(beat[1])] : beat);
+      if (address === self) {
+        this.#hasNews = true;
+        return [];
+      }
       this.#via.set(address, from);
       return [address];
     });
@@ -124,7 +149,8 @@ export class Hearsay {
   }
 
   #set(address: Address, beat: Beat): void {
-    if (this.#heard.get(address)?.[0] !== beat[0]) this.#hasNews = true;
+    const known = this.#heard.get(address);
+    if (known?.[0] !== beat[0] || isLast(known[1]) !== isLast(beat[1])) this.#hasNews = true;
     this.#heard.set(address, beat);
   }
 }

@@ -12,9 +12,10 @@
  *
  * If the mesh is larger than the fan-out (neighbours.ts), there is no link with most members, and all that is known
  * of them is hearsay (hearsay.ts). Since the link was lost, or if there was none, such a member is alive while it
- * was heard of within `deadAfterMs`, suspect for as long again, then dead. A dial that fails says dead at once, until
- * it is heard of again. So hearsay of a crash is up to 10 s late, while a link tells of it at once. Only what
- * people are shown, and the choice of neighbours, depend on it.
+ * was heard of within `deadAfterMs`, suspect for as long again, then dead. A dial that fails says dead at once, and so
+ * does the member itself when it stops, until it is heard of again. So hearsay of a crash is up to 10 s late, while a
+ * link tells of it at once. What people are shown and the choice of neighbours depend on it; who is given work depends
+ * on more (mesh/overlay.ts, `isGone`).
  *
  * A row may name a broker otherwise than it names itself (`localhost` and `127.0.0.1`). Once a dial
  * has shown that, the row leads to that broker, and is looked at now and then instead of being
@@ -162,6 +163,12 @@ export class Membership {
     if (member !== undefined && !member.linked && this.#neighbours !== undefined) {
       Object.assign(member, { heardOfAt: now, refused: false });
     }
+  }
+
+  /** Others say that it has stopped. */
+  left(address: Address): void {
+    const member = this.#members.get(this.#rows.standsFor(address));
+    if (member?.linked === false) member.refused = true;
   }
 
   /** A neighbour hung up, or is hung up, because it or we have links enough. */

@@ -1,7 +1,8 @@
 import t from 'tap';
 import { type Address, parseAddress } from '../../../brokers/core/address.ts';
-import { EMPTY_VECTOR } from '../../../brokers/core/log/version-vector.ts';
+import { EMPTY_VECTOR, type Vector } from '../../../brokers/core/log/version-vector.ts';
 import { homeOf, type View, Views } from '../../../brokers/core/home/view.ts';
+import type { Word } from '../../../brokers/core/home/words.ts';
 import { origin } from '../../support/record.ts';
 
 const [a, b, c] = ['a:1', 'b:1', 'c:1'].map(parseAddress) as [Address, Address, Address];
@@ -10,6 +11,11 @@ const INSTALL_MS = 2000;
 
 function view(number: number, members: readonly Address[], coordinator = c, term = 1): View {
   return { coordinator, term, number, members };
+}
+
+/** What members say that use a view. */
+function word({ coordinator, term, number }: View, members: readonly Address[], stored: Vector): Word {
+  return { view: { coordinator, term, number }, members, stored, isFar: false };
 }
 
 /** The first name whose homes are these, view by view. */
@@ -60,6 +66,15 @@ t.test('the newest view of the coordinator that is followed is used; an older on
   t.strictSame(views.current?.members, [a, b]);
 });
 
+t.test('the view of the next coordinator is not forgotten when that of the former one is followed late', async (t) => {
+  const views = new Views(a, INSTALL_MS);
+  views.learn(view(1, [a, b], b, 2));
+  views.learn(view(1, [a, c], c, 3));
+  t.equal(views.follow(b, 0), true);
+  t.equal(views.follow(c, 0), true);
+  t.equal(views.current?.coordinator, c);
+});
+
 t.test('a broker serves a subscription that comes to it once the former homes have stopped and what they had stored is here', async (t) => {
   const [first, second] = [view(1, [a, b, c]), view(2, [a, b])];
   const views = installed(first);
@@ -73,9 +88,9 @@ t.test('a broker serves a subscription that comes to it once the former homes ha
   t.equal(views.serves(comes), false, 'nobody has stopped yet');
   t.equal(views.serves(stays), true, 'it was here all the time');
   t.equal(views.serves(other), false);
-  views.learnSeen(b, view(1, []), new Map([[at, 1]]));
+  views.learnSeen(word(view(1, []), [b], new Map([[at, 1]])));
   t.equal(views.install(EMPTY_VECTOR, () => true, 100), false, 'b uses the view before');
-  views.learnSeen(b, view(2, []), new Map([[at, 7]]));
+  views.learnSeen(word(view(2, []), [b], new Map([[at, 7]])));
   t.equal(views.install(new Map([[at, 6]]), () => true, 100), false, 'something is missing here');
   t.equal(views.install(new Map([[at, 7]]), () => true, 100), true);
   t.equal(views.serves(comes), true);
@@ -101,7 +116,7 @@ t.test('records that members had stored are waited for longer than members that 
     views.install(EMPTY_VECTOR, () => false, 0);
     views.learn(second);
     views.follow(c, 0);
-    for (const member of speaking) views.learnSeen(member, view(2, []), new Map([[origin('b:1', 1), 7]]));
+    views.learnSeen(word(view(2, []), speaking, new Map([[origin('b:1', 1), 7]])));
     t.equal(views.install(EMPTY_VECTOR, () => true, now), expected, `${speaking} ${now}`);
   }
 });
@@ -123,8 +138,8 @@ t.test('what a member says about another coordinator\'s view does not count', as
   const views = installed(view(1, [a]));
   views.learn(view(2, [a, b]));
   views.follow(c, 0);
-  views.learnSeen(b, view(9, [], b, 9), EMPTY_VECTOR);
+  views.learnSeen(word(view(9, [], b, 9), [b], EMPTY_VECTOR));
   t.equal(views.install(EMPTY_VECTOR, () => true, 0), false);
-  views.learnSeen(b, view(3, []), EMPTY_VECTOR);
+  views.learnSeen(word(view(3, []), [b], EMPTY_VECTOR));
   t.equal(views.install(EMPTY_VECTOR, () => true, 0), true, 'a later one of the same coordinator does');
 });

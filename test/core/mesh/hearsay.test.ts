@@ -24,7 +24,7 @@ t.test('a neighbour is told of everybody once, and then of what is news', async 
   t.strictSame(core.learn(b, [[store(c), 3], [store(a), 6]]), [], 'as high, or lower, is no news');
   core.beat();
   t.strictSame(core.learn(b, [[store(c), 4]]), [c]);
-  t.strictSame(core.news(a, ALL), [[store(self), 2], [store(c), 4]]);
+  t.strictSame(core.news(a, ALL), [[store(self), 3], [store(c), 4]]);
   core.linkDown(a);
   t.strictSame(core.news(a, ALL), []);
   core.linkUp(a);
@@ -41,9 +41,10 @@ t.test('what is not worth telling is told once it is', async (t) => {
 t.test('a broker that comes back goes on above what the mesh remembers of it', async (t) => {
   const cases: [remembered: Beat, beat: number, what: string][] = [
     [[store(self), 1], 1, 'our own beat'],
-    [[store(self), 9], 10, 'a former process'],
-    [[store(self, 5), 1], 2, 'a former store'],
-    [[store(self, 5), 9], 10, 'a former store that lived longer'],
+    [[store(self), 9], 11, 'a former process'],
+    [[store(self), 10], 11, 'a former process that stopped'],
+    [[store(self, 5), 1], 3, 'a former store'],
+    [[store(self, 5), 9], 11, 'a former store that lived longer'],
   ];
   for (const [remembered, beat, what] of cases) {
     const core = hearsay(a);
@@ -82,11 +83,40 @@ t.test('a broker or a store that is new is worth telling at once, a beat is not'
   t.equal(core.takeNews(), false);
   core.learn(a, [[store(c, 1), 9]]);
   t.equal(core.takeNews(), true);
-  core.learn(a, [[store(c, 1), 10]]);
+  core.learn(a, [[store(c, 1), 11]]);
   core.beat();
   t.equal(core.takeNews(), false);
-  core.learn(a, [[store(c, 2), 11]]);
+  core.learn(a, [[store(c, 2), 13]]);
   t.equal(core.takeNews(), true);
+});
+
+t.test('a broker that stops says so, all pass it on, and nobody holds it for gone once it is back', async (t) => {
+  const leaver = hearsay(a);
+  leaver.learn(a, [[store(self), 8]]);
+  leaver.leave();
+  t.strictSame(leaver.news(a, ALL), [[store(self), 10]], 'its last beat is even');
+  const core = hearsay(a, b);
+  t.equal(core.isGone(c), false, 'nothing is known of it');
+  core.learn(a, [[store(c), 9]]);
+  core.takeNews();
+  t.strictSame(core.learn(a, [[store(c), 10]]), [c]);
+  t.ok(core.isGone(c));
+  t.equal(core.takeNews(), true);
+  t.strictSame(core.learn(a, [[store(c), 9]]), [], 'an older beat that comes late says nothing');
+  t.strictSame(core.news(b, ALL).at(-1), [store(c), 10]);
+  core.learn(b, [[store(c), 11]]);
+  t.notOk(core.isGone(c));
+  t.equal(core.takeNews(), true, 'a return is news');
+});
+
+t.test('a broker that is held for gone says at once that it lives', async (t) => {
+  const core = hearsay(a, b);
+  core.news(a, ALL);
+  core.takeNews();
+  core.learn(b, [[store(self), 4]]);
+  t.equal(core.takeNews(), true);
+  t.strictSame(core.news(a, ALL), [[store(self), 5]]);
+  t.strictSame(core.news(b, ALL), [[store(self), 5]]);
 });
 
 t.test('no more than so many are remembered, and who is forgotten may come again', async (t) => {

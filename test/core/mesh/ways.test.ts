@@ -19,6 +19,20 @@ t.test('news of a broker shows the way for a while, and not once its link is los
   t.notOk(ways.isFresh(a, 1001));
 });
 
+t.test('a broker that was sought is missed until there is news of it, or a link', async (t) => {
+  const ways = make();
+  t.equal(ways.missedMs(a, 50), 0);
+  ways.maySeek(a, 100);
+  ways.maySeek(a, 200);
+  t.equal(ways.missedMs(a, 250), 150, 'since the first time');
+  ways.heard(a, 260);
+  t.equal(ways.missedMs(a, 300), 0);
+  ways.maySeek(a, 400);
+  t.equal(ways.missedMs(a, 500), 100);
+  ways.linked(a);
+  t.equal(ways.missedMs(a, 500), 0);
+});
+
 t.test('a broker is sought, and sought on, once in a while', async (t) => {
   const ways = make();
   t.ok(ways.maySeek(a, 0));
