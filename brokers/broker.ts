@@ -32,7 +32,7 @@ Examples:
   $ ${name}                                     localhost:3000, peers from globalState.csv
   $ ${name} --port 3001                         a second broker on this machine
   $ ${name} --host 203.0.113.7 --bind 0.0.0.0   a cloud VM: others use its public address
-  $ ${name} join 10.0.0.1:3000 --host 10.0.0.4  a new machine, which was invited; one member's address will do
+  $ ${name} join 10.0.0.1:3000 --host 10.0.0.4  a new machine, which was invited
   $ ${name} --data-dir /var/lib/rumormill --log-format json
 `;
 
@@ -136,7 +136,7 @@ const program = new Command(name)
   .action(() => run(program.opts<Flags>()));
 program
   .command('join <brokers>')
-  .description('joins a mesh that has invited this broker, by way of members: host:port,host:port')
+  .description('joins a mesh by way of some members, host:port,host:port')
   .action((brokers: string) => run(program.opts<Flags>(), brokers.split(',').map((each) => each.trim())));
 
 async function run(flags: Flags, members?: readonly string[]): Promise<void> {

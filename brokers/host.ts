@@ -12,12 +12,12 @@ import { Budget } from './core/budget.ts';
 import { isDiskFull, messageOf, RumormillError } from './core/error.ts';
 import { LamportClock } from './core/log/lamport.ts';
 import { Log } from './core/log/log.ts';
-import type { Identity, Signatures } from './core/mesh/identity.ts';
+import type { Identity } from './core/mesh/identity.ts';
 import { Quorum } from './core/mesh/quorum.ts';
 import { makeTag, type StoredBatch } from './core/log/record.ts';
 import { Copies } from './core/log/copies.ts';
 import { RunningTime } from './core/log/running-time.ts';
-import type { Channel, Clock, Listener, Logger, Random, Timer, Transport } from './core/runtime.ts';
+import type { Channel, Clock, Listener, Logger, Timer } from './core/runtime.ts';
 import type { Store } from './core/log/store.ts';
 import { Turns } from './core/turns.ts';
 import type { Vector } from './core/log/version-vector.ts';
@@ -29,7 +29,8 @@ import { ClockSaver } from './log/clock-saver.ts';
 import { tellBeyondSense } from './log/mend-clock.ts';
 import { type MemberInfo, memberList } from './members/list.ts';
 import { Members } from './members/members.ts';
-import { type BrokerInfo, Mesh } from './mesh/mesh.ts';
+import type { BrokerInfo } from './mesh/holdings.ts';
+import { Mesh } from './mesh/mesh.ts';
 import { Metadata } from './catalog/metadata.ts';
 import { openName } from './mesh/naming.ts';
 import { Queues } from './queue/queues.ts';
@@ -40,23 +41,10 @@ import { FilesWatch } from './log/files-watch.ts';
 import { type Status, status } from './status.ts';
 import { Sweep } from './catalog/sweep.ts';
 import { Tally } from './logging/tally.ts';
+import type { Runtime } from './runtime.ts';
 import { Topics } from './catalog/topics.ts';
 import { Traffic } from './logging/traffic.ts';
 import type { Args, CommandParser } from './wire/command-parser.ts';
-
-/** The world that a broker runs in. `io/` has the real one. */
-export interface Runtime {
-  /** Of Rumormill, as HELLO tells it. */
-  readonly version: string;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly transport: Transport;
-  readonly signatures: Signatures;
-  readonly logger: Logger;
-  openStore(): Promise<Store>;
-  /** Asked for while the store is open, whose lock keeps other processes away. */
-  openIdentity(): Promise<Identity>;
-}
 
 export class Broker implements SessionsRuntime {
   readonly config: Config;
@@ -178,10 +166,7 @@ export class Broker implements SessionsRuntime {
       storeFailed,
       missed: (ms) => void copies.missed(ms).catch(storeFailed),
       acknowledged: () => this.#quorum.update(),
-      groups: () => this.members.groups(),
-      refusal: (...who) => this.members.refusal(...who),
-      called: (name) => this.members.called(name),
-      putOut: (by) => this.members.putOut(by),
+      members: () => this.members,
       linkUp: (link) => this.#homes.linkUp(link),
       linkDown: (link) => this.#errands.linkDown(link),
       left: () => this.#homes.left(),
@@ -192,14 +177,15 @@ export class Broker implements SessionsRuntime {
     this.#clockSaver = new ClockSaver({
       store, lamport, beatMs: limits.beatMs, term: () => this.#mesh.term, storeFailed,
     });
-    this.#quorum = new Quorum(limits.ackTimeoutMs, (origin) => this.#mesh.seqs(origin));
+    this.#quorum = new Quorum(limits.ackTimeoutMs, (origin) => this.#mesh.holdings.seqs(origin));
     this.publisher = new Publisher({ clock, log, lamport, copies, quorum: this.#quorum });
 
     // Who is a member, as the log says.
     this.members = new Members({
       config, clock, logger, log, store, publisher: this.publisher, id: identity.id, storeFailed,
       changed: (addresses) => this.#mesh.configure(addresses),
-      out: () => this.#putOut(),
+      leaving: () => this.publisher.leave(),
+      left: (error) => void this.stop(error),
     }, this.#mesh);
 
     // What the log says of topics, subscriptions and bindings.
@@ -255,7 +241,7 @@ export class Broker implements SessionsRuntime {
   }
 
   brokers(): BrokerInfo[] {
-    return this.#mesh.brokers();
+    return this.#mesh.holdings.brokers();
   }
 
   memberList(): MemberInfo[] {
@@ -291,11 +277,15 @@ export class Broker implements SessionsRuntime {
     this.members.configure(rows);
   }
 
-  /** Accepts nothing more, writes what was accepted, answers it, tells the peers, closes. Always the same promise. */
-  stop(): Promise<void> {
+  /**
+   * Accepts nothing more, writes what was accepted, answers it, tells the peers, closes. Always the same promise.
+   * @param reason what `stopped` is to be rejected with
+   */
+  stop(reason?: RumormillError): Promise<void> {
+    const { resolve, reject } = this.#settleStopped;
     this.publisher.close();
     return (this.#closing ??= this.#stop()
-      .then(this.#settleStopped.resolve, this.#settleStopped.reject)
+      .then(reason === undefined ? resolve : () => reject(reason), reject)
       .then(() => this.stopped));
   }
 
@@ -376,15 +366,6 @@ export class Broker implements SessionsRuntime {
     // 3. Publishers: the log answers each batch when this returns; those who wait for more brokers are counted.
     this.#quorum.update();
     this.#traffic.committed(batches);
-  }
-
-  /** The mesh goes on without this broker: it stops as after a signal, and `stopped` says why. */
-  #putOut(): void {
-    if (this.#closing !== undefined) return;
-    const error = new RumormillError('OUT', `${this.config.address} was put out of its mesh`);
-    this.logger.error('put out of the mesh, broker stops', { remedy: '--rejoin makes it a member anew' });
-    this.publisher.close();
-    this.#closing = this.#stop().then(() => this.#settleStopped.reject(error), this.#settleStopped.reject);
   }
 
   /** A full disk passes: reads go on, publishes are refused until there is room. Anything else does not. */

@@ -6,6 +6,7 @@
  * and one line says why.
  */
 import './command-line/signals.ts';
+import { setTimeout as wait } from 'node:timers/promises';
 import { Command, Option } from 'commander';
 import { programName } from '../brokers/core/program-name.ts';
 import { type Client, connect, type ForgetOptions, type SubscriptionOptions, type TopicOptions } from './client.ts';
@@ -31,6 +32,7 @@ interface SettingFlags {
   readonly from?: string;
 }
 
+const LOOK_MS = 300; // between looks whether a broker has left
 const PENDING_COUNT = 100;
 const MS_MAX = 2 ** 53 - 1; // the brokers know better
 
@@ -50,6 +52,7 @@ Examples:
   $ ${name} subscriptions free billing --consumer c1   gives back what it holds, at once
   $ ${name} subscriptions purge billing
   $ ${name} invite 10.0.0.4:3000                    a new broker may join
+  $ ${name} leave 10.0.0.2:3000                     it hands over what it has, and ends
   $ ${name} forget 10.0.0.3:3000                    its machine is gone for good
 `;
 
@@ -141,6 +144,9 @@ program.command('members').description('lists the members of the mesh, and the b
   .action(() => list(memberListing));
 program.command('invite <host:port>').description('lets a broker join the mesh')
   .action((address: string) => act(`${address} may join`, (client) => client.invite(address)));
+program.command('leave <broker>')
+  .description('makes a member that runs leave the mesh, and waits until it is gone; give its address or its id')
+  .action((broker: string) => withClient((client) => leave(client, broker)));
 program
   .command('forget <broker>')
   .description('makes a broker that is gone for good a member no more; give its address or its id')
@@ -189,6 +195,15 @@ function list(listing: (client: Client) => Promise<Listing>): Promise<void> {
 /** Does something and says so: what it returns, or else `done`. */
 function act(done: string, action: (client: Client) => Promise<string | void>): Promise<void> {
   return withClient(async (client) => [(await action(client)) ?? done]);
+}
+
+/** Tells who leaves, and waits until it has. */
+async function leave(client: Client, broker: string): Promise<readonly string[]> {
+  const leaving = (await client.members()).find(({ address, id }) => address === broker || id.startsWith(broker));
+  await client.leave(broker);
+  const isThere = async (): Promise<boolean> => (await client.members()).some(({ id }) => id === leaving?.id);
+  while (await isThere()) await wait(LOOK_MS);
+  return [`${leaving?.address ?? broker} has left`];
 }
 
 function withClient(work: (client: Client, flags: Flags) => Promise<readonly string[]>): Promise<void> {

@@ -361,6 +361,11 @@ export class Client implements AsyncDisposable {
     return this.#catalog.invite(address);
   }
 
+  /** A member that runs leaves: as soon as what it has is elsewhere, it ends. @throws RumormillError as `forget` */
+  async leave(broker: string): Promise<void> {
+    return this.#catalog.leave(broker);
+  }
+
   /**
    * A broker that is gone for good is a member no more.
    * @param broker its address, its id, or 6 characters or more from the beginning of its id

@@ -37,6 +37,12 @@ async function forget(args: Args, { broker }: Caller): Promise<Value> {
   return OK;
 }
 
+async function leave(args: Args, { broker }: Caller): Promise<Value> {
+  const who = args.length > 2 ? boundedName('broker', args, 2, BROKER_BYTES_MAX) : undefined;
+  await broker.members.changes.leave(who);
+  return OK;
+}
+
 /** Each as a map of its own. */
 function members({ broker }: Caller): Value {
   return broker.memberList().map((member) => new Flat(Object.entries(member).flat()));
@@ -52,6 +58,7 @@ const subcommands: Readonly<Record<string, Subcommand>> = {
   STATUS: { min: 2, max: 2, usage: 'STATUS', run: (_, { broker }) => new Flat(Object.entries(broker.status()).flat()) },
   MEMBERS: { min: 2, max: 2, usage: 'MEMBERS', run: (_, caller) => members(caller) },
   INVITE: { min: 3, max: 3, usage: 'INVITE host:port', run: invite },
+  LEAVE: { min: 2, max: 3, usage: 'LEAVE [host:port|id]', run: leave },
   FORGET: { min: 3, max: 5, usage: 'FORGET host:port|id [YES] [FORCE]', run: forget },
 };
 

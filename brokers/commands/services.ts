@@ -7,7 +7,7 @@ import type { Vector } from '../core/log/version-vector.ts';
 import type { Turns } from '../core/turns.ts';
 import type { Changes } from '../members/changes.ts';
 import type { MemberInfo } from '../members/list.ts';
-import type { BrokerInfo } from '../mesh/mesh.ts';
+import type { BrokerInfo } from '../mesh/holdings.ts';
 import type { Queues } from '../queue/queues.ts';
 import type { Readers } from '../read/readers.ts';
 
@@ -34,7 +34,7 @@ export interface Services {
     Queues,
     'pull' | 'acknowledge' | 'negativeAcknowledge' | 'extend' | 'purge' | 'describe' | 'pending' | 'consumers' | 'free'
   >;
-  readonly members: { readonly changes: Pick<Changes, 'invite' | 'forget'> };
+  readonly members: { readonly changes: Pick<Changes, 'invite' | 'leave' | 'forget'> };
   /** Every member, and those who are invited, in broker order. */
   memberList(): MemberInfo[];
   /** The broker that the election chose, as far as is known. */

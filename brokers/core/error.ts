@@ -18,6 +18,7 @@ export type ErrorCode =
   | 'BUSY' // as much waits in this client as may, or another change of the members is under way; nothing was done
   | 'OUT' // this broker is no member of its mesh any more
   | 'DISKFULL' // the store has no room; nothing was stored
+  | 'LEAVING' // this broker leaves the mesh; nothing was stored
   | 'CLOSING' // this broker is shutting down; nothing was stored
   | 'NOPROTO' // HELLO asked for a RESP version that is not spoken here
   | 'PROTOCOL' // bytes that are not RESP, or a peer message that is not one

@@ -32,6 +32,7 @@ export class Publisher {
   readonly bodies = new Arena();
   readonly #runtime: PublisherRuntime;
   #isClosed = false;
+  #refusal: RumormillError | undefined; // of all that is published from now on
 
   constructor(runtime: PublisherRuntime) {
     this.#runtime = runtime;
@@ -41,7 +42,7 @@ export class Publisher {
    * Publishes a batch; `done` is called once, with the Lamport timestamp of its first message or with what was wrong.
    */
   publish(draft: Draft, acks: AckLevel, done: (outcome: Outcome) => void): void {
-    if (this.#isClosed) return this.#refuse(draft, closing(), done);
+    if (this.#refusal !== undefined) return this.#refuse(draft, this.#refusal, done);
     let isAnswered = false; // at ACKS none by its name, which a draft may wait for in vain
     this.#runtime.log.publish(draft, {
       named: ({ lamport }) => {
@@ -58,7 +59,7 @@ export class Publisher {
 
   /** Publishes a batch that the broker itself has something to say with. */
   publishOwn(draft: Draft, fate: DraftFate): void {
-    if (this.#isClosed) fate.failed(closing());
+    if (this.#isClosed) fate.failed(this.#refusal!);
     else this.#runtime.log.publish(draft, fate);
   }
 
@@ -91,17 +92,19 @@ export class Publisher {
     return Math.round(this.#runtime.clock.wallTime());
   }
 
+  /** Clients publish elsewhere from now on: this broker leaves the mesh. */
+  leave(): void {
+    this.#refusal ??= new RumormillError('LEAVING', 'this broker leaves the mesh; nothing was stored');
+  }
+
   /** Nothing more is published. */
   close(): void {
     this.#isClosed = true;
+    this.#refusal = new RumormillError('CLOSING', 'this broker is shutting down; nothing was stored');
   }
 
   #refuse(draft: Draft, error: RumormillError, done: (outcome: Outcome) => void): void {
     this.#runtime.copies.failed(draft, error);
     done({ error });
   }
-}
-
-function closing(): RumormillError {
-  return new RumormillError('CLOSING', 'this broker is shutting down; nothing was stored');
 }

@@ -28,8 +28,14 @@ export interface ChangesMesh {
   isReached(address: Address): boolean;
   /** The id that the broker with which there is a link has proven. */
   idAt(address: Address): BrokerId | undefined;
-  /** How many records only that broker is known to hold. */
-  alone(address: Address): number;
+  readonly holdings: {
+    /** How many records only that broker is known to hold. */
+    alone(address: Address): number;
+    /** How many records here are not yet where they have to be before this broker goes. */
+    lonely(): number;
+    /** Whether this broker has all that one with a link has announced. */
+    hasAllOf(address: Address): boolean;
+  };
 }
 
 /** The members as they are, and the way to say something of them. */
@@ -90,11 +96,11 @@ export class Changes {
   async forget(who: string, isSure: boolean, isForced: boolean): Promise<void> {
     const { roster } = this.#members;
     const { name, id, address, state } = this.#find(who);
-    if (id === this.#runtime.id) throw wrong(`${who} is this broker itself; a member that runs is not forgotten`);
+    if (id === this.#runtime.id) throw wrong(`${who} is this broker itself; a member that runs is not forgotten, but may LEAVE`);
     if (state !== 'invited' && this.#isUp({ id, address })) {
-      throw wrong(`${address} is up, and a member that runs is not forgotten; stop it first`);
+      throw wrong(`${address} is up, and a member that runs is not forgotten; run LEAVE, or stop it first`);
     }
-    const lost = this.#mesh.alone(address);
+    const lost = this.#mesh.holdings.alone(address);
     if (lost > 0 && !isSure) {
       throw wrong(`${lost} records are known to be on ${address} alone and would be lost with it; YES forgets it all the same`);
     }
@@ -109,6 +115,26 @@ export class Changes {
       if (roster.seat(name)!.state === 'out') return undefined;
       if (!roster.allows(out)) throw wrong(`${address} is the last member`);
       return out;
+    });
+  }
+
+  /**
+   * A member that runs leaves: this one, or another. Settles as soon as it is settled that it will; it goes once what it
+   * has is elsewhere.
+   * @param who its address or id, or the beginning of its id
+   * @throws RumormillError ERR, NOTFOUND, BUSY or NOQUORUM
+   */
+  async leave(who: string = this.#self): Promise<void> {
+    const { roster } = this.#members;
+    const seat = this.#find(who);
+    const { name, id, address, state } = seat;
+    if (state === 'invited') throw wrong(`${address} has not come yet; FORGET takes the invitation back`);
+    if (id !== this.#runtime.id && !this.#isUp(seat)) throw wrong(`${address} is not reached; FORGET puts it out`);
+    await this.#settle(() => {
+      if (roster.seat(name)!.state !== 'in') return undefined;
+      const change: Change = { op: 'leave', seat: name };
+      if (!roster.allows(change)) throw wrong(`${address} is the last member; to end it, stop it`);
+      return change;
     });
   }
 
@@ -244,9 +270,8 @@ export class Changes {
     const seat = roster.seatAt(row);
     if (seat === undefined) return;
     if (seat.state !== 'invited' && (seat.id === this.#runtime.id || this.#isUp(seat))) {
-      logger.warn('a row was taken out of globalState.csv whose broker runs; it stays a member', {
-        broker: row, remedy: `stop it, then run "admin forget ${row}"`,
-      });
+      await this.leave(row);
+      logger.info('leaves, since its row was taken out of globalState.csv', { broker: row });
       return;
     }
     await this.forget(row, false, false);

@@ -1,6 +1,6 @@
 /** The members as people are shown them. */
 import { type Address, compareAddresses } from '../core/address.ts';
-import type { BrokerInfo } from '../mesh/mesh.ts';
+import type { BrokerInfo } from '../mesh/holdings.ts';
 import type { Members } from './members.ts';
 
 /** One member; `since` is the version of the membership since which it has its state, 0 for a row before the founding. */

@@ -37,16 +37,16 @@ export interface MembersRuntime {
   readonly id: BrokerId;
   /** Who is a member, or counts, is otherwise than before: here they are. */
   changed(addresses: readonly Address[]): void;
-  /** This broker was put out of the mesh. */
-  out(): void;
+  /** This broker leaves the mesh: nothing new is to begin here. */
+  leaving(): void;
+  /** It is none of the members any more. @param error OUT, if it was put out */
+  left(error?: RumormillError): void;
   /** The store did not do what it should. */
   storeFailed(error: unknown): void;
 }
 
 /** What of the mesh it depends on. */
 export interface MembersMesh extends ChangesMesh {
-  /** Whether this broker has all that one with a link has announced. */
-  hasAllOf(address: Address): boolean;
   /** The rows, if it is for this broker to propose them as members. */
   founders(): readonly Address[] | undefined;
 }
@@ -58,11 +58,14 @@ export class Members implements Membership {
   readonly #mesh: MembersMesh;
   #rows: readonly Address[] = []; // of globalState.csv
   #members: readonly Address[] | undefined;
+  #serving: ReadonlySet<Address> = new Set();
   #groups: readonly (readonly Address[])[] | undefined;
   readonly #names = new Set<Address>(); // by which members reach this broker
   readonly #returning = new Map<BrokerId, Address>(); // that were put out, and want to be members anew
   #wish: Change | undefined; // that somebody here waits for
   #isSaying = false;
+  #isLeaving = false;
+  #lonely = 0; // records that wait to be elsewhere, as was said last
   #isClosed = false;
   #lookAt = 0;
 
@@ -103,6 +106,11 @@ export class Members implements Membership {
     return this.#groups ?? (this.#runtime.config.joins ? NOBODY : undefined);
   }
 
+  /** Whether a broker may be given work: it is in, or the mesh is not founded yet. */
+  serves(address: Address): boolean {
+    return !this.isFounded || this.#serving.has(address);
+  }
+
   /** Another broker has reached this one by a name. */
   called(name: Address): void {
     if (name !== this.#self && this.#names.size < NAMES_MAX) this.#names.add(name);
@@ -137,7 +145,9 @@ export class Members implements Membership {
   /** A broker, which has proved its id, says that this one was put out of the mesh. */
   putOut(by: BrokerId): void {
     const isMember = this.roster.seatOf(by)?.state !== 'out' && this.roster.seatOf(by) !== undefined;
-    if (isMember && this.own !== undefined && !this.#runtime.config.rejoins) this.#runtime.out();
+    if (!isMember || this.own === undefined) return;
+    if (this.#isLeaving) this.#runtime.left();
+    else if (!this.#runtime.config.rejoins) this.#out();
   }
 
   /** The batches are on disk. */
@@ -174,8 +184,10 @@ export class Members implements Membership {
   act(): void {
     if (this.#isSaying || this.#isClosed) return;
     const { id } = this.#runtime;
+    if (this.own?.state === 'leaving') this.#leave();
     const isOut = this.roster.seatOf(id)?.state === 'out' && !this.#called().some((name) => this.#isFree(name));
-    if (isOut && !this.#runtime.config.rejoins) return this.#runtime.out();
+    if (isOut && this.#isLeaving) return this.#runtime.left();
+    if (isOut && !this.#runtime.config.rejoins) return this.#out();
     const saying = this.#claim() ?? this.#vote();
     if (saying === undefined) return;
     this.#isSaying = true;
@@ -233,10 +245,28 @@ export class Members implements Membership {
     }
   }
 
+  #out(): void {
+    if (this.#isClosed) return;
+    this.#runtime.logger.error('put out of the mesh, broker stops', { remedy: '--rejoin makes it a member anew' });
+    this.#runtime.left(new RumormillError('OUT', `${this.#self} was put out of its mesh; --rejoin makes it a member anew`));
+  }
+
+  /** This broker leaves, and says so. */
+  #leave(): void {
+    const { logger } = this.#runtime;
+    const records = this.#mesh.holdings.lonely();
+    if (!this.#isLeaving || records !== this.#lonely) logger.info('leaving the mesh', { waiting_for_records: records });
+    this.#lonely = records;
+    if (this.#isLeaving) return;
+    this.#isLeaving = true;
+    this.#runtime.leaving();
+  }
+
   #settle(): boolean {
     if (!this.roster.settle()) return false;
     if (!this.isFounded) return true;
     this.#members = this.roster.seats().filter(({ state }) => state !== 'out').map(({ address }) => address);
+    this.#serving = new Set(this.roster.seats().filter(({ state }) => state === 'in').map(({ address }) => address));
     this.#groups = this.roster.groups().map((group) => group.map(({ address }) => address));
     return true;
   }
@@ -293,6 +323,7 @@ export class Members implements Membership {
     }
     const { own } = this;
     if (own?.state === 'invited') return { op: 'join', seat: own.name, id };
+    if (own?.state === 'leaving') return this.#mesh.holdings.lonely() === 0 ? { op: 'out', seat: own.name } : undefined;
     if (own !== undefined) return isWished ? this.#wish : this.#invitation();
     const lost = this.roster.seatAt(this.#self);
     if (lost?.id === undefined || lost.id === id) return undefined;
@@ -303,7 +334,7 @@ export class Members implements Membership {
   #invitation(): Change | undefined {
     for (const [id, address] of this.#returning) {
       if (this.roster.seatAt(address) !== undefined) this.#returning.delete(id);
-      else if (this.#mesh.idAt(address) === id && this.#mesh.hasAllOf(address)) return { op: 'invite', address };
+      else if (this.#mesh.idAt(address) === id && this.#mesh.holdings.hasAllOf(address)) return { op: 'invite', address };
     }
     return undefined;
   }

@@ -8,14 +8,13 @@ import type { Ages } from '../core/log/ages.ts';
 import type { Bully } from '../core/mesh/bully.ts';
 import type { RumormillError } from '../core/error.ts';
 import type { BrokerId } from '../core/mesh/identity.ts';
-import type { Membership, MemberState } from '../core/mesh/membership.ts';
+import type { Membership } from '../core/mesh/membership.ts';
 import type { Origin, StoredBatch } from '../core/log/record.ts';
 import type { Channel, Transport } from '../core/runtime.ts';
-import type { Group } from '../core/mesh/quorum.ts';
-import { countMissing, EMPTY_VECTOR, type Vector } from '../core/log/version-vector.ts';
 import { Election } from './election.ts';
 import { Gossip, type GossipRuntime } from './gossip.ts';
 import type { HandshakeRuntime, Peer } from './handshake.ts';
+import { type Counted, Holdings, type HoldingsRuntime } from './holdings.ts';
 import { Introductions } from './introductions.ts';
 import type { Link, MeshMessage } from './link.ts';
 import type { Port } from './port.ts';
@@ -32,24 +31,27 @@ export type HomesMessage = Extract<PeerMessage, { type: 'VIEW' | 'SEEN' | 'LEASE
 /** What peers say about commands that are carried out elsewhere. */
 export type ErrandMessage = Extract<PeerMessage, { type: 'ASK' | 'ANSWER' | 'FORGET' }>;
 
-export interface MeshRuntime extends GossipRuntime, NamingRuntime, HandshakeRuntime {
-  readonly ages: Ages;
-  readonly transport: Transport;
-  readonly budget: Budget;
-  /** How far each configured broker holds an origin's records may have changed. */
-  acknowledged(): void;
-  /** The groups whose disks count (members/members.ts); undefined for one of all rows and this broker. */
-  groups(): readonly (readonly Address[])[] | undefined;
+/** The members, as a mesh asks them (members/members.ts). */
+export interface Doorkeeper extends Counted {
   /**
    * Why a broker is not let in; undefined if it is.
    * @param names that lead to it: its own, others that were looked at, and the one by which it was dialled, if it was
    * @param isRow whether one of them is a row
    */
   refusal(peer: Peer, names: readonly Address[], isRow: boolean): RumormillError | undefined;
-  /** A broker, which has proved its id, says that this one was put out of the mesh. */
-  putOut(by: BrokerId): void;
   /** Another broker has reached this one by a name. */
   called(name: Address): void;
+  /** A broker, which has proved its id, says that this one was put out of the mesh. */
+  putOut(by: BrokerId): void;
+}
+
+export interface MeshRuntime extends HoldingsRuntime, GossipRuntime, NamingRuntime, HandshakeRuntime {
+  readonly ages: Ages;
+  members(): Doorkeeper;
+  readonly transport: Transport;
+  readonly budget: Budget;
+  /** How far each configured broker holds an origin's records may have changed. */
+  acknowledged(): void;
   /** A peer has missed this broker for so long. */
   missed(ms: number): void;
   linkUp(link: Link): void;
@@ -62,14 +64,9 @@ export interface MeshRuntime extends GossipRuntime, NamingRuntime, HandshakeRunt
   errandsSaid(link: Link, message: ErrandMessage): void;
 }
 
-export interface BrokerInfo {
-  readonly address: Address;
-  readonly state: MemberState | 'self';
-  /** Records held here that the peer does not have yet, as far as it told. */
-  readonly behind: number;
-}
-
 export class Mesh implements Port {
+  /** Who holds what. */
+  readonly holdings: Holdings;
   readonly #runtime: MeshRuntime;
   readonly #links = new Map<Origin, Link>();
   readonly #introductions: Introductions;
@@ -79,7 +76,6 @@ export class Mesh implements Port {
   readonly #election: Election;
   readonly #bully: Bully;
   readonly #naming: Naming;
-  readonly #lastSeen = new Map<Address, Vector>(); // what peers had when their links were lost
   readonly #said: Said;
   readonly #recurring: Recurring;
   #joinBy: number | undefined; // the first election is held by then
@@ -92,6 +88,7 @@ export class Mesh implements Port {
     this.#overlay = new Overlay(runtime, this.#links);
     this.#membership = this.#overlay.membership;
     this.#gossip = new Gossip(runtime);
+    this.holdings = new Holdings(runtime, { links: this.#links, overlay: this.#overlay, gossip: this.#gossip });
     runtime.budget.gauge('held back', () => this.#gossip.heldBackBytes);
     this.#said = new Said(runtime.logger, runtime.clock);
     this.#naming = new Naming(runtime, {
@@ -105,14 +102,14 @@ export class Mesh implements Port {
     this.#introductions = new Introductions(runtime, {
       called: (name) => {
         this.#membership.reached(name, runtime.clock.now());
-        runtime.called(name);
+        runtime.members().called(name);
       },
       membership: this.#membership, naming: this.#naming, said: this.#said,
       refusal: (peer, dialled) => {
         const names = this.#membership.namesOf(peer.address).concat(dialled ?? []);
-        return runtime.refusal(peer, names, names.some((name) => this.#membership.isRow(name)));
+        return runtime.members().refusal(peer, names, names.some((name) => this.#membership.isRow(name)));
       },
-      putOut: (by) => runtime.putOut(by),
+      putOut: (by) => runtime.members().putOut(by),
       linksLike: ({ id, address, origin }) => [...this.#links.values()].filter(({ peer }) =>
         peer.id === id || peer.address === address || peer.origin === origin),
       linked: (link, other) => this.#linked(link, other),
@@ -168,9 +165,9 @@ export class Mesh implements Port {
 
   present(silenceMs: number): Address[] {
     const now = this.#runtime.clock.now();
-    return this.#membership.all().filter(
-      (address) => this.#membership.isPresent(address, now, silenceMs) && !this.#overlay.isGone(address),
-    );
+    const isThere = (address: Address): boolean =>
+      this.#membership.isPresent(address, now, silenceMs) && !this.#overlay.isGone(address);
+    return this.#membership.all().filter((address) => this.#runtime.members().serves(address) && isThere(address));
   }
 
   roundTripMs(): number {
@@ -179,11 +176,12 @@ export class Mesh implements Port {
     return longest;
   }
 
+  behind(address: Address, max: number): number {
+    return this.holdings.behind(address, max);
+  }
+
   isBackedUp(): boolean {
-    const { log } = this.#runtime;
-    const hasAll = (link: Link): boolean =>
-      (this.#gossip.vectorOf(link)?.get(log.origin) ?? 0) >= log.vector.get(log.origin);
-    return [...this.#links.values()].every((link) => this.isSilent(link) || hasAll(link));
+    return this.holdings.isBackedUp();
   }
 
   /** How many brokers it knows. */
@@ -200,22 +198,6 @@ export class Mesh implements Port {
     return this.#gossip.received;
   }
 
-  brokers(): BrokerInfo[] {
-    const { config, clock, log } = this.#runtime;
-    const now = clock.now();
-    const vectors = new Map([...this.#links.values()].map((link) => [link.peer.address, this.#gossip.vectorOf(link)]));
-    const peers = this.#membership.all().map((address): BrokerInfo => ({
-      address,
-      state: this.#membership.state(address, now),
-      behind: countMissing(
-        log.vector.entries(), vectors.get(address) ?? this.#lastSeen.get(address) ?? EMPTY_VECTOR,
-      ),
-    }));
-    return [...peers, { address: config.address, state: 'self' as const, behind: 0 }].sort((a, b) =>
-      compareAddresses(a.address, b.address),
-    );
-  }
-
   idAt(address: Address): BrokerId | undefined {
     return this.#overlay.linkTo(address)?.peer.id;
   }
@@ -230,54 +212,16 @@ export class Mesh implements Port {
     return [address, ...this.#membership.configured()].sort(compareAddresses);
   }
 
-  /** How many records a broker has announced that nobody else who is known has. */
-  alone(address: Address): number {
-    const vector = this.#lastSeen.get(address);
-    if (vector === undefined) return 0;
-    const others = new Map(this.#runtime.log.vector.entries());
-    for (const link of this.#links.values()) {
-      for (const [origin, seq] of this.#gossip.vectorOf(link)?.snapshot() ?? []) {
-        others.set(origin, Math.max(seq, others.get(origin) ?? 0));
-      }
-    }
-    return countMissing(vector.entries(), others);
-  }
-
-  /** Whether this broker has all that one with a link has announced. */
-  hasAllOf(address: Address): boolean {
-    const link = this.#overlay.linkTo(address);
-    const vector = link && this.#gossip.vectorOf(link);
-    return vector !== undefined && countMissing(vector.snapshot(), this.#runtime.log.vector.snapshot()) === 0;
-  }
-
-  behind(address: Address, max: number): number {
-    const link = this.#overlay.linkTo(address);
-    const vector = link && this.#gossip.vectorOf(link);
-    return vector === undefined ? 0 : countMissing(this.#runtime.log.vector.entries(), vector, max);
-  }
-
-  /**
-   * How far the brokers whose disks count hold an origin's records, in groups (core/mesh/quorum.ts); 0 for a missing
-   * one.
-   */
-  seqs(origin: Origin): readonly Group[] {
-    const { config, log, groups } = this.#runtime;
-    const held = (address: Address): number => {
-      const store = this.#overlay.linkTo(address)?.peer.origin ?? this.#overlay.storeOf(address);
-      return store === undefined ? 0 : this.#gossip.heldBy(origin, store);
-    };
-    const seqs = new Map<Address, number>([[config.address, log.vector.get(origin)]]);
-    for (const { row, broker } of this.#membership.seats) seqs.set(row, broker === undefined ? 0 : held(broker));
-    return groups()?.map((group) => group.map((address) => seqs.get(address) ?? 0)) ?? [[...seqs.values()]];
-  }
-
   /** Takes over the members, or the rows of globalState.csv: new ones are dialled, those taken out are hung up. */
   configure(rows: readonly Address[]): void {
-    const removed = new Set(this.#membership.configure(rows, this.#runtime.clock.now()));
-    for (const link of [...this.#links.values()]) {
-      if (removed.has(link.peer.address)) link.close('no member any more');
-    }
-    this.#runtime.acknowledged();
+    const { clock, config, acknowledged } = this.#runtime;
+    this.#membership.configure(rows, clock.now());
+    acknowledged();
+    clock.schedule(config.limits.beatMs, () => { // one that leaves hears first that it may
+      for (const link of [...this.#links.values()]) {
+        if (!this.#membership.isRow(link.peer.address)) link.close('no member any more');
+      }
+    });
   }
 
   /** A connection turned out to be a peer's, with this as its first message. */
@@ -358,7 +302,7 @@ export class Mesh implements Port {
     const missedMs = this.#membership.missedMs(address, clock.now());
     if (missedMs !== undefined) link.send({ type: 'MISSED', ms: missedMs });
     this.#membership.linkUp(address, clock.now());
-    this.#lastSeen.delete(address);
+    this.holdings.linkUp(address);
     const fields = { lamport: lamport.time, peer: address };
     if (other === undefined) this.#recurring.say(`peer ${address}`, 'peer connected', fields);
     else logger.debug('peer connected', fields);
@@ -377,9 +321,7 @@ export class Mesh implements Port {
     if (this.#links.get(origin) !== link) return;
     this.#links.delete(origin);
     this.#membership.linkDown(address, link.leaving, now, link.refusedBy !== undefined);
-    if (this.#lastSeen.size < this.#runtime.config.limits.membersMax) {
-      this.#lastSeen.set(address, this.#gossip.vectorOf(link)?.snapshot() ?? EMPTY_VECTOR);
-    }
+    this.holdings.linkDown(link);
     this.#naming.linkDown(link);
     if (this.#closing) return;
     if (link.refusedBy === 'peer') {

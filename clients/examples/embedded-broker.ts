@@ -3,7 +3,8 @@
  *
  *     node dist/clients/examples/embedded-broker.js [own address] [brokers]
  *
- * Its own address is `localhost:3100` by default. It is alone unless other brokers are named, separated by commas.
+ * Its own address is `localhost:3100` by default. It is alone unless members of a mesh are named, separated by commas:
+ * then it joins that mesh, where it has to be invited first (`admin invite localhost:3100`).
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -18,7 +19,8 @@ const dataDir = await mkdtemp(join(tmpdir(), 'rumormill-example-'));
 const broker = await startBroker({
   host: address.slice(0, colon),
   port: address.slice(colon + 1),
-  brokers: [address, ...others.split(',').filter((other) => other !== '')], // or the path of a globalState.csv
+  brokers: others === '' ? [address] : others.split(','), // or the path of a globalState.csv
+  joins: others !== '',
   dataDir,
   logger: makeLogger('warn', 'text', (line) => process.stderr.write(line)),
 });

@@ -105,6 +105,10 @@ export class Catalog {
     await this.#asker.ask(['MESH', 'INVITE', address]);
   }
 
+  async leave(broker: string): Promise<void> {
+    await this.#asker.ask(['MESH', 'LEAVE', broker], { doneBy: 'NOTFOUND' });
+  }
+
   async forget(broker: string, options: ForgetOptions): Promise<void> {
     await this.#asker.ask(forgetArgs(broker, checkOptions('forget', options)), { doneBy: 'NOTFOUND' });
   }

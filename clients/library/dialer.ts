@@ -27,6 +27,7 @@ export class Dialer {
   readonly #tookMs = new Map<Address, number>(); // for connecting and handshake, the last time
   readonly #probes = new Map<Address, Promise<boolean>>(); // that have no answer yet
   #known: Address[];
+  #told: ReadonlySet<Address> = new Set(); // the brokers of the mesh, as it was told last
 
   /** @param closing aborted when the client closes */
   constructor(settings: Settings, closing: AbortSignal) {
@@ -79,12 +80,15 @@ export class Dialer {
     return probe;
   }
 
-  /** Takes in what MESH BROKERS answered: living brokers are listed before dead ones. */
+  /** Takes in what MESH BROKERS answered: living brokers come before dead ones, and who was there and is not is gone. */
   learn(brokers: Answer): void {
     const rows = decodeBrokers(brokers);
     const living = rows.filter(({ state }) => state === 'alive' || state === 'self').map(({ address }) => address);
     const others = rows.filter(({ state }) => state !== 'alive' && state !== 'self').map(({ address }) => address);
-    this.#known = [...new Set([...this.#known, ...living, ...others])].slice(0, KNOWN_MAX);
+    const there = new Set([...living, ...others]);
+    const left = (address: Address): boolean => this.#told.has(address) && !there.has(address);
+    this.#told = there;
+    this.#known = [...new Set([...this.#known.filter((each) => !left(each)), ...there])].slice(0, KNOWN_MAX);
   }
 
   /** A connection to the first of the brokers that answers, undefined if none does. */

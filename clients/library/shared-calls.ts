@@ -24,6 +24,7 @@ import { Fifo } from '../../brokers/core/fifo.ts';
 import { STOOD_STILL_MS } from './patience.ts';
 
 const WATCH_MS = 100;
+const GOING: ReadonlySet<string> = new Set(['CLOSING', 'LEAVING']); // errors of a broker that has stored nothing
 
 /** A command with what is needed to decide what becomes of it when its connection is lost. */
 export interface Call extends Command {
@@ -109,7 +110,7 @@ export class SharedCalls implements Owner<Call> {
   }
 
   answered(call: Call, reply: Reply): void {
-    if (reply instanceof RumormillError && reply.code === 'CLOSING') {
+    if (reply instanceof RumormillError && GOING.has(reply.code)) {
       call.attempts -= 1;
       this.#refused.push(call);
     } else {

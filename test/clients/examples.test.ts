@@ -66,6 +66,7 @@ t.test('embedded-broker', async (t) => {
 t.test('embedded-broker joins a mesh', async (t) => {
   const [broker] = await Cluster.single(t);
   const [port] = await freePorts(1);
+  await (await broker.connect()).command('MESH', 'INVITE', `127.0.0.1:${port}`);
   const { code, stderr } = await run(t, 'examples/embedded-broker', [`127.0.0.1:${port}`, broker.address]);
   t.strictSame([code, stderr], [0, '']);
   t.equal(await broker.messages(), 1, 'the message is on both brokers');

@@ -16,7 +16,7 @@ function attempt(id: number, number: number): PeerMessage {
 }
 
 t.test('of the attempts of one errand an older one that comes later is not carried out', async (t) => {
-  const { virtual, client } = await start({}, ...BOUND);
+  const { virtual, client } = await start({ rows: [PEER] }, ...BOUND);
   const peer = new VirtualPeer(virtual.connect(), () => virtual.clock.settle());
   await peer.introduce(hello({ address: PEER, dialled: HOME }));
   /** The answers that have come. */

@@ -4,6 +4,7 @@ import { parseAddress } from '../../brokers/core/address.ts';
 import { encodeCommand } from '../../brokers/wire/resp.ts';
 import { type BrokerProcess as Broker, Cluster } from '../support/cluster.ts';
 import { hello, introduce } from '../support/peer.ts';
+import { freePorts } from '../support/port.ts';
 import { waitFor } from '../support/wait.ts';
 
 const MIB = 1024 * 1024;
@@ -149,9 +150,12 @@ t.test('a peer that tells of absurd clocks, terms, beats and views leaves the me
 });
 
 t.test('a peer that sends records that no publisher can send is cut off with a line that names it, and nothing is stored', async (t) => {
-  const cluster = await Cluster.start(t, 1);
-  const [broker] = cluster.brokers as [Broker];
-  const stranger = parseAddress('10.9.9.9:1');
+  const cluster = new Cluster(t);
+  const [own, other] = await freePorts(2) as [number, number];
+  cluster.list([own, other].map((port) => `127.0.0.1,${port}`));
+  const broker = cluster.add(own);
+  await broker.start();
+  const stranger = parseAddress(`127.0.0.1:${other}`); // in a row, and another program
   const origin = `${stranger}/000000000000`;
   const record = (topic: string, meta: string, payload: Buffer): (string | number | Buffer)[] => [
     'RECORDS', origin, 1, 1, 1, 0, topic, '', `[${payload.length}]`, meta, payload, 0,

@@ -8,6 +8,7 @@ import { freePorts } from '../support/port.ts';
 import { waitFor } from '../support/wait.ts';
 
 const NOT_TAKEN_OVER = 'globalState.csv not taken over, the last good list stays';
+const NOT_CHANGED = 'globalState.csv was changed, and the members were not';
 const IS_ITSELF = 'a row of globalState.csv is this broker itself';
 
 /** What a broker says of the others: address -> state. */
@@ -20,7 +21,7 @@ async function states(broker: Broker): Promise<Record<string, string>> {
   );
 }
 
-t.test('a late joiner that no row of the others names, and that knows one of them, is learned by all', async (t) => {
+t.test('a late joiner that was invited, and that knows one of them, is learned by all', async (t) => {
   const cluster = new Cluster(t);
   const ports = await freePorts(3);
   cluster.list(ports.slice(0, 2).map((port) => `127.0.0.1,${port}`));
@@ -31,6 +32,8 @@ t.test('a late joiner that no row of the others names, and that knows one of the
 
   const csv = join(cluster.folder, 'joiner.csv');
   writeFileSync(csv, `127.0.0.1,${ports[0]}\n127.0.0.1,${ports[2]}\n`);
+  await cluster.founded();
+  await (await middle.connect()).command('MESH', 'INVITE', `127.0.0.1:${ports[2]}`);
   const joiner = cluster.add(ports[2]!, { 'global-state': csv });
   await joiner.start();
   await cluster.settled();
@@ -52,8 +55,11 @@ t.test('globalState.csv changed while the broker runs: a row added, a bad one, o
   await Promise.all([low.start(), high.start()]);
   t.equal((await low.status())['links'], '0');
 
-  cluster.list([`127.0.0.1,${first}`, `127.0.0.1,${second}`]);
+  const both = [`127.0.0.1,${first}`, `127.0.0.1,${second}`];
+  cluster.list(both);
+  writeFileSync(join(cluster.folder, 'other.csv'), `${both.join('\n')}\n`);
   await cluster.settled();
+  await cluster.founded();
   t.equal(low.logged('globalState.csv read again').at(-1)?.['brokers'], 2);
 
   cluster.list([`127.0.0.1,${first}`, `127.0.0.1,${second}`, '127.0.0.1,99999']);
@@ -65,6 +71,9 @@ t.test('globalState.csv changed while the broker runs: a row added, a bad one, o
 
   await high.stop();
   cluster.list([`127.0.0.1,${first}`]);
+  await waitFor('one of two is no majority', () => low.logged(NOT_CHANGED).length > 0);
+  t.match(low.logged(NOT_CHANGED), [{ broker: high.address, reason: /^1 of 2 members have it on disk/ }]);
+  await (await low.connect()).command('MESH', 'FORGET', high.address, 'FORCE');
   await waitFor('it is forgotten', async () => !(high.address in await states(low)));
   t.equal(low.logged(NOT_TAKEN_OVER).length, 1, 'logged once');
 });

@@ -170,14 +170,16 @@ t.test('a death is heard of everywhere, and so is a return', async (t) => {
   t.strictSame(new Set(states(gone).values()), new Set(['self', 'alive']));
 });
 
-t.test('a broker that no row names and that knows one other is learned by all', async (t) => {
+t.test('a broker that is invited and knows one other is learned by all', async (t) => {
   const world = new World(SEED, COUNT, { fanout: FANOUT });
   const joiner = world.machines.pop()!;
   for (const machine of world.machines) await world.of(machine.start());
   await world.settled();
   await world.run(1000);
+  await world.founded();
+  await world.of((await world.client(world.machines[7]!)).command('MESH', 'INVITE', joiner.address));
   world.machines.push(joiner);
-  joiner.rows = [world.machines[3]!.address];
+  joiner.rows = [world.machines[3]!.address, joiner.address];
   await world.of(joiner.start());
   await world.until(
     'all have heard of it, and it of all',

@@ -119,8 +119,13 @@ t.test('a row that is another name of this host leads to it only until a broker 
   await world.settled();
   await world.run(PROVEN_MS);
   t.equal(await publish(world, first, 'all'), 'stored', 'two of what are two, as far as anybody can tell');
+  await world.founded();
   await world.of(third.start()); // it dials the others
+  await world.run(1000);
+  t.equal(third.broker.status()['links'], 0, 'it is no member');
+  await world.of((await world.client(first)).command('MESH', 'INVITE', third.address));
   await world.settled();
+  await world.founded();
   world.partition([third], [first, second]);
   t.equal(await publish(world, first, 'all'), 'NOQUORUM');
 });

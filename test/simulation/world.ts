@@ -95,7 +95,7 @@ export class World {
 
   /** Everybody that runs has voted on who the members are, and all have all votes. */
   async founded(boundMs?: number): Promise<void> {
-    const isMember = ({ broker: { members } }: Machine): boolean => members.isFounded && members.own !== undefined;
+    const isMember = ({ broker }: Machine): boolean => broker.members.own?.state === 'in';
     await this.until('the mesh is founded', () => this.running.every(isMember) && this.isConverged, boundMs);
   }
 

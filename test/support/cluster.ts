@@ -133,6 +133,13 @@ export class BrokerProcess {
     return this.#once((client) => client.fields('MESH', 'STATUS'));
   }
 
+  /** What MESH MEMBERS says. */
+  members(): Promise<Record<string, string>[]> {
+    return this.#once(async (client) => ((await client.command('MESH', 'MEMBERS')) as Buffer[][]).map((fields) =>
+      Object.fromEntries(fields.flatMap((name, index) =>
+        index % 2 === 0 ? [[String(name), String(fields[index + 1])]] : []))));
+  }
+
   async vector(): Promise<Record<string, string>> {
     return this.#once((client) => client.fields('MESH', 'VECTOR'));
   }
@@ -227,6 +234,16 @@ export class Cluster {
         (status) => status['coordinator'] === leader && Number(status['links']) >= running.length - 1,
       );
     }, timeoutMs);
+  }
+
+  /** Waits until those that run know each other as members. */
+  async founded(): Promise<void> {
+    await waitFor('the mesh is founded', async () => {
+      const known = await Promise.all(this.running.map((broker) => broker.members()));
+      return known.every((members) =>
+        this.running.every(({ address }) => members.some((each) => each['address'] === address && each['id'] !== '')));
+    });
+    await this.converged();
   }
 
   /** Waits until all that run hold the same records, `messages` of them where that is given. */

@@ -1,13 +1,17 @@
 /** What tests of queues ask a broker in this process (virtual-broker.ts). */
 import type { ConfigOptions } from '../../brokers/config.ts';
+import type { Address } from '../../brokers/core/address.ts';
 import { VirtualBroker, type VirtualClient } from './virtual-broker.ts';
 
 /** A delivery: its token, which delivery of the message it is, the payload. */
 export type Given = readonly [token: string, deliveries: number, payload: string];
 
-/** The broker, a client, and a PULL as deliveries. */
-export async function start(options: ConfigOptions = {}, ...commands: readonly string[]) {
+/** A broker that leads, to whose file these rows were added then, and a client. */
+export async function start(
+  { rows = [], ...options }: ConfigOptions & { readonly rows?: readonly Address[] } = {}, ...commands: readonly string[]
+) {
   const virtual = await VirtualBroker.start(options);
+  if (rows.length > 0) virtual.broker.configure(rows);
   const client = virtual.connect();
   await client.ask(...commands);
   return { virtual, client, clock: virtual.clock, store: virtual.store };

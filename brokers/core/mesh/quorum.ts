@@ -82,9 +82,8 @@ export class Quorum {
   }
 
   #reached(origin: Origin): Waiting['reached'] {
-    const groups = this.#seqs(origin).map((group) => [...group].sort((a, b) => b - a));
-    const least = (level: ReplicaLevel): number => Math.min(...groups.map((group) => reached(level, group)));
-    return { quorum: least('quorum'), all: least('all') };
+    const groups = this.#seqs(origin);
+    return { quorum: reachedBy('quorum', groups), all: reachedBy('all', groups) };
   }
 
   #release(waiters: Heap<Waiter>, seq: number): void {
@@ -114,6 +113,12 @@ export class Quorum {
   }
 }
 
+/** Up to which seq enough brokers of every group hold the records. */
+export function reachedBy(level: ReplicaLevel, groups: readonly Group[]): number {
+  return Math.min(...groups.map((group) => reached(level, [...group].sort((a, b) => b - a))));
+}
+
+/** @param seqs descending */
 function reached(level: ReplicaLevel, seqs: Group): number {
   return seqs[level === 'all' ? seqs.length - 1 : Math.floor(seqs.length / 2)] ?? 0;
 }
