@@ -312,7 +312,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'a broker that one neighbour does not reach is held for gone', test: 'simulation/sparse-homes',
     patches: [
       [
-        'core/mesh/ways.js', `heard(address, now) {\n        this.#missedSince.delete(address);`, `heard(address, now) {`,
+        'core/mesh/ways.js', `heard(address, now) {\n        this.#missedSince.delete(address);`,
+        `heard(address, now) {`,
       ],
     ],
   },
