@@ -211,7 +211,11 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'commands do not go around a link that is cut',
     patches: [
-      ['mesh/overlay.js', `        if (via !== undefined)\n            return via;\n        this.seek(address);`, ``],
+      [
+        'mesh/overlay.js',
+        `        if (via !== undefined)\n            return via;\n` +
+          `        if (!this.isGone(address))\n            this.seek(address);`, ``,
+      ],
     ],
   },
   { name: 'a broker between does not pass commands on', patches: [['home/errands.js', `if (ask.home !== this.#runtime.config.address)`, `if (false)`]] },
@@ -318,7 +322,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'a broker that one neighbour does not reach is held for gone', test: 'simulation/sparse-homes',
     patches: [
       [
-        'core/mesh/ways.js', `heard(address, now) {\n        this.#missedSince.delete(address);`, `heard(address, now) {`,
+        'core/mesh/ways.js', `heard(address, now) {\n        this.#missedSince.delete(address);`,
+        `heard(address, now) {`,
       ],
     ],
   },

@@ -174,6 +174,28 @@ t.test('a broker that one neighbour does not reach is not taken for gone', async
   t.strictSame(world.views.slice(before).filter(({ members }) => !members.includes(home.address)), []);
 });
 
+t.test('the whole mesh hears of a stop at once, and of a crash within 3 s, though nobody asks for that broker', async (t) => {
+  const world = await World.start(SEED, 20, { fanout: 2 });
+  await join(world, 20);
+  await world.run(5000);
+  const timeOf = async (what: string, isKnown: (machine: Machine) => boolean): Promise<number> => {
+    const since = world.time.now;
+    await world.until(what, () => world.running.every(isKnown));
+    return world.time.now - since;
+  };
+  const [gone, lost] = [world.machines[4]!, world.machines[9]!];
+  const stopped = gone.stop();
+  const isDead = ({ broker }: Machine): boolean =>
+    broker.brokers().some(({ address, state }) => address === gone.address && state === 'dead');
+  const stopMs = await timeOf('all know of the stop', isDead);
+  await world.of(stopped);
+  await world.run(5000);
+  lost.crash();
+  const crashMs = await timeOf('all know of the crash', ({ broker }) => broker.status()['members'] === 18);
+  t.ok(stopMs < 100, `stop: ${Math.round(stopMs)} ms`);
+  t.ok(crashMs < 3000, `crash: ${Math.round(crashMs)} ms`);
+});
+
 t.test('a stop or a crash costs each broker a few messages, and a calm none but beats', async (t) => {
   const count = 20;
   const world = await World.start(SEED, count, { fanout: 3 });
