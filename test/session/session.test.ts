@@ -1,11 +1,11 @@
 import t from 'tap';
 import { parseAddress } from '../../brokers/core/address.ts';
 import { RumormillError } from '../../brokers/core/error.ts';
-import { PEER_PROTOCOL_VERSION } from '../../brokers/wire/peer-message.ts';
 import { encodeCommand } from '../../brokers/wire/resp.ts';
 import { chunkings } from '../support/chunk.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { MemoryStore } from '../support/memory-store.ts';
+import { hello, VirtualPeer } from '../support/peer.ts';
 import { origin } from '../support/record.ts';
 import { VirtualBroker, type VirtualClient } from '../support/virtual-broker.ts';
 
@@ -375,7 +375,7 @@ t.test('a connection that is held back for two reasons goes on when both are ove
 });
 
 t.test('while the log is full all but publishers are served, and peers come', async (t) => {
-  const { broker, store, connect } = bound(
+  const { broker, store, clock, connect } = bound(
     await START({ limits: { pendingBytesMax: 1000, payloadBytesMax: 1000, transactionBytesMax: 100 } }),
   );
   const [writer, peer] = [connect(), connect()];
@@ -386,9 +386,7 @@ t.test('while the log is full all but publishers are served, and peers come', as
     await reader.ask('PING', 'LATEST t0', 'POLL t0 CURSOR earliest'), ['PONG', null, [String, []]],
     'nothing is on disk',
   );
-  peer.send(
-    `PEER ${PEER_PROTOCOL_VERSION} default localhost:3001 ${origin('localhost:3001', 1)} bbbbbbbbbbbb 0 link localhost:3000 0`,
-  );
+  await new VirtualPeer(peer, () => clock.settle()).introduce(hello({ address: parseAddress('localhost:3001') }));
   t.equal(broker.status()['links'], 1);
   t.equal(peer.channel.paused, false);
   t.strictSame(
