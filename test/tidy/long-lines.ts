@@ -22,7 +22,6 @@ export const LONG_LINES: Readonly<Record<string, number>> = {
   'test/processes/disk.test.ts': 1,
   'test/processes/files.test.ts': 1,
   'test/processes/greedy.ts': 2,
-  'test/session/session.test.ts': 1,
   'test/session/sessions.test.ts': 1,
   'test/simulation/floor-checker.ts': 1,
   'test/simulation/mutant.ts': 40,
