@@ -79,7 +79,7 @@ export class Overlay {
     if (direct !== undefined && !this.isSilent(direct)) return direct;
     const via = this.#via(address);
     if (via !== undefined) return via;
-    if (!this.isGone(address)) this.seek(address);
+    if (!this.#hearsay.isGone(address)) this.seek(address);
     return direct;
   }
 
