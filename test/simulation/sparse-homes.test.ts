@@ -223,7 +223,7 @@ t.test('a stop or a crash costs each broker a few messages, and a calm none but 
   t.comment(`in 5 s: calm ${calm}, stop ${stop}, crash ${crash}, stop of the coordinator ${elected}`);
   const [left] = world.running as [Machine];
   t.equal(left.broker.status()['members'], count - 3);
-  t.ok(stop - calm < 30 * count, `${stop - calm} for a stop`);
+  t.ok(stop - calm < 60 * count, `${stop - calm} for a stop`);
   t.ok(crash - calm < 60 * count, `${crash - calm} for a crash`);
   t.ok(elected - calm < 60 * count, `${elected - calm} for a stop of the coordinator`);
 });
