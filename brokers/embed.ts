@@ -35,7 +35,7 @@ export interface EmbedOptions extends ConfigOptions {
    * `globalState.csv`.
    */
   readonly brokers?: string | readonly string[];
-  /** The log is `<dataDir>/<host>-<port>/broker.db`. Default `data`. */
+  /** The log is `<dataDir>/<host>-<port>/broker.db`, or `<dataDir>/broker.db` if that is there. Default `data`. */
   readonly dataDir?: string;
   /** Default: lines of level info on standard error. */
   readonly logger?: Logger;
@@ -64,7 +64,7 @@ export async function openBroker(
     rows, source: typeof brokers === 'string' ? brokers : 'brokers', hosts: machineHosts(),
     isHere: (row) => isOfMachine(row).catch(() => undefined), // a name that nobody knows now
   });
-  const folder = join(dataDir, folderName(address));
+  const folder = folderOf(dataDir, address);
   const broker = await Broker.start(settings, rows, {
     version: packageVersion(),
     clock: systemClock,
@@ -104,7 +104,7 @@ function parseList(brokers: unknown): Address[] {
  */
 export async function mendStoredClock(options: EmbedOptions = {}): Promise<string> {
   const { address } = makeConfig(options);
-  const folder = join(options.dataDir ?? 'data', folderName(address));
+  const folder = folderOf(options.dataDir ?? 'data', address);
   if (!existsSync(join(folder, 'broker.db'))) throw new RumormillError('CONFIG', `there is no broker.db in ${folder}`);
   const store = await openStore(folder, address, systemRandom);
   try {
@@ -120,6 +120,11 @@ function watch(broker: Broker, file: string, rows: readonly Address[], logger: L
     (error) => logger.error('globalState.csv not taken over, the last good list stays', { reason: error.message }));
   broker.stopped.then(stop, stop);
   return reread;
+}
+
+/** The folder of a broker's files: in the data folder, or that itself, if it has such files. */
+function folderOf(dataDir: string, address: Address): string {
+  return existsSync(join(dataDir, 'broker.db')) ? dataDir : join(dataDir, folderName(address));
 }
 
 /** `<host>-<port>`, less the characters of an IPv6 address that folders cannot have everywhere. */

@@ -254,8 +254,9 @@ export class Broker implements SessionsRuntime {
 
   status(): Status {
     return status({
-      config: this.config, id: this.#identity.id, coordinator: this.coordinator, mesh: this.#mesh, log: this.#log, lamport: this.#lamport,
-      view: this.#homes.view, sessions: this.#sessions, budget: this.budget, readers: this.readers, queues: this.queues,
+      config: this.config, id: this.#identity.id, members: this.members, coordinator: this.coordinator,
+      mesh: this.#mesh, log: this.#log, lamport: this.#lamport, view: this.#homes.view, sessions: this.#sessions,
+      budget: this.budget, readers: this.readers, queues: this.queues,
       uptimeMs: this.clock.now() - this.#startedAt,
     });
   }

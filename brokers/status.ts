@@ -7,6 +7,7 @@ import type { LamportClock } from './core/log/lamport.ts';
 import type { Log } from './core/log/log.ts';
 import type { BrokerId } from './core/mesh/identity.ts';
 import { countMissing, EMPTY_VECTOR } from './core/log/version-vector.ts';
+import type { Members } from './members/members.ts';
 import type { Mesh } from './mesh/mesh.ts';
 
 /** By name. */
@@ -15,6 +16,7 @@ export type Status = Record<string, string | number>;
 export interface StatusSources {
   readonly config: Config;
   readonly id: BrokerId;
+  readonly members: Pick<Members, 'roster' | 'differences'>;
   readonly coordinator: Address | undefined;
   readonly mesh: Pick<Mesh, 'term' | 'linkCount' | 'received'>;
   readonly log: Pick<Log, 'origin' | 'vector' | 'position' | 'pendingBytes'>;
@@ -28,8 +30,11 @@ export interface StatusSources {
 }
 
 export function status(
-  { config, id, coordinator, mesh, log, lamport, view, sessions, budget, readers, queues, uptimeMs }: StatusSources,
+  {
+    config, id, members, coordinator, mesh, log, lamport, view, sessions, budget, readers, queues, uptimeMs,
+  }: StatusSources,
 ): Status {
+  const { unlisted, strangers } = members.differences();
   return {
     broker: config.address,
     id,
@@ -37,6 +42,9 @@ export function status(
     mesh: config.mesh,
     coordinator: coordinator ?? '',
     term: mesh.term,
+    membership: members.roster.version,
+    members_without_row: unlisted.join(' '),
+    rows_not_members: strangers.join(' '),
     members: view?.members.length ?? 0,
     lamport: lamport.time,
     messages: countMissing(log.vector.entries(), EMPTY_VECTOR),

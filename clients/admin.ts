@@ -14,7 +14,8 @@ import {
   addBrokerFlags, type BrokerFlags, connectOptions, noteEvent, runMain, wholeNumber,
 } from './command-line/command-line.ts';
 import {
-  bindingListing, consumerListing, type Listing, memberListing, pendingListing, statusListing, subscriptionListing, topicListing,
+  bindingListing, consumerListing, type Listing, memberListing, pendingListing, statusListing, subscriptionListing,
+  topicListing,
 } from './command-line/listing.ts';
 import { LineWriter } from './command-line/line-writer.ts';
 

@@ -208,9 +208,8 @@ export class Client implements AsyncDisposable {
     return new Fields(await this.#read(['MESH', 'STATUS']), 'MESH STATUS').all();
   }
 
-  // Topics, subscriptions, bindings, members. Each command below is made again until it is answered or `timeoutMs` is over; what
-  // that means is in library/ask.ts. After TRYAGAIN (the subscription's home cannot be reached), UNREACHABLE or
-  // DISCONNECTED, the command may have been carried out.
+  // Topics, subscriptions, bindings, members. Each command below is made again until it is answered or `timeoutMs` is
+  // over (library/ask.ts). After TRYAGAIN, UNREACHABLE or DISCONNECTED it may have been carried out.
 
   /** Repeating it changes nothing. @throws RumormillError EXISTS if the topic has another type */
   async createTopic(topic: string, options: TopicOptions = {}): Promise<void> {
@@ -356,21 +355,17 @@ export class Client implements AsyncDisposable {
     return this.#catalog.members();
   }
 
-  /** A broker may join. @throws RumormillError ERR, BUSY (another change is under way), NOQUORUM */
+  /** A broker may join. @throws RumormillError ERR, NOTFOUND, BUSY (another change is under way), NOQUORUM */
   async invite(address: string): Promise<void> {
     return this.#catalog.invite(address);
   }
 
-  /** A member that runs leaves: as soon as what it has is elsewhere, it ends. @throws RumormillError as `forget` */
+  /** A member that runs leaves: once what it has is elsewhere, it ends. @throws RumormillError as `invite` */
   async leave(broker: string): Promise<void> {
     return this.#catalog.leave(broker);
   }
 
-  /**
-   * A broker that is gone for good is a member no more.
-   * @param broker its address, its id, or 6 characters or more from the beginning of its id
-   * @throws RumormillError ERR, NOTFOUND, BUSY (another change is under way), NOQUORUM
-   */
+  /** A broker, by its address or id, that is gone for good is a member no more. @throws RumormillError as `invite` */
   async forget(broker: string, options: ForgetOptions = {}): Promise<void> {
     return this.#catalog.forget(broker, options);
   }

@@ -96,13 +96,13 @@ export class Changes {
   async forget(who: string, isSure: boolean, isForced: boolean): Promise<void> {
     const { roster } = this.#members;
     const { name, id, address, state } = this.#find(who);
-    if (id === this.#runtime.id) throw wrong(`${who} is this broker itself; a member that runs is not forgotten, but may LEAVE`);
+    if (id === this.#runtime.id) throw wrong(`${who} is this broker itself, and runs; it may LEAVE`);
     if (state !== 'invited' && this.#isUp({ id, address })) {
       throw wrong(`${address} is up, and a member that runs is not forgotten; run LEAVE, or stop it first`);
     }
     const lost = this.#mesh.holdings.alone(address);
     if (lost > 0 && !isSure) {
-      throw wrong(`${lost} records are known to be on ${address} alone and would be lost with it; YES forgets it all the same`);
+      throw wrong(`${lost} records are known to be on ${address} alone and would be lost; YES forgets it all the same`);
     }
     const out: Change = { op: 'out', seat: name };
     if (isForced) {
@@ -119,8 +119,8 @@ export class Changes {
   }
 
   /**
-   * A member that runs leaves: this one, or another. Settles as soon as it is settled that it will; it goes once what it
-   * has is elsewhere.
+   * A member that runs leaves: this one, or another. Settles as soon as it is settled that it will; it goes once what
+   * it has is elsewhere.
    * @param who its address or id, or the beginning of its id
    * @throws RumormillError ERR, NOTFOUND, BUSY or NOQUORUM
    */
@@ -168,9 +168,8 @@ export class Changes {
   /** Whoever waits is answered. */
   close(): void {
     this.#isClosed = true;
-    for (const each of [...this.#waiting]) {
-      this.#answer(each, new RumormillError('CLOSING', 'this broker is shutting down; the change may still be settled'));
-    }
+    const error = new RumormillError('CLOSING', 'this broker is shutting down; the change may still be settled');
+    for (const each of [...this.#waiting]) this.#answer(each, error);
   }
 
   get #self(): Address {
@@ -239,8 +238,8 @@ export class Changes {
     const { roster } = this.#members;
     const voters = roster.slot.candidates.find(({ change }) => changeKey(change) === key)?.voters.size ?? 0;
     const count = roster.groups()[0]!.length;
-    const force = 'without a majority only FORGET with FORCE works';
-    return new RumormillError('NOQUORUM', `${voters} of ${count} members have it on disk; it may still come about; ${force}`);
+    const what = `${voters} of ${count} members have it on disk; it may still come about`;
+    return new RumormillError('NOQUORUM', `${what}; without a majority only FORGET with FORCE works`);
   }
 
   #answer(waiting: Waiting, error?: RumormillError): void {
@@ -308,6 +307,6 @@ function wrong(what: string): RumormillError {
 
 function said(change: Change | undefined): string {
   if (change === undefined) return 'another change of the members came first';
-  const who = 'seat' in change ? change.seat.slice(change.seat.indexOf('/') + 1) : 'address' in change ? change.address : 'all';
-  return `another change of the members is under way (${change.op} ${who})`;
+  const who = 'seat' in change ? change.seat.slice(change.seat.indexOf('/') + 1) : '';
+  return `another change of the members is under way (${change.op} ${'address' in change ? change.address : who})`;
 }

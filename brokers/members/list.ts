@@ -3,7 +3,7 @@ import { type Address, compareAddresses } from '../core/address.ts';
 import type { BrokerInfo } from '../mesh/holdings.ts';
 import type { Members } from './members.ts';
 
-/** One member; `since` is the version of the membership since which it has its state, 0 for a row before the founding. */
+/** One member; `since` is the version of the membership in which it got its state, 0 for a row before the founding. */
 export interface MemberInfo {
   readonly address: Address;
   /** 32 hexadecimal digits, or '' if it has never come. */

@@ -143,8 +143,9 @@ export class Members implements Membership {
   }
 
   /** A broker, which has proved its id, says that this one was put out of the mesh. */
-  putOut(by: BrokerId): void {
-    const isMember = this.roster.seatOf(by)?.state !== 'out' && this.roster.seatOf(by) !== undefined;
+  putOut({ id }: Peer): void {
+    const seat = this.roster.seatOf(id);
+    const isMember = seat !== undefined && seat.state !== 'out';
     if (!isMember || this.own === undefined) return;
     if (this.#isLeaving) this.#runtime.left();
     else if (!this.#runtime.config.rejoins) this.#out();
@@ -247,8 +248,9 @@ export class Members implements Membership {
 
   #out(): void {
     if (this.#isClosed) return;
-    this.#runtime.logger.error('put out of the mesh, broker stops', { remedy: '--rejoin makes it a member anew' });
-    this.#runtime.left(new RumormillError('OUT', `${this.#self} was put out of its mesh; --rejoin makes it a member anew`));
+    const remedy = '--rejoin makes it a member anew';
+    this.#runtime.logger.error('put out of the mesh, broker stops', { remedy });
+    this.#runtime.left(new RumormillError('OUT', `${this.#self} was put out of its mesh; ${remedy}`));
   }
 
   /** This broker leaves, and says so. */
@@ -332,9 +334,11 @@ export class Members implements Membership {
 
   /** For one that was put out and is back, as soon as all that it has is here. */
   #invitation(): Change | undefined {
+    const hasAll = (id: BrokerId, address: Address): boolean =>
+      this.#mesh.idAt(address) === id && this.#mesh.holdings.hasAllOf(address);
     for (const [id, address] of this.#returning) {
       if (this.roster.seatAt(address) !== undefined) this.#returning.delete(id);
-      else if (this.#mesh.idAt(address) === id && this.#mesh.holdings.hasAllOf(address)) return { op: 'invite', address };
+      else if (hasAll(id, address)) return { op: 'invite', address };
     }
     return undefined;
   }

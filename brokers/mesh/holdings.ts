@@ -64,7 +64,8 @@ export class Holdings {
   brokers(): BrokerInfo[] {
     const { config, clock, log } = this.#runtime;
     const now = clock.now();
-    const vectors = new Map([...this.#mesh.links.values()].map((link) => [link.peer.address, this.#mesh.gossip.vectorOf(link)]));
+    const { links, gossip } = this.#mesh;
+    const vectors = new Map([...links.values()].map((link) => [link.peer.address, gossip.vectorOf(link)]));
     const peers = this.#mesh.overlay.membership.all().map((address): BrokerInfo => ({
       address,
       state: this.#mesh.overlay.membership.state(address, now),
@@ -132,7 +133,8 @@ export class Holdings {
       return store === undefined ? 0 : this.#mesh.gossip.heldBy(origin, store);
     };
     const seqs = new Map<Address, number>([[config.address, log.vector.get(origin)]]);
-    for (const { row, broker } of this.#mesh.overlay.membership.seats) seqs.set(row, broker === undefined ? 0 : held(broker));
+    const { seats } = this.#mesh.overlay.membership;
+    for (const { row, broker } of seats) seqs.set(row, broker === undefined ? 0 : held(broker));
     return members().groups()?.map((group) => group.map((address) => seqs.get(address) ?? 0)) ?? [[...seqs.values()]];
   }
 

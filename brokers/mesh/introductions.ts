@@ -13,7 +13,6 @@ import type { Ages } from '../core/log/ages.ts';
 import { type Address, compareAddresses, splitAddress } from '../core/address.ts';
 import type { Budget } from '../core/budget.ts';
 import { ClockClaims } from '../core/mesh/clock-claims.ts';
-import type { BrokerId } from '../core/mesh/identity.ts';
 import { isUnresolved, messageOf, RumormillError } from '../core/error.ts';
 import { NOT_YET } from '../core/members/change.ts';
 import type { Membership } from '../core/mesh/membership.ts';
@@ -32,7 +31,6 @@ const IS_SELF = 'a row of globalState.csv is this broker itself';
 const LEADS_ELSEWHERE = 'a row of globalState.csv leads to a broker that has another row, and counts as missing';
 
 const COPIED_KEY = 'if its data folder is a copy, stop it, remove broker.key there and start it again';
-
 const NO_HANDSHAKE = 'no handshake in time'; // of a peer that was dialled
 const NO_PROOF = 'no proof of its key in time'; // of one that has dialled
 const AGAIN_MS = 60_000; // after which it is said again who is refused
@@ -48,15 +46,12 @@ export interface Peers extends Pick<LinkEvents, 'heard' | 'message' | 'drained'>
   readonly membership: Membership;
   readonly naming: Naming;
   readonly said: Said;
-  /** Another broker has reached this one by a name. */
+  /** Another broker has reached this one by this name. */
   called(name: Address): void;
-  /**
-   * Why a broker is not let in; undefined if it is.
-   * @param dialled the name by which it was reached, if it was
-   */
+  /** Why a broker is not let in; undefined if it is. @param dialled the name by which it was reached, if it was */
   refusal(peer: Peer, dialled: Address | undefined): RumormillError | undefined;
   /** A broker, which has proved its id, says that this one was put out of the mesh. */
-  putOut(by: BrokerId): void;
+  putOut(by: Peer): void;
   /** The links whose peers have the id, the address or the store of this one. */
   linksLike(peer: Peer): Link[];
   /** The peer is who it says; `other` is the link that this one replaces. */
@@ -67,7 +62,7 @@ export interface Peers extends Pick<LinkEvents, 'heard' | 'message' | 'drained'>
 
 /** A connection that is no link yet. */
 interface Opening {
-  /** What it was dialled for; undefined if it was accepted, or has shown what it was to show. */
+  /** What it was dialled for; undefined if it was accepted, or has shown that. */
   dial: { readonly name: Address; readonly wants: Hello['wants'] } | undefined;
   /** The host at the other end: each attempt comes from another port, and is not worth another line. */
   readonly from: string;
@@ -377,8 +372,8 @@ export class Introductions {
     if (opening === undefined) return this.#peers.lost(link, reason);
     const { dial, handshake } = opening;
     this.#forget(link);
-    const isOut = link.dialled && link.refusedBy === 'peer' && String(reason).startsWith('OUT ');
-    if (isOut && handshake?.isProven === true) this.#peers.putOut(handshake.peer!.id);
+    const isOut = link.dialled && link.refusedBy === 'peer' && handshake?.isProven === true;
+    if (isOut && String(reason).startsWith('OUT ')) this.#peers.putOut(handshake.peer!);
     if (dial !== undefined) this.#failed(dial.name, dial.wants, link.refusedBy !== undefined);
     if (link.refusedBy === undefined && reason !== NO_HANDSHAKE && reason !== NO_PROOF) return;
     if (link.refusedBy === 'peer' && !link.dialled) return; // whoever dials may say anything

@@ -42,7 +42,7 @@ export interface Doorkeeper extends Counted {
   /** Another broker has reached this one by a name. */
   called(name: Address): void;
   /** A broker, which has proved its id, says that this one was put out of the mesh. */
-  putOut(by: BrokerId): void;
+  putOut(by: Peer): void;
 }
 
 export interface MeshRuntime extends HoldingsRuntime, GossipRuntime, NamingRuntime, HandshakeRuntime {
@@ -208,7 +208,8 @@ export class Mesh implements Port {
     const { seats } = this.#membership;
     if (joins || this.coordinator !== address || seats.length === 0 || !this.#membership.hasOwnRow) return undefined;
     const reached = seats.filter(({ broker }) => broker !== undefined && this.isReached(broker));
-    if (seats.some(({ broker }) => broker === undefined) || 2 * (reached.length + 1) <= seats.length + 1) return undefined;
+    const areAll = seats.every(({ broker }) => broker !== undefined);
+    if (!areAll || 2 * (reached.length + 1) <= seats.length + 1) return undefined;
     return [address, ...this.#membership.configured()].sort(compareAddresses);
   }
 

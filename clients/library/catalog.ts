@@ -1,6 +1,6 @@
 /**
- * Commands about topics, subscriptions, bindings and members, one method for each. `Client` has the same methods, and says there
- * what they promise.
+ * Commands about topics, subscriptions, bindings and members, one method for each. `Client` has the same methods, and
+ * says there what they promise.
  */
 import type { Args, Asker } from './ask.ts';
 import { checkOptions } from './call-options.ts';

@@ -80,7 +80,7 @@ export class Dialer {
     return probe;
   }
 
-  /** Takes in what MESH BROKERS answered: living brokers come before dead ones, and who was there and is not is gone. */
+  /** Takes in what MESH BROKERS answered: living brokers come before dead ones; who was in it and is not has left. */
   learn(brokers: Answer): void {
     const rows = decodeBrokers(brokers);
     const living = rows.filter(({ state }) => state === 'alive' || state === 'self').map(({ address }) => address);

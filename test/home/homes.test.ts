@@ -14,7 +14,8 @@ const isOfHomes = (message: PeerMessage | string): boolean =>
 t.test('a broker says that it uses a view once the next home has the leases', async (t) => {
   const view = { coordinator: HOME, term: 1, number: 1, members: [PEER, HOME] };
   const name = Array.from({ length: 99 }, (_, index) => `s${index}`).find((each) => homeOf(each, view) === PEER)!;
-  const { virtual, client } = await start({ rows: [PEER] }, 'TOPIC CREATE a', `SUBSCRIPTION CREATE ${name}`, `BIND ${name} a`);
+  const said = ['TOPIC CREATE a', `SUBSCRIPTION CREATE ${name}`, `BIND ${name} a`];
+  const { virtual, client } = await start({ rows: [PEER] }, ...said);
   await client.ask('PUBLISH a x', `PULL ${name}`);
   const peer = new VirtualPeer(virtual.connect(), () => virtual.clock.settle());
   /** What the peer is told of leases and words within so many ms. */

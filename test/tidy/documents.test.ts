@@ -18,7 +18,7 @@ function others(all: Iterable<string>, known: ReadonlySet<string>): string[] {
 
 t.test('the documents have all that users can see, but for the exceptions that are still needed', async (t) => {
   const [flags, codes, names] = [flagsOf(sources), codesOf(sources), Object.keys(commands)];
-  const fields = fieldsOf(sources.get('brokers/host.ts') ?? '', 'status');
+  const fields = fieldsOf(sources.get('brokers/status.ts') ?? '', 'status');
   const all = [...flags, ...names, ...codes, ...fields];
   for (const one of ['--port', 'PUBLISH', 'NOQUORUM', 'uptime_ms']) t.ok(all.includes(one), `${one} has been found`);
   t.strictSame(undocumented(all, documents), [...UNDOCUMENTED].sort());

@@ -44,7 +44,8 @@ export function fieldsOf(text: string, method: string): string[] {
   visitAll(ts.createSourceFile('', text, ts.ScriptTarget.Latest, true), (node) => {
     if (!ts.isObjectLiteralExpression(node) || !ts.isReturnStatement(node.parent)) return;
     const { parent } = node.parent.parent;
-    if (!ts.isMethodDeclaration(parent) || parent.name.getText() !== method) return;
+    if (!ts.isMethodDeclaration(parent) && !ts.isFunctionDeclaration(parent)) return;
+    if (parent.name?.getText() !== method) return;
     fields.push(...node.properties.map((property) => property.name?.getText() ?? ''));
   });
   return fields;

@@ -210,7 +210,7 @@ export class Roster {
     return this.#tallied().sort((a, b) => b.voters.size - a.voters.size || (isBefore(a.stamp, b.stamp) ? -1 : 1));
   }
 
-  /** The change that is settled. There is one at most, or members have voted twice; then any, but the same everywhere. */
+  /** The change that is settled. There is one at most; if members have voted twice, any, but the same everywhere. */
   #winner(): Change | undefined {
     const won = this.#tallied().filter(({ change, voters }) => this.#isMajority(change, (id) => voters.has(id)));
     return won.map(({ change }) => change).sort((a, b) => (changeKey(a) < changeKey(b) ? -1 : 1))[0];
@@ -220,8 +220,9 @@ export class Roster {
   #isVoid(): boolean {
     const tallied = this.#tallied();
     const hasVoted = (id: BrokerId): boolean => tallied.some(({ voters }) => voters.has(id));
-    return tallied.length > 0
-      && tallied.every(({ change, voters }) => !this.#isMajority(change, (id) => voters.has(id) || !hasVoted(id), true));
+    const mayWin = ({ change, voters }: Tally): boolean =>
+      this.#isMajority(change, (id) => voters.has(id) || !hasVoted(id), true);
+    return tallied.length > 0 && !tallied.some(mayWin);
   }
 
   /** Whether those of whom `votes` is true are a majority of the members before and after a change. */

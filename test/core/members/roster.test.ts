@@ -20,7 +20,8 @@ const said: [MembersSaying, Stamp][] = [];
 
 function vote(number: number, version: number, change: Change, attempt = 1): [MembersSaying, Stamp] {
   const stamp = { lamport: (lamport += 1), origin: origin(address(number), number) };
-  return [{ say: 'vote', id: id(number), address: address(number), row: address(number), version, attempt, change }, stamp];
+  const claim = { id: id(number), address: address(number), row: address(number), version };
+  return [{ say: 'vote', ...claim, attempt, change }, stamp];
 }
 
 function roster(...sayings: [MembersSaying, Stamp][]): Roster {
@@ -123,7 +124,8 @@ t.test('by force one goes without a vote, and nobody waits for its vote', async 
 t.test('an address moves with its id, and a lost key is replaced by a vote', async (t) => {
   const moved = address(9);
   const here: [MembersSaying, Stamp] = [
-    { say: 'here', id: id(1), address: moved, row: moved, version: 1 }, { lamport: (lamport += 1), origin: origin(moved, 1) },
+    { say: 'here', id: id(1), address: moved, row: moved, version: 1 },
+    { lamport: (lamport += 1), origin: origin(moved, 1) },
   ];
   const after = roster(...founding, here);
   t.equal(after.seatOf(id(1))?.address, moved);
@@ -139,7 +141,8 @@ t.test('what does not fit was never said', async (t) => {
   const [fits] = vote(1, 2, { op: 'out', seat: seat(3) }) as [object, Stamp];
   const bad: unknown[] = [
     1, null, [], {}, { ...fits, say: 'other' }, { ...fits, id: 'x' }, { ...fits, id: undefined },
-    { ...fits, address: '10.0.0.1' }, { ...fits, address: 'A'.repeat(300) }, { ...fits, row: 1 }, { ...fits, version: 0 },
+    { ...fits, address: '10.0.0.1' }, { ...fits, address: 'A'.repeat(300) }, { ...fits, row: 1 },
+    { ...fits, version: 0 },
     { ...fits, version: 1.5 }, { ...fits, attempt: 0 }, { ...fits, change: { op: 'out', seat: '0/10.0.0.1:3000' } },
     { ...fits, change: { op: 'out', seat: '1/nobody' } }, { ...fits, change: { op: 'found', addresses: [] } },
     { ...fits, change: { op: 'found', addresses: [A, A] } }, { ...fits, change: { op: 'join', seat: seat(1) } },
@@ -170,7 +173,8 @@ t.test('whatever comes in whatever order: one change a version, the same everywh
       if (mine?.state === 'invited') return { op: 'join', seat: mine.name, id: id(number) };
       const { name } = random.pick(its.seats());
       return random.pick<Change>([
-        { op: 'invite', address: address(random.integer(1, 6)) }, { op: 'out', seat: name }, { op: 'leave', seat: name },
+        { op: 'invite', address: address(random.integer(1, 6)) }, { op: 'out', seat: name },
+        { op: 'leave', seat: name },
       ]);
     };
     for (let step = 0; step < 400; step += 1) {
