@@ -28,7 +28,7 @@ export interface LogLine {
 /** How a process ended: its exit status, or the signal that ended it. */
 export type Exit = number | NodeJS.Signals;
 
-type Args = Readonly<Record<string, string>>; // flags without their dashes
+type Args = Readonly<Record<string, string>>; // flags without their dashes, '' for no value; and `join`, the command
 
 /** One broker: its address and folder for good, a process while it runs. */
 export class BrokerProcess {
@@ -65,7 +65,9 @@ export class BrokerProcess {
   /** Starts the process and returns at once. */
   spawn(): void {
     const { NODE_OPTIONS: _, ...env } = process.env; // tap's loaders are none of the broker's business
-    const flags = Object.entries(this.#args).flatMap(([name, value]) => [`--${name}`, value]);
+    const { join: members, ...given } = this.#args;
+    const flags = Object.entries(given).flatMap(([name, value]) => [`--${name}`, ...(value === '' ? [] : [value])]);
+    if (members !== undefined) flags.unshift('join', members);
     const [command, ...args] = [...this.#wrapper, process.execPath, join(DIST, 'brokers/broker.js'), ...flags] as [
       string,
       ...string[],

@@ -67,6 +67,7 @@ export class Roster {
   #seats: Seats = new Map();
   #version = 0;
   #attempt = 1;
+  #shownAs = ''; // all of it, when it was settled last
 
   /** Something was said; `stamp` is of its record. `settle` has to follow. */
   hear(saying: MembersSaying, stamp: Stamp): void {
@@ -82,7 +83,6 @@ export class Roster {
 
   /** Takes in what was heard. Says whether anything of the members is otherwise than before. */
   settle(): boolean {
-    const before = this.#fingerprint();
     [this.#seats, this.#version, this.#attempt] = [new Map(), 0, 1];
     this.#bind();
     for (;;) {
@@ -95,7 +95,9 @@ export class Roster {
       } else if (this.#isVoid()) this.#attempt += 1;
       else break;
     }
-    return this.#fingerprint() !== before;
+    const before = this.#shownAs;
+    this.#shownAs = JSON.stringify([this.#version, this.#attempt, this.seats(), this.#candidates()]);
+    return this.#shownAs !== before;
   }
 
   /** 0 before the mesh is founded. */
@@ -157,10 +159,6 @@ export class Roster {
 
   #counted(seats: Seats): Seat[] {
     return [...seats.values()].map((seat) => this.#shown(seat)).filter(({ state }) => state === 'in');
-  }
-
-  #fingerprint(): string {
-    return JSON.stringify([this.#version, this.#attempt, this.seats(), this.#candidates()]);
   }
 
   #claim({ id, address, row, version }: Claim, stamp: Stamp): void {

@@ -127,7 +127,10 @@ t.test('an address moves with its id, and a lost key is replaced by a vote', asy
     { say: 'here', id: id(1), address: moved, row: moved, version: 1 },
     { lamport: (lamport += 1), origin: origin(moved, 1) },
   ];
-  const after = roster(...founding, here);
+  const after = roster(...founding);
+  after.hear(...here);
+  t.ok(after.settle(), 'that is news');
+  t.notOk(after.settle());
   t.equal(after.seatOf(id(1))?.address, moved);
   t.equal(after.seatAt(A), undefined);
   const anew: Change = { op: 'rebind', seat: seat(2), id: id(7) };
