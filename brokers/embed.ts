@@ -60,11 +60,11 @@ export async function openBroker(
   const { address } = makeConfig(settings);
   const listed = typeof brokers === 'string' ? await readGlobalState(brokers) : parseList(brokers);
   const rows = options.joins === true ? [...new Set([...listed, address])] : listed;
+  const folder = folderOf(dataDir, address);
   await checkOwnAddress(address, {
-    rows, source: typeof brokers === 'string' ? brokers : 'brokers', hosts: machineHosts(),
+    rows, hasStore: existsSync(join(folder, 'broker.db')), source: typeof brokers === 'string' ? brokers : 'brokers', hosts: machineHosts(),
     isHere: (row) => isOfMachine(row).catch(() => undefined), // a name that nobody knows now
   });
-  const folder = folderOf(dataDir, address);
   const broker = await Broker.start(settings, rows, {
     version: packageVersion(),
     clock: systemClock,

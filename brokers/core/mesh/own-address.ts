@@ -13,6 +13,8 @@ export interface Surroundings {
   readonly source: string;
   /** Addresses of this machine, the one that others are most likely to reach first. */
   readonly hosts: readonly string[];
+  /** Whether there is a store of this broker already: its log may say who is a member, whatever the rows are. */
+  readonly hasStore: boolean;
   /** Whether an address leads to this machine; undefined if its name leads nowhere now. */
   isHere(address: Address): Promise<boolean | undefined>;
 }
@@ -30,7 +32,7 @@ export async function checkOwnAddress(own: Address, surroundings: Surroundings):
     const what = `${host} is this machine alone, and other brokers of ${source} cannot dial it (${far} is one)`;
     throw new RumormillError('CONFIG', `${what}: start with ${await flagsFor(own, surroundings)}`);
   }
-  if (rows.length === 0 || rows.includes(own) || (await hasOtherName(port, surroundings))) return;
+  if (rows.length === 0 || rows.includes(own) || surroundings.hasStore || (await hasOtherName(port, surroundings))) return;
   throw new RumormillError(
     'CONFIG',
     `${own} is in no row of ${source}: start with the --host and --port of a row, or add the row ${host},${port}`,

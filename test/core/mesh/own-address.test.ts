@@ -13,7 +13,7 @@ async function wrong(
     const isName = /[a-z]/.test(host) && !host.startsWith('[');
     return isName ? names[host] : hosts.some((each) => [each, `[${each}]`].includes(host));
   };
-  const surroundings = { rows: rows.map(parseAddress), source: 'mesh.csv', hosts, isHere };
+  const surroundings = { rows: rows.map(parseAddress), source: 'mesh.csv', hosts, isHere, hasStore: false };
   return checkOwnAddress(parseAddress(own), surroundings).then(() => undefined, (error: Error) => error.message);
 }
 
