@@ -98,6 +98,7 @@ export class Client implements AsyncDisposable {
     this.#calls = new SharedCalls(settings, this.#dialer, this.#closing.signal, 'requests');
     this.#commands = new SharedCalls(settings, this.#dialer, this.#closing.signal, 'queue');
     this.#pollers = new Pollers(settings, this.#dialer, this.#closing.signal);
+    this.#dialer.refresh(() => this.#read(['MESH', 'BROKERS']));
     const asker = new Asker(this.#commands, this.#closing.signal);
     this.#catalog = new Catalog(asker);
     this.#leases = new Leases(asker, this.#pollers, (lamport) => this.#lamport.witness(lamport));

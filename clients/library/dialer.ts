@@ -19,6 +19,7 @@ import { type Answer, request } from './request.ts';
 
 const KNOWN_MAX = 1024;
 const STAGGER_MS = 200;
+const REFRESH_MS = 30_000;
 const PROBE_ROUNDS = 3; // a probe may take so much longer than the last connection took
 
 export class Dialer {
@@ -86,9 +87,22 @@ export class Dialer {
     const living = rows.filter(({ state }) => state === 'alive' || state === 'self').map(({ address }) => address);
     const others = rows.filter(({ state }) => state !== 'alive' && state !== 'self').map(({ address }) => address);
     const there = new Set([...living, ...others]);
-    const left = (address: Address): boolean => this.#told.has(address) && !there.has(address);
+    const stays = this.#known.filter((address) => there.has(address) || !this.#told.has(address));
     this.#told = there;
-    this.#known = [...new Set([...this.#known.filter((each) => !left(each)), ...there])].slice(0, KNOWN_MAX);
+    this.#known = [...new Set([...stays, ...there])].slice(0, KNOWN_MAX);
+  }
+
+  /**
+   * Asks now and then which brokers there are: in the life of one connection all that were known may be replaced.
+   * @param ask for what MESH BROKERS answers
+   */
+  refresh(ask: () => Promise<Answer>, everyMs = REFRESH_MS): void {
+    const timer = setInterval(() => {
+      ask().then((brokers) => this.learn(brokers)).catch((error: unknown) => {
+        if (!(error instanceof RumormillError)) throw error; // who needs a broker will hear of it
+      });
+    }, everyMs).unref();
+    this.#closing.addEventListener('abort', () => clearInterval(timer));
   }
 
   /** A connection to the first of the brokers that answers, undefined if none does. */

@@ -22,6 +22,13 @@ const links = ({ broker }: VirtualBroker): unknown => broker.status()['links'];
 const types = (heard: readonly (PeerMessage | string)[]): string[] =>
   heard.map((message) => (typeof message === 'string' ? message : message.type));
 
+/** A broker, and rows of two others. */
+async function begin(): Promise<VirtualBroker> {
+  const virtual = await VirtualBroker.start();
+  virtual.broker.configure([PEER, OTHER]);
+  return virtual;
+}
+
 /** A peer that has dialled the broker. */
 function dialler(virtual: VirtualBroker): VirtualPeer {
   return new VirtualPeer(virtual.connect(), () => virtual.clock.settle());
@@ -29,7 +36,7 @@ function dialler(virtual: VirtualBroker): VirtualPeer {
 
 /** The broker with a link to a peer. */
 async function linked(changes: Partial<Hello> = {}): Promise<{ virtual: VirtualBroker; peer: VirtualPeer }> {
-  const virtual = await VirtualBroker.start();
+  const virtual = await begin();
   const peer = dialler(virtual);
   await peer.introduce(hello({ address: PEER, ...changes }, KEY), KEY);
   return { virtual, peer };
@@ -41,7 +48,7 @@ function refusals({ warned }: VirtualBroker): unknown[] {
 }
 
 t.test('who dials says who it is, and gets a link once it has proved that', async (t) => {
-  const virtual = await VirtualBroker.start();
+  const virtual = await begin();
   const peer = dialler(virtual);
   const mine = hello({ address: PEER }, KEY);
   const handshake = diallerOf(mine, KEY);
@@ -78,7 +85,7 @@ t.test('a proof that is none: the link is refused, with one line', async (t) => 
     ['nothing', KEY.publicKey, () => Buffer.alloc(64)],
   ];
   for (const [what, key, prove] of cases) {
-    const virtual = await VirtualBroker.start();
+    const virtual = await begin();
     for (let attempt = 0; attempt < 3; attempt += 1) {
       const peer = dialler(virtual);
       const mine = hello({ address: PEER, key });
@@ -103,7 +110,7 @@ function proven(mine: Hello, theirs: Hello, identity = KEY): Uint8Array {
 }
 
 t.test('a proof that was good once is good once', async (t) => {
-  const virtual = await VirtualBroker.start();
+  const virtual = await begin();
   const first = dialler(virtual);
   const mine = hello({ address: PEER }, KEY);
   first.say(mine);
@@ -133,7 +140,7 @@ t.test('what is out of turn ends the connection', async (t) => {
       /^-ERR Protocol error: invalid bulk length$/],
   ];
   for (const [what, messages, reply] of cases) {
-    const virtual = await VirtualBroker.start();
+    const virtual = await begin();
     const peer = dialler(virtual);
     peer.say(mine, ...messages);
     t.match((await peer.heard()).at(-1), reply, what);
@@ -149,7 +156,7 @@ t.test('what is out of turn ends the connection', async (t) => {
 });
 
 t.test('without a proof in time the connection ends, with one line', async (t) => {
-  const virtual = await VirtualBroker.start();
+  const virtual = await begin();
   for (let attempt = 0; attempt < 3; attempt += 1) {
     const peer = dialler(virtual);
     peer.say(hello({ address: PEER }, KEY));
@@ -160,7 +167,7 @@ t.test('without a proof in time the connection ends, with one line', async (t) =
 });
 
 t.test('a look is answered with PEER and PROOF, and proves nothing itself', async (t) => {
-  const virtual = await VirtualBroker.start();
+  const virtual = await begin();
   const peer = dialler(virtual);
   const mine = hello({ address: PEER, wants: 'look' }, KEY);
   peer.say(mine);

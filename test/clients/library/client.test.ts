@@ -1,6 +1,8 @@
 import t, { type Test } from 'tap';
 import { RumormillError } from '../../../brokers/core/error.ts';
 import { type Client, type ClientEvent, connect, type ConnectOptions } from '../../../clients/client.ts';
+import { settingsOf } from '../../../clients/library/connect-options.ts';
+import { Dialer } from '../../../clients/library/dialer.ts';
 import { waitFor, within } from '../../support/wait.ts';
 import { deadAddress, DROP, FakeBroker, type Handler, message, stored, option, publishReply } from '../fake-broker.ts';
 
@@ -194,16 +196,45 @@ t.test('no broker any more: a publish that was written says that it may be store
   t.match(never, { code: 'UNREACHABLE', message: /connection refused\)$/ });
 });
 
-t.test('what a broker refuses because it is shutting down goes to another', async (t) => {
-  const second = await FakeBroker.start(t);
-  const first = await FakeBroker.start(t, ([, , payload]) =>
-    payload === 'a' ? 1 : new RumormillError('CLOSING', 'shutting down; nothing was stored'),
-  );
-  const client = await open(t, [first.address, second.address]);
-  const published = await Promise.all(['a', 'b', 'c'].map((payload) => client.publish('news', payload)));
-  t.strictSame(published.map(({ id }) => id), [`1@${first.address}`, `1@${second.address}`, `2@${second.address}`]);
-  t.strictSame(published.map(({ attempts }) => attempts), [1, 1, 1], 'a broker that refused has stored nothing');
-  t.strictSame(second.commands.map(([, , payload]) => payload), ['b', 'c']);
+t.test('which brokers there are is asked now and then, since all that were known may be replaced', async (t) => {
+  const closing = new AbortController();
+  t.teardown(() => closing.abort());
+  const dialer = new Dialer(settingsOf({ brokers: '10.0.0.1:3000' }), closing.signal);
+  const answers = [['10.0.0.1:3000', '10.0.0.2:3000'], ['10.0.0.2:3000', '10.0.0.3:3000']];
+  let asked = 0;
+  dialer.refresh(async () => {
+    asked += 1;
+    if (asked === 2) throw new RumormillError('UNREACHABLE', 'nobody is there');
+    return (answers[asked - 1] ?? answers[1]!).map((address) => [Buffer.from(address), Buffer.from('alive'), 0]);
+  }, 1);
+  await waitFor('it has asked', () => asked > 2 && dialer.known.length === 2);
+  t.strictSame(dialer.known, answers[1]);
+});
+
+for (const going of ['CLOSING', 'LEAVING']) {
+  t.test(`what a broker refuses with ${going}, since it goes, goes to another`, async (t) => {
+    const second = await FakeBroker.start(t);
+    const first = await FakeBroker.start(t, ([, , payload]) =>
+      payload === 'a' ? 1 : new RumormillError(going, 'nothing was stored'),
+    );
+    const client = await open(t, [first.address, second.address]);
+    const published = await Promise.all(['a', 'b', 'c'].map((payload) => client.publish('news', payload)));
+    t.strictSame(published.map(({ id }) => id), [`1@${first.address}`, `1@${second.address}`, `2@${second.address}`]);
+    t.strictSame(published.map(({ attempts }) => attempts), [1, 1, 1], 'a broker that refused has stored nothing');
+    t.strictSame(second.commands.map(([, , payload]) => payload), ['b', 'c']);
+  });
+}
+
+t.test('a broker that is none of the mesh any more is not tried again', async (t) => {
+  const [first, second, third] = [await FakeBroker.start(t), await FakeBroker.start(t), await FakeBroker.start(t)];
+  first.others = [second.address, third.address];
+  const client = await open(t, first);
+  t.strictSame(client.knownBrokers, [first.address, second.address, third.address], 'one address is enough');
+  second.others = [third.address];
+  third.others = [second.address];
+  first.drop();
+  await client.publish('news', 'x');
+  t.strictSame([...client.knownBrokers].sort(), [second.address, third.address].sort());
 });
 
 t.test('publishing on while the broker goes away crashes nothing, and every publish is acknowledged', async (t) => {
