@@ -62,7 +62,8 @@ export async function openBroker(
   const rows = options.joins === true ? [...new Set([...listed, address])] : listed;
   const folder = folderOf(dataDir, address);
   await checkOwnAddress(address, {
-    rows, hasStore: existsSync(join(folder, 'broker.db')), source: typeof brokers === 'string' ? brokers : 'brokers', hosts: machineHosts(),
+    rows, hasStore: existsSync(join(folder, 'broker.db')), hosts: machineHosts(),
+    source: typeof brokers === 'string' ? brokers : 'brokers',
     isHere: (row) => isOfMachine(row).catch(() => undefined), // a name that nobody knows now
   });
   const broker = await Broker.start(settings, rows, {

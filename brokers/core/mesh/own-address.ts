@@ -32,7 +32,8 @@ export async function checkOwnAddress(own: Address, surroundings: Surroundings):
     const what = `${host} is this machine alone, and other brokers of ${source} cannot dial it (${far} is one)`;
     throw new RumormillError('CONFIG', `${what}: start with ${await flagsFor(own, surroundings)}`);
   }
-  if (rows.length === 0 || rows.includes(own) || surroundings.hasStore || (await hasOtherName(port, surroundings))) return;
+  if (rows.length === 0 || rows.includes(own) || surroundings.hasStore) return;
+  if (await hasOtherName(port, surroundings)) return;
   throw new RumormillError(
     'CONFIG',
     `${own} is in no row of ${source}: start with the --host and --port of a row, or add the row ${host},${port}`,
