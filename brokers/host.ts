@@ -285,9 +285,11 @@ export class Broker implements SessionsRuntime {
   stop(reason?: RumormillError): Promise<void> {
     const { resolve, reject } = this.#settleStopped;
     this.publisher.close();
-    return (this.#closing ??= this.#stop()
+    this.#closing ??= this.#stop()
       .then(reason === undefined ? resolve : () => reject(reason), reject)
-      .then(() => this.stopped));
+      .then(() => this.stopped);
+    this.#closing.catch(() => undefined); // those who care await it, or `stopped`
+    return this.#closing;
   }
 
   async #stop(): Promise<void> {

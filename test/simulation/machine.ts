@@ -1,6 +1,7 @@
 /**
  * A computer with one broker on it: a disk and a wall clock for good, a process while it runs.
  */
+import type { ConfigOptions } from '../../brokers/config.ts';
 import { type Address, splitAddress } from '../../brokers/core/address.ts';
 import { RumormillError } from '../../brokers/core/error.ts';
 import type { StoredBatch } from '../../brokers/core/log/record.ts';
@@ -20,19 +21,24 @@ export class Machine {
   readonly address: Address;
   readonly disk: VirtualDisk;
   #wallOffsetMs = 0;
-  /** Its globalState.csv; every machine where that is undefined. */
+  /** Its globalState.csv; the machines with which the world began where that is undefined. */
   rows: readonly Address[] | undefined;
+  /** Of this broker alone, beside those of all. */
+  options: ConfigOptions = {};
+  /** How its last process ended by itself: it left the mesh, or was put out of it. */
+  ended: 'left' | 'OUT' | undefined;
   readonly #world: World;
   #life: Life | undefined;
   #broker: Broker | undefined;
   #stopping: Promise<void> | undefined;
   #up: (() => void) | undefined; // ends the disturbance that its absence is
 
-  constructor(world: World, address: Address) {
+  /** @param isMissed whether something is not as it should be before it runs */
+  constructor(world: World, address: Address, isMissed = true) {
     this.#world = world;
     this.address = address;
     this.disk = new VirtualDisk(address, world.time, world.random, world.diskLog);
-    this.#up = world.disturb(address);
+    if (isMissed) this.#up = world.disturb(address);
   }
 
   /** How far the wall clock is off, ms. */
@@ -77,14 +83,15 @@ export class Machine {
   }
 
   async #start(): Promise<void> {
-    const { network, random, machines, time, options } = this.#world;
+    const { network, random, time, options } = this.#world;
     this.#world.note(this.address, 'start');
+    this.ended = undefined;
     const life = new Life(time);
     this.#life = life;
     const lost = this.disk.data.loss === undefined ? undefined : this.disk.data.origin;
     const broker = await Broker.start(
-      { ...options, ...splitAddress(this.address) },
-      this.rows ?? machines.map(({ address }) => address),
+      { ...options, ...this.options, ...splitAddress(this.address) },
+      this.rows ?? this.#world.rows,
       {
         version: '0.0.0',
         clock: {
@@ -109,13 +116,21 @@ export class Machine {
       this.address, Number(broker.status()['term']),
       Buffer.from(broker.readers.latestCursor().instance, 'hex').toString('base64url'),
     );
-    broker.stopped.catch((error: unknown) => {
-      // it could not save its clock when it was told to stop
-      const full = error instanceof RumormillError && error.code === 'DISKFULL';
-      if (!full && this.#life === life && this.disk.removedFrom !== life) {
-        this.#world.incident(this.address, `stopped: ${String(error)}`);
-      }
-    });
+    broker.stopped.then(() => this.#stopped(life), (error: unknown) => this.#stopped(life, error));
+  }
+
+  /** The broker has stopped, by itself or not. */
+  #stopped(life: Life, error?: unknown): void {
+    if (this.#life !== life || this.disk.removedFrom === life) return;
+    const code = error instanceof RumormillError ? error.code : undefined;
+    if (error !== undefined && code !== 'OUT') {
+      // else it could not save its clock when it was told to stop
+      if (code !== 'DISKFULL') this.#world.incident(this.address, `stopped: ${String(error)}`);
+    } else if (error !== undefined || this.#stopping === undefined) {
+      this.ended = error === undefined ? 'left' : 'OUT';
+      this.#world.note(this.address, `stopped by itself: ${this.ended}`);
+      if (this.#stopping === undefined) this.#end();
+    }
   }
 
   /** The process dies at once; its disk keeps what was written. */
@@ -141,8 +156,9 @@ export class Machine {
     try {
       await new Promise<void>((resolve, reject) => life?.run(() => broker.stop().then(resolve, reject)));
     } catch (error) {
-      if (!(error instanceof RumormillError && error.code === 'DISKFULL')) throw error;
-      this.#world.note(this.address, 'stopped without room to save its clock');
+      const code = error instanceof RumormillError ? error.code : undefined;
+      if (code !== 'DISKFULL' && code !== 'OUT') throw error;
+      if (code === 'DISKFULL') this.#world.note(this.address, 'stopped without room to save its clock');
     }
     if (this.#life === life) this.#end();
   }
@@ -219,7 +235,7 @@ export class Machine {
 
   #end(): void {
     const life = this.#life;
-    if (this.#broker !== undefined) this.#up = this.#world.disturb(this.address);
+    if (this.#broker !== undefined && this.ended === undefined) this.#up = this.#world.disturb(this.address);
     this.#life = this.#broker = this.#stopping = undefined;
     if (life === undefined) return;
     life.end();

@@ -15,6 +15,7 @@ import { VirtualNetwork } from './network.ts';
 import type { Process } from './queue-history.ts';
 import { VirtualTime } from './time.ts';
 
+const EXPECTED = ['disk full', 'store has lost records', 'put out of the mesh']; // errors in the log
 const BOUND_MS = 60_000; // of virtual time, for what should come at once
 
 /**
@@ -61,6 +62,8 @@ export class World {
   readonly time = new VirtualTime();
   readonly network: VirtualNetwork;
   readonly machines: Machine[] = [];
+  /** Of the machines with which it began. */
+  readonly rows: readonly Address[];
   /** Every log line of every broker, and every act of the test. */
   readonly history: string[] = [];
   readonly diskLog: DiskEvent[] = [];
@@ -80,8 +83,18 @@ export class World {
     this.random = new SeededRandom(seed);
     this.network = new VirtualNetwork(this.time, this.random);
     for (let index = 1; index <= count; index += 1) {
-      this.machines.push(new Machine(this, parseAddress(`10.0.${index >> 8}.${index & 255}:3000`)));
+      this.machines.push(new Machine(this, addressOf(index)));
     }
+    this.rows = this.machines.map(({ address }) => address);
+  }
+
+  /** One more machine, the highest, which does not run; its broker joins a mesh by way of these. */
+  add(members: readonly Address[]): Machine {
+    const machine = new Machine(this, addressOf(this.machines.length + 1), false);
+    machine.rows = members;
+    machine.options = { joins: true };
+    this.machines.push(machine);
+    return machine;
   }
 
   /** A world whose brokers run, agree on a coordinator, and are the members of a mesh. */
@@ -130,8 +143,7 @@ export class World {
     if (event === 'peer lost' && String(fields['reason']).startsWith('silent')) {
       this.#checkSilence(broker, String(fields['reason']));
     }
-    const isExpected =
-      event.startsWith('disk full') || event.startsWith('store has lost records') || fields['reason'] === GONE;
+    const isExpected = EXPECTED.some((begin) => event.startsWith(begin)) || fields['reason'] === GONE;
     if (level === 'error' && !isExpected) this.incident(broker, `${event} ${JSON.stringify(fields)}`);
   }
 
@@ -264,4 +276,8 @@ export class World {
   client(machine: Machine): Promise<VirtualClient> {
     return this.of(VirtualClient.connect(this, `client-${(this.#clients += 1)}`, machine));
   }
+}
+
+function addressOf(index: number): Address {
+  return parseAddress(`10.0.${index >> 8}.${index & 255}:3000`);
 }
