@@ -29,6 +29,8 @@ export interface ChangesMesh {
   /** The id that the broker with which there is a link has proven. */
   idAt(address: Address): BrokerId | undefined;
   readonly holdings: {
+    /** Whether nothing tells that a broker may be there. */
+    isDead(address: Address): boolean;
     /** How many records only that broker is known to hold. */
     alone(address: Address): number;
     /** How many records here are not yet where they have to be before this broker goes. */
@@ -178,7 +180,7 @@ export class Changes {
 
   #isUp({ id, address }: Pick<Seat, 'id' | 'address'>): boolean {
     const linked = this.#mesh.idAt(address);
-    return linked === undefined ? this.#mesh.isReached(address) : linked === id || id === undefined;
+    return linked === undefined ? !this.#mesh.holdings.isDead(address) : linked === id || id === undefined;
   }
 
   /** @throws RumormillError NOTFOUND, or ERR if several are meant */

@@ -13,9 +13,9 @@ import type { Log } from '../core/log/log.ts';
 import { makeDraft, messagesOf, payloadText, type StoredBatch } from '../core/log/record.ts';
 import type { Store } from '../core/log/store.ts';
 import {
-  type Change, encodeSaying, MEMBERS_TOPIC, type MembersSaying, NOT_YET, parseSaying,
+  type Change, encodeSaying, MEMBERS_TOPIC, type MembersSaying, NOT_YET, parseSaying, type SeatName,
 } from '../core/members/change.ts';
-import { Roster, type Seat } from '../core/members/roster.ts';
+import { givenIn, Roster, type Seat } from '../core/members/roster.ts';
 import type { BrokerId } from '../core/mesh/identity.ts';
 import type { Clock, Logger } from '../core/runtime.ts';
 import { Changes, type ChangesMesh, type Membership } from './changes.ts';
@@ -62,6 +62,7 @@ export class Members implements Membership {
   #groups: readonly (readonly Address[])[] | undefined;
   readonly #names = new Set<Address>(); // by which members reach this broker
   readonly #returning = new Map<BrokerId, Address>(); // that were put out, and want to be members anew
+  #former: SeatName | undefined; // the seat that this broker had before this process
   #wish: Change | undefined; // that somebody here waits for
   #isSaying = false;
   #isLeaving = false;
@@ -84,6 +85,7 @@ export class Members implements Membership {
     const { limits } = this.#runtime.config;
     await replay(this.#runtime, MEMBERS_TOPIC, 0, limits, (batches) => this.#hear(batches));
     this.#settle();
+    this.#former = this.roster.seatOf(this.#runtime.id)?.name;
   }
 
   get isFounded(): boolean {
@@ -136,17 +138,21 @@ export class Members implements Membership {
     if (there !== undefined && !this.#isThere(there)) return undefined; // it may have lost its disk
     if (seat !== undefined) {
       if (wants === 'rejoin') return void this.#returning.set(id, address);
-      return new RumormillError('OUT', `${address} was put out of this mesh; --rejoin makes it a member anew`);
+      return new RumormillError('OUT', `${address} was put out of seat ${seat.name}; --rejoin makes it a member anew`);
     }
     const remedy = `run admin invite ${address} at a member, or add its row to globalState.csv while a member runs`;
     return new RumormillError('REFUSED', `${address} is no member of this mesh: ${remedy}`);
   }
 
-  /** A broker, which has proved its id, says that this one was put out of the mesh. */
-  putOut({ id }: Peer): void {
+  /**
+   * A broker, which has proved its id, says that this one was put out of the mesh.
+   * @param reason names the seat; this broker may have a newer one, which the other has yet to learn of
+   */
+  putOut({ id }: Peer, reason: string): void {
     const seat = this.roster.seatOf(id);
     const isMember = seat !== undefined && seat.state !== 'out';
     if (!isMember || this.own === undefined) return;
+    if (Number(/ seat (\d+)\//.exec(reason)?.[1]) < givenIn(this.own.name)) return;
     if (this.#isLeaving) this.#runtime.left();
     else if (!this.#runtime.config.rejoins) this.#out();
   }
@@ -184,11 +190,10 @@ export class Members implements Membership {
   /** Says what there is to say now, and votes. */
   act(): void {
     if (this.#isSaying || this.#isClosed) return;
-    const { id } = this.#runtime;
     if (this.own?.state === 'leaving') this.#leave();
-    const isOut = this.roster.seatOf(id)?.state === 'out' && !this.#called().some((name) => this.#isFree(name));
+    const isOut = this.#isOut();
     if (isOut && this.#isLeaving) return this.#runtime.left();
-    if (isOut && !this.#runtime.config.rejoins) return this.#out();
+    if (isOut && !this.#mayReturn()) return this.#out();
     const saying = this.#claim() ?? this.#vote();
     if (saying === undefined) return;
     this.#isSaying = true;
@@ -244,6 +249,17 @@ export class Members implements Membership {
         else this.#runtime.logger.warn('members record not understood, ignored', { origin, record: message.lamport });
       }
     }
+  }
+
+  #isOut(): boolean {
+    const isOut = this.roster.seatOf(this.#runtime.id)?.state === 'out';
+    return isOut && !this.#called().some((name) => this.#isFree(name));
+  }
+
+  /** Whether it goes on though it is out. One that joins may have been a member before, and learn only now who is. */
+  #mayReturn(): boolean {
+    const { config: { joins, rejoins }, id } = this.#runtime;
+    return rejoins || (joins && this.roster.seatOf(id)?.name === this.#former);
   }
 
   #out(): void {

@@ -78,6 +78,12 @@ export class Holdings {
     );
   }
 
+  /** Whether nothing tells that a broker may be there. A link that was just lost does. */
+  isDead(address: Address): boolean {
+    const { overlay } = this.#mesh;
+    return !overlay.isReached(address) && overlay.membership.state(address, this.#runtime.clock.now()) === 'dead';
+  }
+
   /** How many records a broker has announced that nobody else who is known has. */
   alone(address: Address): number {
     const vector = this.#lastSeen.get(address);

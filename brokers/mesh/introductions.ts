@@ -50,8 +50,8 @@ export interface Peers extends Pick<LinkEvents, 'heard' | 'message' | 'drained'>
   called(name: Address): void;
   /** Why a broker is not let in; undefined if it is. @param dialled the name by which it was reached, if it was */
   refusal(peer: Peer, dialled: Address | undefined): RumormillError | undefined;
-  /** A broker, which has proved its id, says that this one was put out of the mesh. */
-  putOut(by: Peer): void;
+  /** A broker, which has proved its id, says that this one was put out of the mesh, and of which seat. */
+  putOut(by: Peer, reason: string): void;
   /** The links whose peers have the id, the address or the store of this one. */
   linksLike(peer: Peer): Link[];
   /** The peer is who it says; `other` is the link that this one replaces. */
@@ -373,7 +373,7 @@ export class Introductions {
     const { dial, handshake } = opening;
     this.#forget(link);
     const isOut = link.dialled && link.refusedBy === 'peer' && handshake?.isProven === true;
-    if (isOut && String(reason).startsWith('OUT ')) this.#peers.putOut(handshake.peer!);
+    if (isOut && String(reason).startsWith('OUT ')) this.#peers.putOut(handshake.peer!, String(reason));
     if (dial !== undefined) this.#failed(dial.name, dial.wants, link.refusedBy !== undefined);
     if (link.refusedBy === undefined && reason !== NO_HANDSHAKE && reason !== NO_PROOF) return;
     if (link.refusedBy === 'peer' && !link.dialled) return; // whoever dials may say anything

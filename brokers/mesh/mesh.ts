@@ -41,8 +41,8 @@ export interface Doorkeeper extends Counted {
   refusal(peer: Peer, names: readonly Address[], isRow: boolean): RumormillError | undefined;
   /** Another broker has reached this one by a name. */
   called(name: Address): void;
-  /** A broker, which has proved its id, says that this one was put out of the mesh. */
-  putOut(by: Peer): void;
+  /** A broker, which has proved its id, says that this one was put out of the mesh, and of which seat. */
+  putOut(by: Peer, reason: string): void;
 }
 
 export interface MeshRuntime extends HoldingsRuntime, GossipRuntime, NamingRuntime, HandshakeRuntime {
@@ -109,7 +109,7 @@ export class Mesh implements Port {
         const names = this.#membership.namesOf(peer.address).concat(dialled ?? []);
         return runtime.members().refusal(peer, names, names.some((name) => this.#membership.isRow(name)));
       },
-      putOut: (by) => runtime.members().putOut(by),
+      putOut: (by, reason) => runtime.members().putOut(by, reason),
       linksLike: ({ id, address, origin }) => [...this.#links.values()].filter(({ peer }) =>
         peer.id === id || peer.address === address || peer.origin === origin),
       linked: (link, other) => this.#linked(link, other),

@@ -44,8 +44,12 @@ export async function agreed(world: World, members: readonly Machine[]): Promise
 /** One that was invited, and is a member now. */
 export async function join(world: World, at: Machine): Promise<Machine> {
   const machine = world.add([at.address]);
-  const reply = await admin(world, at, 'MESH', 'INVITE', machine.address);
-  if (reply !== 'OK') throw new Error(`INVITE: ${String(reply)}`);
+  for (;;) {
+    const reply = await admin(world, at, 'MESH', 'INVITE', machine.address);
+    if (reply === 'OK') break;
+    if (!/^BUSY/.test(String(reply))) throw new Error(`INVITE: ${String(reply)}`);
+    await world.run(PAUSE_MS);
+  }
   await world.of(machine.start());
   await world.until(`${machine.address} is in`, () => machine.broker.members.own?.state === 'in');
   return machine;

@@ -119,6 +119,57 @@ t.test('a dead broker that was forgotten is told so when it comes back, and stop
   t.type(await admin(world, low, 'PUBLISH', 'news', 'x', 'ACKS', 'all'), 'number', 'all are two');
 });
 
+t.test('a broker that was out joins anew with its old disk once it is invited', async (t) => {
+  const { world, low, middle, high } = await three();
+  t.type(await admin(world, middle, 'PUBLISH', 'news', 'before', 'ACKS', 'local'), 'number');
+  t.equal(await admin(world, middle, 'MESH', 'LEAVE'), 'OK');
+  t.equal(await ended(world, middle), 'left');
+  Object.assign(middle, { rows: [low.address], options: { joins: true } });
+  await world.of(middle.start());
+  await world.run(DEAD_MS);
+  t.equal(middle.broker.status()['links'], 0, 'it waits to be invited');
+  t.equal(await admin(world, high, 'MESH', 'INVITE', middle.address), 'OK');
+  await world.until('it is in', () => middle.broker.members.own?.state === 'in');
+  await agreed(world, [low, middle, high]);
+  const reply = await admin(world, high, 'MESH', 'FORGET', middle.address, 'FORCE');
+  t.match(reply, /^ERR 10.0.0.2:3000 is up, and a member that runs is not forgotten/);
+  world.partition([middle], [low, high]);
+  await world.run(DEAD_MS);
+  t.equal(await admin(world, high, 'MESH', 'FORGET', middle.address, 'YES'), 'OK');
+  world.heal();
+  t.equal(await ended(world, middle), 'OUT', 'it was put out while it ran');
+  t.strictSame(lost(world, ['before']), []);
+});
+
+t.test('a member whose link was lost a moment ago is not forgotten', async (t) => {
+  const { world, low, middle } = await three();
+  const client = await world.client(low);
+  world.network.reset(low.address, middle.address);
+  const reply = await world.of(client.command('MESH', 'FORGET', middle.address, 'YES', 'FORCE'));
+  t.match(reply, { code: 'ERR', message: /^10.0.0.2:3000 is up/ });
+});
+
+t.test('a member is not put out by one that was away, and does not know that it is a member anew', async (t) => {
+  const world = await World.start(SEED, 4);
+  const [first, second, again, away] = world.machines as [Machine, Machine, Machine, Machine];
+  again.crash();
+  await world.run(DEAD_MS);
+  t.equal(await admin(world, first, 'MESH', 'FORGET', again.address), 'OK');
+  await world.until('all know', () => stateAt(away, again.address) === undefined);
+  away.crash();
+  t.equal(await admin(world, first, 'MESH', 'INVITE', again.address), 'OK');
+  Object.assign(again, { rows: [first.address], options: { joins: true } });
+  await world.of(again.start());
+  await world.until('it is in', () => again.broker.members.own?.state === 'in');
+  world.partition([away], [first, second]);
+  await world.of(away.start());
+  const told = `"peer":"${away.address}","reason":"OUT ${again.address} was put out of seat 1/${again.address}`;
+  await world.until('it is told so', () => isLogged(world, again, told));
+  world.heal();
+  await agreed(world, [first, second, again, away]);
+  t.equal(again.ended, undefined);
+});
+
 t.test('a forgotten broker that rejoins is a member anew once it has given what only it had', async (t) => {
   const { world, low, middle, high } = await three();
   world.partition([middle], [low, high]);

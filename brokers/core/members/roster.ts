@@ -190,7 +190,7 @@ export class Roster {
   /** Where the newest claim of its id is from. */
   #addressOf({ id, address, name }: Seat): Address {
     if (id === undefined) return address;
-    const given = Number(name.slice(0, name.indexOf('/')));
+    const given = givenIn(name);
     let newest: Claimed | undefined;
     for (const claimed of this.#claims.get(id) ?? []) {
       if (claimed[0].version < given) continue;
@@ -244,6 +244,11 @@ export class Roster {
     for (const seat of seats.values()) bound.set(seat.name, { ...seat, id: this.#claimant(seat, bound) });
     return bound;
   }
+}
+
+/** The version in which a seat was given. */
+export function givenIn(seat: SeatName): number {
+  return Number(seat.slice(0, seat.indexOf('/')));
 }
 
 /** The seats after a change, or undefined if it makes no sense. */
