@@ -37,6 +37,7 @@ for (const [what, isWhole] of [['a backup', true], ['a backup of broker.db alone
     await cluster.settled();
     await publish(low, 'after it');
     const { origin } = await low.status();
+    const named = (await low.vector())[origin!];
     t.equal(await low.stop(), 0);
 
     if (isWhole) rmSync(folder, { recursive: true });
@@ -45,10 +46,10 @@ for (const [what, isWhole] of [['a backup', true], ['a backup of broker.db alone
     await publish(low, 'after the restore');
     await serves(t, cluster, ['before the backup', 'after it', 'after the restore']);
     const [event, level, reason] = isWhole
-      ? [RENEWED, 'warn', / holds 1 records of it that it has lost$|knows a later life of it$/]
+      ? [RENEWED, 'warn', / holds \d records of it that it has lost$|knows a later life of it$/]
       : ['store has lost records and goes on under a new name', 'error', /./]; // which it finds by itself
     t.match(low.logged(event), [{ level, was: origin, reason }]);
-    t.equal((await low.vector())[origin!], '2', 'the old name stands for what it always stood for');
+    t.equal((await low.vector())[origin!], named, 'the old name stands for what it always stood for');
     t.equal(low.logged('peer refused').length, 0);
   });
 }
@@ -58,6 +59,7 @@ t.test('a wiped store: the broker comes back under a new name and gets everythin
   const low = cluster.brokers[0]!;
   await publish(low, 'before');
   const { origin } = await low.status();
+  const records = (await low.vector())[origin!];
   await low.kill();
   rmSync(dirname(low.file), { recursive: true });
   await low.start();
@@ -65,7 +67,7 @@ t.test('a wiped store: the broker comes back under a new name and gets everythin
   await serves(t, cluster, ['before', 'after']);
   t.not((await low.status())['origin'], origin);
   t.match(low.logged('peers know an earlier store of this broker; its records are fetched'), [
-    { origin, records: '1' },
+    { origin, records },
   ]);
 });
 
@@ -88,6 +90,7 @@ t.test('a broker on a copy of a data folder, beside the one that it was copied f
   const cluster = await Cluster.start(t, 2);
   const [low, high] = cluster.brokers as [Broker, Broker];
   await publish(low, 'before');
+  await cluster.founded();
   const [port] = (await freePorts(1)) as [number];
   const csv = join(cluster.folder, 'copy.csv');
   writeFileSync(csv, [...cluster.brokers.map((each) => each.port), port].map((each) => `127.0.0.1,${each}\n`).join(''));
@@ -107,7 +110,10 @@ t.test('a broker on a copy of a data folder, beside the one that it was copied f
   t.equal(copy.logged('peer connected').length, 0);
   await copy.stop();
   rmSync(join(dirname(copy.file), 'broker.key'));
+  t.equal(await (await low.connect()).command('MESH', 'INVITE', copy.address), 'OK');
   await copy.start();
+  await waitFor('it is a member', async () =>
+    (await low.members()).some(({ address, state }) => address === copy.address && state === 'in'));
   await publish(copy, 'from the copy');
   await publish(low, 'from the original');
   await serves(t, cluster, ['before', 'from the copy', 'from the original']);
@@ -129,7 +135,7 @@ t.test('a copy that claims the same address is refused until the original is gon
   t.equal(copy.logged(RENEWED).length, 1);
   await publish(low, 'from the original');
   await low.kill();
-  await waitFor('it takes the place of the original', async () => Object.keys((await high.vector())).length === 2);
+  await waitFor('it takes the place of the original', async () => (await high.messages()) === 3);
   const reader = await high.connect();
   t.strictSame([...(await reader.poll(['news'], 'earliest')).payloads].sort(), [
     'before', 'from the copy', 'from the original',
