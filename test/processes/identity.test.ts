@@ -24,6 +24,8 @@ t.test('who knows all of a broker but its key gets no link in its place', async 
   const cluster = await Cluster.start(t, 2);
   const [low, high] = cluster.brokers as [Broker, Broker];
   await cluster.settled();
+  const lost = (): number[] => [low, high].map((broker) => broker.logged('peer lost').length);
+  const before = lost(); // two dials may have crossed, of which one stays
   const { cursor } = await (await high.connect()).poll(['news'], 'latest');
   const { origin, id } = await high.status();
   const address = parseAddress(high.address);
@@ -58,8 +60,7 @@ t.test('who knows all of a broker but its key gets no link in its place', async 
     { level: 'warn', peer: address, from: '127.0.0.1', reason: `the proof of the key of ${address} is wrong` },
   ]);
   t.equal(low.logged('peer refused').length, 2, 'the third attempt is not worth another line');
-  t.equal(low.logged('peer lost').length, 0);
-  t.equal(high.logged('peer lost').length, 0);
+  t.strictSame(lost(), before, 'the link is still that one');
   t.equal((await low.status())['links'], '1');
   t.equal((await high.status())['id'], id);
   t.equal(await (await low.connect()).publish('news', 'x', 'ACKS', 'all') > 0, true);
