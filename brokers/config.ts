@@ -112,6 +112,7 @@ export const DEFAULT_LIMITS = {
   pathRestMs: 5000, // after which a window that was never full is halved
   partBytesMax: 64 * 1024, // of a large message, sent at a time
   holdBackBytesMax: 64 * 1024 * 1024, // (d)
+  gatheringBytesMax: 1024 * 1024, // (d) of records of one peer, until their origin's signature over them has come
   beatMs: 1000, // between heartbeats at the latest
   tickMs: 100, // between looks at what is due
   suspectAfterMs: 3000,

@@ -254,7 +254,7 @@ export class Changes {
   async #force(seat: Seat['name']): Promise<void> {
     const { logger } = this.#runtime;
     logger.warn('a member is put out by force; majorities before and after may have no member in common', { seat });
-    await this.#members.say({ say: 'forced', seat });
+    await this.#members.say({ say: 'forced', id: this.#runtime.id, seat });
   }
 
   /** A row was added. */

@@ -10,13 +10,14 @@ import type { Config } from '../config.ts';
 import type { Address } from '../core/address.ts';
 import { isDiskFull, RumormillError } from '../core/error.ts';
 import type { Log } from '../core/log/log.ts';
-import { makeDraft, messagesOf, payloadText, type StoredBatch } from '../core/log/record.ts';
+import { keyOf } from '../core/log/proof.ts';
+import { makeDraft, messagesOf, type Origin, payloadText, type StoredBatch } from '../core/log/record.ts';
 import type { Store } from '../core/log/store.ts';
 import {
   type Change, encodeSaying, MEMBERS_TOPIC, type MembersSaying, NOT_YET, parseSaying, type SeatName,
 } from '../core/members/change.ts';
 import { givenIn, Roster, type Seat } from '../core/members/roster.ts';
-import type { BrokerId } from '../core/mesh/identity.ts';
+import type { BrokerId, Signatures } from '../core/mesh/identity.ts';
 import type { Clock, Logger } from '../core/runtime.ts';
 import { Changes, type ChangesMesh, type Membership } from './changes.ts';
 import type { Publisher } from '../log/publisher.ts';
@@ -32,6 +33,7 @@ export interface MembersRuntime {
   readonly logger: Logger;
   readonly log: Log;
   readonly store: Store;
+  readonly signatures: Pick<Signatures, 'idOf'>;
   readonly publisher: Pick<Publisher, 'publishOwn'>;
   /** Of this broker. */
   readonly id: BrokerId;
@@ -245,10 +247,23 @@ export class Members implements Membership {
       const { origin } = batch;
       for (const message of messagesOf(batch)) {
         const saying = parseSaying(payloadText(message));
-        if (saying !== undefined) this.roster.hear(saying, { lamport: message.lamport, origin });
-        else this.#runtime.logger.warn('members record not understood, ignored', { origin, record: message.lamport });
+        const isSaid = saying !== undefined && saying.id === this.#ownerOf(origin);
+        if (isSaid) this.roster.hear(saying, { lamport: message.lamport, origin });
+        else this.#ignore(message.lamport, origin, saying);
       }
     }
+  }
+
+  /** Who has signed the records of an origin. */
+  #ownerOf(origin: Origin): BrokerId | undefined {
+    const { log, signatures } = this.#runtime;
+    const head = log.head(origin);
+    return head && signatures.idOf(keyOf(head.owner));
+  }
+
+  #ignore(record: number, origin: Origin, saying: MembersSaying | undefined): void {
+    const reason = saying === undefined ? 'not understood' : `said for ${saying.id} by another broker`;
+    this.#runtime.logger.warn('members record ignored', { origin, record, reason });
   }
 
   #isOut(): boolean {

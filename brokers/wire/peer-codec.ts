@@ -197,12 +197,14 @@ function decodeHello(args: Args): Hello {
 }
 
 function encodeBatch(batch: RecordBatch, ageMs: number): readonly Uint8Array[] {
-  const { origin, seq, count, lamport: first, time, topic, deps, lengths, meta, body } = batch;
-  return encodeCommandParts(['RECORDS', origin, seq, count, first, time, topic, deps, lengths, meta, body, ageMs]);
+  const { origin, seq, count, lamport: first, time, topic, deps, lengths, meta, body, proof } = batch;
+  return encodeCommandParts([
+    'RECORDS', origin, seq, count, first, time, topic, deps, lengths, meta, body, ageMs, proof,
+  ]);
 }
 
 function decodeBatch(args: Args, limits: RecordLimits): RecordBatch {
-  arity(args, 12);
+  arity(args, 13);
   const batch: RecordBatch = {
     origin: args.text(1) as Origin,
     seq: integer(args, 2, 'seq'),
@@ -214,6 +216,7 @@ function decodeBatch(args: Args, limits: RecordLimits): RecordBatch {
     lengths: args.text(8),
     meta: args.text(9),
     body: args.bytes(10),
+    proof: args.text(12),
   };
   validateBatch(batch, limits);
   return batch;

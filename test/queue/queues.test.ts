@@ -432,7 +432,7 @@ t.test('acknowledgements of another home hold, and are counted; what is not unde
   ];
   virtual.broker.queues.committed([
     {
-      ...draft(records, { topic: '$acks' }), origin: origin('other:1', 9), seq: 1, lamport: 1000, deps: '',
+      ...draft(records, { topic: '$acks' }), origin: origin('other:1', 9), seq: 1, lamport: 1000, deps: '', proof: '',
       position: 99, repeats: '',
     },
   ]);

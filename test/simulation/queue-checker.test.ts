@@ -473,7 +473,7 @@ function stored(
     origin: ORIGINS[by],
     seq,
     lamport,
-    deps: '',
+    deps: '', proof: '',
     position: 1,
     repeats: '',
     ...changes,

@@ -52,12 +52,12 @@ export interface Claim {
 
 /**
  * Votes are for the change that makes a version; each member has one for each attempt at it. `here` is a claim and
- * nothing else. `forced` puts a member out without a vote.
+ * nothing else. `forced` puts a member out without a vote. A broker says all of it for itself.
  */
 export type MembersSaying =
   | (Claim & { readonly say: 'vote'; readonly attempt: number; readonly change: Change })
   | (Claim & { readonly say: 'here' })
-  | { readonly say: 'forced'; readonly seat: SeatName };
+  | { readonly say: 'forced'; readonly id: BrokerId; readonly seat: SeatName };
 
 /** Equal for equal changes. */
 export function changeKey(change: Change): string {
@@ -72,9 +72,10 @@ export function encodeSaying(saying: MembersSaying): string {
 export function parseSaying(text: string): MembersSaying | undefined {
   const said = parseJson(text);
   if (!isObject(said)) return undefined;
-  if (said['say'] === 'forced') return isSeatName(said['seat']) ? { say: 'forced', seat: said['seat'] } : undefined;
-  const { say, id, address, row, version, attempt, change } = said;
-  if (!isId(id) || !isAddress(address) || !isAddress(row) || !isCount(version)) return undefined;
+  const { say, id, address, row, version, attempt, change, seat } = said;
+  if (!isId(id)) return undefined;
+  if (say === 'forced') return isSeatName(seat) ? { say, id, seat } : undefined;
+  if (!isAddress(address) || !isAddress(row) || !isCount(version)) return undefined;
   if (say === 'here') return { say, id, address, row, version };
   const parsed = parseChange(change);
   const isVote = say === 'vote' && isCount(attempt) && attempt > 0 && version > 0 && parsed !== undefined;

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { HoldBack } from '../../../brokers/core/log/hold-back.ts';
+import { type Group, HoldBack } from '../../../brokers/core/log/hold-back.ts';
 import { batchBytes, lastSeq, type Origin, parseDeps, type RecordBatch } from '../../../brokers/core/log/record.ts';
 import { SEED, SeededRandom } from '../../support/random.ts';
 import { origin, specimenBatch } from '../../support/record.ts';
@@ -25,10 +25,11 @@ class Bench {
   }
 
   offer(each: RecordBatch): string {
-    return this.holdBack.offer(each);
+    return this.holdBack.offer({ batches: [each], head: undefined });
   }
 
-  #accept(each: RecordBatch): void {
+  #accept({ batches: [first] }: Group): void {
+    const each = first!;
     if (each.seq !== this.next(each.origin)) throw new Error(`${each.origin} ${each.seq} out of turn`);
     if (parseDeps(each).some(([from, seq]) => this.next(from) <= seq)) {
       throw new Error(`${each.origin} ${each.seq} before its deps`);
@@ -152,12 +153,13 @@ t.test('what waits for thousands of origins looks at each of them once', async (
   const holdBack = new HoldBack((from) => {
     asked += 1;
     return (seqs.get(from) ?? 0) + 1;
-  }, ({ origin: from, seq }) => {
+  }, ({ batches: [first] }) => {
     accepted += 1;
-    seqs.set(from, seq);
+    seqs.set(first!.origin, first!.seq);
   }, 1e9);
-  holdBack.offer(batch(a, 1, Object.fromEntries(many.map((each) => [each, 1]))));
-  for (const each of many) holdBack.offer(batch(each, 1));
+  const offer = (each: RecordBatch): string => holdBack.offer({ batches: [each], head: undefined });
+  offer(batch(a, 1, Object.fromEntries(many.map((each) => [each, 1]))));
+  for (const each of many) offer(batch(each, 1));
   t.equal(accepted, many.length + 1);
   t.ok(asked < 10 * many.length, `${asked} looks`);
 });

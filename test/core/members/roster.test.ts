@@ -112,7 +112,7 @@ t.test('an attempt that nobody can win any more is void, and the next one begins
 
 t.test('by force one goes without a vote, and nobody waits for its vote', async (t) => {
   const force = (number: number): [MembersSaying, Stamp] => [
-    { say: 'forced', seat: seat(number) }, { lamport: (lamport += 1), origin: origin(A, 1) },
+    { say: 'forced', id: id(1), seat: seat(number) }, { lamport: (lamport += 1), origin: origin(A, 1) },
   ];
   const alone = roster(...founding, force(2), force(3));
   t.strictSame(states(alone), [`${seat(1)} in`, `${seat(2)} out`, `${seat(3)} out`]);
@@ -149,7 +149,7 @@ t.test('what does not fit was never said', async (t) => {
     { ...fits, version: 1.5 }, { ...fits, attempt: 0 }, { ...fits, change: { op: 'out', seat: '0/10.0.0.1:3000' } },
     { ...fits, change: { op: 'out', seat: '1/nobody' } }, { ...fits, change: { op: 'found', addresses: [] } },
     { ...fits, change: { op: 'found', addresses: [A, A] } }, { ...fits, change: { op: 'join', seat: seat(1) } },
-    { say: 'forced', seat: 7 },
+    { ...fits, say: 'forced', seat: 7 }, { say: 'forced', seat: seat(1) },
   ];
   for (const each of bad) t.equal(parseSaying(JSON.stringify(each)), undefined, JSON.stringify(each));
   t.equal(parseSaying('{'), undefined);
