@@ -73,8 +73,7 @@ function changed(batch: RecordBatch, dice: SeededRandom): RecordBatch {
 
 /** As if its group went on. */
 function unsigned({ proof }: RecordBatch): Partial<RecordBatch> {
-  const [before = '', contents = ''] = proof.split(' ');
-  return { proof: proof === '' ? '' : `${before} ${contents} ` };
+  return { proof: proof.slice(0, proof.lastIndexOf(' ') + 1) };
 }
 
 function bent(body: Uint8Array, dice: SeededRandom): Uint8Array {

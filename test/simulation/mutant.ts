@@ -76,8 +76,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'believes messages that are not those of the digest',
     patches: [
       [
-        'core/log/proof.js', `if (!isCovered(batch) && contents !==`,
-        `if (batch.proof === '' && contents !==`,
+        'core/log/proof.js', `if (!isCovered(batch) && proof.whole !==`,
+        `if (batch.proof === '' && proof.whole !==`,
       ],
     ],
   },

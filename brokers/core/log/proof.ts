@@ -2,14 +2,17 @@
  * Proofs of records: what makes a batch the one that its origin has named, whoever passes it on.
  *
  * An origin's batches are a chain. Each has a digest (SHA-256), which covers the one before it, all its names and
- * numbers, and one leaf for each of its messages:
+ * numbers, and twice what is in it:
  *
  *   leaf      <bytes of the payload> <digest of the payload>[ <digest of [key, headers, id] as JSON>]
- *   contents  the digest of all leaves, a line each
- *   digest    of the digest before, the header as JSON, and the contents, a line each
+ *   leaves    the digest of the leaves of all its messages, a line each
+ *   whole     the digest of [lengths, meta, digest of the body] as JSON
+ *   digest    of the digest before, the header as JSON, whole and leaves, a line each
  *
- * A message that is removed leaves its leaf, and a batch without messages leaves its contents: so the names, borders
- * and digests of a log stay what they are.
+ * A batch that is whole is checked by `whole`, which costs little however many messages there are. A message that is
+ * removed leaves its leaf, and a batch without messages leaves both digests: so the names, borders and digests of a log
+ * stay what they are. Whoever removes messages has to check first that the leaves are those of the batch: its origin
+ * may have signed others, and nobody could check the rest afterwards.
  *
  * Once per commit, or more often if it is large, the origin signs its head with the key of its broker: that is the last
  * digest with its names. What is signed up to there is a group, and is stored by all or not at all. So whoever has
@@ -61,7 +64,8 @@ export interface Head {
 interface Proof {
   /** The digest before, or the owner. */
   readonly before: string;
-  readonly contents: string;
+  readonly whole: string;
+  readonly leaves: string;
   /** Of the head; '' if the group goes on. */
   readonly signature: string;
 }
@@ -86,9 +90,9 @@ export function isOwn(head: Head | undefined, { publicKey }: Pick<Signer, 'publi
 
 export function isProof(text: string): boolean {
   if (text === '') return true;
-  const [before = '', contents = '', signature = '', ...more] = text.split(' ');
-  const isChained = DIGEST.test(before) || OWNER.test(before);
-  return isChained && DIGEST.test(contents) && (signature === '' || SIGNATURE.test(signature)) && more.length === 0;
+  const [before = '', whole = '', leaves = '', signature = '', ...more] = text.split(' ');
+  const isChained = (DIGEST.test(before) || OWNER.test(before)) && DIGEST.test(whole) && DIGEST.test(leaves);
+  return isChained && (signature === '' || SIGNATURE.test(signature)) && more.length === 0;
 }
 
 /** Whether a batch is the last one of its group. */
@@ -101,16 +105,19 @@ export function headAfter(
   batch: Omit<RecordBatch, 'body'>, first: Pick<RecordBatch, 'proof'>, digests: Digests,
 ): Head | undefined {
   if (batch.proof === '') return undefined;
-  const { before, contents } = parseProof(batch.proof);
-  return { running: runningDigest(before, batch, contents, digests), owner: parseProof(first.proof).before };
+  return { running: runningDigest(batch, parseProof(batch.proof), digests), owner: parseProof(first.proof).before };
 }
 
 function parseProof(text: string): Proof {
-  const [before = '', contents = '', signature = ''] = text.split(' ');
-  return { before, contents, signature };
+  const [before = '', whole = '', leaves = '', signature = ''] = text.split(' ');
+  return { before, whole, leaves, signature };
 }
 
-function contentsOf(batch: RecordBatch, digests: Digests): string {
+function wholeOf({ lengths, meta, body }: RecordBatch, digests: Digests): string {
+  return digests.digest(JSON.stringify([lengths, meta, digests.digest(body)]));
+}
+
+function leavesOf(batch: RecordBatch, digests: Digests): string {
   const { keys, headers, ids } = parseMeta(batch);
   let [leaves, offset] = ['', 0];
   for (const [index, length] of parseLengths(batch).entries()) {
@@ -130,10 +137,11 @@ function besides(
 }
 
 function runningDigest(
-  before: string, batch: Omit<RecordBatch, 'body'>, contents: string, digests: Digests,
+  batch: Omit<RecordBatch, 'body'>, { before, whole, leaves }: Omit<Proof, 'signature'>, digests: Digests,
 ): string {
   const { origin, seq, count, lamport, time, topic, deps } = batch;
-  return digests.digest(`${before}\n${JSON.stringify([origin, seq, count, lamport, time, topic, deps])}\n${contents}`);
+  const header = JSON.stringify([origin, seq, count, lamport, time, topic, deps]);
+  return digests.digest(`${before}\n${header}\n${whole}\n${leaves}`);
 }
 
 function headText(batch: RecordBatch, running: string): Uint8Array {
@@ -163,14 +171,14 @@ export class Prover {
 
   /** The proof of the next batch. */
   prove(batch: RecordBatch, isLast: boolean): string {
-    const [before, contents] = [this.#running, contentsOf(batch, this.#digests)];
-    this.#running = runningDigest(before, batch, contents, this.#digests);
+    const [before, whole, leaves] = [this.#running, wholeOf(batch, this.#digests), leavesOf(batch, this.#digests)];
+    this.#running = runningDigest(batch, { before, whole, leaves }, this.#digests);
     this.#bytes += batch.body.length;
     this.#batches += 1;
-    if (!isLast && this.#bytes < GROUP_BYTES && this.#batches < GROUP_BATCHES) return `${before} ${contents} `;
+    if (!isLast && this.#bytes < GROUP_BYTES && this.#batches < GROUP_BATCHES) return `${before} ${whole} ${leaves} `;
     [this.#bytes, this.#batches] = [0, 0];
     const signature = this.#signer.sign(headText(batch, this.#running));
-    return `${before} ${contents} ${Buffer.from(signature).toString('base64url')}`;
+    return `${before} ${whole} ${leaves} ${Buffer.from(signature).toString('base64url')}`;
   }
 }
 
@@ -190,10 +198,10 @@ export function checkGroup(group: readonly RecordBatch[], head: Head | undefined
   let running = parseProof(first.proof).before;
   const isFork = running !== (head?.running ?? owner);
   for (const batch of group) {
-    const { before, contents } = parseProof(batch.proof);
-    if (before !== running) throw lie(batch, 'does not follow on the one before it');
-    if (!isCovered(batch) && contents !== contentsOf(batch, digests)) throw lie(batch, 'is not what its digest says');
-    running = runningDigest(before, batch, contents, digests);
+    const proof = parseProof(batch.proof);
+    if (proof.before !== running) throw lie(batch, 'does not follow on the one before it');
+    if (!isCovered(batch) && proof.whole !== wholeOf(batch, digests)) throw lie(batch, 'is not what its digest says');
+    running = runningDigest(batch, proof, digests);
   }
   const last = group.at(-1)!;
   const signature = Buffer.from(parseProof(last.proof).signature, 'base64url');

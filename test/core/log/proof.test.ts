@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import t from 'tap';
 import { parseAddress } from '../../../brokers/core/address.ts';
 import { checkGroup, headAfter, isProof, isSigned, keyOf, makeName, Prover } from '../../../brokers/core/log/proof.ts';
@@ -49,6 +50,16 @@ t.test('nothing of a signed batch can be changed, but that its messages may be g
     const check = (): unknown => checkGroup([{ ...original!, ...lie }], undefined, digests);
     t.throws(check, { code: 'PROTOCOL' }, JSON.stringify(lie));
   }
+});
+
+t.test('each message has a leaf of its own, which stays where the message goes', async (t) => {
+  const digest = (text: string): string => createHash('sha256').update(text).digest('base64url');
+  const [batch] = history([['one']], { meta: JSON.stringify({ keys: ['k'] }) }).groups[0]!;
+  const [, whole, leaves] = batch!.proof.split(' ');
+  t.equal(whole, digest(JSON.stringify([batch!.lengths, batch!.meta, digest('one')])));
+  t.equal(leaves, digest(`3 ${digest('one')} ${digest(JSON.stringify(['k', [], null]))}\n`));
+  const [two] = second;
+  t.equal(two!.proof.split(' ')[2], digest(`3 ${digest('two')}\n`), 'nothing besides');
 });
 
 t.test('nobody can name records of another store', async (t) => {
