@@ -187,9 +187,12 @@ export class Gossip {
     return grew;
   }
 
-  /** How far another store holds an origin's records, as far as was told here, by itself or along the tree. */
+  /**
+   * How far another store holds an origin's records, as far as was told here: by itself if it has a link, which nobody
+   * else can contradict, or else along the tree.
+   */
   heldBy(origin: Origin, store: Origin): number {
-    return Math.max(this.#neighbours.get(store)?.progress.has.get(origin) ?? 0, this.#held.get(origin, store));
+    return this.#neighbours.get(store)?.progress.has.get(origin) ?? this.#held.get(origin, store);
   }
 
   /**

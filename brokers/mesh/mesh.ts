@@ -13,7 +13,7 @@ import type { Origin, StoredBatch } from '../core/log/record.ts';
 import type { Channel, Transport } from '../core/runtime.ts';
 import { Election } from './election.ts';
 import { Gossip, type GossipRuntime } from './gossip.ts';
-import type { HandshakeRuntime, Peer } from './handshake.ts';
+import { type HandshakeRuntime, type Peer, REFUSED } from './handshake.ts';
 import { type Counted, Holdings, type HoldingsRuntime } from './holdings.ts';
 import { Introductions } from './introductions.ts';
 import type { Link, MeshMessage } from './link.ts';
@@ -318,15 +318,15 @@ export class Mesh implements Port {
   #lost(link: Link, reason: string | undefined): void {
     const { clock, logger, lamport } = this.#runtime;
     const now = clock.now();
-    const { address, origin } = link.peer;
+    const { address, origin, id } = link.peer;
     if (this.#links.get(origin) !== link) return;
     this.#links.delete(origin);
     this.#membership.linkDown(address, link.leaving, now, link.refusedBy !== undefined);
     this.holdings.linkDown(link);
     this.#naming.linkDown(link);
     if (this.#closing) return;
-    if (link.refusedBy === 'peer') {
-      this.#said.nowAndThen('warn', 'refused by a peer', { peer: address, reason: String(reason) });
+    if (link.refusedBy !== undefined) {
+      this.#said.nowAndThen('warn', REFUSED[link.refusedBy], { peer: address, id, reason: String(reason) });
     }
     const fields = { lamport: lamport.time, peer: address, reason };
     if (link.replaced) logger.debug('link replaced', fields);

@@ -165,7 +165,7 @@ export class Overlay {
   /** A neighbour has heard of these brokers. Says whether one of them has stopped. */
   heardOf(link: Link, beats: readonly Beat[]): boolean {
     const now = this.#runtime.clock.now();
-    const news = this.#hearsay.learn(link.peer.address, beats);
+    const news = this.#hearsay.learn(link.peer.address, beats.filter((beat) => this.#isCredible(link, beat)));
     const gone = news.filter((address) => this.#hearsay.isGone(address));
     for (const address of gone) {
       this.membership.left(address);
@@ -179,6 +179,18 @@ export class Overlay {
     const isUrgent = (address: Address): boolean => this.#neighbours === undefined || this.#ways.isSought(address, now);
     if (gone.length > 0 || news.some(isUrgent)) this.#spread();
     return gone.length > 0;
+  }
+
+  /**
+   * Whether a neighbour may say this. Brokers that are no members are not dialled, and fill no table. Who has a link
+   * says itself that it stops, and shows which store it runs.
+   */
+  #isCredible(from: Link, [store, beat]: Beat): boolean {
+    const address = originAddress(store);
+    if (address === this.#runtime.config.address) return true; // whatever it is, we are later
+    const link = this.linkTo(address);
+    if (link === undefined) return this.membership.isRow(address);
+    return store === link.peer.origin && (link === from || beat % 2 !== 0);
   }
 
   /** A neighbour has links enough. */
