@@ -8,8 +8,9 @@
  * and from what those were told in turn. It tells its own parent in that tree what is news to the
  * parent. A broker that has no parent there tells every neighbour, since one of them has one.
  *
- * Why a claim can never be false (invariant 5): it is made by the holder's own vector, which shows
- * what is on disk; it is only ever passed on; and it names a store, not an address. A wiped broker
+ * Of a broker with a link only its own vector counts. Why a claim is not false either, as long as no
+ * member lies (invariant 5): it is made by the holder's own vector, which shows what is on disk; it is
+ * only ever passed on; and it names a store, not an address. A wiped broker
  * is another store, for which nobody has claimed anything. The origin counts of each address only
  * the store that it runs now (hearsay.ts); until it hears of the new one, what it counts is
  * what was on that disk when it was claimed, as with any answer that is on its way while a disk is
