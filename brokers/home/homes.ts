@@ -149,7 +149,9 @@ export class Homes {
         this.#pass(message.view, link);
         return this.#follow();
       case 'SEEN':
-        this.#views.learnSeen(message, link.peer.address);
+        this.#views.learnSeen(
+          { ...message, members: message.members.filter((member) => this.#isFrom(link, member)) }, link.peer.address,
+        );
         return this.#install();
       case 'LEASES':
         if (!this.#isFrom(link, message.from)) return;

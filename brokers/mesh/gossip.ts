@@ -52,6 +52,7 @@ export class Gossip {
     this.#runtime = runtime;
     this.#holdBack = new HoldBack(
       (origin) => log.nextSeq(origin), (batch) => this.#accept(batch), config.limits.holdBackBytesMax,
+      (origin) => this.#plumtree.dropped(origin, runtime.clock.now()),
     );
     const received = {
       accepted: (origin: Origin) => log.nextSeq(origin) - 1,
@@ -161,6 +162,7 @@ export class Gossip {
       if (progress.feed.has(origin)) this.#held.learn(origin, peer, seq);
       grew = true;
     }
+    neighbour.checkStores();
     this.#tellHeld();
     this.#perform(this.#plumtree.announced(peer, entries, this.#runtime.clock.now()));
     void neighbour.pump();
@@ -179,8 +181,8 @@ export class Gossip {
       for (const claim of claims) {
         const [holder, seq] = claim;
         if (stored === 0 || (origin === log.origin && seq > stored)) continue; // nobody can hold what we have not named
-        this.#held.knows(link.peer.origin, origin, claim);
         if (this.#held.learn(origin, holder, seq)) grew = true;
+        this.#held.knows(link.peer.origin, origin, claim);
       }
     }
     this.#tellHeld();
@@ -209,7 +211,7 @@ export class Gossip {
     this.#of(link)!.progress.learn(...entry);
     this.received.records += batch.count;
     const now = this.#runtime.clock.now();
-    const fate = this.#holdBack.offer(hasIds(batch) ? dateBatch(batch, time.at(ageMs)) : batch);
+    const fate = this.#holdBack.offer(hasIds(batch) ? dateBatch(batch, time.at(ageMs)) : batch, link.peer.id);
     if (fate === 'duplicate') this.received.duplicates += batch.count;
     this.#plumtree.came(link.peer.origin, now);
     this.#perform(this.#plumtree.announced(link.peer.origin, [entry], now));

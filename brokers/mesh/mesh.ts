@@ -333,7 +333,8 @@ export class Mesh implements Port {
     else this.#recurring.say(`peer ${address}`, link.leaving ? 'peer left' : 'peer lost', fields);
     this.#overlay.linkDown(link);
     this.#gossip.linkDown(link);
-    this.#election.perform(this.#bully.linkDown(address, link.leaving, now));
+    lamport.parted(id);
+    this.#election.perform(this.#bully.linkDown(address, link.leaving, now, id));
     this.#runtime.linkDown(link);
     if (link.leaving) this.#runtime.left();
     this.#runtime.acknowledged();
@@ -342,9 +343,9 @@ export class Mesh implements Port {
   #receive(link: Link, message: MeshMessage): void {
     const { clock, lamport } = this.#runtime;
     const now = clock.now();
+    if ('lamport' in message) lamport.told(link.peer.id, message.lamport);
     switch (message.type) {
       case 'VECTOR':
-        lamport.witnessPeer(message.lamport);
         this.#naming.heardRecords(link, message.entries);
         if (this.#gossip.learnVector(link, message.entries)) this.#runtime.acknowledged();
         break;
@@ -365,7 +366,7 @@ export class Mesh implements Port {
         this.#gossip.prune(link, message.origins);
         break;
       case 'HELD':
-        if (this.#gossip.learnHeld(link, message.held)) this.#runtime.acknowledged();
+        if (this.#gossip.learnHeld(link, this.#overlay.credible(message.held))) this.#runtime.acknowledged();
         break;
       case 'MEMBERS':
         if (this.#overlay.heardOf(link, message.beats)) this.#runtime.left();
@@ -380,8 +381,7 @@ export class Mesh implements Port {
       case 'ELECTION':
       case 'OK':
       case 'COORDINATOR':
-        lamport.witnessPeer(message.lamport);
-        this.#election.perform(this.#bully.receive(link.peer.address, message, now));
+        this.#election.perform(this.#bully.receive(link.peer.address, message, now, link.peer.id));
         break;
       case 'BYE':
         link.leaving = true;

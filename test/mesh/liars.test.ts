@@ -1,12 +1,14 @@
 /** A member lies: it has a link and a proven id, and says what is not so. */
 import t from 'tap';
+import { type ConfigOptions, DEFAULT_LIMITS } from '../../brokers/config.ts';
 import { type Address, parseAddress } from '../../brokers/core/address.ts';
+import { homeOf } from '../../brokers/core/home/view.ts';
 import { RumormillError } from '../../brokers/core/error.ts';
 import type { PeerMessage } from '../../brokers/wire/peer-message.ts';
 import { testIdentity } from '../support/identity.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { MemoryStore } from '../support/memory-store.ts';
-import { hello, VirtualPeer } from '../support/peer.ts';
+import { bytesOf, hello, VirtualPeer } from '../support/peer.ts';
 import { origin } from '../support/record.ts';
 import { VirtualBroker } from '../support/virtual-broker.ts';
 
@@ -17,13 +19,13 @@ const STRANGER = parseAddress('10.1.1.1:22');
 const OWN = origin(SELF);
 
 /** A broker with links to a liar and to an honest member; whom it dials is noted. */
-async function begin() {
+async function begin(limits: ConfigOptions['limits'] = {}) {
   const dialled: Address[] = [];
   const dial = (address: Address): Promise<never> => {
     dialled.push(address);
     return Promise.reject(new RumormillError('UNREACHABLE', 'there is nobody else'));
   };
-  const virtual = await VirtualBroker.start({}, new MemoryStore(OWN), () => 0, [], new ManualClock(), dial);
+  const virtual = await VirtualBroker.start({ limits }, new MemoryStore(OWN), () => 0, [], new ManualClock(), dial);
   virtual.broker.configure([LIAR, HONEST]);
   const link = async (address: Address, seed: number): Promise<VirtualPeer> => {
     const key = testIdentity(seed);
@@ -106,4 +108,82 @@ t.test('an absurd clock or term costs the link, moves nothing, and the log names
     t.notOk(liar.client.channel.isOpen, message.type);
     t.match(virtual.warned, [{ event: 'peer refused', peer: LIAR, id: testIdentity(1).id, reason: / is above / }]);
   }
+});
+
+t.test('100,000 clocks and terms that may just be so take nobody so far that others hang up on him', async (t) => {
+  const { virtual, liar, honest } = await begin();
+  const { lamport, term } = virtual.broker.status() as { lamport: number; term: number };
+  const far = [DEFAULT_LIMITS.lamportPeersAheadMax, DEFAULT_LIMITS.termAheadMax] as const;
+  for (let message = 0; message < 25_000; message += 1) {
+    const [time, next] = [lamport + far[0] - 1, term + far[1] - 1];
+    liar.say(
+      { type: 'VECTOR', lamport: time, entries: [] }, { type: 'ELECTION', term: next, lamport: time },
+      { type: 'OK', term: next, lamport: time }, { type: 'COORDINATOR', term: next, lamport: time, address: LIAR },
+    );
+  }
+  await virtual.clock.advance(1000);
+  const { lamportToldSavedMax, lamportToldPerSecondMax, termToldSavedMax, termToldPerSecondMax } = DEFAULT_LIMITS;
+  const after = virtual.broker.status() as { lamport: number; term: number };
+  t.ok(after.lamport <= lamport + lamportToldSavedMax + lamportToldPerSecondMax + 1_000_000, `${after.lamport}`);
+  t.ok(after.term <= term + termToldSavedMax + termToldPerSecondMax + 10, `${after.term}`);
+  const told = (await honest.heard()).flatMap((message) =>
+    typeof message === 'object' && 'lamport' in message ? message.lamport : []);
+  t.ok(told.length > 0 && told.every((time) => time <= after.lamport), 'so far only are others told');
+  t.ok(honest.client.channel.isOpen);
+});
+
+t.test('ways to made-up brokers are not sought, and keep nobody from seeking others', async (t) => {
+  const { liar, honest, virtual } = await begin();
+  const gone = parseAddress('localhost:2997');
+  virtual.broker.configure([LIAR, HONEST, gone]);
+  await honest.heard();
+  for (let port = 1; port <= 2000; port += 1) liar.say({ type: 'SEEK', address: parseAddress(`made.up:${port}`), hops: 8 });
+  liar.say({ type: 'SEEK', address: gone, hops: 8 });
+  const sought = (await honest.heard()).flatMap((message) =>
+    typeof message === 'object' && message.type === 'SEEK' ? message.address : []);
+  t.strictSame(sought, [gone]);
+});
+
+t.test('a member that tells of more stores than a mesh has is cut off, and said who it is', async (t) => {
+  const { liar, honest, virtual } = await begin();
+  const stores = Array.from({ length: 60_000 }, (_, index) => [origin(LIAR, index + 1), 1] as const);
+  for (let part = 0; part < stores.length; part += 1000) {
+    liar.say({ type: 'VECTOR', lamport: 1, entries: stores.slice(part, part + 1000) });
+  }
+  t.match((await liar.heard()).at(-1), /^-ERR .* more than \d+ stores/);
+  t.match(virtual.warned, [{ event: 'peer refused', peer: LIAR, id: testIdentity(1).id, reason: / stores/ }]);
+  t.ok(honest.client.channel.isOpen);
+});
+
+t.test('a member has so many commands carried out at a time, and none twice under one number', async (t) => {
+  const { liar, virtual } = await begin({ asksMax: 3 });
+  await virtual.clock.advance(200); // all are in the view
+  const names = Array.from({ length: 100 }, (_, index) => `jobs${index}`);
+  const view = { coordinator: SELF, term: 1, number: 1, members: [HONEST, LIAR, SELF] };
+  const here = names.find((name) => homeOf(name, view) === SELF)!;
+  const ask = (id: number): PeerMessage => ({
+    type: 'ASK', id, home: SELF, hops: 1, consumer: '', waitedMs: 0, version: 2, errand: `x/${id}`, attempt: 1,
+    known: [[OWN, 1_000_000]], command: ['PULL', here].map((word) => Buffer.from(word)),
+  });
+  await liar.heard();
+  liar.say(...[1, 2, 3, 4].map(ask));
+  const answers = (await liar.heard()).filter((message) => typeof message === 'object' && message.type === 'ANSWER');
+  t.match(answers, [{ type: 'ANSWER', id: 4 }], 'three wait for what they know');
+  t.match(Buffer.from((answers[0] as { reply: Uint8Array }).reply).toString(), /^-TRYAGAIN 3 commands/);
+  liar.say(ask(2));
+  t.match((await liar.heard()).at(-1), /^-ERR .* it asks twice under the number 2/);
+});
+
+t.test('connections that prove nothing have a limit, and the host that opens them gives way', async (t) => {
+  const { virtual, honest } = await begin();
+  const key = testIdentity(3);
+  const first = virtual.connect();
+  first.sendBytes(bytesOf(hello({ address: LIAR }, key)));
+  const flood = Array.from({ length: DEFAULT_LIMITS.handshakesMax }, () => virtual.connect('flood'));
+  for (const client of flood) client.sendBytes(bytesOf(hello({ address: LIAR }, key)));
+  await virtual.clock.settle();
+  t.strictSame(flood.map(({ channel }) => channel.isOpen), flood.map((_, index) => index > 0), 'its oldest');
+  t.ok(first.channel.isOpen, 'one of another host goes on');
+  t.ok(honest.client.channel.isOpen);
+  t.match(virtual.warned, [{ event: 'peer refused', from: 'flood', reason: /too many connections/ }]);
 });

@@ -9,7 +9,8 @@
  * free.
  *
  * Bounded: what does not fit is dropped, and with it everything of that origin that comes after it.
- * The origin then counts as behind and is grafted again, from its last accepted record.
+ * The origin then counts as behind and is grafted again, from its last accepted record. The peer whose batches take
+ * most room gives way: one that sends what never becomes ready does not keep others out.
  */
 import { batchBytes, lastSeq, type Origin, parseDeps, type RecordBatch } from './record.ts';
 
@@ -21,6 +22,7 @@ interface Held {
 
 /** What is held of one origin, without holes. */
 interface Line {
+  readonly from: string; // the peer that sends it
   readonly held: Held[];
   waitsFor: Origin; // more of this has to be accepted before the first one can be ready
 }
@@ -31,13 +33,20 @@ export class HoldBack {
   readonly #bytesMax: number;
   readonly #lines = new Map<Origin, Line>();
   readonly #waiting = new Map<Origin, Set<Origin>>(); // for more of an origin: the lines of these
+  readonly #dropped: (origin: Origin) => void;
+  readonly #bytesOf = new Map<string, number>(); // of each peer's lines
   #bytes = 0;
 
   /**
    * @param nextSeq the seq that is accepted next of an origin
    * @param accept takes a batch in, so that `nextSeq` moves on
+   * @param dropped told of an origin whose batches gave way to those of another peer
    */
-  constructor(nextSeq: (origin: Origin) => number, accept: (batch: RecordBatch) => void, bytesMax: number) {
+  constructor(
+    nextSeq: (origin: Origin) => number, accept: (batch: RecordBatch) => void, bytesMax: number,
+    dropped: (origin: Origin) => void,
+  ) {
+    this.#dropped = dropped;
     this.#nextSeq = nextSeq;
     this.#accept = accept;
     this.#bytesMax = bytesMax;
@@ -53,7 +62,7 @@ export class HoldBack {
   }
 
   /** Accepts the batch and whatever it makes ready, or holds it. Says what became of it. */
-  offer(batch: RecordBatch): 'accepted' | 'held' | 'duplicate' | 'dropped' {
+  offer(batch: RecordBatch, from: string): 'accepted' | 'held' | 'duplicate' | 'dropped' {
     const { origin } = batch;
     if (batch.seq < this.#nextSeq(origin)) return 'duplicate';
     const held = { batch, deps: parseDeps(batch), met: 0 };
@@ -67,18 +76,39 @@ export class HoldBack {
     const last = line?.held.at(-1)?.batch;
     const follows = batch.seq === (last === undefined ? this.#nextSeq(origin) : lastSeq(last) + 1);
     if (!follows) return last !== undefined && batch.seq <= lastSeq(last) ? 'duplicate' : 'dropped';
-    if (this.#bytes + batchBytes(batch) > this.#bytesMax) return 'dropped';
-    if (line === undefined) this.#wait({ held: [held], waitsFor });
+    if (!this.#makeRoom(batchBytes(batch), from) || this.#lines.get(origin) !== line) return 'dropped';
+    if (line === undefined) this.#wait({ from, held: [held], waitsFor });
     else line.held.push(held);
-    this.#bytes += batchBytes(batch);
+    this.#count(line?.from ?? from, batchBytes(batch));
     return 'held';
+  }
+
+  /** Makes room for bytes of a peer: lines of one that has more here give way, the newest first. Says whether there is. */
+  #makeRoom(bytes: number, from: string): boolean {
+    while (this.#bytes + bytes > this.#bytesMax) {
+      const [most] = [...this.#bytesOf].reduce((a, b) => (b[1] > a[1] ? b : a), [from, this.#bytesOf.get(from) ?? 0]);
+      if (most === from) return false;
+      for (const [origin, line] of [...this.#lines].reverse()) {
+        if (line.from !== most || this.#bytes + bytes <= this.#bytesMax) continue;
+        this.drop(origin);
+        this.#dropped(origin);
+      }
+    }
+    return true;
+  }
+
+  #count(from: string, bytes: number): void {
+    const sum = (this.#bytesOf.get(from) ?? 0) + bytes;
+    this.#bytes += bytes;
+    if (sum === 0) this.#bytesOf.delete(from);
+    else this.#bytesOf.set(from, sum);
   }
 
   /** Lets go of what is held of an origin: it comes again from another neighbour. */
   drop(origin: Origin): void {
     const line = this.#lines.get(origin);
     if (line === undefined) return;
-    for (const { batch } of line.held) this.#bytes -= batchBytes(batch);
+    for (const { batch } of line.held) this.#count(line.from, -batchBytes(batch));
     this.#lines.delete(origin);
     this.#waiting.get(line.waitsFor)?.delete(origin);
     if (this.#waiting.get(line.waitsFor)?.size === 0) this.#waiting.delete(line.waitsFor);
@@ -88,6 +118,7 @@ export class HoldBack {
   clear(): void {
     this.#lines.clear();
     this.#waiting.clear();
+    this.#bytesOf.clear();
     this.#bytes = 0;
   }
 
@@ -117,7 +148,7 @@ export class HoldBack {
         break;
       }
       const { batch } = line.held[count]!;
-      this.#bytes -= batchBytes(batch);
+      this.#count(line.from, -batchBytes(batch));
       this.#accept(batch);
     }
     line.held.splice(0, count);

@@ -177,10 +177,13 @@ export class Membership {
     if (member !== undefined) Object.assign(member, { heardOfAt: now, fullUntil: now + this.#options.fullMs });
   }
 
-  /** Those to dial now. Each must be answered by `dialFailed`, `led` or `linkUp`. */
+  /**
+   * Those to dial now: members, whatever others call themselves. Each must be answered by `dialFailed`, `led` or
+   * `linkUp`.
+   */
   takeDials(now: number): Address[] {
     const due = this.#wanted(now).filter((member) => !member.linked && !member.dialling && member.dialAt <= now
-      && !this.#rows.isLead(member.address));
+      && this.#isConfigured(member.address) && !this.#rows.isLead(member.address));
     for (const member of due) member.dialling = true;
     return due.map((member) => member.address);
   }
