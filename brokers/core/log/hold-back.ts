@@ -83,7 +83,7 @@ export class HoldBack {
     return 'held';
   }
 
-  /** Makes room for bytes of a peer: lines of one that has more here give way, the newest first. Says whether there is. */
+  /** Makes room for bytes of a peer: lines of one that holds more give way, the newest first. Says whether it did. */
   #makeRoom(bytes: number, from: string): boolean {
     while (this.#bytes + bytes > this.#bytesMax) {
       const [most] = [...this.#bytesOf].reduce((a, b) => (b[1] > a[1] ? b : a), [from, this.#bytesOf.get(from) ?? 0]);

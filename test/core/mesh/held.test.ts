@@ -80,7 +80,8 @@ t.test('made-up stores of one broker push out each other, and none of another br
   t.equal(core.learn(o, b, 1), true, 'there is room for others');
   core.knows(a, o, [origin('e:1'), 9]);
   core.learn(o, origin('e:1'), 9);
-  t.strictSame(core.news(a, o), [[c, 5], [b, 1], [origin('e:1'), 9]], 'nor is more remembered of what a neighbour knows');
+  const news = [[c, 5], [b, 1], [origin('e:1'), 9]];
+  t.strictSame(core.news(a, o), news, 'nor is more remembered of what a neighbour knows');
 });
 
 t.test('no more than so many stores are kept of an origin', async (t) => {
