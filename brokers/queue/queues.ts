@@ -270,11 +270,13 @@ export class Queues {
     }
   }
 
-  /** For a subscription that nobody has asked for here. */
+  /** For a subscription that nobody has asked for here. Made-up ones keep none out that is known here. */
   #hand(subscription: string, handed: Handed): void {
-    this.#handed.set(subscription, [...(this.#handed.get(subscription) ?? []).slice(1 - HANDED_MAX), handed]);
-    const [oldest] = this.#handed.keys();
-    if (this.#handed.size > this.#runtime.limits.subscriptionsMax) this.#handed.delete(oldest!);
+    const { limits, catalog } = this.#runtime;
+    const known = this.#handed.get(subscription) ?? [];
+    const isFull = this.#handed.size >= limits.subscriptionsMax && known.length === 0;
+    if (isFull && catalog.subscription(subscription) === undefined) return;
+    this.#handed.set(subscription, [...known.slice(1 - HANDED_MAX), handed]);
   }
 
   /**

@@ -9,7 +9,7 @@ import { testIdentity } from '../support/identity.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { bytesOf, hello, VirtualPeer } from '../support/peer.ts';
-import { origin } from '../support/record.ts';
+import { origin, specimenBatch } from '../support/record.ts';
 import { VirtualBroker } from '../support/virtual-broker.ts';
 
 const SELF = parseAddress('localhost:3000');
@@ -33,7 +33,7 @@ async function begin(limits: ConfigOptions['limits'] = {}) {
     await peer.introduce(hello({ address, instance: `x${seed}` }, key), key);
     return peer;
   };
-  return { virtual, dialled, liar: await link(LIAR, 1), honest: await link(HONEST, 2) };
+  return { virtual, dialled, link, liar: await link(LIAR, 1), honest: await link(HONEST, 2) };
 }
 
 const holds = (store: Address, seq: number): PeerMessage => ({ type: 'HELD', held: [[OWN, [[origin(store), seq]]]] });
@@ -154,6 +154,56 @@ t.test('a member that tells of more stores than a mesh has is cut off, and said 
   t.match((await liar.heard()).at(-1), /^-ERR .* more than \d+ stores/);
   t.match(virtual.warned, [{ event: 'peer refused', peer: LIAR, id: testIdentity(1).id, reason: / stores/ }]);
   t.ok(honest.client.channel.isOpen);
+});
+
+t.test('what a member wants of stores that are not known here is not remembered, nor told to others', async (t) => {
+  const { liar, honest } = await begin();
+  const made = origin(STRANGER, 5);
+  const vector: PeerMessage = { type: 'VECTOR', lamport: 1, entries: [[made, 9]] };
+  honest.say(vector); // it has what is not here yet
+  await honest.heard();
+  liar.say({ type: 'GRAFT', wanted: [[made, 0]] });
+  await liar.heard();
+  liar.say(vector);
+  const held = (await honest.heard()).filter((message) => typeof message === 'object' && message.type === 'HELD');
+  t.strictSame(held, []);
+});
+
+t.test('claims for stores of nobody in the mesh are neither kept nor told on', async (t) => {
+  const { liar, honest } = await begin();
+  const theirs = origin(HONEST);
+  honest.say({ type: 'RECORDS', batch: specimenBatch({ origin: theirs, seq: 1, deps: '' }), ageMs: 0 });
+  await honest.heard();
+  liar.say({ type: 'HELD', held: [[theirs, [[origin(STRANGER), 1], [origin(LIAR), 1]]]] });
+  const held = (await honest.heard()).flatMap((message) =>
+    typeof message === 'object' && message.type === 'HELD' ? message.held : []);
+  t.strictSame(held, [[theirs, [[origin(LIAR), 1]]]]);
+});
+
+t.test('a member does not give the word of another one that has a link', async (t) => {
+  const { virtual, liar, honest, link } = await begin();
+  const third = parseAddress('localhost:2997');
+  virtual.broker.configure([LIAR, HONEST, third]);
+  const leaver = await link(third, 4);
+  await virtual.clock.advance(200);
+  await honest.heard();
+  leaver.say({ type: 'BYE' });
+  leaver.client.channel.handler.ended();
+  await virtual.clock.advance(200);
+  const view = (await honest.heard()).flatMap((message) =>
+    typeof message === 'object' && message.type === 'VIEW' ? message.view : []).at(-1)!;
+  t.strictSame(view.members, [HONEST, LIAR, SELF]);
+  const before = { ...view, members: [third, ...view.members] };
+  const moved = Array.from({ length: 100 }, (_, index) => `jobs${index}`)
+    .find((name) => homeOf(name, before) === third && homeOf(name, view) === SELF)!;
+  const client = virtual.connect();
+  const word = (members: Address[]): PeerMessage => ({ type: 'SEEN', view, members, stored: [], isFar: true });
+  liar.say(word([LIAR, HONEST]));
+  client.send(`SUBSCRIPTION CREATE ${moved}`, `PULL ${moved}`);
+  t.strictSame(await client.replies(), [], 'the view is not in use everywhere');
+  honest.say(word([HONEST]));
+  await honest.heard();
+  t.strictSame(await client.replies(), ['OK', []]);
 });
 
 t.test('a member has so many commands carried out at a time, and none twice under one number', async (t) => {

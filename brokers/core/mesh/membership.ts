@@ -177,13 +177,10 @@ export class Membership {
     if (member !== undefined) Object.assign(member, { heardOfAt: now, fullUntil: now + this.#options.fullMs });
   }
 
-  /**
-   * Those to dial now: members, whatever others call themselves. Each must be answered by `dialFailed`, `led` or
-   * `linkUp`.
-   */
+  /** Those to dial now. Each must be answered by `dialFailed`, `led` or `linkUp`. */
   takeDials(now: number): Address[] {
     const due = this.#wanted(now).filter((member) => !member.linked && !member.dialling && member.dialAt <= now
-      && this.#isConfigured(member.address) && !this.#rows.isLead(member.address));
+      && !this.#rows.isLead(member.address));
     for (const member of due) member.dialling = true;
     return due.map((member) => member.address);
   }
@@ -317,9 +314,10 @@ export class Membership {
     return silence < 2 * this.#options.deadAfterMs ? 'suspect' : 'dead';
   }
 
-  /** Those who should have a link and may not have one. */
+  /** Those who should have a link and may not have one; nobody is dialled only because he was heard of. */
   #wanted(now: number): Member[] {
-    return this.#neighbours?.wanted(now) ?? [...this.#members.values()];
+    const wanted = this.#neighbours?.wanted(now) ?? [...this.#members.values()];
+    return wanted.filter(({ address }) => this.#isConfigured(address));
   }
 
   #remove(address: Address): void {
