@@ -115,15 +115,13 @@ export class Following {
     return next;
   }
 
-  /**
-   * What more than half of the peers that have told something have reached, of two both; 0 if fewer have.
-   */
+  /** What more than half of the peers that have told something have reached; 0 while fewer than two have. */
   common(): number {
     const told = [...this.#peers.values()].flatMap((each) => each.told ?? []).sort((a, b) => a - b);
     return told.length < 2 ? 0 : told[Math.floor((told.length - 1) / 2)]!;
   }
 
-  /** The link with a peer is lost, or its word is worth nothing. */
+  /** The link with a peer is lost. Its allowance stays what it is. */
   leave(peer: string): void {
     const followed = this.#peers.get(peer);
     if (followed !== undefined) followed.told = undefined;

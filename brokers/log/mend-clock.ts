@@ -1,7 +1,7 @@
 /**
  * `broker --mend-clock`: sets back a Lamport clock or a term that is beyond sense, as a damaged file or a broken broker
- * may leave them, or far too high, as one that lies does. To be run on every broker of the mesh while all are stopped: a
- * broker left out would be refused by the others.
+ * may leave them, or far too high, as one that lies does. To be run on every broker of the mesh while all are stopped:
+ * a broker left out would be refused by the others.
  *
  * The clock goes back to the newest record stored, so that each origin's timestamps still grow and no
  * message id is given twice; the term goes back to 0, and all brokers begin again from it. Nothing else
