@@ -56,8 +56,10 @@ export class Gossip {
   constructor(runtime: GossipRuntime) {
     const { log, config } = runtime;
     this.#runtime = runtime;
-    const { holdBackBytesMax } = config.limits;
-    this.#holdBack = new HoldBack((origin) => log.nextSeq(origin), (group) => this.#accept(group), holdBackBytesMax);
+    this.#holdBack = new HoldBack(
+      (origin) => log.nextSeq(origin), (group) => this.#accept(group), config.limits.holdBackBytesMax,
+      (origin) => this.#plumtree.dropped(origin, runtime.clock.now()),
+    );
     const received = {
       accepted: (origin: Origin) => (this.#forked.has(origin) ? Number.MAX_SAFE_INTEGER : log.nextSeq(origin) - 1),
       isHeldBack: (origin: Origin) => this.#holdBack.has(origin),
@@ -170,6 +172,7 @@ export class Gossip {
       if (progress.feed.has(origin)) this.#held.learn(origin, peer, seq);
       grew = true;
     }
+    neighbour.checkStores();
     this.#tellHeld();
     this.#perform(this.#plumtree.announced(peer, entries, this.#runtime.clock.now()));
     void neighbour.pump();
@@ -188,17 +191,20 @@ export class Gossip {
       for (const claim of claims) {
         const [holder, seq] = claim;
         if (stored === 0 || (origin === log.origin && seq > stored)) continue; // nobody can hold what we have not named
-        this.#held.knows(link.peer.origin, origin, claim);
         if (this.#held.learn(origin, holder, seq)) grew = true;
+        this.#held.knows(link.peer.origin, origin, claim);
       }
     }
     this.#tellHeld();
     return grew;
   }
 
-  /** How far another store holds an origin's records, as far as was told here, by itself or along the tree. */
+  /**
+   * How far another store holds an origin's records, as far as was told here: by itself if it has a link, which nobody
+   * else can contradict, or else along the tree.
+   */
   heldBy(origin: Origin, store: Origin): number {
-    return Math.max(this.#neighbours.get(store)?.progress.has.get(origin) ?? 0, this.#held.get(origin, store));
+    return this.#neighbours.get(store)?.progress.has.get(origin) ?? this.#held.get(origin, store);
   }
 
   /**
@@ -245,7 +251,7 @@ export class Gossip {
     }
     if (group.head === undefined && !this.#isAgreed(batch)) return 'dropped';
     this.#runtime.lamport.witnessPeer(lastLamport(batch));
-    const fate = this.#holdBack.offer(group);
+    const fate = this.#holdBack.offer(group, link.peer.id);
     return fate === 'duplicate' || fate === 'dropped' ? fate : 'taken';
   }
 

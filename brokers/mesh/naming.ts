@@ -119,9 +119,7 @@ export class Naming {
     }
     if (log.isHeld) this.#heard(link.peer.address, seq);
     else if (seq > log.vector.get(log.origin)) {
-      const reason = 'it claims to hold more records of this store than the store itself';
-      this.#mesh.said.nowAndThen('error', 'peer refused', { peer: link.peer.address, reason });
-      throw new RumormillError('REFUSED', reason);
+      throw new RumormillError('REFUSED', 'it claims to hold more records of this store than the store itself');
     }
   }
 

@@ -20,10 +20,10 @@ export interface Signed {
  * @param seed of the key of the broker
  */
 export function history(
-  commits: readonly (readonly string[])[], changes: Partial<Draft> = {}, seed = 1,
+  commits: readonly (readonly string[])[], changes: Partial<Draft> = {}, seed = 1, address = '10.0.0.1:3000',
 ): Signed {
   const identity = testIdentity(seed);
-  const name = makeName(parseAddress('10.0.0.1:3000'), identity, systemSignatures, new SeededRandom().word);
+  const name = makeName(parseAddress(address), identity, systemSignatures, new SeededRandom().word);
   let [seq, running] = [1, name.owner];
   const groups = commits.map((payloads) => {
     const prover = new Prover(identity, systemSignatures, running);

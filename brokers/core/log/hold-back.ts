@@ -9,7 +9,8 @@
  * free.
  *
  * Bounded: what does not fit is dropped, and with it everything of that origin that comes after it.
- * The origin then counts as behind and is grafted again, from its last accepted record.
+ * The origin then counts as behind and is grafted again, from its last accepted record. The peer whose batches take
+ * most room gives way: one that sends what never becomes ready does not keep others out.
  */
 import type { Head } from './proof.ts';
 import { batchBytes, lastSeq, type Origin, parseDeps, type RecordBatch } from './record.ts';
@@ -27,6 +28,7 @@ interface Held extends Group {
 
 /** What is held of one origin, without holes. */
 interface Line {
+  readonly from: string; // the peer that sends it
   readonly held: Held[];
   waitsFor: Origin; // more of this has to be accepted before the first one can be ready
 }
@@ -37,13 +39,20 @@ export class HoldBack {
   readonly #bytesMax: number;
   readonly #lines = new Map<Origin, Line>();
   readonly #waiting = new Map<Origin, Set<Origin>>(); // for more of an origin: the lines of these
+  readonly #dropped: (origin: Origin) => void;
+  readonly #bytesOf = new Map<string, number>(); // of each peer's lines
   #bytes = 0;
 
   /**
    * @param nextSeq the seq that is accepted next of an origin
    * @param accept takes a group in, so that `nextSeq` moves on
+   * @param dropped told of an origin whose batches gave way to those of another peer
    */
-  constructor(nextSeq: (origin: Origin) => number, accept: (group: Group) => void, bytesMax: number) {
+  constructor(
+    nextSeq: (origin: Origin) => number, accept: (group: Group) => void, bytesMax: number,
+    dropped: (origin: Origin) => void,
+  ) {
+    this.#dropped = dropped;
     this.#nextSeq = nextSeq;
     this.#accept = accept;
     this.#bytesMax = bytesMax;
@@ -65,7 +74,7 @@ export class HoldBack {
   }
 
   /** Accepts a group and whatever it makes ready, or holds it. Says what became of it. */
-  offer(group: Group): 'accepted' | 'held' | 'duplicate' | 'dropped' {
+  offer(group: Group, from: string): 'accepted' | 'held' | 'duplicate' | 'dropped' {
     const { origin, seq } = group.batches[0]!;
     if (seq < this.#nextSeq(origin)) return 'duplicate';
     const held = { ...group, deps: group.batches.flatMap((batch) => parseDeps(batch)), met: 0 };
@@ -79,18 +88,39 @@ export class HoldBack {
     const last = this.last(origin)?.batch;
     const follows = seq === (last === undefined ? this.#nextSeq(origin) : lastSeq(last) + 1);
     if (!follows) return last !== undefined && seq <= lastSeq(last) ? 'duplicate' : 'dropped';
-    if (this.#bytes + bytesOf(group) > this.#bytesMax) return 'dropped';
-    if (line === undefined) this.#wait({ held: [held], waitsFor });
+    if (!this.#makeRoom(bytesOf(group), from) || this.#lines.get(origin) !== line) return 'dropped';
+    if (line === undefined) this.#wait({ from, held: [held], waitsFor });
     else line.held.push(held);
-    this.#bytes += bytesOf(group);
+    this.#count(line?.from ?? from, bytesOf(group));
     return 'held';
+  }
+
+  /** Makes room for bytes of a peer: lines of one that holds more give way, the newest first. Says whether it did. */
+  #makeRoom(bytes: number, from: string): boolean {
+    while (this.#bytes + bytes > this.#bytesMax) {
+      const [most] = [...this.#bytesOf].reduce((a, b) => (b[1] > a[1] ? b : a), [from, this.#bytesOf.get(from) ?? 0]);
+      if (most === from) return false;
+      for (const [origin, line] of [...this.#lines].reverse()) {
+        if (line.from !== most || this.#bytes + bytes <= this.#bytesMax) continue;
+        this.drop(origin);
+        this.#dropped(origin);
+      }
+    }
+    return true;
+  }
+
+  #count(from: string, bytes: number): void {
+    const sum = (this.#bytesOf.get(from) ?? 0) + bytes;
+    this.#bytes += bytes;
+    if (sum === 0) this.#bytesOf.delete(from);
+    else this.#bytesOf.set(from, sum);
   }
 
   /** Lets go of what is held of an origin: it comes again from another neighbour. */
   drop(origin: Origin): void {
     const line = this.#lines.get(origin);
     if (line === undefined) return;
-    for (const group of line.held) this.#bytes -= bytesOf(group);
+    for (const group of line.held) this.#count(line.from, -bytesOf(group));
     this.#lines.delete(origin);
     this.#waiting.get(line.waitsFor)?.delete(origin);
     if (this.#waiting.get(line.waitsFor)?.size === 0) this.#waiting.delete(line.waitsFor);
@@ -100,6 +130,7 @@ export class HoldBack {
   clear(): void {
     this.#lines.clear();
     this.#waiting.clear();
+    this.#bytesOf.clear();
     this.#bytes = 0;
   }
 
@@ -129,7 +160,7 @@ export class HoldBack {
         break;
       }
       const group = line.held[count]!;
-      this.#bytes -= bytesOf(group);
+      this.#count(line.from, -bytesOf(group));
       this.#accept(group);
     }
     line.held.splice(0, count);

@@ -13,19 +13,22 @@ function batch(from: Origin, seq: number, deps: Readonly<Record<string, number>>
 /** A hold-back and what it accepted. Fails where something is accepted before its turn. */
 class Bench {
   readonly accepted: string[] = [];
+  readonly dropped: Origin[] = [];
   readonly seqs = new Map<Origin, number>();
   readonly holdBack: HoldBack;
 
   constructor(bytesMax = 1e6) {
-    this.holdBack = new HoldBack((from) => this.next(from), (each) => this.#accept(each), bytesMax);
+    this.holdBack = new HoldBack(
+      (from) => this.next(from), (each) => this.#accept(each), bytesMax, (from) => this.dropped.push(from),
+    );
   }
 
   next(from: Origin): number {
     return (this.seqs.get(from) ?? 0) + 1;
   }
 
-  offer(each: RecordBatch): string {
-    return this.holdBack.offer({ batches: [each], head: undefined });
+  offer(each: RecordBatch, from = 'peer'): string {
+    return this.holdBack.offer({ batches: [each], head: undefined }, from);
   }
 
   #accept({ batches: [first] }: Group): void {
@@ -107,6 +110,23 @@ t.test('drop lets go of one origin, clear of all', async (t) => {
   t.strictSame(bench.accepted, ['a1']);
 });
 
+t.test('who fills the room with what never becomes ready gives way to others, the newest first', async (t) => {
+  const size = batchBytes(batch(c, 1, { [a]: 1 }));
+  const bench = new Bench(10 * size);
+  const made = Array.from({ length: 100 }, (_, index) => origin('m:1', index + 1));
+  const fates = made.map((each) => bench.offer(batch(each, 1, { [a]: 9 }), 'liar'));
+  t.strictSame(fates.slice(0, 11), [...Array(10).fill('held'), 'dropped']);
+  t.strictSame(bench.dropped, [], 'it drops nothing of others');
+  t.equal(bench.offer(batch(b, 1, { [a]: 1 }), 'honest'), 'held');
+  t.equal(bench.offer(batch(c, 1, { [a]: 1 }), 'honest'), 'held');
+  t.strictSame(bench.dropped, [made[9], made[8]]);
+  t.equal(bench.offer(batch(made[50]!, 1, { [a]: 9 }), 'liar'), 'dropped');
+  bench.offer(batch(a, 1));
+  t.strictSame(bench.accepted, ['a1', 'b1', 'c1']);
+  bench.holdBack.clear();
+  t.equal(bench.holdBack.bytes, 0);
+});
+
 t.test(`random histories in random orders (seed ${SEED})`, async (t) => {
   const random = new SeededRandom();
   const origins = [a, b, c, origin('d:1')];
@@ -156,8 +176,8 @@ t.test('what waits for thousands of origins looks at each of them once', async (
   }, ({ batches: [first] }) => {
     accepted += 1;
     seqs.set(first!.origin, first!.seq);
-  }, 1e9);
-  const offer = (each: RecordBatch): string => holdBack.offer({ batches: [each], head: undefined });
+  }, 1e9, () => t.fail('there is room'));
+  const offer = (each: RecordBatch): string => holdBack.offer({ batches: [each], head: undefined }, 'peer');
   offer(batch(a, 1, Object.fromEntries(many.map((each) => [each, 1]))));
   for (const each of many) offer(batch(each, 1));
   t.equal(accepted, many.length + 1);
