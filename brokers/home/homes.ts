@@ -154,18 +154,18 @@ export class Homes {
         );
         return this.#install();
       case 'LEASES':
-        if (!this.#isFrom(link, message.from)) return;
         if (message.to !== this.#runtime.config.address) return this.#passOn(link, message);
+        if (!this.#isFrom(link, message.from)) return;
         return this.#take(message);
       case 'TAKEN':
-        if (!this.#isFrom(link, message.from)) return;
         if (message.to !== this.#runtime.config.address) return this.#passOn(link, message);
+        if (!this.#isFrom(link, message.from)) return;
         this.#handovers.taken(message.id, message.from);
         return this.#clear();
     }
   }
 
-  /** Whether a message may be from whom it says: who has a link that is not silent sends over that. */
+  /** Whether a message to this broker may be from whom it says: who has a link that is not silent sends over that. */
   #isFrom(link: Link, from: Address): boolean {
     const direct = this.#mesh.linkTo(from);
     if (direct === undefined) return from !== this.#runtime.config.address;
