@@ -97,6 +97,15 @@ export class World {
     return machine;
   }
 
+  /** The disk of one machine in another one, as `add` makes it. Only while it is down. */
+  move(machine: Machine, members: readonly Address[]): Machine {
+    const other = this.add(members);
+    this.note(machine.address, `moves to ${other.address}`);
+    other.disk.restore(machine.disk.data);
+    machine.retire();
+    return other;
+  }
+
   /** A world whose brokers run, agree on a coordinator, and are the members of a mesh. */
   static async start(seed: number, count: number, options: ConfigOptions = {}): Promise<World> {
     const world = new World(seed, count, options);
@@ -110,6 +119,11 @@ export class World {
   async founded(boundMs?: number): Promise<void> {
     const isMember = ({ broker }: Machine): boolean => broker.members.own?.state === 'in';
     await this.until('the mesh is founded', () => this.running.every(isMember) && this.isConverged, boundMs);
+  }
+
+  /** Those that belong to the mesh, or are about to, and those that may come back to it. */
+  get present(): Machine[] {
+    return this.machines.filter(({ isGone }) => !isGone);
   }
 
   get running(): Machine[] {

@@ -88,7 +88,7 @@ export class Roster {
     for (;;) {
       const winner = this.#winner();
       if (winner !== undefined) {
-        this.#seats = applied(this.#seats, winner, this.#version + 1)!;
+        this.#seats = this.#applied(winner)!;
         this.#version += 1;
         this.#attempt = 1;
         this.#bind();
@@ -141,7 +141,7 @@ export class Roster {
    * are in; there is another one for each change that is under way, of those that would be in after it.
    */
   groups(): readonly (readonly Seat[])[] {
-    const after = this.#candidates().map(({ change }) => applied(this.#seats, change, this.#version + 1)!);
+    const after = this.#candidates().map(({ change }) => this.#applied(change)!);
     const isOf = ({ op }: Change): boolean => op !== 'invite' && op !== 'rebind';
     const relevant = after.filter((_, index) => isOf(this.#candidates()[index]!.change));
     return [this.#seats, ...relevant].map((seats) => this.#counted(seats));
@@ -149,7 +149,11 @@ export class Roster {
 
   /** Whether a change would make sense now. */
   allows(change: Change): boolean {
-    return applied(this.#seats, change, this.#version + 1) !== undefined;
+    return this.#applied(change) !== undefined;
+  }
+
+  #applied(change: Change): Seats | undefined {
+    return applied(this.#seats, change, this.#version + 1, this.#forced);
   }
 
   #shown(seat: Seat): Seat {
@@ -177,7 +181,8 @@ export class Roster {
   }
 
   #claimant(seat: Seat, seats: Seats): BrokerId | undefined {
-    const taken = new Set([...seats.values()].filter(({ state }) => state !== 'out').map(({ id }) => id));
+    const there = [...seats.values()].filter(({ state, name }) => state !== 'out' && !this.#forced.has(name));
+    const taken = new Set(there.map(({ id }) => id));
     let first: Claimed | undefined;
     for (const claimed of [...this.#claims.values()].flat()) {
       const [{ id, row, version }, stamp] = claimed;
@@ -238,7 +243,7 @@ export class Roster {
 
   /** Those who found a mesh say by their votes who they are. */
   #boundAfter(change: Change): Seats {
-    const seats = applied(this.#seats, change, this.#version + 1)!;
+    const seats = this.#applied(change)!;
     if (change.op !== 'found') return seats;
     const bound = new Map(seats);
     for (const seat of seats.values()) bound.set(seat.name, { ...seat, id: this.#claimant(seat, bound) });
@@ -251,8 +256,11 @@ export function givenIn(seat: SeatName): number {
   return Number(seat.slice(0, seat.indexOf('/')));
 }
 
-/** The seats after a change, or undefined if it makes no sense. */
-function applied(seats: Seats, change: Change, version: number): Seats | undefined {
+/**
+ * The seats after a change, or undefined if it makes no sense. The address and the id of one that was put out by force
+ * may have a seat again; else its seat is as it was voted, or what was settled before would not be so any more.
+ */
+function applied(seats: Seats, change: Change, version: number, forced: ReadonlySet<SeatName>): Seats | undefined {
   const after = new Map(seats);
   const give = (address: Address, state: SeatState): void => {
     const name = `${version}/${address}` as SeatName;
@@ -263,7 +271,8 @@ function applied(seats: Seats, change: Change, version: number): Seats | undefin
     for (const address of change.addresses) give(address, 'in');
     return after;
   }
-  const there = [...seats.values()].filter(({ state }) => state !== 'out');
+  const voted = [...seats.values()].filter(({ state }) => state !== 'out');
+  const there = voted.filter(({ name }) => !forced.has(name));
   if (version === 1) return undefined;
   if (change.op === 'invite') {
     if (there.length >= MEMBERS_MAX || there.some(({ address }) => address === change.address)) return undefined;
@@ -272,7 +281,7 @@ function applied(seats: Seats, change: Change, version: number): Seats | undefin
   }
   const seat = seats.get(change.seat);
   if (seat === undefined || seat.state === 'out') return undefined;
-  const isLast = seat.state === 'in' && there.filter(({ state }) => state === 'in').length === 1;
+  const isLast = seat.state === 'in' && voted.filter(({ state }) => state === 'in').length === 1;
   const isElsewhere = 'id' in change && there.some(({ id, name }) => id === change.id && name !== seat.name);
   const to = { join: 'in', rebind: seat.state, leave: 'leaving', out: 'out' }[change.op] as SeatState;
   const from: readonly SeatState[] = { join: ['invited'], rebind: ['in', 'leaving', 'invited'], leave: ['in'],

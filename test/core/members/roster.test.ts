@@ -119,6 +119,11 @@ t.test('by force one goes without a vote, and nobody waits for its vote', async 
   t.equal(alone.version, 1, 'what was settled stays settled');
   const grown = roster(...said, vote(1, 2, { op: 'invite', address: D }));
   t.equal(grown.seatAt(D)?.state, 'invited');
+  const join: Change = { op: 'join', seat: seat(2, 3), id: id(2) };
+  const back = roster(...said, vote(1, 3, { op: 'invite', address: B }), vote(2, 3, join));
+  t.strictSame(back.seatAt(B), {
+    name: seat(2, 3), address: B, id: id(2), state: 'invited', since: 3,
+  }, 'one that is back has a new seat');
 });
 
 t.test('an address moves with its id, and a lost key is replaced by a vote', async (t) => {
