@@ -417,4 +417,9 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'where memory is short nobody has a turn to grow', test: 'core/budget',
     patches: [['core/budget.js', `return this.#grower === account;`, `return false;`]],
   },
+  {
+    name: 'one vote settles a change of the members',
+    patches: [['core/members/roster.js', `2 * seats.filter(hasVoted).length > seats.length`, `seats.some(hasVoted)`]],
+    test: 'simulation/turnover',
+  },
 ];
