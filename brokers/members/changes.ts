@@ -31,12 +31,14 @@ export interface ChangesMesh {
   readonly holdings: {
     /** Whether nothing tells that a broker may be there. */
     isDead(address: Address): boolean;
+    /** The id that a dial of an address has shown lately; undefined if none has, and then it is dialled soon. */
+    sightOf(address: Address): BrokerId | undefined;
     /** How many records only that broker is known to hold. */
     alone(address: Address): number;
     /** How many records here are not yet where they have to be before this broker goes. */
     lonely(): number;
     /** Whether this broker has all that one with a link has announced. */
-    hasAllOf(address: Address): boolean;
+    hasAllOf(id: BrokerId): boolean;
   };
 }
 

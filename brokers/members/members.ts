@@ -22,9 +22,9 @@ import { Changes, type ChangesMesh, type Membership } from './changes.ts';
 import type { Publisher } from '../log/publisher.ts';
 import type { Peer } from '../mesh/handshake.ts';
 import { replay } from '../log/replay.ts';
+import { Whereabouts } from './whereabouts.ts';
 
 const NOBODY = [[]]; // a broker that joins a mesh does not count before it knows who does
-const NAMES_MAX = 64; // that are remembered for this broker
 
 export interface MembersRuntime {
   readonly config: Config;
@@ -56,11 +56,11 @@ export class Members implements Membership {
   readonly roster = new Roster();
   readonly #runtime: MembersRuntime;
   readonly #mesh: MembersMesh;
+  readonly #whereabouts: Whereabouts;
   #rows: readonly Address[] = []; // of globalState.csv
   #members: readonly Address[] | undefined;
-  #serving: ReadonlySet<Address> = new Set();
+  #serving: ReadonlyMap<Address, BrokerId | undefined> = new Map(); // those that are in, and who they are
   #groups: readonly (readonly Address[])[] | undefined;
-  readonly #names = new Set<Address>(); // by which members reach this broker
   readonly #returning = new Map<BrokerId, Address>(); // that were put out, and want to be members anew
   #former: SeatName | undefined; // the seat that this broker had before this process
   #wish: Change | undefined; // that somebody here waits for
@@ -74,6 +74,7 @@ export class Members implements Membership {
     this.#runtime = runtime;
     this.#mesh = mesh;
     this.changes = new Changes(runtime, this, mesh);
+    this.#whereabouts = new Whereabouts(runtime, this.roster, mesh);
   }
 
   /**
@@ -113,9 +114,23 @@ export class Members implements Membership {
     return !this.isFounded || this.#serving.has(address);
   }
 
+  /**
+   * Whether a broker has the seat at an address, and so its disk counts there. Before the mesh is founded whoever is
+   * there has it; after that, a broker with another key has none before it is settled that it replaces the former one.
+   */
+  hasSeat(address: Address, id: BrokerId = this.#runtime.id): boolean {
+    return this.isFounded ? this.#serving.get(address) === id : !this.#runtime.config.joins;
+  }
+
+  /** Whether a broker that is let in has no seat. @param names that lead to it */
+  isGuest({ id }: Peer, names: readonly Address[]): boolean {
+    const seat = this.roster.seatOf(id);
+    return this.isFounded && (seat === undefined || seat.state === 'out') && !names.some((name) => this.roster.isFree(name));
+  }
+
   /** Another broker has reached this one by a name. */
   called(name: Address): void {
-    if (name !== this.#self && this.#names.size < NAMES_MAX) this.#names.add(name);
+    this.#whereabouts.called(name);
   }
 
   /**
@@ -133,7 +148,7 @@ export class Members implements Membership {
     }
     const seat = this.roster.seatOf(id);
     if (seat !== undefined && seat.state !== 'out') return undefined;
-    if (names.some((name) => this.#isFree(name))) return undefined;
+    if (names.some((name) => this.roster.isFree(name))) return undefined;
     const there = this.roster.seatAt(address);
     if (there !== undefined && !this.#isThere(there)) return undefined; // it may have lost its disk
     if (seat !== undefined) {
@@ -253,7 +268,7 @@ export class Members implements Membership {
 
   #isOut(): boolean {
     const isOut = this.roster.seatOf(this.#runtime.id)?.state === 'out';
-    return isOut && !this.#called().some((name) => this.#isFree(name));
+    return isOut && this.#whereabouts.free === undefined;
   }
 
   /** Whether it goes on though it is out. One that joins may have been a member before, and learn only now who is. */
@@ -283,51 +298,38 @@ export class Members implements Membership {
   #settle(): boolean {
     if (!this.roster.settle()) return false;
     if (!this.isFounded) return true;
-    this.#members = this.roster.seats().filter(({ state }) => state !== 'out').map(({ address }) => address);
-    this.#serving = new Set(this.roster.seats().filter(({ state }) => state === 'in').map(({ address }) => address));
+    const seats = this.roster.seats();
+    this.#members = seats.filter(({ state }) => state !== 'out').map(({ address }) => address);
+    this.#serving = new Map(seats.filter(({ state }) => state === 'in').map(({ address, id }) => [address, id]));
     this.#groups = this.roster.groups().map((group) => group.map(({ address }) => address));
     return true;
   }
 
-  /** Where this broker is, if the log does not say so. */
   #claim(): MembersSaying | undefined {
-    const { id } = this.#runtime;
-    const { version } = this.roster;
-    const here = (row: Address): MembersSaying => ({ say: 'here', id, address: this.#self, row, version });
-    if (!this.isFounded) return undefined;
-    if (this.own !== undefined) return this.own.address === this.#self ? undefined : here(this.#self);
-    const free = this.#called().find((name) => this.#isFree(name));
-    return free && here(free);
-  }
-
-  /** What this broker is called: by itself first. */
-  #called(): readonly Address[] {
-    return [this.#self, ...this.#names];
-  }
-
-  /** Whether a seat was given to a name that nobody has yet. */
-  #isFree(name: Address): boolean {
-    const seat = this.roster.seatAt(name);
-    return seat !== undefined && seat.id === undefined;
+    return this.isFounded ? this.#whereabouts.claim(this.own) : undefined;
   }
 
   #vote(): MembersSaying | undefined {
+    if (this.#whereabouts.isElsewhere(this.own)) return undefined; // its vote would say where it is
     const { id } = this.#runtime;
     const { slot } = this.roster;
     if (this.roster.hasVoted(id, slot)) return undefined;
     const { version, attempt, candidates } = slot;
     const change = candidates.map((candidate) => candidate.change).find((each) => this.#isRight(each))
       ?? (candidates.length === 0 ? this.#proposal() : undefined);
-    const row = change?.op === 'found' ? this.#called().find((name) => change.addresses.includes(name))! : this.#self;
+    const row = change?.op === 'found' ? this.#whereabouts.names().find((name) => change.addresses.includes(name))! : this.#self;
     return change && { say: 'vote', id, address: this.#self, row, version, attempt, change };
   }
 
   /** Whether this broker would have a change that was proposed. */
   #isRight(change: Change): boolean {
-    if (change.op === 'found') return this.#called().some((name) => change.addresses.includes(name));
+    if (change.op === 'found') return this.#whereabouts.names().some((name) => change.addresses.includes(name));
     if (this.own === undefined) return change.op === 'rebind' && change.id === this.#runtime.id;
     const seat = 'seat' in change ? this.roster.seat(change.seat) : undefined;
-    if (change.op === 'rebind') return !this.#isThere(seat!);
+    if (change.op === 'rebind') { // the former one may still be there, and another one only says that it has its address
+      const { address, id } = seat!;
+      return this.#mesh.idAt(address) !== id && this.#mesh.holdings.sightOf(address) === change.id;
+    }
     return change.op !== 'out' || seat!.name !== this.own.name || seat!.state === 'leaving';
   }
 
@@ -350,11 +352,9 @@ export class Members implements Membership {
 
   /** For one that was put out and is back, as soon as all that it has is here. */
   #invitation(): Change | undefined {
-    const hasAll = (id: BrokerId, address: Address): boolean =>
-      this.#mesh.idAt(address) === id && this.#mesh.holdings.hasAllOf(address);
     for (const [id, address] of this.#returning) {
       if (this.roster.seatAt(address) !== undefined) this.#returning.delete(id);
-      else if (hasAll(id, address)) return { op: 'invite', address };
+      else if (this.#mesh.holdings.hasAllOf(id)) return { op: 'invite', address };
     }
     return undefined;
   }

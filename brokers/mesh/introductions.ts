@@ -330,14 +330,14 @@ export class Introductions {
     link.close(undefined);
   }
 
-  #led(dialled: Address, hello: Hello): void {
+  #led(dialled: Address, { address, id, names }: Peer): void {
     const { clock, config } = this.#runtime;
     const { membership, said } = this.#peers;
-    const isSelf = hello.address === config.address;
-    membership.led(dialled, hello.address, hello.names.includes(dialled), clock.now());
+    membership.saw(dialled, id, clock.now());
+    membership.led(dialled, address, names.includes(dialled), clock.now());
     if (membership.seats.some(({ row, broker }) => row === dialled && broker === undefined)) {
-      said.once('warn', LEADS_ELSEWHERE, { row: dialled, broker: hello.address });
-    } else if (isSelf) said.once('info', IS_SELF, { row: dialled, broker: config.address });
+      said.once('warn', LEADS_ELSEWHERE, { row: dialled, broker: address });
+    } else if (address === config.address) said.once('info', IS_SELF, { row: dialled, broker: config.address });
   }
 
   #replaces(link: Link, peer: Peer, other: Link): boolean {

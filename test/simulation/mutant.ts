@@ -341,7 +341,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a broker stops before its neighbours have its records', test: 'simulation/sparse-homes',
-    patches: [['home/homes.js', `this.#handovers.isEmpty && this.#mesh.isBackedUp()`, `this.#handovers.isEmpty`]],
+    patches: [['home/homes.js', `this.#handovers.isEmpty && this.#mesh.holdings.isBackedUp()`, `this.#handovers.isEmpty`]],
   },
   {
     name: 'a broker that stops keeps its leases',

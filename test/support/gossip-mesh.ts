@@ -43,6 +43,7 @@ export class GossipBroker {
       time: new RunningTime(
         undefined, () => clock.now(), () => clock.wallTime(),
       ),
+      members: () => ({ hasSeat: () => true }),
       storeFailed: (error) => {
         throw error;
       },

@@ -63,6 +63,7 @@ type Claimed = readonly [claim: Claim, stamp: Stamp];
 export class Roster {
   readonly #tallies = new Map<string, Map<string, Tally>>(); // by slot, then by the key of the change
   readonly #claims = new Map<BrokerId, Claimed[]>();
+  readonly #claimsOf = new Map<Address, Claimed[]>(); // the same, by row
   readonly #forced = new Set<SeatName>();
   #seats: Seats = new Map();
   #version = 0;
@@ -126,6 +127,12 @@ export class Roster {
     return this.seats().find((seat) => seat.address === address && seat.state !== 'out');
   }
 
+  /** Whether a seat was given to a name that nobody has yet. */
+  isFree(name: Address): boolean {
+    const seat = this.seatAt(name);
+    return seat !== undefined && seat.id === undefined;
+  }
+
   /** What is voted on now. */
   get slot(): Slot {
     const candidates = this.#candidates();
@@ -166,7 +173,9 @@ export class Roster {
   }
 
   #claim({ id, address, row, version }: Claim, stamp: Stamp): void {
-    entry(this.#claims, id, () => [] as Claimed[]).push([{ id, address, row, version }, stamp]);
+    const claimed: Claimed = [{ id, address, row, version }, stamp];
+    entry(this.#claims, id, () => [] as Claimed[]).push(claimed);
+    entry(this.#claimsOf, row, () => [] as Claimed[]).push(claimed);
   }
 
   /** Seats without an id get that of the first one that claims them from where they were given. */
@@ -184,9 +193,9 @@ export class Roster {
     const there = [...seats.values()].filter(({ state, name }) => state !== 'out' && !this.#forced.has(name));
     const taken = new Set(there.map(({ id }) => id));
     let first: Claimed | undefined;
-    for (const claimed of [...this.#claims.values()].flat()) {
-      const [{ id, row, version }, stamp] = claimed;
-      if (row !== seat.address || version < seat.since || taken.has(id)) continue;
+    for (const claimed of this.#claimsOf.get(seat.address) ?? []) {
+      const [{ id, version }, stamp] = claimed;
+      if (version < seat.since || taken.has(id)) continue;
       if (first === undefined || isBefore(stamp, first[1])) first = claimed;
     }
     return first?.[0].id;

@@ -22,6 +22,7 @@
  * dialled (rows.ts, which also says whose disk counts).
  */
 import type { Address } from '../address.ts';
+import type { BrokerId } from './identity.ts';
 import type { Neighbours } from './neighbours.ts';
 import { Rows, type Seat } from './rows.ts';
 
@@ -59,6 +60,13 @@ export interface Member {
   backoffMs: number;
 }
 
+/** Who was at a name when it was dialled last. */
+interface Sight {
+  id: BrokerId | undefined;
+  at: number;
+  isWanted: boolean; // by another dial
+}
+
 export class Membership {
   readonly #self: Address;
   readonly #options: MembershipOptions;
@@ -68,6 +76,7 @@ export class Membership {
   readonly #rows: Rows;
   #seats: readonly Seat[] = [];
   #configured: readonly Address[] = [];
+  readonly #sights = new Map<Address, Sight>(); // of names that somebody asked about
   #isRecounted = false;
 
   /**
@@ -118,6 +127,20 @@ export class Membership {
       if (!this.#configured.includes(dialled)) this.#remove(dialled);
     }
     this.#add(actual, now);
+  }
+
+  /** A dial of a name, or a look at it, has shown a broker that proved to have this id. */
+  saw(name: Address, id: BrokerId, now: number): void {
+    const sight = this.#sights.get(name);
+    if (sight !== undefined) Object.assign(sight, { id, at: now });
+  }
+
+  /** The id that a dial of a name has shown lately. If none has, undefined, and the name is looked at soon. */
+  sightOf(name: Address, now: number): BrokerId | undefined {
+    for (const [each, { at }] of this.#sights) if (now - at >= this.#options.deadAfterMs) this.#sights.delete(each);
+    const sight = this.#sights.get(name);
+    if (sight === undefined) this.#sights.set(name, { id: undefined, at: now, isWanted: true });
+    return sight?.id;
   }
 
   /** Another broker has reached this one by a name. */
@@ -187,6 +210,11 @@ export class Membership {
 
   /** A name to look at now: to be dialled only to see who is there. To be answered by `led` or `unanswered`. */
   takeLook(now: number): Address | undefined {
+    for (const [name, sight] of this.#sights) {
+      if (!sight.isWanted) continue;
+      sight.isWanted = false;
+      return name;
+    }
     return this.#rows.takeLook(now) ?? this.#takeUnheard(now)?.address;
   }
 
