@@ -226,10 +226,10 @@ export class Changes {
     const { roster } = this.#members;
     const change = first.change();
     if (change === undefined) return true;
-    const { version, candidates } = roster.slot;
+    const { version, candidates, isOpen } = roster.slot;
     const key = changeKey(change);
     const isOwn = candidates.some((candidate) => changeKey(candidate.change) === key);
-    if (!isOwn && (candidates.length > 0 || (first.proposed !== undefined && first.proposed.version < version))) {
+    if (!isOwn && (!isOpen || (first.proposed !== undefined && first.proposed.version < version))) {
       throw new RumormillError('BUSY', `${said(candidates[0]?.change)}; try again`);
     }
     if (this.#runtime.clock.now() >= first.until) throw this.#late(key);

@@ -15,7 +15,7 @@ import type { Store } from '../core/log/store.ts';
 import {
   type Change, encodeSaying, MEMBERS_TOPIC, type MembersSaying, NOT_YET, parseSaying, type SeatName,
 } from '../core/members/change.ts';
-import { givenIn, Roster, type Seat } from '../core/members/roster.ts';
+import { type Candidate, givenIn, Roster, type Seat } from '../core/members/roster.ts';
 import type { BrokerId } from '../core/mesh/identity.ts';
 import type { Clock, Logger } from '../core/runtime.ts';
 import { Changes, type ChangesMesh, type Membership } from './changes.ts';
@@ -125,7 +125,8 @@ export class Members implements Membership {
   /** Whether a broker that is let in has no seat. @param names that lead to it */
   isGuest({ id }: Peer, names: readonly Address[]): boolean {
     const seat = this.roster.seatOf(id);
-    return this.isFounded && (seat === undefined || seat.state === 'out') && !names.some((name) => this.roster.isFree(name));
+    const hasNone = seat === undefined || seat.state === 'out';
+    return this.isFounded && hasNone && !names.some((name) => this.roster.isFree(name));
   }
 
   /** Another broker has reached this one by a name. */
@@ -314,22 +315,21 @@ export class Members implements Membership {
     const { id } = this.#runtime;
     const { slot } = this.roster;
     if (this.roster.hasVoted(id, slot)) return undefined;
-    const { version, attempt, candidates } = slot;
-    const change = candidates.map((candidate) => candidate.change).find((each) => this.#isRight(each))
-      ?? (candidates.length === 0 ? this.#proposal() : undefined);
-    const row = change?.op === 'found' ? this.#whereabouts.names().find((name) => change.addresses.includes(name))! : this.#self;
+    const { version, attempt, candidates, isOpen } = slot;
+    const right = candidates.find((candidate) => this.#isRight(candidate));
+    const change = right?.change ?? (isOpen ? this.#proposal() : undefined);
+    const names = this.#whereabouts.names();
+    const row = change?.op === 'found' ? names.find((name) => change.addresses.includes(name))! : this.#self;
     return change && { say: 'vote', id, address: this.#self, row, version, attempt, change };
   }
 
   /** Whether this broker would have a change that was proposed. */
-  #isRight(change: Change): boolean {
+  #isRight(candidate: Candidate): boolean {
+    const { change } = candidate;
     if (change.op === 'found') return this.#whereabouts.names().some((name) => change.addresses.includes(name));
     if (this.own === undefined) return change.op === 'rebind' && change.id === this.#runtime.id;
     const seat = 'seat' in change ? this.roster.seat(change.seat) : undefined;
-    if (change.op === 'rebind') { // the former one may still be there, and another one only says that it has its address
-      const { address, id } = seat!;
-      return this.#mesh.idAt(address) !== id && this.#mesh.holdings.sightOf(address) === change.id;
-    }
+    if (change.op === 'rebind') return this.#isGone(seat!, change.id, this.roster.isWanted(candidate));
     return change.op !== 'out' || seat!.name !== this.own.name || seat!.state === 'leaving';
   }
 
@@ -357,6 +357,14 @@ export class Members implements Membership {
       else if (this.#mesh.holdings.hasAllOf(id)) return { op: 'invite', address };
     }
     return undefined;
+  }
+
+  /**
+   * Whether the broker that has a seat is gone, and another one is at its address: some only say so.
+   * @param isSeen whether a member has looked there
+   */
+  #isGone({ address, id }: Seat, newId: BrokerId, isSeen: boolean): boolean {
+    return this.#mesh.idAt(address) !== id && (isSeen || this.#mesh.holdings.sightOf(address) === newId);
   }
 
   /** Whether the broker that has a seat is up, as far as can be told. */

@@ -81,7 +81,7 @@ export class Holdings {
     );
   }
 
-  /** Those that can be given work: this one, if it has a seat, and the members that gave a sign of life in that time. */
+  /** Those that can be given work: this one, if it has a seat, and members that gave a sign of life in that time. */
   present(silenceMs: number): Address[] {
     const { clock, config, members } = this.#runtime;
     const { membership } = this.#mesh.overlay;

@@ -49,6 +49,8 @@ export interface Slot {
   readonly attempt: number;
   /** Those that make sense now, the most votes first, then the oldest. */
   readonly candidates: readonly Candidate[];
+  /** Whether another one may be proposed: no member has voted for one of these. What only others want blocks nothing. */
+  readonly isOpen: boolean;
 }
 
 interface Tally {
@@ -136,7 +138,13 @@ export class Roster {
   /** What is voted on now. */
   get slot(): Slot {
     const candidates = this.#candidates();
-    return { version: this.#version + 1, attempt: this.#attempt, candidates };
+    const isOpen = !candidates.some((each) => each.change.op === 'found' || this.isWanted(each));
+    return { version: this.#version + 1, attempt: this.#attempt, candidates, isOpen };
+  }
+
+  /** Whether a member has voted for a change. */
+  isWanted({ voters }: Candidate): boolean {
+    return this.#counted(this.#seats).some(({ id }) => id !== undefined && voters.has(id));
   }
 
   hasVoted(id: BrokerId, { version, attempt }: Slot): boolean {
