@@ -110,7 +110,7 @@ export class Broker implements SessionsRuntime {
       await store.close();
       throw error;
     }
-    broker.#mesh.configure(broker.members.addresses);
+    broker.#mesh.configure(broker.members.dialled);
     broker.#tick();
     tellBeyondSense(store.state, runtime.logger);
     runtime.logger.info('broker ready', {
@@ -183,7 +183,7 @@ export class Broker implements SessionsRuntime {
     // Who is a member, as the log says.
     this.members = new Members({
       config, clock, logger, log, store, publisher: this.publisher, id: identity.id, storeFailed,
-      changed: (addresses) => this.#mesh.configure(addresses),
+      changed: (dialled) => this.#mesh.configure(dialled),
       leaving: () => this.publisher.leave(),
       left: (error) => void this.stop(error),
     }, this.#mesh);

@@ -255,8 +255,12 @@ export class Changes {
 
   async #force(seat: Seat['name']): Promise<void> {
     const { logger } = this.#runtime;
+    const { own, roster } = this.#members;
+    if (own === undefined) throw wrong(`${this.#self} is no member itself`);
     logger.warn('a member is put out by force; majorities before and after may have no member in common', { seat });
-    await this.#members.say({ say: 'forced', seat });
+    const others = roster.seats().filter(({ state, name, address }) =>
+      state === 'in' && name !== own.name && name !== seat && this.#mesh.isReached(address));
+    await this.#members.say({ say: 'forced', seat, by: own.name, reached: others.length + 1, known: roster.forced });
   }
 
   /** A row was added. */

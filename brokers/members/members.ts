@@ -35,8 +35,8 @@ export interface MembersRuntime {
   readonly publisher: Pick<Publisher, 'publishOwn'>;
   /** Of this broker. */
   readonly id: BrokerId;
-  /** Who is a member, or counts, is otherwise than before: here they are. */
-  changed(addresses: readonly Address[]): void;
+  /** Who is a member, or counts, is otherwise than before: here is whom to dial. */
+  changed(dialled: readonly Address[]): void;
   /** This broker leaves the mesh: nothing new is to begin here. */
   leaving(): void;
   /** It is none of the members any more. @param error OUT, if it was put out */
@@ -104,6 +104,11 @@ export class Members implements Membership {
     return this.#members ?? this.#rows;
   }
 
+  /** Whom to dial: the members, and whomever a person has named to join by: all members that it knew may be gone. */
+  get dialled(): readonly Address[] {
+    return this.#runtime.config.joins ? [...new Set([...this.addresses, ...this.#rows])] : this.addresses;
+  }
+
   /** Of whose disks an acknowledgement needs a majority, of each of the groups; undefined for that of all rows. */
   groups(): readonly (readonly Address[])[] | undefined {
     return this.#groups ?? (this.#runtime.config.joins ? NOBODY : undefined);
@@ -150,10 +155,12 @@ export class Members implements Membership {
     const seat = this.roster.seatOf(id);
     if (seat !== undefined && seat.state !== 'out') return undefined;
     if (names.some((name) => this.roster.isFree(name))) return undefined;
+    if (config.joins && names.some((name) => this.#rows.includes(name))) return undefined;
     const there = this.roster.seatAt(address);
     if (there !== undefined && !this.#isThere(there)) return undefined; // it may have lost its disk
     if (seat !== undefined) {
       if (wants === 'rejoin') return void this.#returning.set(id, address);
+      if (this.roster.forced.length > 0) return undefined; // its records may say otherwise; they decide for both
       return new RumormillError('OUT', `${address} was put out of seat ${seat.name}; --rejoin makes it a member anew`);
     }
     const remedy = `run admin invite ${address} at a member, or add its row to globalState.csv while a member runs`;
@@ -166,8 +173,8 @@ export class Members implements Membership {
    */
   putOut({ id }: Peer, reason: string): void {
     const seat = this.roster.seatOf(id);
-    const isMember = seat !== undefined && seat.state !== 'out';
-    if (!isMember || this.own === undefined) return;
+    const isHeeded = seat !== undefined && (seat.state !== 'out' || this.roster.forced.length > 0);
+    if (!isHeeded || this.own === undefined) return;
     if (Number(/ seat (\d+)\//.exec(reason)?.[1]) < givenIn(this.own.name)) return;
     if (this.#isLeaving) this.#runtime.left();
     else if (!this.#runtime.config.rejoins) this.#out();
@@ -182,7 +189,7 @@ export class Members implements Membership {
     const { logger } = this.#runtime;
     const { version, slot: { candidates } } = this.roster;
     logger.debug('members', { version, members: String(this.addresses), proposed: candidates.length });
-    this.#runtime.changed(this.addresses);
+    this.#runtime.changed(this.dialled);
     this.changes.look();
     this.act();
   }
@@ -233,7 +240,7 @@ export class Members implements Membership {
   configure(rows: readonly Address[]): void {
     const before = this.#rows;
     this.#rows = rows;
-    this.#runtime.changed(this.addresses);
+    this.#runtime.changed(this.dialled);
     if (this.isFounded) this.changes.follow(rows, before);
   }
 
@@ -320,7 +327,9 @@ export class Members implements Membership {
     const change = right?.change ?? (isOpen ? this.#proposal() : undefined);
     const names = this.#whereabouts.names();
     const row = change?.op === 'found' ? names.find((name) => change.addresses.includes(name))! : this.#self;
-    return change && { say: 'vote', id, address: this.#self, row, version, attempt, change };
+    return change && {
+      say: 'vote', id, address: this.#self, row, version, attempt, change, known: this.roster.forced,
+    };
   }
 
   /** Whether this broker would have a change that was proposed. */

@@ -180,10 +180,11 @@ export class Machine {
     this.#life?.resume();
   }
 
-  /** Only while it is down. */
+  /** Only while it is down. Somebody writes its file anew where members come and go: those that it had may be gone. */
   wipe(): void {
     this.#world.note(this.address, 'disk wiped');
     this.disk.wipe();
+    this.rows = this.#world.newRows?.() ?? this.rows;
     this.#world.diskReplaced(this.address);
   }
 

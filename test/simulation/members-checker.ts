@@ -15,6 +15,7 @@ import type { History } from './history.ts';
 import type { MembersHistory } from './members-history.ts';
 
 const HEARD_MS = 3000; // after which a broker has hung up on one that is no member any more
+const DIALS_MS = 500; // after which one that is no member any more is not dialled
 
 /** What a disk says of the members from some time on. */
 interface Known {
@@ -74,7 +75,7 @@ export class Memberships {
 export function checkMembers(history: History, members: MembersHistory, memberships: Memberships): Violation[] {
   return [
     ...checkVotes(history, members), ...checkAgreement(history, memberships),
-    ...checkGone(history, members, memberships),
+    ...checkGone(history, members, memberships), ...checkDials(members, memberships),
   ];
 }
 
@@ -151,6 +152,20 @@ function checkGone(
     }
   }
   return violations;
+}
+
+/** A broker dials nobody who was a member, and is none any more as its own disk says; unless a person tells it to. */
+function checkDials({ dials, guides, gone }: MembersHistory, memberships: Memberships): Violation[] {
+  const violations = new Map<string, Violation>();
+  for (const { from, to, at } of dials) {
+    if (!gone.includes(to) || guides.get(from)?.includes(to) === true) continue;
+    const known = memberships.between(from as Address, at - DIALS_MS, at);
+    const isOut = ({ version, seats }: Known): boolean =>
+      version > 0 && !seats.some((seat) => seat.address === to && seat.state !== 'out');
+    if (known.length === 0 || !known.every(isOut)) continue;
+    violations.set(`${from} ${to}`, { kind: 'dialled', what: `${from} dials ${to} at ${at}, which is no member` });
+  }
+  return [...violations.values()];
 }
 
 function hear(roster: Roster, batch: StoredBatch): void {

@@ -13,4 +13,8 @@ export interface MembersHistory {
   readonly rows: readonly Address[];
   /** Who had come and is no member in the end. */
   readonly gone: readonly Address[];
+  /** Who dialled whom, and when. */
+  readonly dials: readonly { readonly from: string; readonly to: Address; readonly at: number }[];
+  /** Whom brokers were told to join by, or have rows for: they may dial them whatever they know. */
+  readonly guides: ReadonlyMap<string, readonly Address[]>;
 }

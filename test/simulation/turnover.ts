@@ -58,6 +58,7 @@ export class Turnover {
     this.#dice = new SeededRandom(world.seed ^ 0xc0ffee);
     this.#acts = ACTS.filter((act) => mayForget || act !== 'forget');
     this.#members = new Set(world.machines);
+    world.newRows = () => [...this.#members].map(({ address }) => address);
   }
 
   /** Goes on until `end` is called, and then until all that was begun is done. */
@@ -71,9 +72,10 @@ export class Turnover {
   }
 
   history(): MembersHistory {
-    const { rows, machines } = this.#world;
+    const { rows, machines, dials } = this.#world;
     const gone = machines.filter(({ isGone }) => isGone).map(({ address }) => address);
-    return { departures: this.#departures, rows, gone };
+    const guides = new Map(machines.map((machine) => [machine.address, machine.rows ?? rows]));
+    return { departures: this.#departures, rows, gone, dials, guides };
   }
 
   async #goOn(): Promise<void> {

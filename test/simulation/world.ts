@@ -73,6 +73,10 @@ export class World {
   readonly incidents: Incident[] = [];
   /** When some wall clock began to be off by so much. */
   readonly walls: { readonly at: number; readonly offsetMs: number }[] = [];
+  /** What a person would write into globalState.csv now, where members come and go. */
+  newRows: (() => readonly Address[]) | undefined;
+  /** Who dialled whom, and when. */
+  readonly dials: { readonly from: string; readonly to: Address; readonly at: number }[] = [];
   readonly #disturbances: Disturbance[] = [];
   #clients = 0;
 
@@ -82,6 +86,7 @@ export class World {
     this.options = options;
     this.random = new SeededRandom(seed);
     this.network = new VirtualNetwork(this.time, this.random);
+    this.network.dialled = (from, to) => void this.dials.push({ from, to, at: this.time.now });
     for (let index = 1; index <= count; index += 1) {
       this.machines.push(new Machine(this, addressOf(index)));
     }

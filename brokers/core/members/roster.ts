@@ -17,12 +17,17 @@
  * id.
  *
  * A member that was put out by force counts no more, whatever is voted. Its vote is not needed any more: a majority
- * without it will do as well. That is where the promise that majorities overlap ends.
+ * without it will do as well. That is where the promise that majorities overlap ends. Still all that have the same
+ * records know the same members: what a member does by force is void if others, who did not know of it, have put out
+ * that member, by a majority or by force. Of two that put out each other the one that reached more members stands, or
+ * the first. A change that has a majority of all comes before one that has it without those put out by force.
  */
 import type { Address } from '../address.ts';
 import type { BrokerId } from '../mesh/identity.ts';
 import { type Stamp, isBefore } from '../log/stamp.ts';
-import { type Change, changeKey, type Claim, MEMBERS_MAX, type MembersSaying, type SeatName } from './change.ts';
+import {
+  type Change, changeKey, type Claim, type Force, MEMBERS_MAX, type MembersSaying, type SeatName,
+} from './change.ts';
 
 export type SeatState = 'invited' | 'in' | 'leaving' | 'out';
 
@@ -49,13 +54,15 @@ export interface Slot {
   readonly attempt: number;
   /** Those that make sense now, the most votes first, then the oldest. */
   readonly candidates: readonly Candidate[];
-  /** Whether another one may be proposed: no member has voted for one of these. What only others want blocks nothing. */
+  /** Whether another one may be proposed: no member has voted for one of these. */
   readonly isOpen: boolean;
 }
 
 interface Tally {
   readonly change: Change;
   readonly voters: Set<BrokerId>;
+  /** Seats put out by force that some of them knew of. */
+  readonly known: Set<SeatName>;
   stamp: Stamp;
 }
 
@@ -66,7 +73,8 @@ export class Roster {
   readonly #tallies = new Map<string, Map<string, Tally>>(); // by slot, then by the key of the change
   readonly #claims = new Map<BrokerId, Claimed[]>();
   readonly #claimsOf = new Map<Address, Claimed[]>(); // the same, by row
-  readonly #forced = new Set<SeatName>();
+  readonly #forces: (Force & { readonly stamp: Stamp })[] = []; // the strongest first
+  #forced: ReadonlySet<SeatName> = new Set(); // by those of them that are not void
   #seats: Seats = new Map();
   #version = 0;
   #attempt = 1;
@@ -74,33 +82,30 @@ export class Roster {
 
   /** Something was said; `stamp` is of its record. `settle` has to follow. */
   hear(saying: MembersSaying, stamp: Stamp): void {
-    if (saying.say === 'forced') return void this.#forced.add(saying.seat);
+    if (saying.say === 'forced') return this.#force({ ...saying, stamp });
     this.#claim(saying, stamp);
     if (saying.say !== 'vote') return;
     const tallies = entry(this.#tallies, slotName(saying.version, saying.attempt), () => new Map<string, Tally>());
     const { change, id } = saying;
-    const tally = entry(tallies, changeKey(change), () => ({ change, voters: new Set(), stamp }));
+    const tally = entry(tallies, changeKey(change), () => ({ change, voters: new Set(), known: new Set(), stamp }));
     tally.voters.add(id);
+    for (const seat of saying.known) tally.known.add(seat);
     if (isBefore(stamp, tally.stamp)) tally.stamp = stamp;
   }
 
   /** Takes in what was heard. Says whether anything of the members is otherwise than before. */
   settle(): boolean {
-    [this.#seats, this.#version, this.#attempt] = [new Map(), 0, 1];
-    this.#bind();
-    for (;;) {
-      const winner = this.#winner();
-      if (winner !== undefined) {
-        this.#seats = this.#applied(winner)!;
-        this.#version += 1;
-        this.#attempt = 1;
-        this.#bind();
-      } else if (this.#isVoid()) this.#attempt += 1;
-      else break;
-    }
+    const isVoid = new Set<Force>();
+    do this.#forced = this.#inForce(isVoid);
+    while (!this.#replay(isVoid));
     const before = this.#shownAs;
     this.#shownAs = JSON.stringify([this.#version, this.#attempt, this.seats(), this.#candidates()]);
     return this.#shownAs !== before;
+  }
+
+  /** Seats that were put out by force. */
+  get forced(): readonly SeatName[] {
+    return [...this.#forced];
   }
 
   /** 0 before the mesh is founded. */
@@ -167,6 +172,44 @@ export class Roster {
     return this.#applied(change) !== undefined;
   }
 
+  #force(force: Force & { readonly stamp: Stamp }): void {
+    this.#forces.push(force);
+    this.#forces.sort((a, b) => b.reached - a.reached || (isBefore(a.stamp, b.stamp) ? -1 : 1));
+  }
+
+  /** The seats that are put out by force, unless by one that is void, or that a stronger one did not know of. */
+  #inForce(isVoid: ReadonlySet<Force>): ReadonlySet<SeatName> {
+    const valid: Force[] = [];
+    for (const force of this.#forces) {
+      const isOusted = valid.some(({ seat, known }) => seat === force.by && !known.includes(force.seat));
+      if (!isVoid.has(force) && !isOusted) valid.push(force);
+    }
+    return new Set(valid.map(({ seat }) => seat));
+  }
+
+  /** Makes all versions from the first. False if some force turned out to be void: then it is to be done again. */
+  #replay(isVoid: Set<Force>): boolean {
+    [this.#seats, this.#version, this.#attempt] = [new Map(), 0, 1];
+    this.#bind();
+    for (;;) {
+      const winner = this.#winner();
+      if (winner === undefined && !this.#isVoid()) return true;
+      if (winner === undefined) {
+        this.#attempt += 1;
+        continue;
+      }
+      const { change, known } = winner;
+      const outvoted = 'seat' in change && (change.op === 'out' || change.op === 'leave')
+        ? this.#forces.filter((force) => force.by === change.seat && !known.has(force.seat) && !isVoid.has(force)) : [];
+      for (const force of outvoted) isVoid.add(force);
+      if (outvoted.length > 0) return false;
+      this.#seats = this.#applied(change)!;
+      this.#version += 1;
+      this.#attempt = 1;
+      this.#bind();
+    }
+  }
+
   #applied(change: Change): Seats | undefined {
     return applied(this.#seats, change, this.#version + 1, this.#forced);
   }
@@ -231,9 +274,11 @@ export class Roster {
   }
 
   /** The change that is settled. There is one at most; if members have voted twice, any, but the same everywhere. */
-  #winner(): Change | undefined {
-    const won = this.#tallied().filter(({ change, voters }) => this.#isMajority(change, (id) => voters.has(id)));
-    return won.map(({ change }) => change).sort((a, b) => (changeKey(a) < changeKey(b) ? -1 : 1))[0];
+  #winner(): Tally | undefined {
+    const tallied = this.#tallied().sort((a, b) => (changeKey(a.change) < changeKey(b.change) ? -1 : 1));
+    const hasWon = (forced: ReadonlySet<SeatName>) => ({ change, voters }: Tally): boolean =>
+      this.#isMajority(change, (id) => voters.has(id), false, forced);
+    return tallied.find(hasWon(new Set())) ?? tallied.find(hasWon(this.#forced));
   }
 
   /** Whether there are changes, and none of them can be settled any more. */
@@ -246,7 +291,9 @@ export class Roster {
   }
 
   /** Whether those of whom `votes` is true are a majority of the members before and after a change. */
-  #isMajority(change: Change, votes: (id: BrokerId) => boolean, unbound = false): boolean {
+  #isMajority(
+    change: Change, votes: (id: BrokerId) => boolean, unbound = false, forced: ReadonlySet<SeatName> = this.#forced,
+  ): boolean {
     const hasVoted = ({ id, name }: Seat): boolean => (id === undefined ? unbound : votes(id))
       || (change.op === 'rebind' && name === change.seat && votes(change.id));
     const isEnough = (seats: readonly Seat[]): boolean => 2 * seats.filter(hasVoted).length > seats.length;
@@ -254,7 +301,7 @@ export class Roster {
       (seats) => [...seats.values()].filter(({ state }) => state === 'in'),
     ) as [Seat[], Seat[]];
     const isMajority = (seats: readonly Seat[]): boolean =>
-      isEnough(seats) || isEnough(seats.filter(({ name }) => !this.#forced.has(name)));
+      isEnough(seats) || isEnough(seats.filter(({ name }) => !forced.has(name)));
     return (before.length === 0 || isMajority(before)) && isMajority(after);
   }
 

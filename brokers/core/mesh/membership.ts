@@ -1,9 +1,9 @@
 /**
  * Membership: which brokers there are, which of them live, whom to dial when.
  *
- * A broker is a member because a row of globalState.csv names it (configured), or because it or a peer told us
- * (learned). Configured members count for quorums and are dialled for ever; a learned one is forgotten once it has been
- * dead for `forgetAfterMs`.
+ * A broker is known because it is a member of the mesh, or a row names it (configured), or because it has come by
+ * itself (learned). Configured ones are dialled for ever. A learned one is forgotten with its link, and is never
+ * dialled: who is no member comes by itself, if it may.
  *
  *   alive    a link is up and something came over it within `suspectAfterMs`
  *   suspect  a link is up and silent for longer; or it was lost less than `deadAfterMs` ago and redialling was not
@@ -31,7 +31,6 @@ export type MemberState = 'alive' | 'suspect' | 'dead';
 export interface MembershipOptions {
   readonly suspectAfterMs: number;
   readonly deadAfterMs: number;
-  readonly forgetAfterMs: number;
   readonly redialMinMs: number;
   readonly redialMaxMs: number;
   /** The same towards one that refuses us, or that we refuse: somebody has to mend that first. */
@@ -76,6 +75,7 @@ export class Membership {
   readonly #rows: Rows;
   #seats: readonly Seat[] = [];
   #configured: readonly Address[] = [];
+  readonly #forgotten: Address[] = [];
   readonly #sights = new Map<Address, Sight>(); // of names that somebody asked about
   #isRecounted = false;
 
@@ -126,7 +126,7 @@ export class Membership {
       if (member !== undefined) Object.assign(member, { dialling: false, dialAt: now, refused: true });
       if (!this.#configured.includes(dialled)) this.#remove(dialled);
     }
-    this.#add(actual, now);
+    if (this.#isConfigured(actual)) this.#add(actual, now);
   }
 
   /** A dial of a name, or a look at it, has shown a broker that proved to have this id. */
@@ -168,6 +168,7 @@ export class Membership {
   linkDown(address: Address, leaving: boolean, now: number, isRefused = false): void {
     const member = this.#members.get(address);
     if (member === undefined) return;
+    if (!this.#isConfigured(address)) return this.#remove(address); // it comes by itself if it may
     Object.assign(member, { linked: false, refused: leaving });
     // One that went as soon as it came may have been refused: it does not come again and again.
     if (now - member.linkedAt >= this.#options.suspectAfterMs) member.backoffMs = this.#options.redialMinMs;
@@ -181,6 +182,7 @@ export class Membership {
 
   /** Others say that it is alive. */
   heardOf(address: Address, now: number): void {
+    if (!this.#isConfigured(this.#rows.standsFor(address))) return; // one that is no member is not dialled
     this.learn(address, now);
     const member = this.#members.get(this.#rows.standsFor(address));
     if (member !== undefined && !member.linked && this.#neighbours !== undefined) {
@@ -252,16 +254,9 @@ export class Membership {
       .map((member) => member.address);
   }
 
-  /** Forgets learned members that have been dead for long, and says whom. */
-  forget(now: number): Address[] {
-    const forgotten = [...this.#members.values()].filter(
-      (member) =>
-        !member.linked &&
-        now - Math.max(member.heardAt, member.heardOfAt) >= this.#options.forgetAfterMs &&
-        !this.#isConfigured(member.address),
-    );
-    for (const { address } of forgotten) this.#remove(address);
-    return forgotten.map(({ address }) => address);
+  /** Those that are forgotten since this was last asked. */
+  takeForgotten(): Address[] {
+    return this.#forgotten.splice(0);
   }
 
   /** How many `all` are. */
@@ -351,6 +346,7 @@ export class Membership {
     const member = this.#members.get(address);
     if (member === undefined) return;
     this.#members.delete(address);
+    this.#forgotten.push(address);
     this.#neighbours?.remove(member);
   }
 

@@ -21,7 +21,7 @@ const said: [MembersSaying, Stamp][] = [];
 function vote(number: number, version: number, change: Change, attempt = 1): [MembersSaying, Stamp] {
   const stamp = { lamport: (lamport += 1), origin: origin(address(number), number) };
   const claim = { id: id(number), address: address(number), row: address(number), version };
-  return [{ say: 'vote', ...claim, attempt, change }, stamp];
+  return [{ say: 'vote', ...claim, attempt, change, known: [] }, stamp];
 }
 
 function roster(...sayings: [MembersSaying, Stamp][]): Roster {
@@ -112,7 +112,7 @@ t.test('an attempt that nobody can win any more is void, and the next one begins
 
 t.test('by force one goes without a vote, and nobody waits for its vote', async (t) => {
   const force = (number: number): [MembersSaying, Stamp] => [
-    { say: 'forced', seat: seat(number) }, { lamport: (lamport += 1), origin: origin(A, 1) },
+    { say: 'forced', seat: seat(number), by: seat(1), reached: 1, known: [] }, { lamport: (lamport += 1), origin: origin(A, 1) },
   ];
   const alone = roster(...founding, force(2), force(3));
   t.strictSame(states(alone), [`${seat(1)} in`, `${seat(2)} out`, `${seat(3)} out`]);
