@@ -39,6 +39,8 @@ export interface ChangesMesh {
     lonely(): number;
     /** Whether this broker has all that one with a link has announced. */
     hasAllOf(id: BrokerId): boolean;
+    /** Whether it has links, and all that those with links have announced. */
+    hasAll(): boolean;
   };
 }
 

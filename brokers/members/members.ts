@@ -279,10 +279,14 @@ export class Members implements Membership {
     return isOut && this.#whereabouts.free === undefined;
   }
 
-  /** Whether it goes on though it is out. One that joins may have been a member before, and learn only now who is. */
+  /**
+   * Whether it goes on though it is out. One that joins may have been a member before, and have a new seat that it has
+   * yet to learn of.
+   */
   #mayReturn(): boolean {
     const { config: { joins, rejoins }, id } = this.#runtime;
-    return rejoins || (joins && this.roster.seatOf(id)?.name === this.#former);
+    const isFormer = this.roster.seatOf(id)?.name === this.#former;
+    return rejoins || (joins && isFormer && !this.#mesh.holdings.hasAll());
   }
 
   #out(): void {

@@ -146,8 +146,18 @@ export class Holdings {
   /** Whether this broker has all that one with a link has announced. */
   hasAllOf(id: BrokerId): boolean {
     const link = [...this.#mesh.links.values(), ...this.#mesh.guests()].find(({ peer }) => peer.id === id);
-    const vector = link && this.#mesh.gossip.vectorOf(link);
-    return vector !== undefined && countMissing(vector.snapshot(), this.#runtime.log.vector.snapshot()) === 0;
+    return link !== undefined && this.#hasAllOf(link);
+  }
+
+  /** Whether this broker has links, and all that those with links have announced. */
+  hasAll(): boolean {
+    const links = [...this.#mesh.links.values()];
+    return links.length > 0 && links.every((link) => this.#hasAllOf(link));
+  }
+
+  #hasAllOf(link: Link): boolean {
+    const vector = this.#mesh.gossip.vectorOf(link)?.snapshot();
+    return vector !== undefined && vector.size > 0 && countMissing(vector, this.#runtime.log.vector.snapshot()) === 0;
   }
 
   /** How many of the records here a peer with a link lacks, counted up to about `max`; 0 without a link. */

@@ -101,8 +101,13 @@ function checkVotes({ disks, brokers }: History, { rows }: MembersHistory): Viol
     const both = [before, roster.seats()].map((seats) => seats.filter(({ state }) => state === 'in'));
     const hasVoted = (voters: ReadonlySet<string>, name: string): boolean =>
       both.flat().some((seat) => seat.name === name && seat.id !== undefined && voters.has(seat.id));
-    const isBy = (voters: ReadonlySet<string>): boolean => both.every((seats) =>
-      2 * seats.filter(({ name }) => hasVoted(voters, name)).length > seats.length);
+    const isMost = (voters: ReadonlySet<string>, seats: readonly Seat[]): boolean =>
+      2 * seats.filter(({ name }) => hasVoted(voters, name)).length > seats.length;
+    const { forced } = roster; // they are shown as out, and voters may not have known it
+    const all = both.map((seats, index) => [...seats, ...[before, roster.seats()][index]!
+      .filter(({ name, state }) => forced.includes(name) && state === 'out')]);
+    const isBy = (voters: ReadonlySet<string>): boolean =>
+      both.every((seats, index) => isMost(voters, seats) || isMost(voters, all[index]!));
     const candidates = [...votes].filter(([key]) => key.startsWith(`${version + 1} `));
     if (!candidates.some(([, voters]) => isBy(voters))) {
       violations.push({ kind: 'members', what: `version ${version + 1} came about without majorities` });

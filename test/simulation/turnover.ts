@@ -18,9 +18,10 @@ import type { Departure, MembersHistory } from './members-history.ts';
 import { plain } from './office.ts';
 import type { World } from './world.ts';
 
-const ACTS = ['join', 'join', 'leave', 'move', 'forget', 'twin', 'double'] as const;
+const ACTS = ['join', 'join', 'leave', 'move', 'forget', 'force', 'cut', 'twin', 'double'] as const;
+const FORGETTING: readonly string[] = ['forget', 'force', 'cut'];
 type Act = (typeof ACTS)[number];
-const TURNOVER_KINDS = [...new Set(ACTS), 'return', 'rejoin'] as const;
+const TURNOVER_KINDS = [...new Set(ACTS), 'mutual', 'return', 'rejoin'] as const;
 type TurnoverKind = (typeof TURNOVER_KINDS)[number];
 
 const [MEMBERS_MIN, MEMBERS_MAX] = [3, 7];
@@ -31,6 +32,8 @@ const DOWN_MS_MAX = 5000;
 const AGAIN_MS = 500;
 const LOOK_MS = 100;
 const REPLY_MS = 8000;
+const CUT_MS = 20_000; // at most; after about 10 s without a sign of life a broker is taken for dead
+const AFTER_CUT_MS = 20_000; // in which both sides learn who is out
 const END_MS = 90_000; // after the last fault, for what was begun
 
 const LATER = ['BUSY', 'NOQUORUM', 'CLOSING', 'LEAVING', 'UNREACHABLE', 'DISCONNECTED', 'TIMEOUT', 'DISKFULL'];
@@ -56,7 +59,7 @@ export class Turnover {
     this.#world = world;
     this.#down = down;
     this.#dice = new SeededRandom(world.seed ^ 0xc0ffee);
-    this.#acts = ACTS.filter((act) => mayForget || act !== 'forget');
+    this.#acts = ACTS.filter((act) => mayForget || !FORGETTING.includes(act));
     this.#members = new Set(world.machines);
     world.newRows = () => [...this.#members].map(({ address }) => address);
   }
@@ -104,7 +107,11 @@ export class Turnover {
       case 'move':
         return this.#move();
       case 'forget':
-        return this.#forget();
+        return this.#forget(false);
+      case 'force':
+        return this.#forget(true);
+      case 'cut':
+        return this.#cutOff();
       case 'twin':
         return this.#twin();
       case 'double':
@@ -152,16 +159,31 @@ export class Turnover {
     return true;
   }
 
-  async #forget(): Promise<boolean> {
+  async #forget(isForced: boolean): Promise<boolean> {
     const machine = this.#isForgetting ? undefined : this.#takeDown();
     if (machine === undefined) return false;
     this.#isForgetting = true;
     await this.#goDown(machine);
-    await this.#putOut(machine);
+    await this.#putOut(machine, isForced);
     this.#noteDeparture(machine);
     await this.#afterwards(machine);
     this.#isForgetting = false;
     return true;
+  }
+
+  /** A member that runs is cut off from all others, which put it out by force; it may do the same to them. */
+  async #cutOff(): Promise<boolean> {
+    const machine = this.#isForgetting ? undefined : this.#takeDown();
+    if (machine === undefined) return false;
+    this.#isForgetting = true;
+    const reconnect = this.#isolate(machine);
+    const isOut = await this.#forceAcross(machine);
+    if (isOut && this.#dice.integer(0, 1) === 0) await this.#forceBack(machine);
+    reconnect();
+    if (isOut) await this.#afterCut(machine);
+    else this.#giveBack(machine);
+    this.#isForgetting = false;
+    return isOut;
   }
 
   /** Another process runs on a copy of a broker's folder, elsewhere. */
@@ -188,6 +210,62 @@ export class Turnover {
 
   // How
 
+  #isolate(machine: Machine): () => void {
+    const { network, machines } = this.#world;
+    this.#note(`${machine.address} is cut off`);
+    const others = machines.filter((each) => each !== machine).map(({ address }) => address);
+    const ways = others.flatMap((other) => [[machine.address, other], [other, machine.address]] as const);
+    for (const way of ways) network.cut(...way);
+    return () => {
+      this.#note(`${machine.address} is cut off no more`);
+      for (const way of ways) network.heal(...way);
+    };
+  }
+
+  /** Whether somebody on the other side has put it out by force, in time. */
+  async #forceAcross(machine: Machine): Promise<boolean> {
+    const { time } = this.#world;
+    for (const end = time.now + CUT_MS; time.now < end && this.#endedAt === Infinity; ) {
+      await time.sleep(this.#dice.integer(1, AGAIN_MS));
+      const at = this.#someone(machine);
+      if (at === undefined) continue;
+      const reply = await this.#ask(at, 'MESH', 'FORGET', machine.address, 'YES', 'FORCE');
+      if (reply === 'OK') return true;
+      if (!isLater(reply) && !/ is up, and /.test(reply)) throw new Error(`FORGET ${machine.address} FORCE: ${reply}`);
+      // it may have been said, and the answer was lost
+      const isSaid = this.#world.running.some((each) => each !== machine && isForcedAt(each, machine));
+      if (isSaid) return true;
+    }
+    return false;
+  }
+
+  /** Those that it does not reach are put out by the one that is cut off: some, or all of them. */
+  async #forceBack(machine: Machine): Promise<void> {
+    const others = [...this.#members].filter((each) => each !== machine);
+    for (const other of others.slice(0, this.#dice.integer(1, others.length))) {
+      if (!machine.isRunning) return;
+      const reply = await this.#ask(machine, 'MESH', 'FORGET', other.address, 'YES', 'FORCE');
+      if (reply === 'OK') this.counts.mutual += 1;
+    }
+  }
+
+  /** One of the two sides gives in. Those that are out join anew, or the one that was cut off is thrown away. */
+  async #afterCut(machine: Machine): Promise<void> {
+    const { time } = this.#world;
+    const isOver = (): boolean => machine.ended !== undefined
+      || [...this.#members].every((each) => each === machine || each.ended === 'OUT');
+    await this.#until('one side gives in', machine, isOver);
+    await time.sleep(this.#dice.integer(0, AFTER_CUT_MS));
+    if (machine.ended === undefined) this.#giveBack(machine);
+    else if (this.#dice.integer(0, 1) === 0) await this.#rejoin(machine);
+    else {
+      this.#noteDeparture(machine);
+      machine.retire();
+      this.#down.delete(machine);
+    }
+    for (const other of [...this.#members].filter(({ ended }) => ended === 'OUT')) await this.#rejoin(other);
+  }
+
   /** One that was forgotten is thrown away, or comes back, is told so, and is thrown away then or joins anew. */
   async #afterwards(machine: Machine): Promise<void> {
     if (this.#dice.integer(0, 2) > 0) {
@@ -211,12 +289,13 @@ export class Turnover {
   }
 
   /** Until the mesh has forgotten one that is down, with YES if that is asked for. */
-  async #putOut(machine: Machine): Promise<void> {
+  async #putOut(machine: Machine, isForced: boolean): Promise<void> {
     const { address } = machine;
+    const force = isForced ? ['FORCE'] : [];
     for (let isSure = false; ; await this.#rest(machine, 'was not forgotten')) {
       const at = this.#someone(machine);
       if (at === undefined) continue;
-      const reply = await this.#ask(at, 'MESH', 'FORGET', address, ...(isSure ? ['YES'] : []));
+      const reply = await this.#ask(at, 'MESH', 'FORGET', address, ...(isSure ? ['YES'] : []), ...force);
       if (reply === 'OK' || reply.startsWith('NOTFOUND')) return;
       const known = /^ERR (\d+) records are known to be on /.exec(reply)?.[1];
       if (known !== undefined) {
@@ -352,6 +431,10 @@ export class Turnover {
   #note(what: string): void {
     this.#world.note('turnover', what);
   }
+}
+
+function isForcedAt({ broker }: Machine, { address }: Machine): boolean {
+  return broker.members.roster.forced.some((seat) => seat.endsWith(`/${address}`));
 }
 
 function isLater(reply: string): boolean {
