@@ -127,6 +127,11 @@ export class Members implements Membership {
     return this.isFounded ? this.#serving.get(address) === id : !this.#runtime.config.joins;
   }
 
+  /** Whether a broker has a seat, and so may lead. */
+  mayLead(address: Address): boolean {
+    return this.#members?.includes(address) ?? true;
+  }
+
   /** Whether a broker that is let in has no seat. @param names that lead to it */
   isGuest({ id }: Peer, names: readonly Address[]): boolean {
     const seat = this.roster.seatOf(id);

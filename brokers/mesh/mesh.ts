@@ -44,6 +44,8 @@ export interface Doorkeeper extends Counted {
   called(name: Address): void;
   /** A broker, which has proved its id, says that this one was put out of the mesh, and of which seat. */
   putOut(by: Peer, reason: string): void;
+  /** Whether a broker has a seat, and so may lead. */
+  mayLead(address: Address): boolean;
   /** Whether a broker that is let in has no seat. @param names that lead to it */
   isGuest(peer: Peer, names: readonly Address[]): boolean;
 }
@@ -378,6 +380,7 @@ export class Mesh implements Port {
       case 'OK':
       case 'COORDINATOR':
         lamport.witnessPeer(message.lamport);
+        if (message.type === 'COORDINATOR' && !this.#runtime.members().mayLead(message.address)) break;
         this.#election.perform(this.#bully.receive(link.peer.address, message, now));
         break;
       case 'BYE':

@@ -294,7 +294,7 @@ export class Roster {
   #isMajority(
     change: Change, votes: (id: BrokerId) => boolean, unbound = false, forced: ReadonlySet<SeatName> = this.#forced,
   ): boolean {
-    const hasVoted = ({ id, name }: Seat): boolean => (id === undefined ? unbound : votes(id))
+    const hasVoted = ({ id, name }: Seat): boolean => (id === undefined ? unbound : votes(id) && !this.#isBack(name, id))
       || (change.op === 'rebind' && name === change.seat && votes(change.id));
     const isEnough = (seats: readonly Seat[]): boolean => 2 * seats.filter(hasVoted).length > seats.length;
     const [before, after] = [this.#seats, this.#boundAfter(change)].map(
@@ -303,6 +303,12 @@ export class Roster {
     const isMajority = (seats: readonly Seat[]): boolean =>
       isEnough(seats) || isEnough(seats.filter(({ name }) => !forced.has(name)));
     return (before.length === 0 || isMajority(before)) && isMajority(after);
+  }
+
+  /** Whether one that was put out of a seat by force has another one now: it has one vote. */
+  #isBack(name: SeatName, id: BrokerId): boolean {
+    return this.#forced.has(name)
+      && [...this.#seats.values()].some((seat) => seat.id === id && seat.name !== name && seat.state !== 'out');
   }
 
   /** Those who found a mesh say by their votes who they are. */
