@@ -74,9 +74,11 @@ function planOf({ seed, brokers, fanout, turnover }: RunOptions): Plan {
     rageMs: dice.integer(...RAGE_MS),
     isSmall: dice.integer(1, 100) <= SMALL_PERCENT,
   };
+  if (turnover !== true) return { ...plan, turnover: undefined };
+  const mayForget = dice.integer(0, 1) === 0;
   // names and settings may be lost with one that is forgotten
-  const happenings = turnover === true ? { changes: false, purges: false, updates: false } : plan.happenings;
-  return { ...plan, happenings, turnover: turnover === true ? { mayForget: dice.integer(0, 1) === 0 } : undefined };
+  const happenings = mayForget ? { changes: false, purges: false, updates: false } : plan.happenings;
+  return { ...plan, happenings, turnover: { mayForget } };
 }
 
 /** So few that some operations come too late for them. */
