@@ -69,12 +69,15 @@ interface Tally {
 type Seats = ReadonlyMap<SeatName, Seat>;
 type Claimed = readonly [claim: Claim, stamp: Stamp];
 
+const NOBODY: ReadonlySet<SeatName> = new Set();
+
 export class Roster {
   readonly #tallies = new Map<string, Map<string, Tally>>(); // by slot, then by the key of the change
   readonly #claims = new Map<BrokerId, Claimed[]>();
   readonly #claimsOf = new Map<Address, Claimed[]>(); // the same, by row
   readonly #forces: (Force & { readonly stamp: Stamp })[] = []; // the strongest first
   #forced: ReadonlySet<SeatName> = new Set(); // by those of them that are not void
+  #reduced: readonly ReadonlySet<SeatName>[] = []; // what was out by force at some time: a majority without it will do
   #seats: Seats = new Map();
   #version = 0;
   #attempt = 1;
@@ -96,8 +99,13 @@ export class Roster {
   /** Takes in what was heard. Says whether anything of the members is otherwise than before. */
   settle(): boolean {
     const isVoid = new Set<Force>();
-    do this.#forced = this.#inForce(isVoid);
-    while (!this.#replay(isVoid));
+    do {
+      const valid = this.#inForce(isVoid);
+      this.#forced = new Set(valid.map(({ seat }) => seat));
+      // what was settled stays so when somebody else is put out later
+      this.#reduced = [NOBODY, this.#forced, ...valid.flatMap(({ seat, known }) =>
+        [new Set(known), new Set([...known, seat])])];
+    } while (!this.#replay(isVoid));
     const before = this.#shownAs;
     this.#shownAs = JSON.stringify([this.#version, this.#attempt, this.seats(), this.#candidates()]);
     return this.#shownAs !== before;
@@ -177,14 +185,14 @@ export class Roster {
     this.#forces.sort((a, b) => b.reached - a.reached || (isBefore(a.stamp, b.stamp) ? -1 : 1));
   }
 
-  /** The seats that are put out by force, unless by one that is void, or that a stronger one did not know of. */
-  #inForce(isVoid: ReadonlySet<Force>): ReadonlySet<SeatName> {
+  /** What is done by force, but for what is void, or what a stronger one that puts out its sayer did not know of. */
+  #inForce(isVoid: ReadonlySet<Force>): readonly Force[] {
     const valid: Force[] = [];
     for (const force of this.#forces) {
       const isOusted = valid.some(({ seat, known }) => seat === force.by && !known.includes(force.seat));
       if (!isVoid.has(force) && !isOusted) valid.push(force);
     }
-    return new Set(valid.map(({ seat }) => seat));
+    return valid;
   }
 
   /** Makes all versions from the first. False if some force turned out to be void: then it is to be done again. */
@@ -276,9 +284,9 @@ export class Roster {
   /** The change that is settled. There is one at most; if members have voted twice, any, but the same everywhere. */
   #winner(): Tally | undefined {
     const tallied = this.#tallied().sort((a, b) => (changeKey(a.change) < changeKey(b.change) ? -1 : 1));
-    const hasWon = (forced: ReadonlySet<SeatName>) => ({ change, voters }: Tally): boolean =>
-      this.#isMajority(change, (id) => voters.has(id), false, forced);
-    return tallied.find(hasWon(new Set())) ?? tallied.find(hasWon(this.#forced));
+    const hasWon = (reduced: readonly ReadonlySet<SeatName>[]) => ({ change, voters }: Tally): boolean =>
+      this.#isMajority(change, (id) => voters.has(id), false, reduced);
+    return tallied.find(hasWon([NOBODY])) ?? tallied.find(hasWon(this.#reduced));
   }
 
   /** Whether there are changes, and none of them can be settled any more. */
@@ -292,7 +300,7 @@ export class Roster {
 
   /** Whether those of whom `votes` is true are a majority of the members before and after a change. */
   #isMajority(
-    change: Change, votes: (id: BrokerId) => boolean, unbound = false, forced: ReadonlySet<SeatName> = this.#forced,
+    change: Change, votes: (id: BrokerId) => boolean, unbound = false, reduced = this.#reduced,
   ): boolean {
     const hasVoted = ({ id, name }: Seat): boolean => (id === undefined ? unbound : votes(id) && !this.#isBack(name, id))
       || (change.op === 'rebind' && name === change.seat && votes(change.id));
@@ -300,9 +308,8 @@ export class Roster {
     const [before, after] = [this.#seats, this.#boundAfter(change)].map(
       (seats) => [...seats.values()].filter(({ state }) => state === 'in'),
     ) as [Seat[], Seat[]];
-    const isMajority = (seats: readonly Seat[]): boolean =>
-      isEnough(seats) || isEnough(seats.filter(({ name }) => !forced.has(name)));
-    return (before.length === 0 || isMajority(before)) && isMajority(after);
+    return reduced.some((out) => [before, after].every((seats) =>
+      seats.length === 0 || isEnough(seats.filter(({ name }) => !out.has(name)))));
   }
 
   /** Whether one that was put out of a seat by force has another one now: it has one vote. */
