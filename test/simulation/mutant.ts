@@ -8,6 +8,8 @@ export interface Mutant {
   readonly patches: readonly (readonly [file: string, from: string, to: string])[];
   /** The test that must fail, without its ending; the simulation must where there is none. */
   readonly test?: string;
+  /** It is hunted in storms in which machines come and go. */
+  readonly turnover?: true;
 }
 
 export const MUTANTS: readonly Mutant[] = [
@@ -418,8 +420,51 @@ export const MUTANTS: readonly Mutant[] = [
     patches: [['core/budget.js', `return this.#grower === account;`, `return false;`]],
   },
   {
-    name: 'one vote settles a change of the members',
+    name: 'one vote settles a change of the members', turnover: true,
     patches: [['core/members/roster.js', `2 * seats.filter(hasVoted).length > seats.length`, `seats.some(hasVoted)`]],
-    test: 'simulation/turnover',
+  },
+  {
+    name: 'a disk counts for whoever has the address', turnover: true,
+    patches: [['members/members.js', `return this.isFounded ? this.#serving.get(address) === id :`, `return this.isFounded ? this.#serving.has(address) :`]],
+  },
+  {
+    name: 'a broker without a seat is no guest', turnover: true,
+    patches: [['members/members.js', `return this.isFounded && hasNone &&`, `return false &&`]],
+  },
+  {
+    name: 'of two processes with one key each says where it is', turnover: true,
+    patches: [['members/whereabouts.js', ` || now < this.#sayAt || !this.#isLetIn(own)`, ``]],
+  },
+  {
+    name: 'who says that it has lost its key is voted in unseen', turnover: true,
+    patches: [['members/members.js', `(isSeen || this.#mesh.holdings.sightOf(address) === newId)`, `true`]],
+  },
+  {
+    name: 'brokers that are no members are dialled', turnover: true,
+    patches: [['core/mesh/membership.js', `if (!this.#isConfigured(this.#rows.standsFor(address)))\n            return;`, ``]],
+  },
+  {
+    name: 'a broker without a seat may lead', turnover: true,
+    patches: [['members/members.js', `return this.#members?.includes(address) ?? true;`, `return true;`]],
+  },
+  {
+    name: 'what is settled changes when somebody is put out by force later', turnover: true,
+    patches: [['core/members/roster.js', `[NOBODY, this.#forced, ...`, `[NOBODY, this.#forced]; void [`]],
+  },
+  {
+    name: 'one that was put out by force has two votes when it is back', turnover: true,
+    patches: [['core/members/roster.js', `votes(id) && !this.#isBack(name, id)`, `votes(id)`]],
+  },
+  {
+    name: 'members put each other out, and both are out', turnover: true,
+    patches: [['core/members/roster.js', `if (!isVoid.has(force) && !isOusted)`, `if (!isVoid.has(force))`]],
+  },
+  {
+    name: 'one that leaves goes with what only it has', turnover: true,
+    patches: [['members/members.js', `this.#mesh.holdings.lonely() === 0`, `true`]],
+  },
+  {
+    name: 'a broker that is out goes on', turnover: true,
+    patches: [['members/members.js', `if (isOut && !this.#mayReturn())`, `if (false)`]],
   },
 ];

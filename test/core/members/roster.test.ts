@@ -112,7 +112,8 @@ t.test('an attempt that nobody can win any more is void, and the next one begins
 
 t.test('by force one goes without a vote, and nobody waits for its vote', async (t) => {
   const force = (number: number): [MembersSaying, Stamp] => [
-    { say: 'forced', seat: seat(number), by: seat(1), reached: 1, known: [] }, { lamport: (lamport += 1), origin: origin(A, 1) },
+    { say: 'forced', seat: seat(number), by: seat(1), reached: 1, known: [] },
+    { lamport: (lamport += 1), origin: origin(A, 1) },
   ];
   const alone = roster(...founding, force(2), force(3));
   t.strictSame(states(alone), [`${seat(1)} in`, `${seat(2)} out`, `${seat(3)} out`]);
@@ -124,6 +125,45 @@ t.test('by force one goes without a vote, and nobody waits for its vote', async 
   t.strictSame(back.seatAt(B), {
     name: seat(2, 3), address: B, id: id(2), state: 'invited', since: 3,
   }, 'one that is back has a new seat');
+});
+
+t.test('what is done by force on both sides is settled by the records, in whatever order they come', async (t) => {
+  const force = (by: number, of: number, reached: number, known: SeatName[] = []): [MembersSaying, Stamp] => [
+    { say: 'forced', seat: seat(of), by: seat(by), reached, known },
+    { lamport: (lamport += 1), origin: origin(address(by), by) },
+  ];
+  const both = (...sayings: [MembersSaying, Stamp][]): string[] => {
+    const [there, back] = [roster(...sayings), roster(...[...sayings].reverse())].map(states);
+    t.strictSame(there, back);
+    return there!;
+  };
+  const out = (...numbers: number[]): string[] =>
+    [1, 2, 3].map((number) => `${seat(number)} ${numbers.includes(number) ? 'out' : 'in'}`);
+  t.strictSame(both(...founding, force(3, 1, 1), force(3, 2, 1, [seat(1)]), force(1, 3, 2)), out(3), 'more stand');
+  t.strictSame(both(...founding, force(3, 1, 1), force(1, 3, 1)), out(1), 'else the first');
+  t.strictSame(both(...founding, force(1, 2, 1), force(3, 1, 2, [seat(2)])), out(1, 2), 'who knew of it confirms it');
+  const voted = [1, 2].map((number) => vote(number, 2, { op: 'out', seat: seat(3) }));
+  t.strictSame(both(...founding, force(3, 1, 9), ...voted), out(3), 'a majority that did not know of it stands');
+});
+
+t.test('what was settled by force stays so when another one is put out', async (t) => {
+  const force = (of: number, known: SeatName[]): [MembersSaying, Stamp] => [
+    { say: 'forced', seat: seat(of), by: seat(1), reached: 1, known },
+    { lamport: (lamport += 1), origin: origin(A, 1) },
+  ];
+  const votes = [1, 2].map((each) => vote(each, 2, { op: 'invite', address: D }));
+  const invited = roster(...founding, force(3, []), ...votes);
+  t.equal(invited.seatAt(D)?.state, 'invited');
+  const later = roster(...said, force(2, [seat(3)]));
+  t.equal(later.seatAt(D)?.state, 'invited');
+  t.equal(later.version, 2);
+});
+
+t.test('a change that only a stranger wants keeps nobody from another one', async (t) => {
+  const lost = roster(...founding, vote(7, 2, { op: 'rebind', seat: seat(1), id: id(7) }));
+  t.equal(lost.slot.candidates.length, 1);
+  t.ok(lost.slot.isOpen);
+  t.notOk(roster(...founding, vote(2, 2, { op: 'invite', address: D })).slot.isOpen);
 });
 
 t.test('an address moves with its id, and a lost key is replaced by a vote', async (t) => {
