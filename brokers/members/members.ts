@@ -106,7 +106,8 @@ export class Members implements Membership {
 
   /** Whom to dial: the members, and whomever a person has named to join by: all members that it knew may be gone. */
   get dialled(): readonly Address[] {
-    return this.#runtime.config.joins ? [...new Set([...this.addresses, ...this.#rows])] : this.addresses;
+    const { joins, rejoins } = this.#runtime.config;
+    return joins || rejoins ? [...new Set([...this.addresses, ...this.#rows])] : this.addresses;
   }
 
   /** Of whose disks an acknowledgement needs a majority, of each of the groups; undefined for that of all rows. */
@@ -160,11 +161,11 @@ export class Members implements Membership {
     const seat = this.roster.seatOf(id);
     if (seat !== undefined && seat.state !== 'out') return undefined;
     if (names.some((name) => this.roster.isFree(name))) return undefined;
-    if (config.joins && names.some((name) => this.#rows.includes(name))) return undefined;
+    if (seat !== undefined && wants === 'rejoin') return void this.#returning.set(id, address);
+    if ((config.joins || config.rejoins) && names.some((name) => this.#rows.includes(name))) return undefined;
     const there = this.roster.seatAt(address);
     if (there !== undefined && !this.#isThere(there)) return undefined; // it may have lost its disk
     if (seat !== undefined) {
-      if (wants === 'rejoin') return void this.#returning.set(id, address);
       if (this.roster.forced.length > 0) return undefined; // its records may say otherwise; they decide for both
       return new RumormillError('OUT', `${address} was put out of seat ${seat.name}; --rejoin makes it a member anew`);
     }

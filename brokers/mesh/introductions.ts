@@ -176,10 +176,10 @@ export class Introductions {
 
   /** A broker that has dialled this one says who it is. If it only wants to see who is here, this is all. */
   #answer(link: Link, hello: Hello): void {
-    const { log } = this.#runtime;
+    const { log, config } = this.#runtime;
     const opening = this.#opening.get(link)!;
     if (hello.instance !== log.instance) this.#peers.called(hello.dialled);
-    const mine = this.#hello(hello.wants, hello.dialled);
+    const mine = this.#hello(config.rejoins && hello.wants !== 'look' ? 'rejoin' : hello.wants, hello.dialled);
     opening.handshake = new Handshake(this.#runtime, 'answerer', mine);
     this.#greeted(link, hello);
     link.send(mine);

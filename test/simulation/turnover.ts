@@ -281,6 +281,7 @@ export class Turnover {
 
   async #rejoin(machine: Machine): Promise<void> {
     machine.options = { rejoins: true };
+    machine.rows = this.#world.newRows!().filter((row) => row !== machine.address);
     await machine.start();
     await this.#untilIn(machine);
     machine.options = {};
