@@ -434,8 +434,9 @@ export class Turnover {
   }
 }
 
-function isForcedAt({ broker }: Machine, { address }: Machine): boolean {
-  return broker.members.roster.forced.some((seat) => seat.endsWith(`/${address}`));
+function isForcedAt({ broker }: Machine, machine: Machine): boolean {
+  const own = machine.isRunning ? machine.broker.members.own : undefined;
+  return own !== undefined && broker.members.roster.forced.includes(own.name);
 }
 
 function isLater(reply: string): boolean {
