@@ -281,7 +281,8 @@ export class Turnover {
 
   async #rejoin(machine: Machine): Promise<void> {
     machine.options = { rejoins: true };
-    machine.rows = this.#world.newRows!().filter((row) => row !== machine.address);
+    const known = machine.rows ?? this.#world.rows;
+    machine.rows = [...new Set([...known, ...this.#world.newRows!()])].filter((row) => row !== machine.address);
     await machine.start();
     await this.#untilIn(machine);
     machine.options = {};
