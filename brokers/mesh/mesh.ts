@@ -296,7 +296,7 @@ export class Mesh implements Port {
       other.replaced = true;
       other.close('a newer link with this peer replaces it');
     }
-    if (this.#guests.linked(link)) return;
+    if (this.#guests.linked(link)) return this.#membership.dialFailed(address, clock.now(), true); // by the member
     this.#links.set(origin, link);
     const missedMs = this.#membership.missedMs(address, clock.now());
     if (missedMs !== undefined) link.send({ type: 'MISSED', ms: missedMs });
