@@ -86,11 +86,13 @@ function checkVotes({ disks, brokers }: History, { rows }: MembersHistory): Viol
     .filter(({ topic }) => topic === MEMBERS_TOPIC);
   const roster = new Roster();
   const votes = new Map<string, Set<string>>(); // ids, by version and change
+  const reduced: (readonly string[])[] = [[]]; // who was out by force, as somebody who put out another one knew
   for (const batch of batches) {
     const before = roster.seats();
     const { version } = roster;
     for (const message of messagesOf(batch)) {
       const saying = parseSaying(payloadText(message));
+      if (saying?.say === 'forced') reduced.push(saying.known, [...saying.known, saying.seat]);
       if (saying?.say !== 'vote') continue;
       const key = `${saying.version} ${changeKey(saying.change)}`;
       votes.set(key, (votes.get(key) ?? new Set()).add(saying.id));
@@ -106,8 +108,8 @@ function checkVotes({ disks, brokers }: History, { rows }: MembersHistory): Viol
     const { forced } = roster; // they are shown as out, and voters may not have known it
     const all = both.map((seats, index) => [...seats, ...[before, roster.seats()][index]!
       .filter(({ name, state }) => forced.includes(name) && state === 'out')]);
-    const isBy = (voters: ReadonlySet<string>): boolean =>
-      both.every((seats, index) => isMost(voters, seats) || isMost(voters, all[index]!));
+    const isBy = (voters: ReadonlySet<string>): boolean => both.every((seats) => isMost(voters, seats))
+      || reduced.some((out) => all.every((seats) => isMost(voters, seats.filter(({ name }) => !out.includes(name)))));
     const candidates = [...votes].filter(([key]) => key.startsWith(`${version + 1} `));
     if (!candidates.some(([, voters]) => isBy(voters))) {
       violations.push({ kind: 'members', what: `version ${version + 1} came about without majorities` });

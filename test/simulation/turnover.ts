@@ -230,7 +230,7 @@ export class Turnover {
       const at = this.#someone(machine);
       if (at === undefined) continue;
       const reply = await this.#ask(at, 'MESH', 'FORGET', machine.address, 'YES', 'FORCE');
-      if (reply === 'OK') return true;
+      if (reply === 'OK' || reply.startsWith('NOTFOUND')) return true; // the answer may have been lost before
       if (!isLater(reply) && !/ is up, and /.test(reply)) throw new Error(`FORGET ${machine.address} FORCE: ${reply}`);
       // it may have been said, and the answer was lost
       const isSaid = this.#world.running.some((each) => each !== machine && isForcedAt(each, machine));
@@ -285,7 +285,9 @@ export class Turnover {
     machine.rows = [...new Set([...known, ...this.#world.newRows!()])].filter((row) => row !== machine.address);
     await machine.start();
     await this.#untilIn(machine);
+    await machine.stop(); // or it would be a member anew each time that somebody puts it out
     machine.options = {};
+    await machine.start();
     this.#down.delete(machine);
     this.counts.rejoin += 1;
   }
