@@ -343,7 +343,9 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a broker stops before its neighbours have its records', test: 'simulation/sparse-homes',
-    patches: [['home/homes.js', `this.#handovers.isEmpty && this.#mesh.holdings.isBackedUp()`, `this.#handovers.isEmpty`]],
+    patches: [
+      ['home/homes.js', `this.#handovers.isEmpty && this.#mesh.holdings.isBackedUp()`, `this.#handovers.isEmpty`],
+    ],
   },
   {
     name: 'a broker that stops keeps its leases',
@@ -424,31 +426,13 @@ export const MUTANTS: readonly Mutant[] = [
     patches: [['core/members/roster.js', `2 * seats.filter(hasVoted).length > seats.length`, `seats.some(hasVoted)`]],
   },
   {
-    name: 'a disk counts for whoever has the address', turnover: true,
-    patches: [['members/members.js', `return this.isFounded ? this.#serving.get(address) === id :`, `return this.isFounded ? this.#serving.has(address) :`]],
-  },
-  {
-    name: 'a broker without a seat is no guest', turnover: true,
-    patches: [['members/members.js', `return this.isFounded && hasNone &&`, `return false &&`]],
-  },
-  {
-    name: 'of two processes with one key each says where it is', turnover: true,
-    patches: [['members/whereabouts.js', ` || now < this.#sayAt || !this.#isLetIn(own)`, ``]],
-  },
-  {
-    name: 'who says that it has lost its key is voted in unseen', turnover: true,
-    patches: [['members/members.js', `(isSeen || this.#mesh.holdings.sightOf(address) === newId)`, `true`]],
-  },
-  {
     name: 'brokers that are no members are dialled', turnover: true,
-    patches: [['core/mesh/membership.js', `if (!this.#isConfigured(this.#rows.standsFor(address)))\n            return;`, ``]],
+    patches: [
+      ['core/mesh/membership.js', `if (!this.#isConfigured(this.#rows.standsFor(address)))\n            return;`, ``],
+    ],
   },
   {
-    name: 'a broker without a seat may lead', turnover: true,
-    patches: [['members/members.js', `return this.#members?.includes(address) ?? true;`, `return true;`]],
-  },
-  {
-    name: 'what is settled changes when somebody is put out by force later', turnover: true,
+    name: 'what is settled changes when somebody is put out by force later', test: 'core/members/roster',
     patches: [['core/members/roster.js', `[NOBODY, this.#forced, ...`, `[NOBODY, this.#forced]; void [`]],
   },
   {
@@ -456,12 +440,8 @@ export const MUTANTS: readonly Mutant[] = [
     patches: [['core/members/roster.js', `votes(id) && !this.#isBack(name, id)`, `votes(id)`]],
   },
   {
-    name: 'members put each other out, and both are out', turnover: true,
+    name: 'members put each other out, and both are out', test: 'core/members/roster',
     patches: [['core/members/roster.js', `if (!isVoid.has(force) && !isOusted)`, `if (!isVoid.has(force))`]],
-  },
-  {
-    name: 'one that leaves goes with what only it has', turnover: true,
-    patches: [['members/members.js', `this.#mesh.holdings.lonely() === 0`, `true`]],
   },
   {
     name: 'a broker that is out goes on', turnover: true,

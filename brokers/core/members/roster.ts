@@ -302,7 +302,8 @@ export class Roster {
   #isMajority(
     change: Change, votes: (id: BrokerId) => boolean, unbound = false, reduced = this.#reduced,
   ): boolean {
-    const hasVoted = ({ id, name }: Seat): boolean => (id === undefined ? unbound : votes(id) && !this.#isBack(name, id))
+    const hasVoted = ({ id, name }: Seat): boolean =>
+      (id === undefined ? unbound : votes(id) && !this.#isBack(name, id))
       || (change.op === 'rebind' && name === change.seat && votes(change.id));
     const isEnough = (seats: readonly Seat[]): boolean => 2 * seats.filter(hasVoted).length > seats.length;
     const [before, after] = [this.#seats, this.#boundAfter(change)].map(
