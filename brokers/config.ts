@@ -31,6 +31,10 @@ export const DEFAULT_LIMITS = {
   lamportPeersAheadMax: 2 ** 40, // (c) how far ahead a peer may be at the first contact: what 16 brokers can have saved
   termPerSecondMax: 1000, // (c) elections that peers may tell of each second
   termAheadMax: 2 ** 40, // (c) how far ahead a peer's term may be at the first contact
+  lamportToldPerSecondMax: 2 ** 20, // by which what one peer says of its clock takes the clock here, without records
+  lamportToldSavedMax: 2 ** 24, // how much of that is saved
+  termToldPerSecondMax: 16, // by which one peer takes the term
+  termToldSavedMax: 2 ** 20, // how much of that is saved: an election every 30 s for a year
 
   // Memory: the sum of the limits of all connections, and of what is kept beside them
   // (w) publishers, then (c) the greediest; the real one is measured where the broker starts
@@ -111,7 +115,10 @@ export const DEFAULT_LIMITS = {
   pathQueueMs: 500, // for which what is urgent waits behind other bytes to the same peer
   pathRestMs: 5000, // after which a window that was never full is halved
   partBytesMax: 64 * 1024, // of a large message, sent at a time
+  handshakesMax: 256, // (c) connections of peers that have proved nothing yet; the host that has most gives way
+  storesAheadMax: 50_000, // (c) stores that a peer tells of, beyond those that are known here
   holdBackBytesMax: 64 * 1024 * 1024, // (d)
+  gatheringBytesMax: 1024 * 1024, // (d) of records of one peer, until their origin's signature over them has come
   beatMs: 1000, // between heartbeats at the latest
   tickMs: 100, // between looks at what is due
   suspectAfterMs: 3000,
@@ -140,6 +147,7 @@ export const DEFAULT_LIMITS = {
   viewInstallMs: 2000, // for which members that say nothing about a new view, or do not take leases, are waited for
   viewCatchUpMs: 2000, // for which, beyond that, records that members had stored are waited for
   homeTimeoutMs: 5000, // (e) TRYAGAIN; then leases that the next home has not taken are dropped
+  asksMax: 200_000, // (e) TRYAGAIN; commands that came over one link and are not answered
   attemptsMax: 10_000, // (e) commands that went another way; older copies of them are dropped
 
   turnMs: 8, // for which clients' commands hold the event loop in one go (core/turns.ts); two of them a round

@@ -95,7 +95,7 @@ export class Broker implements SessionsRuntime {
     let broker: Broker;
     try {
       const identity = await runtime.openIdentity();
-      await openName(store, config.address, runtime.random, runtime.logger);
+      await openName(store, config.address, { identity, ...runtime }, runtime.logger);
       broker = new Broker(config, store, identity, runtime);
       await broker.#copies.restore();
       await broker.members.restore(rows);
@@ -147,7 +147,8 @@ export class Broker implements SessionsRuntime {
     const lamport = (this.#lamport = new LamportClock(store.state.lamport, limits, () => clock.now()));
     const time = new RunningTime(store.state.time, () => clock.now(), () => clock.wallTime());
     const copies = (this.#copies = new Copies(store, () => this.#log.origin, limits, time, random));
-    const log = (this.#log = new Log(store, clock, lamport, { instance: makeTag(random), ...limits }, {
+    const named = { instance: makeTag(random), identity, signatures, ...limits };
+    const log = (this.#log = new Log(store, clock, lamport, named, {
       mark: (batches) => copies.mark(batches),
       committed: (batches) => this.#committed(batches),
       failed: (error) => {
@@ -182,10 +183,9 @@ export class Broker implements SessionsRuntime {
 
     // Who is a member, as the log says.
     this.members = new Members({
-      config, clock, logger, log, store, publisher: this.publisher, id: identity.id, storeFailed,
+      config, clock, logger, signatures, log, store, publisher: this.publisher, id: identity.id, storeFailed,
       changed: (dialled) => this.#mesh.configure(dialled),
-      leaving: () => this.publisher.leave(),
-      left: (error) => void this.stop(error),
+      leaving: () => this.publisher.leave(), left: (error) => void this.stop(error),
     }, this.#mesh);
 
     // What the log says of topics, subscriptions and bindings.

@@ -187,11 +187,15 @@ export class Errands {
     }
   }
 
-  /** A peer asks: for itself, or for another one. */
+  /** A peer asks: for itself, or for another one. @throws RumormillError PROTOCOL for a number that it uses already */
   #asks(link: Link, ask: Ask): void {
     if (this.#isClosed) return;
     const service: Service = { cancelled: false, onCancel: undefined };
-    entry(this.#services, link).set(ask.id, service);
+    const services = entry(this.#services, link);
+    const { asksMax } = this.#runtime.config.limits;
+    if (services.has(ask.id)) throw new RumormillError('PROTOCOL', `it asks twice under the number ${ask.id}`);
+    if (services.size >= asksMax) return link.answer(ask.id, encodeReply(tooMany(asksMax), ask.version));
+    services.set(ask.id, service);
     const answer = (reply: Uint8Array): void => {
       this.#services.get(link)?.delete(ask.id);
       if (!service.cancelled && link.isOpen) link.answer(ask.id, reply);
@@ -332,6 +336,10 @@ function entry<T>(map: Map<Link, Map<number, T>>, link: Link): Map<number, T> {
   let entries = map.get(link);
   if (entries === undefined) map.set(link, (entries = new Map()));
   return entries;
+}
+
+function tooMany(asksMax: number): RumormillError {
+  return new RumormillError('TRYAGAIN', `${asksMax} commands that came over this link wait for their answers`);
 }
 
 function cancel(service: Service): void {

@@ -52,9 +52,9 @@ export class Handovers {
     this.look();
   }
 
-  /** The next home has it. */
-  taken(id: number): void {
-    this.#pending.delete(id);
+  /** A broker says that it has it; that counts from the one that it was sent to. */
+  taken(id: number, by: Address): void {
+    if (this.#pending.get(id)?.to === by) this.#pending.delete(id);
   }
 
   /** Sends what is due. To be called every `tickMs`, and when homes have changed. */

@@ -144,20 +144,32 @@ export class Homes {
   receive(link: Link, message: HomesMessage): void {
     switch (message.type) {
       case 'VIEW':
-        if (!this.#views.learn(message.view)) return;
+        if (!this.#isFrom(link, message.view.coordinator)) return;
+        if (!this.#views.learn(message.view, link.peer.address)) return;
         this.#pass(message.view, link);
         return this.#follow();
       case 'SEEN':
-        this.#views.learnSeen(message, link.peer.address);
+        this.#views.learnSeen(
+          { ...message, members: message.members.filter((member) => this.#isFrom(link, member)) }, link.peer.address,
+        );
         return this.#install();
       case 'LEASES':
         if (message.to !== this.#runtime.config.address) return this.#passOn(link, message);
+        if (!this.#isFrom(link, message.from)) return;
         return this.#take(message);
       case 'TAKEN':
         if (message.to !== this.#runtime.config.address) return this.#passOn(link, message);
-        this.#handovers.taken(message.id);
+        if (!this.#isFrom(link, message.from)) return;
+        this.#handovers.taken(message.id, message.from);
         return this.#clear();
     }
+  }
+
+  /** Whether a message to this broker may be from whom it says: who has a link that is not silent sends over that. */
+  #isFrom(link: Link, from: Address): boolean {
+    const direct = this.#mesh.linkTo(from);
+    if (direct === undefined) return from !== this.#runtime.config.address;
+    return direct === link || this.#mesh.isSilent(direct);
   }
 
   /** This broker shuts down: hands everything over to the next homes, as far as that does not take long. */

@@ -9,7 +9,9 @@
  * As with ssh, a key that others may read is refused. Its permissions are not mended, since somebody may have read it.
  */
 import {
-  createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, randomBytes, sign, verify,
+  createHash, createPrivateKey, createPublicKey, generateKeyPairSync, hash, type KeyObject, randomBytes, scryptSync,
+  sign,
+  verify,
 } from 'node:crypto';
 import { lstatSync } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
@@ -20,16 +22,29 @@ import { FILE_MODE, OTHERS, storePaths } from './folder.ts';
 import { fileError } from './sqlite.ts';
 
 const FILE_BYTES_MAX = 4096;
+const PUBLIC_KEYS_MAX = 4096;
+/** scrypt (RFC 7914) of what owns a store: 1 MiB and about 3 ms. */
+const [TAG_SALT, TAG_BYTES, TAG_COST] = ['Rumormill, tag of a store', 6, { N: 1024, r: 8, p: 1 }] as const;
 const MEND = 'put a copy of it back, or move it away: then the broker makes a new key, and has a new id';
 
 export const systemSignatures: Signatures = {
   nonce: () => randomBytes(NONCE_BYTES),
   idOf: (publicKey) => createHash('sha256').update(publicKey).digest('hex').slice(0, 32) as BrokerId,
-  verify(publicKey, text, signature) {
-    const x = Buffer.from(publicKey).toString('base64url');
-    return verify(null, text, createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' }), signature);
-  },
+  verify: (publicKey, text, signature) => verify(null, text, publicKeyOf(publicKey), signature),
+  digest: (data) => hash('sha256', data, 'base64url'),
+  tag: (owner) => scryptSync(owner, TAG_SALT, TAG_BYTES, TAG_COST).toString('hex'),
 };
+
+const publicKeys = new Map<string, KeyObject>(); // made before: each commit of a peer is verified with the same
+
+function publicKeyOf(publicKey: Uint8Array): KeyObject {
+  const x = Buffer.from(publicKey).toString('base64url');
+  let key = publicKeys.get(x);
+  if (key !== undefined) return key;
+  if (publicKeys.size >= PUBLIC_KEYS_MAX) publicKeys.clear();
+  publicKeys.set(x, (key = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' })));
+  return key;
+}
 
 /**
  * The identity that is kept in a store's folder; a new one if there is none. Only while that store is open.

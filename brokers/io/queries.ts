@@ -8,7 +8,7 @@
 
 const INDEX_BATCHES_MIN = 64; // fewer are not worth a transaction
 // of StoredColumns
-const COLUMNS = `b.position, o.name AS origin, b.seq, b.count, b.lamport, b.time, b.topic, b.deps, b.lengths, b.meta, b.repeats, coalesce(b.seen, b.time) AS seen`;
+const COLUMNS = `b.position, o.name AS origin, b.seq, b.count, b.lamport, b.time, b.topic, b.deps, b.lengths, b.meta, b.repeats, b.proof, coalesce(b.seen, b.time) AS seen`;
 const FROM = `FROM batches b JOIN origins o ON o.id = b.origin`;
 
 /**
@@ -49,10 +49,12 @@ function count(messages: string): string {
 
 export const SQL = {
   append: `
-    INSERT INTO batches (position, origin, seq, count, lamport, time, topic, deps, lengths, meta, repeats, body, seen)
+    INSERT INTO batches (position, origin, seq, count, lamport, time, topic, deps, lengths, meta, repeats, body, seen,
+      proof)
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10,
       -- one batch a transaction is the rule, and its bytes are not copied out of themselves; no bytes at all are bound as NULL
-      coalesce(iif(value ->> 12 = length(?2), ?2, substr(?2, 1 + (value ->> 11), value ->> 12)), zeroblob(0)), value ->> 13
+      coalesce(iif(value ->> 12 = length(?2), ?2, substr(?2, 1 + (value ->> 11), value ->> 12)), zeroblob(0)),
+      value ->> 13, value ->> 14
     FROM json_each(?1)`,
   addOrigins: 'INSERT INTO origins (name, id) SELECT value ->> 0, value ->> 1 FROM json_each(?)',
   renew: "UPDATE broker SET origin = ?, life = 1, electors = ''",
@@ -154,3 +156,8 @@ export const TOPIC_SQL = {
 export const NEWEST = `
   SELECT o.id, o.name, b.seq + b.count - 1 AS seq, b.lamport + b.count - 1 AS lamport FROM origins o
   LEFT JOIN batches b ON b.origin = o.id AND b.seq = (SELECT max(seq) FROM batches WHERE origin = o.id)`;
+
+/** Of each origin whose records are signed: what its newest batch has besides messages, and the proof of the first. */
+export const HEADS = `
+  SELECT ${COLUMNS}, f.proof AS first ${FROM} JOIN batches f ON f.origin = o.id AND f.seq = 1
+  WHERE b.seq = (SELECT max(seq) FROM batches WHERE origin = o.id) AND b.proof <> ''`;

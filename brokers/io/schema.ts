@@ -5,7 +5,7 @@ import { RumormillError } from '../core/error.ts';
 import type { Origin } from '../core/log/record.ts';
 import type { Handle } from './sqlite.ts';
 
-export const SCHEMA_VERSION = 7;
+export const SCHEMA_VERSION = 8;
 const APPLICATION_ID = 0x52554d52; // 'RUMR', in the file's header
 
 /** One row a message, without repeats. */
@@ -78,6 +78,7 @@ const MIGRATIONS: readonly string[] = [
    DROP INDEX batches_with_ids; ${IDS_INDEX}`, // 5 to 6
   `ALTER TABLE broker ADD COLUMN catalog INTEGER NOT NULL DEFAULT 0;
    ALTER TABLE broker ADD COLUMN cataloged INTEGER NOT NULL DEFAULT 0; ${CATALOG}`, // 6 to 7
+  `ALTER TABLE batches ADD COLUMN proof TEXT NOT NULL DEFAULT '';`, // 7 to 8
 ];
 
 export const SCHEMA = `
@@ -109,6 +110,7 @@ export const SCHEMA = `
     repeats TEXT NOT NULL DEFAULT '',           -- '' or JSON: index -> [origin, seq] of the copy stored before
     body BLOB NOT NULL,                         -- the payloads one after another
     seen INTEGER,                               -- running time here when it was published; 0 where it has no ids
+    proof TEXT NOT NULL DEFAULT '',             -- digests, and at times a signature (core/log/proof.ts)
     UNIQUE (origin, seq)
   );
   ${IDS_INDEX}

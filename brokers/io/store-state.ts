@@ -5,12 +5,14 @@
 import { COUNTER_MAX } from '../core/counter.ts';
 import { RumormillError } from '../core/error.ts';
 import type { Electors } from '../core/log/life.ts';
-import type { Origin } from '../core/log/record.ts';
+import { headAfter } from '../core/log/proof.ts';
+import type { Origin, StoredColumns } from '../core/log/record.ts';
 import { goOn, type SavedTime } from '../core/log/running-time.ts';
 import type { StoreState } from '../core/log/store.ts';
 import { compareMark } from './mark.ts';
 import { OriginIds } from './origin-ids.ts';
-import { NEWEST, SQL } from './queries.ts';
+import { systemSignatures } from './identity.ts';
+import { HEADS, NEWEST, SQL } from './queries.ts';
 import type { Handle } from './sqlite.ts';
 
 /** @throws RumormillError STORE if the file is not that of a store */
@@ -19,6 +21,7 @@ export async function readState(db: Handle, markPath: string): Promise<{ state: 
   const lives = await db.all('SELECT store, life, holder FROM lives');
   const [newest] = await db.all('SELECT coalesce(max(position), 0) AS position FROM batches');
   const named = await db.all(NEWEST);
+  const newestOf = (await db.all(HEADS)) as unknown as (StoredColumns & { readonly first: string })[];
   if (broker === undefined || newest === undefined) {
     throw new RumormillError('STORE', 'broker.db has no row in table broker');
   }
@@ -27,11 +30,13 @@ export async function readState(db: Handle, markPath: string): Promise<{ state: 
   const { lamport, loss } = compareMark(markPath, Number(newest['position']));
   const state: StoreState = {
     origin: broker['origin'] as Origin,
+    owner: '',
     term: counter(broker['term']),
     lamport: Math.max(records, counter(broker['lamport']), counter(lamport)),
     newest: records,
     time: await readTime(db, String(broker['running'])),
     vector: new Map(held.map((row) => [row['name'] as Origin, Number(row['seq'])])),
+    heads: new Map(newestOf.map((each) => [each.origin, headAfter(each, { proof: each.first }, systemSignatures)!])),
     position: Number(newest['position']),
     ...(loss !== undefined && { loss }),
     life: Number(broker['life']),

@@ -90,9 +90,9 @@ export class SqliteStore implements Store {
     return this.#state;
   }
 
-  async renew(origin: Origin): Promise<void> {
+  async renew(origin: Origin, owner: string): Promise<void> {
     await this.#reserve.orWithoutIt(() => this.#write(SQL.renew, origin));
-    this.#state = { ...this.#state, origin, life: 1, electors: undefined };
+    this.#state = { ...this.#state, origin, owner, life: 1, electors: undefined };
   }
 
   async saveName({ life, electors }: Lived): Promise<void> {
@@ -109,11 +109,11 @@ export class SqliteStore implements Store {
     let offset = 0;
     await this.#addOrigins(batches);
     for (const batch of batches) {
-      const { position, seq, count, lamport, time, topic, deps, lengths, meta, repeats, body, seen } = batch;
+      const { position, seq, count, lamport, time, topic, deps, lengths, meta, repeats, body, seen, proof } = batch;
       const origin = this.#origins.of(batch.origin)!;
       rows.push([
         position, origin, seq, count, lamport, time, topic, deps, lengths, meta, repeats, offset, body.length,
-        seen ?? 0,
+        seen ?? 0, proof,
       ]);
       offset += body.length;
     }

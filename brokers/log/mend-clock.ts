@@ -1,7 +1,7 @@
 /**
- * `broker --mend-clock`: sets back a Lamport clock or a term that is beyond sense, as a damaged file
- * or a broken broker may leave them. To be run on every broker of the mesh while all are stopped: a
- * broker left out would be refused by the others.
+ * `broker --mend-clock`: sets back a Lamport clock or a term that is beyond sense, as a damaged file or a broken broker
+ * may leave them, or far too high, as one that lies does. To be run on every broker of the mesh while all are stopped:
+ * a broker left out would be refused by the others.
  *
  * The clock goes back to the newest record stored, so that each origin's timestamps still grow and no
  * message id is given twice; the term goes back to 0, and all brokers begin again from it. Nothing else
@@ -15,9 +15,20 @@ import { LAMPORT_MAX } from '../core/log/lamport.ts';
 import type { Logger } from '../core/runtime.ts';
 import type { Store, StoreState } from '../core/log/store.ts';
 
-/** Tells the operator who starts a broker on this store if its clock or term is beyond sense. */
-export function tellBeyondSense({ lamport, term }: Pick<StoreState, 'lamport' | 'term'>, logger: Logger): void {
-  if (lamport <= COUNTER_SENSE_MAX && term <= COUNTER_SENSE_MAX) return;
+/** No clock comes so far ahead of the newest record, and no mesh holds so many elections in a century. */
+const DOUBT = 2 ** 36;
+
+/**
+ * Tells the operator who starts a broker on this store if its clock or term is beyond sense, or was taken far by
+ * somebody who lied.
+ */
+export function tellBeyondSense({ lamport, newest, term }: StoreState, logger: Logger): void {
+  if (lamport <= COUNTER_SENSE_MAX && term <= COUNTER_SENSE_MAX) {
+    if (lamport - newest <= DOUBT && term <= DOUBT) return;
+    const remedy = 'stop all brokers, run each once with --mend-clock, and start them again';
+    const event = 'the stored Lamport clock or term is far above what a mesh counts to';
+    return logger.warn(event, { lamport, newest, term, remedy });
+  }
   logger.error(
     'the stored Lamport clock or term is beyond sense: stop all brokers, run each once with --mend-clock, and start them again',
     { lamport, term },

@@ -262,7 +262,9 @@ export class Changes {
     logger.warn('a member is put out by force; majorities before and after may have no member in common', { seat });
     const others = roster.seats().filter(({ state, name, address }) =>
       state === 'in' && name !== own.name && name !== seat && this.#mesh.isReached(address));
-    await this.#members.say({ say: 'forced', seat, by: own.name, reached: others.length + 1, known: roster.forced });
+    await this.#members.say({
+      say: 'forced', id: this.#runtime.id, seat, by: own.name, reached: others.length + 1, known: roster.forced,
+    });
   }
 
   /** A row was added. */

@@ -10,18 +10,19 @@ import type { Config } from '../config.ts';
 import type { Address } from '../core/address.ts';
 import { isDiskFull, RumormillError } from '../core/error.ts';
 import type { Log } from '../core/log/log.ts';
-import { makeDraft, messagesOf, payloadText, type StoredBatch } from '../core/log/record.ts';
+import { makeDraft, type StoredBatch } from '../core/log/record.ts';
 import type { Store } from '../core/log/store.ts';
 import {
-  type Change, encodeSaying, MEMBERS_TOPIC, type MembersSaying, NOT_YET, parseSaying, type SeatName,
+  type Change, encodeSaying, MEMBERS_TOPIC, type MembersSaying, NOT_YET, type SeatName,
 } from '../core/members/change.ts';
 import { type Candidate, givenIn, Roster, type Seat } from '../core/members/roster.ts';
-import type { BrokerId } from '../core/mesh/identity.ts';
+import type { BrokerId, Signatures } from '../core/mesh/identity.ts';
 import type { Clock, Logger } from '../core/runtime.ts';
 import { Changes, type ChangesMesh, type Membership } from './changes.ts';
 import type { Publisher } from '../log/publisher.ts';
 import type { Peer } from '../mesh/handshake.ts';
 import { replay } from '../log/replay.ts';
+import { sayingsOf } from './sayings.ts';
 import { Whereabouts } from './whereabouts.ts';
 
 const NOBODY = [[]]; // a broker that joins a mesh does not count before it knows who does
@@ -32,6 +33,7 @@ export interface MembersRuntime {
   readonly logger: Logger;
   readonly log: Log;
   readonly store: Store;
+  readonly signatures: Pick<Signatures, 'idOf'>;
   readonly publisher: Pick<Publisher, 'publishOwn'>;
   /** Of this broker. */
   readonly id: BrokerId;
@@ -270,14 +272,7 @@ export class Members implements Membership {
   }
 
   #hear(batches: readonly StoredBatch[]): void {
-    for (const batch of batches) {
-      const { origin } = batch;
-      for (const message of messagesOf(batch)) {
-        const saying = parseSaying(payloadText(message));
-        if (saying !== undefined) this.roster.hear(saying, { lamport: message.lamport, origin });
-        else this.#runtime.logger.warn('members record not understood, ignored', { origin, record: message.lamport });
-      }
-    }
+    for (const [saying, stamp] of sayingsOf(this.#runtime, batches)) this.roster.hear(saying, stamp);
   }
 
   #isOut(): boolean {

@@ -38,6 +38,7 @@ export class Election {
       takeoverAfterMs: limits.takeoverAfterMs,
       roundTripMs: () => mesh.roundTripMs(),
       termGrowth: { atOnce: limits.termAheadMax, perSecond: limits.termPerSecondMax },
+      termFollowing: { savedMax: limits.termToldSavedMax, perSecond: limits.termToldPerSecondMax },
     }, clock.now());
   }
 

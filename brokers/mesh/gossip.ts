@@ -10,16 +10,17 @@ import type { Config } from '../config.ts';
 import { RumormillError } from '../core/error.ts';
 import type { Address } from '../core/address.ts';
 import { Held, type HeldOf } from '../core/mesh/held.ts';
-import { HoldBack } from '../core/log/hold-back.ts';
+import { type End, Gathering } from '../core/log/gathering.ts';
+import { type Group, HoldBack } from '../core/log/hold-back.ts';
 import type { LamportClock } from '../core/log/lamport.ts';
 import type { Log } from '../core/log/log.ts';
-import type { BrokerId } from '../core/mesh/identity.ts';
+import type { BrokerId, Signatures } from '../core/mesh/identity.ts';
 import { Plumtree, type PlumtreeEffect, type Wanted } from '../core/mesh/plumtree.ts';
 import {
   dateBatch, hasIds, lastLamport, lastSeq, type Origin, type RecordBatch, type StoredBatch,
 } from '../core/log/record.ts';
 import type { RunningTime } from '../core/log/running-time.ts';
-import type { Clock } from '../core/runtime.ts';
+import type { Clock, Logger } from '../core/runtime.ts';
 import type { Store } from '../core/log/store.ts';
 import type { Progress } from '../core/mesh/progress.ts';
 import type { Link } from './link.ts';
@@ -39,6 +40,8 @@ export interface GossipRuntime {
   readonly log: Log;
   readonly lamport: LamportClock;
   readonly time: RunningTime;
+  readonly signatures: Signatures;
+  readonly logger: Logger;
   members(): Seated;
   /** The store did not do what it should. */
   storeFailed(error: unknown): void;
@@ -50,6 +53,8 @@ export class Gossip {
   readonly #runtime: GossipRuntime;
   readonly #neighbours = new Map<Origin, Neighbour>();
   readonly #plumtree: Plumtree;
+  readonly #gatherings = new Map<Origin, Gathering>(); // of each neighbour
+  readonly #forked = new Set<Origin>(); // of these nothing more is taken in
   readonly #holdBack: HoldBack;
   readonly #held: Held;
   #frames = new WeakMap<StoredBatch, readonly Uint8Array[]>(); // what was committed last, as it goes to every link
@@ -60,19 +65,20 @@ export class Gossip {
     const { log, config } = runtime;
     this.#runtime = runtime;
     this.#holdBack = new HoldBack(
-      (origin) => log.nextSeq(origin), (batch) => this.#accept(batch), config.limits.holdBackBytesMax,
+      (origin) => log.nextSeq(origin), (group) => this.#accept(group), config.limits.holdBackBytesMax,
+      (origin) => this.#plumtree.dropped(origin, runtime.clock.now()),
     );
     const received = {
-      accepted: (origin: Origin) => log.nextSeq(origin) - 1,
+      accepted: (origin: Origin) => (this.#forked.has(origin) ? Number.MAX_SAFE_INTEGER : log.nextSeq(origin) - 1),
       isHeldBack: (origin: Origin) => this.#holdBack.has(origin),
     };
     this.#plumtree = new Plumtree(() => log.origin, received, config.limits);
     this.#held = new Held(2 * config.limits.membersMax);
   }
 
-  /** Bytes of records that wait for what they depend on. */
+  /** Bytes of records that wait for what they depend on, or for the rest of their group. */
   get heldBackBytes(): number {
-    return this.#holdBack.bytes;
+    return [...this.#gatherings.values()].reduce((sum, { bytes }) => sum + bytes, this.#holdBack.bytes);
   }
 
   /** What a peer has on disk, as far as it told. */
@@ -91,6 +97,8 @@ export class Gossip {
 
   linkUp(link: Link): void {
     const { origin } = link.peer;
+    const { config: { limits }, signatures } = this.#runtime;
+    this.#gatherings.set(origin, new Gathering((each) => this.#endOf(each), signatures, limits.gatheringBytesMax));
     const neighbour = new Neighbour(this.#runtime, link, {
       frame: (batch) => this.#frame(batch),
       placed: (each, origins) => this.#placed(each, origins),
@@ -104,6 +112,7 @@ export class Gossip {
   linkDown(link: Link): void {
     const { origin } = link.peer;
     this.#neighbours.delete(origin);
+    this.#gatherings.delete(origin);
     this.#held.linkDown(origin);
     const { orphans, effects } = this.#plumtree.linkDown(origin, this.#runtime.clock.now());
     this.#perform(effects);
@@ -125,6 +134,7 @@ export class Gossip {
   /** A transaction failed: what peers sent and was not stored is to be fetched again. */
   rolledBack(): void {
     this.#holdBack.clear();
+    for (const gathering of this.#gatherings.values()) gathering.clear();
     this.#plumtree.rolledBack(this.#runtime.clock.now());
     for (const neighbour of this.#neighbours.values()) neighbour.greet();
   }
@@ -170,6 +180,7 @@ export class Gossip {
       if (progress.feed.has(origin)) this.#holds(neighbour, origin);
       grew = true;
     }
+    neighbour.checkStores();
     this.#tellHeld();
     this.#perform(this.#plumtree.announced(peer, entries, this.#runtime.clock.now()));
     void neighbour.pump();
@@ -189,17 +200,20 @@ export class Gossip {
         const [holder, seq] = claim;
         if (holder === link.peer.origin && !this.#isSeated(link)) continue;
         if (stored === 0 || (origin === log.origin && seq > stored)) continue; // nobody can hold what we have not named
-        this.#held.knows(link.peer.origin, origin, claim);
         if (this.#held.learn(origin, holder, seq)) grew = true;
+        this.#held.knows(link.peer.origin, origin, claim);
       }
     }
     this.#tellHeld();
     return grew;
   }
 
-  /** How far another store holds an origin's records, as far as was told here, by itself or along the tree. */
+  /**
+   * How far another store holds an origin's records, as far as was told here: by itself if it has a link, which nobody
+   * else can contradict, or else along the tree.
+   */
   heldBy(origin: Origin, store: Origin): number {
-    return Math.max(this.#neighbours.get(store)?.progress.has.get(origin) ?? 0, this.#held.get(origin, store));
+    return this.#neighbours.get(store)?.progress.has.get(origin) ?? this.#held.get(origin, store);
   }
 
   /**
@@ -210,32 +224,67 @@ export class Gossip {
     if (batch.origin === this.#runtime.log.origin) {
       throw new RumormillError('PROTOCOL', 'it sends records of this very broker');
     }
-    const { lamport, time } = this.#runtime;
+    const { time } = this.#runtime;
     const entry = [batch.origin, lastSeq(batch)] as const;
-    lamport.witnessPeer(lastLamport(batch));
+    const now = this.#runtime.clock.now();
+    const fate = this.#offer(link, hasIds(batch) ? dateBatch(batch, time.at(ageMs)) : batch);
     this.#of(link)!.progress.learn(...entry);
     this.received.records += batch.count;
-    const now = this.#runtime.clock.now();
-    const fate = this.#holdBack.offer(hasIds(batch) ? dateBatch(batch, time.at(ageMs)) : batch);
     if (fate === 'duplicate') this.received.duplicates += batch.count;
     this.#plumtree.came(link.peer.origin, now);
     this.#perform(this.#plumtree.announced(link.peer.origin, [entry], now));
     if (fate === 'dropped') this.#plumtree.dropped(batch.origin, now);
   }
 
-  #accept(batch: RecordBatch): void {
-    this.#runtime.log.receive(batch);
-    this.#plumtree.progressed(batch.origin, this.#runtime.clock.now());
+  /** How far records of an origin are checked. */
+  #endOf(origin: Origin): End {
+    const { log } = this.#runtime;
+    const held = this.#holdBack.last(origin);
+    return held === undefined
+      ? { next: log.nextSeq(origin), head: log.head(origin) }
+      : { next: lastSeq(held.batch) + 1, head: held.head };
+  }
+
+  /** Takes in a batch of a peer. Says what became of it. @throws RumormillError PROTOCOL if it cannot be right */
+  #offer(link: Link, batch: RecordBatch): 'taken' | 'duplicate' | 'dropped' {
+    if (this.#forked.has(batch.origin)) return 'duplicate';
+    const group = this.#gatherings.get(link.peer.origin)!.offer(batch);
+    if (group === 'duplicate' || group === 'dropped') return group;
+    if (group === 'gathered') return 'taken';
+    if (group === 'forked') {
+      this.#forked.add(batch.origin);
+      this.#runtime.logger.error('an origin has two histories, both signed by its owner; no more of it is taken in', {
+        origin: batch.origin, record: batch.seq,
+      });
+      return 'duplicate';
+    }
+    if (group.head === undefined && !this.#isAgreed(batch)) return 'dropped';
+    this.#runtime.lamport.witnessPeer(lastLamport(batch));
+    const fate = this.#holdBack.offer(group, link.peer.id);
+    return fate === 'duplicate' || fate === 'dropped' ? fate : 'taken';
+  }
+
+  /** Whether most neighbours have a record that nobody has signed, since it is of a version without proofs. */
+  #isAgreed(batch: RecordBatch): boolean {
+    const has = [...this.#neighbours.values()].filter(({ progress }) => progress.has.get(batch.origin) >= batch.seq);
+    return 2 * (has.length + 1) > this.#neighbours.size;
+  }
+
+  #accept({ batches, head }: Group): void {
+    this.#runtime.log.receive(batches, head);
+    this.#plumtree.progressed(batches[0]!.origin, this.#runtime.clock.now());
   }
 
   #perform(effects: readonly PlumtreeEffect[]): void {
     for (const effect of effects) {
       const link = this.#neighbours.get(effect.to)?.link;
+      const origins = effect.type === 'prune' ? effect.origins : effect.wanted.map(([origin]) => origin);
+      for (const origin of origins) this.#gatherings.get(effect.to)?.drop(origin);
       if (effect.type === 'prune') {
         link?.send({ type: 'PRUNE', origins: effect.origins });
         continue;
       }
-      for (const [origin] of effect.wanted) {
+      for (const origin of origins) {
         this.#holdBack.drop(origin);
         this.#held.rerouted(origin);
       }

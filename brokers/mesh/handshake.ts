@@ -15,6 +15,9 @@ import { type BrokerId, type Identity, type Parties, proofText, sameBytes, type 
   '../core/mesh/identity.ts';
 import type { Hello, Proof } from '../wire/peer-message.ts';
 
+/** How the log says that a link was refused, and by whom. */
+export const REFUSED = { peer: 'refused by a peer', self: 'peer refused' } as const;
+
 /** Who a peer is: what it says of itself, and the id that it has to prove. */
 export interface Peer extends Hello {
   readonly id: BrokerId;

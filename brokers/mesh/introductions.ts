@@ -22,6 +22,7 @@ import type { GossipRuntime } from './gossip.ts';
 import { Handshake, type HandshakeRuntime, type Peer } from './handshake.ts';
 import { Link, type LinkEvents } from './link.ts';
 import type { Naming, NamingRuntime } from './naming.ts';
+import { crowding, type Opening } from './opening.ts';
 import type { Said } from '../logging/said.ts';
 import type { Args, CommandParser } from '../wire/command-parser.ts';
 import { decodePeerMessage } from '../wire/peer-codec.ts';
@@ -33,6 +34,7 @@ const LEADS_ELSEWHERE = 'a row of globalState.csv leads to a broker that has ano
 const COPIED_KEY = 'if its data folder is a copy, stop it, remove broker.key there and start it again';
 const NO_HANDSHAKE = 'no handshake in time'; // of a peer that was dialled
 const NO_PROOF = 'no proof of its key in time'; // of one that has dialled
+const CROWDED = 'too many connections that prove nothing'; // from its host
 const AGAIN_MS = 60_000; // after which it is said again who is refused
 
 export interface IntroductionsRuntime extends GossipRuntime, NamingRuntime, HandshakeRuntime {
@@ -60,18 +62,6 @@ export interface Peers extends Pick<LinkEvents, 'heard' | 'message' | 'drained'>
   lost(link: Link, reason: string | undefined): void;
 }
 
-/** A connection that is no link yet. */
-interface Opening {
-  /** What it was dialled for; undefined if it was accepted, or has shown that. */
-  dial: { readonly name: Address; readonly wants: Hello['wants'] } | undefined;
-  /** The host at the other end: each attempt comes from another port, and is not worth another line. */
-  readonly from: string;
-  /** From when this side has said who it is. */
-  handshake: Handshake | undefined;
-  greetedAt: number; // when the other side did
-  timer: Timer;
-}
-
 export class Introductions {
   readonly #runtime: IntroductionsRuntime;
   readonly #peers: Peers;
@@ -88,6 +78,7 @@ export class Introductions {
   /** A connection turned out to be a peer's, with this as its first message. */
   accept(channel: Channel, parser: CommandParser, args: Args): void {
     const link = this.#open(channel, parser, undefined);
+    crowding(this.#opening, this.#runtime.config.limits.handshakesMax)?.destroy(CROWDED);
     try {
       const hello = decodePeerMessage(args, recordLimits(this.#runtime.config.limits));
       if (hello.type !== 'PEER') throw new RumormillError('PROTOCOL', 'a peer begins with PEER');
@@ -233,7 +224,7 @@ export class Introductions {
     const { greetedAt } = this.#opening.get(link)!;
     this.#forget(link);
     link.introduce(peer);
-    lamport.witnessPeer(peer.lamport);
+    lamport.told(peer.id, peer.lamport);
     ages.met(peer.address, Math.round(peer.time + clock.now() - greetedAt));
     this.#peers.linked(link, other);
   }
@@ -375,7 +366,7 @@ export class Introductions {
     const isOut = link.dialled && link.refusedBy === 'peer' && handshake?.isProven === true;
     if (isOut && String(reason).startsWith('OUT ')) this.#peers.putOut(handshake.peer!, String(reason));
     if (dial !== undefined) this.#failed(dial.name, dial.wants, link.refusedBy !== undefined);
-    if (link.refusedBy === undefined && reason !== NO_HANDSHAKE && reason !== NO_PROOF) return;
+    if (link.refusedBy === undefined && ![NO_HANDSHAKE, NO_PROOF, CROWDED].includes(String(reason))) return;
     if (link.refusedBy === 'peer' && !link.dialled) return; // whoever dials may say anything
     this.#sayRefused(link.refusedBy === 'peer' ? 'refused by a peer' : 'peer refused', opening, String(reason));
   }

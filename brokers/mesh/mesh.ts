@@ -13,7 +13,7 @@ import type { Origin, StoredBatch } from '../core/log/record.ts';
 import type { Channel, Transport } from '../core/runtime.ts';
 import { Election } from './election.ts';
 import { Gossip, type GossipRuntime } from './gossip.ts';
-import type { HandshakeRuntime, Peer } from './handshake.ts';
+import { type HandshakeRuntime, type Peer, REFUSED } from './handshake.ts';
 import { type Counted, Holdings, type HoldingsRuntime } from './holdings.ts';
 import { Guests } from './guests.ts';
 import { Introductions } from './introductions.ts';
@@ -316,22 +316,23 @@ export class Mesh implements Port {
   #lost(link: Link, reason: string | undefined): void {
     const { clock, logger, lamport } = this.#runtime;
     const now = clock.now();
-    const { address, origin } = link.peer;
+    const { address, origin, id } = link.peer;
     if (this.#guests.lost(link) || this.#links.get(origin) !== link) return;
     this.#links.delete(origin);
     this.#membership.linkDown(address, link.leaving, now, link.refusedBy !== undefined);
     this.holdings.linkDown(link);
     this.#naming.linkDown(link);
     if (this.#closing) return;
-    if (link.refusedBy === 'peer') {
-      this.#said.nowAndThen('warn', 'refused by a peer', { peer: address, reason: String(reason) });
+    if (link.refusedBy !== undefined) {
+      this.#said.nowAndThen('warn', REFUSED[link.refusedBy], { peer: address, id, reason: String(reason) });
     }
     const fields = { lamport: lamport.time, peer: address, reason };
     if (link.replaced) logger.debug('link replaced', fields);
     else this.#recurring.say(`peer ${address}`, link.leaving ? 'peer left' : 'peer lost', fields);
     this.#overlay.linkDown(link);
     this.#gossip.linkDown(link);
-    this.#election.perform(this.#bully.linkDown(address, link.leaving, now));
+    lamport.parted(id);
+    this.#election.perform(this.#bully.linkDown(address, link.leaving, now, id));
     this.#runtime.linkDown(link);
     if (link.leaving) this.#runtime.left();
     this.#runtime.acknowledged();
@@ -341,9 +342,9 @@ export class Mesh implements Port {
     const { clock, lamport } = this.#runtime;
     const now = clock.now();
     if (this.#guests.receive(link, message)) return;
+    if ('lamport' in message) lamport.told(link.peer.id, message.lamport);
     switch (message.type) {
       case 'VECTOR':
-        lamport.witnessPeer(message.lamport);
         this.#naming.heardRecords(link, message.entries);
         if (this.#gossip.learnVector(link, message.entries)) this.#runtime.acknowledged();
         break;
@@ -364,7 +365,7 @@ export class Mesh implements Port {
         this.#gossip.prune(link, message.origins);
         break;
       case 'HELD':
-        if (this.#gossip.learnHeld(link, message.held)) this.#runtime.acknowledged();
+        if (this.#gossip.learnHeld(link, this.#overlay.credible(message.held))) this.#runtime.acknowledged();
         break;
       case 'MEMBERS':
         if (this.#overlay.heardOf(link, message.beats)) this.#runtime.left();
@@ -379,9 +380,8 @@ export class Mesh implements Port {
       case 'ELECTION':
       case 'OK':
       case 'COORDINATOR':
-        lamport.witnessPeer(message.lamport);
         if (message.type === 'COORDINATOR' && !this.#runtime.members().mayLead(message.address)) break;
-        this.#election.perform(this.#bully.receive(link.peer.address, message, now));
+        this.#election.perform(this.#bully.receive(link.peer.address, message, now, link.peer.id));
         break;
       case 'BYE':
         link.leaving = true;

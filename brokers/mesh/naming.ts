@@ -10,7 +10,9 @@ import { chooseElectors, Incarnation } from '../core/mesh/incarnation.ts';
 import { Lives } from '../core/mesh/lives.ts';
 import type { Electors, Life } from '../core/log/life.ts';
 import type { Log } from '../core/log/log.ts';
-import { makeOrigin, type Origin, originAddress } from '../core/log/record.ts';
+import { isOwn, makeName } from '../core/log/proof.ts';
+import { type Origin, originAddress } from '../core/log/record.ts';
+import type { Identity, Signatures } from '../core/mesh/identity.ts';
 import type { Clock, Logger, Random } from '../core/runtime.ts';
 import type { Store } from '../core/log/store.ts';
 import type { Said } from '../logging/said.ts';
@@ -20,6 +22,8 @@ export interface NamingRuntime {
   readonly config: Config;
   readonly clock: Clock;
   readonly random: Random;
+  readonly identity: Identity;
+  readonly signatures: Signatures;
   readonly store: Store;
   readonly log: Log;
   readonly logger: Logger;
@@ -37,27 +41,34 @@ export interface NamingMesh {
   renamed(): void;
 }
 
+/** What names are made of. */
+type NameMakers = Pick<NamingRuntime, 'identity' | 'signatures' | 'random'>;
+
+function takeName(store: Store, address: Address, { identity, signatures, random }: NameMakers): Promise<void> {
+  const { origin, owner } = makeName(address, identity, signatures, random);
+  return store.renew(origin, owner);
+}
+
 /**
- * A store that has named nothing yet, that was made under another address, or that has lost
+ * A store that has named nothing yet, that was made under another address or with another key, or that has lost
  * records, takes a new origin, no matter what its peers say.
  * @throws RumormillError DISKFULL or STORE
  */
-export async function openName(store: Store, address: Address, random: Random, logger: Logger): Promise<void> {
-  const { origin, vector, loss } = store.state;
-  const moved = originAddress(origin) !== address;
-  if (!moved && vector.has(origin) && loss === undefined) return;
-  await store.renew(makeOrigin(address, random));
-  if (moved && vector.has(origin)) {
-    logger.warn('store was made under another address and goes on under a new name', {
-      was: origin,
-      is: store.state.origin,
-    });
-  }
+export async function openName(store: Store, address: Address, makers: NameMakers, logger: Logger): Promise<void> {
+  const { origin: was, vector, heads, loss } = store.state;
+  const moved = originAddress(was) !== address;
+  if (!moved && isOwn(heads.get(was), makers.identity) && loss === undefined) return;
+  await takeName(store, address, makers);
+  const { origin: is } = store.state;
   if (loss !== undefined) {
     const remedy = 'what other brokers hold comes back by itself; what was on this one alone is lost';
-    logger.error('store has lost records and goes on under a new name', {
-      was: origin, is: store.state.origin, reason: loss, remedy,
-    });
+    logger.error('store has lost records and goes on under a new name', { was, is, reason: loss, remedy });
+  } else if (moved && vector.has(was)) {
+    logger.warn('store was made under another address and goes on under a new name', { was, is });
+  } else if (heads.has(was)) {
+    logger.warn('store was made with another key and goes on under a new name', { was, is });
+  } else if (vector.has(was)) {
+    logger.info('store is of an earlier version and goes on under a new name', { was, is });
   }
 }
 
@@ -108,9 +119,7 @@ export class Naming {
     }
     if (log.isHeld) this.#heard(link.peer.address, seq);
     else if (seq > log.vector.get(log.origin)) {
-      const reason = 'it claims to hold more records of this store than the store itself';
-      this.#mesh.said.nowAndThen('error', 'peer refused', { peer: link.peer.address, reason });
-      throw new RumormillError('REFUSED', reason);
+      throw new RumormillError('REFUSED', 'it claims to hold more records of this store than the store itself');
     }
   }
 
@@ -240,17 +249,17 @@ export class Naming {
   async #keepName(): Promise<void> {
     const { store, log } = this.#runtime;
     await store.saveName({ life: this.#life, electors: undefined });
-    log.settle(log.origin);
+    log.settle(log.origin, '');
   }
 
   async #takeName(reason: string): Promise<void> {
-    const { config, random, store, log, logger } = this.#runtime;
+    const { config, store, log, logger } = this.#runtime;
     const was = log.origin;
-    await store.renew(makeOrigin(config.address, random));
+    await takeName(store, config.address, this.#runtime);
     logger.warn('store goes on under a new name', { was, is: store.state.origin, reason });
     this.#life = store.state.life;
     this.#granted.clear();
-    log.settle(store.state.origin);
+    log.settle(store.state.origin, store.state.owner);
     this.#mesh.renamed();
   }
 }

@@ -4,6 +4,7 @@
  * What is known of the peer is in `core/mesh/progress.ts`; what it grafts is looked up in `wanted-by-peer.ts`.
  */
 import type { Config } from '../config.ts';
+import { RumormillError } from '../core/error.ts';
 import type { LamportClock } from '../core/log/lamport.ts';
 import type { Log } from '../core/log/log.ts';
 import type { Origin, StoredBatch } from '../core/log/record.ts';
@@ -75,10 +76,19 @@ export class Neighbour {
     }
   }
 
-  /** It wants records of these origins, each after a seq. */
-  async graft(wanted: Iterable<Wanted>): Promise<void> {
+  /** @throws RumormillError PROTOCOL if it tells of more stores than a mesh can have besides those known here */
+  checkStores(): void {
+    const { log, config } = this.#runtime;
+    const most = config.limits.storesAheadMax + log.vector.size;
+    if (this.progress.has.size <= most) return;
+    throw new RumormillError('PROTOCOL', `it tells of more than ${most} stores, and ${log.vector.size} are known here`);
+  }
+
+  /** It wants records of these origins, each after a seq; those of stores that are not known here fill no table. */
+  async graft(wanted: readonly Wanted[]): Promise<void> {
+    const { log } = this.#runtime;
     try {
-      await this.#grafts.graft(wanted);
+      await this.#grafts.graft(wanted.filter(([origin]) => origin === log.origin || log.vector.get(origin) > 0));
     } catch (error) {
       this.#runtime.storeFailed(error);
     }

@@ -12,6 +12,7 @@
 import type { Address } from '../core/address.ts';
 import { type Beat, Hearsay } from '../core/mesh/hearsay.ts';
 import { type Member, Membership } from '../core/mesh/membership.ts';
+import type { HeldOf } from '../core/mesh/held.ts';
 import { Neighbours } from '../core/mesh/neighbours.ts';
 import { Ways } from '../core/mesh/ways.ts';
 import { type Origin, originAddress } from '../core/log/record.ts';
@@ -110,10 +111,10 @@ export class Overlay {
     return link.silentMs(this.#runtime.clock.now()) >= patienceMs || link.latenessMs >= patienceMs + pathQueueMs;
   }
 
-  /** Asks for a way to a broker. */
+  /** Asks for a way to a member; made-up names fill no table. */
   seek(address: Address, hops = SEEK_HOPS, from?: Link): void {
     const now = this.#runtime.clock.now();
-    if (!this.#ways.maySeek(address, now)) return;
+    if (!this.membership.isRow(address) || !this.#ways.maySeek(address, now)) return;
     const direct = this.linkTo(address);
     const isNear = direct !== undefined && !this.isSilent(direct);
     const links = isNear ? [direct] : [...this.#links.values()];
@@ -165,7 +166,7 @@ export class Overlay {
   /** A neighbour has heard of these brokers. Says whether one of them has stopped. */
   heardOf(link: Link, beats: readonly Beat[]): boolean {
     const now = this.#runtime.clock.now();
-    const news = this.#hearsay.learn(link.peer.address, beats);
+    const news = this.#hearsay.learn(link.peer.address, beats.filter((beat) => this.#isCredible(link, beat)));
     const gone = news.filter((address) => this.#hearsay.isGone(address));
     for (const address of gone) {
       this.membership.left(address);
@@ -179,6 +180,25 @@ export class Overlay {
     const isUrgent = (address: Address): boolean => this.#neighbours === undefined || this.#ways.isSought(address, now);
     if (gone.length > 0 || news.some(isUrgent)) this.#spread();
     return gone.length > 0;
+  }
+
+  /** Of what stores are said to hold, what may be so: stores of members only. */
+  credible(held: readonly HeldOf[]): HeldOf[] {
+    return held.map(([origin, claims]) => [
+      origin, claims.filter(([store]) => this.membership.isRow(originAddress(store))),
+    ]);
+  }
+
+  /**
+   * Whether a neighbour may say this. Brokers that are no members are not dialled, and fill no table. Who has a link
+   * says itself that it stops, and shows which store it runs.
+   */
+  #isCredible(from: Link, [store, beat]: Beat): boolean {
+    const address = originAddress(store);
+    if (address === this.#runtime.config.address) return true; // whatever it is, we are later
+    const link = this.linkTo(address);
+    if (link === undefined) return this.membership.isRow(address);
+    return store === link.peer.origin && (link === from || beat % 2 !== 0);
   }
 
   /** A neighbour has links enough. */

@@ -64,6 +64,8 @@ export interface PendingLease {
   readonly state: 'leased' | 'delayed';
 }
 
+const HANDED_MAX = 8; // times that leases of one subscription came which nobody has asked for; the last ones count
+
 interface Handed {
   readonly leases: readonly HandedLease[];
   readonly at: number;
@@ -262,10 +264,19 @@ export class Queues {
       };
       const queue = this.#queues.get(subscription);
       if (queue !== undefined) queue.adopt(handed.leases, handed.at);
-      else this.#handed.set(subscription, [...(this.#handed.get(subscription) ?? []), handed]);
+      else this.#hand(subscription, handed);
     } catch (error) {
       logger.warn('leases of a former home not understood, ignored', { subscription, reason: messageOf(error) });
     }
+  }
+
+  /** For a subscription that nobody has asked for here. Made-up ones keep none out that is known here. */
+  #hand(subscription: string, handed: Handed): void {
+    const { limits, catalog } = this.#runtime;
+    const known = this.#handed.get(subscription) ?? [];
+    const isFull = this.#handed.size >= limits.subscriptionsMax && known.length === 0;
+    if (isFull && catalog.subscription(subscription) === undefined) return;
+    this.#handed.set(subscription, [...known.slice(1 - HANDED_MAX), handed]);
   }
 
   /**

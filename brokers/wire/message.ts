@@ -53,10 +53,8 @@ export function decodeSlice(reply: Reply): Message[] {
   try {
     const draft = { topic: text(topic), time, lengths: text(lengths), meta: text(meta), body };
     const count = parseLengths({ ...draft, count: 0 }).length;
-    return messagesOfSlice({
-      batch: { ...draft, count, origin: parseOrigin(text(origin)), seq: 1, lamport, deps: '' }, from: 0, to: count,
-      skipped: skipped.map(Number),
-    });
+    const batch = { ...draft, count, origin: parseOrigin(text(origin)), seq: 1, lamport, deps: '', proof: '' };
+    return messagesOfSlice({ batch, from: 0, to: count, skipped: skipped.map(Number) });
   } catch (cause) {
     throw new RumormillError('PROTOCOL', `reply is not a batch: ${messageOf(cause)}`, { cause });
   }

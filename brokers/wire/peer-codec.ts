@@ -5,6 +5,7 @@
  */
 import { type Address, parseAddress } from '../core/address.ts';
 import { RumormillError } from '../core/error.ts';
+import { MEMBERS_MAX } from '../core/members/change.ts';
 import type { ViewName } from '../core/home/words.ts';
 import { LAMPORT_MAX } from '../core/log/lamport.ts';
 import { type RecordLimits, validateBatch } from '../core/log/batch-check.ts';
@@ -16,6 +17,9 @@ import {
   type Ask, type Hello, PEER_PROTOCOL_VERSION, type PeerMessage, type Seen, type Travelling, WANTS,
 } from './peer-message.ts';
 import { encodeCommandParts } from './resp.ts';
+
+/** Most brokers that a message names: of members, before a change and after it, and of what was heard besides. */
+const LISTED_MAX = 4 * MEMBERS_MAX;
 
 /** The bytes of a message, in parts that are sent one after another. */
 export function encodePeerMessage(message: PeerMessage): readonly Uint8Array[] {
@@ -117,6 +121,7 @@ export function decodePeerMessage(args: Args, limits: RecordLimits): PeerMessage
       arity(args, 2);
       return { type, ms: integer(args, 1, 'time') };
     case 'MEMBERS':
+      atMost(args, 1 + 2 * LISTED_MAX);
       return { type, beats: originNumbers(args, 1, args.length, 'beat') };
     case 'ELECTION':
     case 'OK':
@@ -127,6 +132,7 @@ export function decodePeerMessage(args: Args, limits: RecordLimits): PeerMessage
       return { type, term: integer(args, 1, 'term'), address: address(args.text(2)), lamport: lamport(args, 3) };
     case 'VIEW': {
       const view = decodeView(args);
+      atMost(args, 4 + LISTED_MAX);
       return { type, view: { ...view, members: args.texts(4).map(address) } };
     }
     case 'SEEN':
@@ -197,12 +203,14 @@ function decodeHello(args: Args): Hello {
 }
 
 function encodeBatch(batch: RecordBatch, ageMs: number): readonly Uint8Array[] {
-  const { origin, seq, count, lamport: first, time, topic, deps, lengths, meta, body } = batch;
-  return encodeCommandParts(['RECORDS', origin, seq, count, first, time, topic, deps, lengths, meta, body, ageMs]);
+  const { origin, seq, count, lamport: first, time, topic, deps, lengths, meta, body, proof } = batch;
+  return encodeCommandParts([
+    'RECORDS', origin, seq, count, first, time, topic, deps, lengths, meta, body, ageMs, proof,
+  ]);
 }
 
 function decodeBatch(args: Args, limits: RecordLimits): RecordBatch {
-  arity(args, 12);
+  arity(args, 13);
   const batch: RecordBatch = {
     origin: args.text(1) as Origin,
     seq: integer(args, 2, 'seq'),
@@ -214,6 +222,7 @@ function decodeBatch(args: Args, limits: RecordLimits): RecordBatch {
     lengths: args.text(8),
     meta: args.text(9),
     body: args.bytes(10),
+    proof: args.text(12),
   };
   validateBatch(batch, limits);
   return batch;
@@ -240,12 +249,24 @@ function decodeSeen(args: Args): Seen {
   const isFar = integer(args, 4, 'flag') !== 0;
   const end = 6 + integer(args, 5, 'count');
   if (args.length < end) tooShort(args, end);
+  if (end > 6 + LISTED_MAX) tooLong(args, 6 + LISTED_MAX);
   const members = Array.from({ length: end - 6 }, (_, index) => address(args.text(6 + index)));
   return { type: 'SEEN', view, isFar, members, stored: originNumbers(args, end, args.length, 'seq') };
 }
 
 function tooShort(args: Args, least: number): never {
   throw new RumormillError('PROTOCOL', `peer message ${args.text(0)} has ${args.length} fields, not ${least} or more`);
+}
+
+/** @throws RumormillError PROTOCOL for a list that no mesh can fill */
+function atMost(args: Args, most: number): void {
+  if (args.length > most) tooLong(args, most);
+}
+
+function tooLong(args: Args, most: number): never {
+  throw new RumormillError(
+    'PROTOCOL', `peer message ${args.text(0)} names more brokers than a mesh has: over ${most} fields`,
+  );
 }
 
 function decodeAsk(args: Args): Ask {

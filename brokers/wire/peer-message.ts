@@ -82,7 +82,7 @@ import type { Wanted } from '../core/mesh/plumtree.ts';
 import type { RespVersion } from './resp.ts';
 
 /** Brokers talk to brokers of their own protocol version only. */
-export const PEER_PROTOCOL_VERSION = 5;
+export const PEER_PROTOCOL_VERSION = 6;
 
 export const WANTS = ['link', 'look', 'rejoin'] as const;
 

@@ -5,7 +5,7 @@ import { draft, origin } from '../support/record.ts';
 import { BatchCounter } from './batch-counter.ts';
 
 t.test('the messages of batches, without those to leave out, wherever a chunk ends', async (t) => {
-  const batch = { ...draft(['a', 'bb', '', 'dddd']), origin: origin('a:1'), seq: 1, lamport: 1, deps: '' };
+  const batch = { ...draft(['a', 'bb', '', 'dddd']), origin: origin('a:1'), seq: 1, lamport: 1, deps: '', proof: '' };
   const replies: Value[] = [
     ['c1', [encodeSlice({ batch, from: 0, to: 4, skipped: [] }), encodeSlice({ batch, from: 1, to: 4, skipped: [2] })]],
     ['c2', []],

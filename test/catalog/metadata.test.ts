@@ -9,6 +9,7 @@ import { compareRecords, type RecordBatch, type StoredBatch } from '../../broker
 import type { Page } from '../../brokers/core/log/store.ts';
 import { Turns } from '../../brokers/core/turns.ts';
 import { Metadata } from '../../brokers/catalog/metadata.ts';
+import { virtualIdentity, virtualSignatures } from '../support/identity.ts';
 import { everything, randomOperation } from '../support/catalog.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { MemoryStore } from '../support/memory-store.ts';
@@ -26,10 +27,11 @@ t.test('records of the catalog that are no operations are passed over, whoever w
     '\ufffd', '',
   ];
   const batch: StoredBatch = {
-    ...draft(payloads, { topic: '$catalog' }), origin: PEER, seq: 1, lamport: 7, deps: '', position: 1, repeats: '',
+    ...draft(payloads, { topic: '$catalog' }), origin: PEER, seq: 1, lamport: 7, deps: '', proof: '', position: 1,
+    repeats: '',
   };
   const covered: StoredBatch = {
-    ...draft([], { topic: '$catalog' }), count: 3, origin: PEER, seq: 6, lamport: 12, deps: '', position: 2,
+    ...draft([], { topic: '$catalog' }), count: 3, origin: PEER, seq: 6, lamport: 12, deps: '', proof: '', position: 2,
     repeats: '',
   };
   await store.append([batch, covered]);
@@ -198,7 +200,7 @@ async function life(store: SlowStore, catalogTailMax: number): Promise<{ log: Lo
     store,
     clock,
     lamport,
-    { instance: 'aaaaaaaaaaaa', ...config.limits },
+    { instance: 'aaaaaaaaaaaa', identity: virtualIdentity(), signatures: virtualSignatures(() => 0), ...config.limits },
     {
       mark: (batches) => batches, committed: (batches) => metadata.committed(batches), failed: fail,
       drained: () => undefined,
@@ -238,7 +240,7 @@ function randomArrivals(random: SeededRandom): Arrival[] {
       lamport += random.integer(1, 3);
       const batch = {
         ...draft([encodeOperation(operation)], { topic: CATALOG_TOPIC }), origin: from, seq: index + 1, lamport,
-        deps: '',
+        deps: '', proof: '',
       };
       return { said: { stamp: { lamport, origin: from }, operation }, batch };
     });
@@ -265,7 +267,7 @@ t.test(`whatever the order of arrival, and however often it starts, a broker kno
     };
     while (arriving.length > 0) {
       for (const { batch, said } of arriving.splice(0, random.integer(1, 6))) {
-        log.receive(batch);
+        log.receive([batch], undefined);
         arrived.push(said);
       }
       for (let rounds = random.integer(0, 3); rounds > 0; rounds -= 1) await store.clock.round();

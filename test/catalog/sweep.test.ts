@@ -46,7 +46,7 @@ function setUp(): {
         origin: from,
         seq: (store.state.vector.get(from) ?? 0) + 1,
         lamport,
-        deps: '',
+        deps: '', proof: '',
         position: store.batches.length + 1,
         repeats: '',
       };

@@ -61,7 +61,7 @@ class Bench {
 
   #publish(sealed: SealedBatch): void {
     const { draft, acks } = sealed;
-    const batch = { ...draft, origin: origin('a:1'), seq: 1, lamport: 1, deps: '' };
+    const batch = { ...draft, origin: origin('a:1'), seq: 1, lamport: 1, deps: '', proof: '' };
     validateBatch(batch, DEFAULT_LIMITS); // what peers would refuse must not leave
     this.batches.push(sealed);
     if (this.refusing) for (const id of parseMeta(draft).ids ?? []) this.known.delete(`${draft.topic} ${id}`);

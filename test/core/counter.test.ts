@@ -1,7 +1,9 @@
 import t from 'tap';
 import { parseAddress } from '../../brokers/core/address.ts';
 import { Bully } from '../../brokers/core/mesh/bully.ts';
-import { checkCounter, checkGrowth, COUNTER_MAX, COUNTER_SENSE_MAX, Growth } from '../../brokers/core/counter.ts';
+import {
+  checkCounter, checkGrowth, COUNTER_MAX, COUNTER_SENSE_MAX, Following, Growth,
+} from '../../brokers/core/counter.ts';
 import { Hearsay } from '../../brokers/core/mesh/hearsay.ts';
 import { Views } from '../../brokers/core/home/view.ts';
 import { origin } from '../support/record.ts';
@@ -38,6 +40,29 @@ t.test('a counter may be taken so far at once, and further with each second; bey
     () => checkGrowth('term', 5, 5, new Growth({ atOnce: 0, perSecond: 0 }, 0, 0), 0),
     'what is known is no growth',
   );
+});
+
+t.test('one peer takes a counter only so far, however often it tells and comes back', async (t) => {
+  const following = new Following({ perSecond: 10, savedMax: 100 });
+  let known = 0;
+  for (let message = 0; message < 100_000; message += 1) {
+    known = following.follow('liar', known + 1000, known, message / 10); // 10 s
+    if (message % 100 === 0) following.leave('liar');
+  }
+  t.ok(known > 190 && known <= 200, `${known}`);
+  t.equal(following.follow('honest', known + 50, known, 10_000), known + 50, 'which is nothing that others pay for');
+  t.equal(following.follow('honest', 7, known, 10_000), known, 'and it never falls');
+});
+
+t.test('what most peers have reached is followed at once, if they are two', async (t) => {
+  const following = new Following({ perSecond: 0, savedMax: 0 });
+  t.equal(following.follow('a', 1000, 0, 0), 0);
+  t.equal(following.follow('b', 700, 0, 0), 700, 'both have');
+  t.equal(following.follow('c', 900, 700, 0), 900, 'two of three have');
+  following.leave('a');
+  t.equal(following.follow('b', 1200, 900, 0), 900);
+  following.leave('b');
+  t.equal(following.follow('c', 5000, 900, 0), 900, 'one is not most');
 });
 
 t.test('an absurd number that a peer tells changes nothing', async (t) => {

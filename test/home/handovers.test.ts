@@ -35,7 +35,7 @@ t.test('leases are sent again, with pauses that double, until they are taken', a
   t.strictSame(await run(180), []);
   t.strictSame(await run(20), ['one 1 a:1']);
   t.equal(handovers.isEmpty, false);
-  handovers.taken(1);
+  handovers.taken(1, a);
   t.equal(handovers.isEmpty, true);
   t.strictSame(await run(1000), []);
 });

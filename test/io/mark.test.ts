@@ -25,7 +25,10 @@ async function crashed(t: Test): Promise<string> {
   const store = await open(folder);
   for (let position = 1; position <= COUNT; position += 1) {
     await store.append([
-      { ...draft(['x'.repeat(1000)]), origin: A, seq: position, lamport: position, deps: '', position, repeats: '' },
+      {
+        ...draft(['x'.repeat(1000)]), origin: A, seq: position, lamport: position, deps: '', proof: '', position,
+        repeats: '',
+      },
     ]);
   }
   await waitFor('the mark is written', () =>

@@ -46,7 +46,10 @@ for (const [what, act, isKept] of REMOVALS) {
     const append = (): Promise<void> => {
       position += 1;
       return store.append([
-        { ...draft(['x'.repeat(1000)]), origin: A, seq: position, lamport: position, deps: '', position, repeats: '' },
+        {
+          ...draft(['x'.repeat(1000)]), origin: A, seq: position, lamport: position, deps: '', proof: '', position,
+          repeats: '',
+        },
       ]);
     };
     while (position < 20) await append();
@@ -68,7 +71,7 @@ t.test('a store that is where it was is not complained of, whatever it has writt
   for (let position = 1; position <= 10; position += 1) {
     await store.append([
       {
-        ...draft(['x'.repeat(1024 * 1024)]), origin: A, seq: position, lamport: position, deps: '', position,
+        ...draft(['x'.repeat(1024 * 1024)]), origin: A, seq: position, lamport: position, deps: '', proof: '', position,
         repeats: '',
       },
     ]);

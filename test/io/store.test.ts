@@ -3,12 +3,14 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { DEFAULT_LIMITS } from '../../brokers/config.ts';
 import { parseAddress } from '../../brokers/core/address.ts';
+import { checkGroup } from '../../brokers/core/log/proof.ts';
 import { validateBatch } from '../../brokers/core/log/batch-check.ts';
 import {
-  isCovered, lastSeq, type Origin, parseRepeats, type StoredBatch, type StoredColumns,
+  isCovered, lastSeq, type Origin, parseRepeats, placeBatch, type StoredBatch, type StoredColumns,
 } from '../../brokers/core/log/record.ts';
 import type { IdColumns, LamportPlace, LiveCount, Page, Store } from '../../brokers/core/log/store.ts';
 import type { Stamp } from '../../brokers/core/log/stamp.ts';
+import { systemSignatures } from '../../brokers/io/identity.ts';
 import { Handle, READ_WRITE } from '../../brokers/io/sqlite.ts';
 import { openStore } from '../../brokers/io/open-store.ts';
 import { SCHEMA_VERSION } from '../../brokers/io/schema.ts';
@@ -16,6 +18,7 @@ import { temporaryFolder } from '../support/folder.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { SEED, SeededRandom } from '../support/random.ts';
 import { draft, origin, specimenBatch } from '../support/record.ts';
+import { history } from '../support/signed.ts';
 import { execute, read } from '../support/sqlite.ts';
 
 const ADDRESS = parseAddress('10.0.0.1:3000');
@@ -42,7 +45,8 @@ function batches(rows: readonly (readonly [Origin, string, ...string[]])[], afte
   return rows.map(([from, topic, ...payloads], index) => {
     const seq = seqs.get(from) ?? 1;
     const batch = {
-      ...draft(payloads, { topic }), origin: from, seq, lamport, deps: '', position: after + index + 1, repeats: '',
+      ...draft(payloads, { topic }), origin: from, seq, lamport, deps: '', proof: '', position: after + index + 1,
+      repeats: '',
       seen: 0,
     };
     seqs.set(from, lastSeq(batch) + 1);
@@ -81,6 +85,8 @@ t.test('a new store is empty, and what it was given is there when it is opened a
   const again = await open(t, folder);
   t.strictSame(again.state, {
     origin: store.state.origin,
+    owner: '',
+    heads: new Map(),
     vector: new Map([
       [A, 6],
       [B, 3],
@@ -110,10 +116,10 @@ t.test('the lives of a store, and of others', async (t) => {
   await store.close();
   const again = await open(t, folder);
   t.match(again.state, { life: 7, electors, lives: new Map([[B, { life: 2, holder: 'process-2' }]]) });
-  await again.renew(A);
-  t.match(again.state, { origin: A, life: 1, electors: undefined });
+  await again.renew(A, 'owner');
+  t.match(again.state, { origin: A, owner: 'owner', life: 1, electors: undefined });
   await again.close();
-  t.match((await open(t, folder)).state, { origin: A, life: 1, electors: undefined });
+  t.match((await open(t, folder)).state, { origin: A, owner: '', life: 1, electors: undefined });
 });
 
 t.test('a transaction whose messages are all empty, or not here any more, is stored', async (t) => {
@@ -125,7 +131,7 @@ t.test('a transaction whose messages are all empty, or not here any more, is sto
     ]),
     {
       ...specimenBatch({
-        origin: A, seq: 2, count: 1, lamport: 9, lengths: '[]', meta: '', deps: '', body: Buffer.alloc(0),
+        origin: A, seq: 2, count: 1, lamport: 9, lengths: '[]', meta: '', deps: '', proof: '', body: Buffer.alloc(0),
       }),
       position: 3,
       repeats: '',
@@ -150,7 +156,8 @@ t.test('every field comes back as it went in', async (t) => {
       seen: 0,
     },
     {
-      ...specimenBatch({ seq: 5, count: 2, meta: '', deps: '', lengths: '[0,0]', body: Buffer.alloc(0) }), position: 3,
+      ...specimenBatch({ seq: 5, count: 2, meta: '', deps: '', proof: '', lengths: '[0,0]', body: Buffer.alloc(0) }),
+      position: 3,
       repeats: '', seen: 0,
     },
   ];
@@ -311,7 +318,8 @@ t.test('readRange goes by Lamport timestamp and not by arrival; equal ones by ar
   const store = await open(t, temporaryFolder(t));
   const stamps = [50, 10, 30, 10, 20];
   await store.append(stamps.map((lamport, index) => ({
-    ...draft(['x']), origin: origin('10.0.0.9:1', index), seq: 1, lamport, deps: '', position: index + 1, repeats: '',
+    ...draft(['x']), origin: origin('10.0.0.9:1', index), seq: 1, lamport, deps: '', proof: '', position: index + 1,
+    repeats: '',
   })));
   const query = { topic: 'news', from: 0, to: 100, reverse: false };
   t.strictSame(positions(await store.readRange(query, undefined, ALL)), [2, 4, 5, 3, 1]);
@@ -349,7 +357,8 @@ t.test('readIds reads many pages, each id once', async (t) => {
     await store.append(Array.from({ length: 2000 }, (_, index): StoredBatch => {
       const seq = at + index + 1;
       return {
-        ...draft(['x']), origin: A, seq, lamport: seq, deps: '', position: seq, repeats: '', seen: 1000 + (seq % 7),
+        ...draft(['x']), origin: A, seq, lamport: seq, deps: '', proof: '', position: seq, repeats: '',
+        seen: 1000 + (seq % 7),
         meta: `{"ids":["${seq}"]}`,
       };
     }));
@@ -540,7 +549,8 @@ async function earlierFolder(t: Test, sql: string): Promise<string> {
   return folder;
 }
 
-const TO_VERSION_6 = `DROP TABLE catalog; ALTER TABLE broker DROP COLUMN catalog; ALTER TABLE broker DROP COLUMN cataloged; PRAGMA user_version = 6;`;
+const TO_VERSION_7 = `ALTER TABLE batches DROP COLUMN proof; PRAGMA user_version = 7;`;
+const TO_VERSION_6 = `${TO_VERSION_7} DROP TABLE catalog; ALTER TABLE broker DROP COLUMN catalog; ALTER TABLE broker DROP COLUMN cataloged; PRAGMA user_version = 6;`;
 const TO_VERSION_5 = `${TO_VERSION_6} DROP INDEX batches_with_ids; ALTER TABLE broker DROP COLUMN running; ALTER TABLE batches DROP COLUMN seen;
   CREATE INDEX batches_with_ids ON batches (time) WHERE meta LIKE '%"ids":%'; PRAGMA user_version = 5;`;
 const TO_VERSION_4 = `${TO_VERSION_5} DROP TABLE lives; ALTER TABLE broker DROP COLUMN life; ALTER TABLE broker DROP COLUMN electors; PRAGMA user_version = 4;`;
@@ -562,6 +572,27 @@ t.test('a file of the fifth version is taken over: its ids are there, as old as 
   t.strictSame(await store.findIds('news', ['y'], first!.time, first!.time), [
     { id: 'y', origin: A, seq: 2, seen: first!.time },
   ]);
+});
+
+t.test('a file of the seventh version is taken over: what is stored has no proofs', async (t) => {
+  const store = await open(t, await earlierFolder(t, TO_VERSION_7));
+  t.match(store.state, { position: 5, heads: new Map() });
+  t.strictSame((await store.readAfter(0, undefined, ALL)).batches.map(({ proof }) => proof), ['', '', '', '', '']);
+});
+
+t.test('the heads of origins are there again, also where the messages of a batch are not', async (t) => {
+  const folder = temporaryFolder(t);
+  const store = await open(t, folder);
+  const { groups, head } = history([['one'], ['two', 'three']]);
+  const signed = groups.flat().map((batch, index) => placeBatch(batch, index + 1));
+  await store.append(signed);
+  await store.cover('news', { lamport: 100, origin: A }, { lamport: 0, position: 0 }, 10);
+  await store.close();
+  const again = await open(t, folder);
+  t.strictSame([...again.state.heads], [[signed[0]!.origin, head]]);
+  const { batches: covered } = await again.readAfter(0, undefined, ALL);
+  t.ok(covered.every(isCovered));
+  t.strictSame(checkGroup(covered, undefined, systemSignatures), head, 'and they prove themselves');
 });
 
 t.test('a file of the sixth version is taken over', async (t) => {

@@ -22,7 +22,7 @@ async function prepare(t: Test): Promise<[store: Store, append: () => Promise<vo
   const append = async (): Promise<void> => {
     seq += 1;
     await store.append([
-      { ...draft(['x'.repeat(MIB)]), origin: A, seq, lamport: seq, deps: '', position: seq, repeats: '' },
+      { ...draft(['x'.repeat(MIB)]), origin: A, seq, lamport: seq, deps: '', proof: '', position: seq, repeats: '' },
     ]);
   };
   const walBytes = (): number => statSync(join(folder, 'broker.db-wal')).size;

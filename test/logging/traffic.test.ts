@@ -61,7 +61,9 @@ t.test('what is counted and not told yet is told when the broker stops, and no t
   const note = (message: string, fields?: LogFields): void =>
     void lines.push(`${message} ${String(fields?.['messages'] ?? 1)}`);
   const traffic = new Traffic(clock, { debug: note, info: note, warn: note, error: note }, () => origin('a:1'));
-  const batch = { ...draft(['x', 'y']), origin: origin('a:1'), seq: 1, lamport: 1, deps: '', position: 1, repeats: '' };
+  const batch = {
+    ...draft(['x', 'y']), origin: origin('a:1'), seq: 1, lamport: 1, deps: '', proof: '', position: 1, repeats: '',
+  };
   traffic.committed(Array.from({ length: 25 }, () => batch));
   t.equal(lines.splice(0).length, 20);
   traffic.close();

@@ -132,7 +132,7 @@ t.test('a peer that tells of absurd clocks, terms, beats and views leaves the me
     ['MEMBERS', `${low.address}/00000000000f`, most],
     ['VIEW', high.address, most, 1, stranger],
     ['VIEW', high.address, 1, most, stranger],
-    ['RECORDS', `${stranger}/000000000000`, 1, 1, most, 0, 'news', '', '[1]', '', 'x', 0],
+    ['RECORDS', `${stranger}/000000000000`, 1, 1, most, 0, 'news', '', '[1]', '', 'x', 0, ''],
   ];
   for (const message of [undefined, ...absurd]) {
     const peer = await low.connect();
@@ -158,7 +158,7 @@ t.test('a peer that sends records that no publisher can send is cut off with a l
   const stranger = parseAddress(`127.0.0.1:${other}`); // in a row, and another program
   const origin = `${stranger}/000000000000`;
   const record = (topic: string, meta: string, payload: Buffer): (string | number | Buffer)[] => [
-    'RECORDS', origin, 1, 1, 1, 0, topic, '', `[${payload.length}]`, meta, payload, 0,
+    'RECORDS', origin, 1, 1, 1, 0, topic, '', `[${payload.length}]`, meta, payload, 0, '',
   ];
   const small = Buffer.from('x');
   const headers = JSON.stringify({ headers: [new Array<string>(20_000).fill('h')] });

@@ -432,12 +432,33 @@ t.test('acknowledgements of another home hold, and are counted; what is not unde
   ];
   virtual.broker.queues.committed([
     {
-      ...draft(records, { topic: '$acks' }), origin: origin('other:1', 9), seq: 1, lamport: 1000, deps: '',
+      ...draft(records, { topic: '$acks' }), origin: origin('other:1', 9), seq: 1, lamport: 1000, deps: '', proof: '',
       position: 99, repeats: '',
     },
   ]);
   t.strictSame(await pull(client, 's'), []);
   t.match(await describe(client, 's'), { rival_records: 1, backlog: 0, in_flight: 1 });
+});
+
+t.test('leases of made-up subscriptions have a limit, and push out none of others', async (t) => {
+  const { virtual, client } = await start({ limits: { subscriptionsMax: 10 } }, ...BOUND, 'PUBLISH a 1', 'PUBLISH a 2');
+  await pull(client, 's COUNT 1');
+  const { queues } = virtual.broker;
+  const [own] = await queues.giveUp(() => false);
+  const nothing = '[]';
+  const made = (from: number): void => {
+    for (let index = from; index < from + 20; index += 1) {
+      for (let time = 0; time < 20; time += 1) queues.takeOver({ subscription: `made-up ${index}`, leases: nothing });
+    }
+  };
+  made(0);
+  queues.takeOver(own!);
+  made(20);
+  const handed = (await queues.giveUp(() => false)).map(({ subscription }) => subscription);
+  t.strictSame(handed.filter((name) => name === 's'), ['s']);
+  t.ok(handed.length <= 11, `${handed.length}`);
+  queues.takeOver(own!);
+  t.strictSame(payloads(await pull(client, 's')), ['2']);
 });
 
 t.test('leases move with their subscription: the next home does not deliver before they have run out', async (t) => {

@@ -165,7 +165,7 @@ t.test('what is no violation', async (t) => {
   const ahead = check(
     history({
       disks: [
-        written(A, 10, question), written(B, 15, { ...answer, deps: '' }), written(B, 20, question),
+        written(A, 10, question), written(B, 15, { ...answer, deps: '', proof: '' }), written(B, 20, question),
         written(A, 45, answer),
       ],
       subscriptions: [subscription([delivery('a re q', 7, B, { broker: B }), delivery('q', 5, A, { broker: B })])],
@@ -253,7 +253,9 @@ function also(...payloads: string[]): Partial<History> {
 }
 
 function stored(payload: string, changes: Partial<StoredBatch>): StoredBatch {
-  return { ...draft([payload]), origin: AT_A, seq: 1, lamport: 1, deps: '', position: 1, repeats: '', ...changes };
+  return {
+    ...draft([payload]), origin: AT_A, seq: 1, lamport: 1, deps: '', proof: '', position: 1, repeats: '', ...changes,
+  };
 }
 
 function written(disk: Address, at: number, batch: StoredBatch): DiskEvent {

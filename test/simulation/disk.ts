@@ -17,7 +17,7 @@ import type { Identity } from '../../brokers/core/mesh/identity.ts';
 import type { SavedTime } from '../../brokers/core/log/running-time.ts';
 import type { Stamp } from '../../brokers/core/log/stamp.ts';
 import type { Vector } from '../../brokers/core/log/version-vector.ts';
-import { testIdentity } from '../support/identity.ts';
+import { virtualIdentity } from '../support/identity.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import type { SeededRandom } from '../support/random.ts';
 import type { Life, VirtualTime } from './time.ts';
@@ -88,7 +88,7 @@ export class VirtualDisk {
       const seed = this.#random.bytes(32);
       await this.write(life, async () => void (data.keySeed = seed));
     }
-    return testIdentity(data.keySeed!);
+    return virtualIdentity(data.keySeed!);
   }
 
   /** Puts an empty disk in the place of this one. Only while the broker is down, as `restore`. */
@@ -196,9 +196,9 @@ class DiskStore implements Store {
     return this.#state;
   }
 
-  async renew(origin: Origin): Promise<void> {
-    await this.#write(() => this.#disk.data.renew(origin));
-    this.#state = { ...this.#state, origin, life: 1, electors: undefined };
+  async renew(origin: Origin, owner: string): Promise<void> {
+    await this.#write(() => this.#disk.data.renew(origin, owner));
+    this.#state = { ...this.#state, origin, owner, life: 1, electors: undefined };
   }
 
   saveName(lived: Lived): Promise<void> {

@@ -11,6 +11,7 @@ import type { MemoryStore } from '../support/memory-store.ts';
 import { SeededRandom } from '../support/random.ts';
 import { beGreedy, checkMemory, isSmall } from './greed.ts';
 import { impersonate } from './impostor.ts';
+import { lie } from './liar.ts';
 import type { Machine } from './machine.ts';
 import type { World } from './world.ts';
 
@@ -38,6 +39,7 @@ export const FAULT_KINDS = [
   'lost-wal',
   'removed',
   'impostor',
+  'liar',
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 /** Those that take a broker down, and do nothing else. */
@@ -203,6 +205,8 @@ export class Faults {
         const victim = this.#dice.pick(this.#world.present.filter((each) => each !== machine));
         return impersonate(this.#world, this.#dice, machine, victim, lastsMs);
       }
+      case 'liar':
+        return lie(this.#world, this.#dice, machine, lastsMs);
       case 'greedy':
         return this.#greedy(machine, lastsMs);
       case 'slow-disk':

@@ -122,6 +122,7 @@ t.test('without a link of its own to the home a broker asks through the coordina
 t.test('while no home can be reached the answer is TRYAGAIN after the stated time, and PULL is given up with its client', async (t) => {
   const world = new World(SEED, 2, { limits: { homeTimeoutMs: 20, viewCatchUpMs: 20 } });
   const [low, high] = world.machines as [Machine, Machine];
+  world.partition([low], [high]); // so that its dials hang, and it does not yet lead alone
   await world.of(low.start());
   const client = await world.client(low);
   const since = world.time.now;
@@ -130,6 +131,7 @@ t.test('while no home can be reached the answer is TRYAGAIN after the stated tim
     /^TRYAGAIN home of subscription "work": no coordinator has said where it is after 20 ms/,
   );
   t.ok(world.time.now - since < 300);
+  world.heal();
   await world.of(high.start());
   await world.until('a view', () => low.broker.status()['members'] === 2);
   t.match(await ask(world, client, 'PULL', 'work'), 'NOTFOUND subscription "work"');

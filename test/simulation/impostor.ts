@@ -4,7 +4,7 @@
  */
 import type { Channel } from '../../brokers/core/runtime.ts';
 import type { PeerMessage } from '../../brokers/wire/peer-message.ts';
-import { testIdentity } from '../support/identity.ts';
+import { virtualIdentity } from '../support/identity.ts';
 import { bytesOf, diallerOf, hello, PeerReader } from '../support/peer.ts';
 import type { SeededRandom } from '../support/random.ts';
 import type { Machine } from './machine.ts';
@@ -12,7 +12,7 @@ import { Life } from './time.ts';
 import type { World } from './world.ts';
 
 const DIAL_MS = 1000;
-const OWN_KEY = testIdentity(Buffer.from('of the impostor'));
+const OWN_KEY = virtualIdentity(Buffer.from('of the impostor'));
 
 /** Goes to a broker as another one, for a while. Whether it got as far as to be asked for a proof. */
 export async function impersonate(
@@ -20,7 +20,7 @@ export async function impersonate(
 ): Promise<boolean> {
   const { address, disk: { data } } = victim;
   world.note('storm', `an impostor of ${address} at ${at.address}`);
-  const { publicKey: key } = testIdentity(data.keySeed);
+  const { publicKey: key } = virtualIdentity(data.keySeed);
   const instance = victim.isRunning ? victim.broker.readers.latestCursor().instance : 'x';
   const mine = hello({ address, origin: data.origin, instance, key, nonce: dice.bytes(32), dialled: at.address });
   const transport = world.network.transport(`impostor of ${address}`, new Life(world.time));

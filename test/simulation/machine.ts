@@ -7,7 +7,7 @@ import { RumormillError } from '../../brokers/core/error.ts';
 import type { StoredBatch } from '../../brokers/core/log/record.ts';
 import type { LogFields, Logger, LogLevel } from '../../brokers/core/runtime.ts';
 import { Broker } from '../../brokers/host.ts';
-import { testSignatures } from '../support/identity.ts';
+import { virtualSignatures } from '../support/identity.ts';
 import type { MemoryStore } from '../support/memory-store.ts';
 import { VirtualDisk } from './disk.ts';
 import { Life } from './time.ts';
@@ -107,7 +107,7 @@ export class Machine {
         random: random.word,
         logger: this.#logger(life),
         transport: network.transport(this.address, life),
-        signatures: testSignatures(random.word),
+        signatures: virtualSignatures(random.word),
         openStore: () => Promise.resolve(this.disk.open(life)),
         openIdentity: () => this.disk.identity(life),
       },

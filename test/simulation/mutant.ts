@@ -65,6 +65,37 @@ export const MUTANTS: readonly Mutant[] = [
       ],
     ],
   },
+  {
+    name: 'believes records that their origin has not signed',
+    patches: [
+      [
+        'core/log/proof.js', `if (!digests.verify(`,
+        `if (last.proof === '' && !digests.verify(`,
+      ],
+    ],
+  },
+  {
+    name: 'believes messages that are not those of the digest',
+    patches: [
+      [
+        'core/log/proof.js', `if (!isCovered(batch) && proof.whole !==`,
+        `if (batch.proof === '' && proof.whole !==`,
+      ],
+    ],
+  },
+  {
+    name: 'stores a group that has not ended',
+    patches: [
+      [
+        'core/log/gathering.js', `return isSigned(batch) ? this.#check([`,
+        `return batch.proof !== '' ? this.#check([`,
+      ],
+      [
+        'core/log/proof.js', `if (!digests.verify(`,
+        `if (last.proof.at(-1) !== ' ' && !digests.verify(`,
+      ],
+    ],
+  },
   { name: 'uses seqs again after a restart', patches: [['core/log/transaction.js', `let seq = vector.get(origin) + 1;`, `let seq = Math.max(1, vector.get(origin));`]] },
   { name: 'a new store takes the name of the one that was wiped', patches: [['core/log/record.js', 'return `${address}/${makeTag(random)}`;', 'return `${address}/000000000001`;']] },
   { name: 'a restored store goes on under its name', patches: [['core/mesh/incarnation.js', `verdict(configured, held, urgent) {`, `verdict(configured, held, urgent) {\n        return { keep: true };`]] },

@@ -22,13 +22,16 @@ interface Party {
   readonly life: Life;
 }
 
+/** Other bytes for those that a host sends; undefined for the same. */
+export type Twist = (bytes: Uint8Array) => Uint8Array | undefined;
+
 interface Acceptor extends Party {
   readonly accept: (channel: Channel) => void;
 }
 
 export class VirtualNetwork {
   /** What happened, so that tests can say that their faults did. */
-  readonly counts = { delivered: 0, held: 0, dialsLost: 0, resets: 0, misled: 0, selfConnects: 0 };
+  readonly counts = { delivered: 0, held: 0, dialsLost: 0, resets: 0, misled: 0, selfConnects: 0, lies: 0 };
   /** Told of everything that is written, before it travels. */
   watch: ((from: string, to: string, bytes: Uint8Array) => void) | undefined;
   /** Told of every dial. */
@@ -40,6 +43,7 @@ export class VirtualNetwork {
   readonly #delays = new Map<string, number>(); // ms more than usual, at most
   // of narrow ways; when what is on one has passed
   readonly #rates = new Map<string, { bytesPerMs: number; freeAt: number }>();
+  readonly #twists = new Map<string, Twist>(); // of what hosts say
   readonly #ends = new Set<End>();
   readonly #misleading = new Map<string, Address>(); // where dials of a name from a host lead
   readonly #selfConnecting = new Set<string>(); // hosts whose dials of where nobody listens meet themselves
@@ -50,6 +54,19 @@ export class VirtualNetwork {
   constructor(time: VirtualTime, random: SeededRandom) {
     this.#time = time;
     this.#random = random;
+  }
+
+  /** What a host says is changed on its way, until it is told otherwise. */
+  twist(host: string, twist: Twist | undefined): void {
+    if (twist === undefined) this.#twists.delete(host);
+    else this.#twists.set(host, twist);
+  }
+
+  /** What travels if a host sends these bytes to another: what it says to brokers may be changed. */
+  twisted(from: string, to: string, bytes: Uint8Array): Uint8Array {
+    const other = this.#listeners.has(to as Address) ? this.#twists.get(from)?.(bytes) : undefined;
+    if (other !== undefined) this.counts.lies += 1;
+    return other ?? bytes;
   }
 
   /** Nothing goes from one host to the other until as many `heal`s, or until `healAll`. */
@@ -276,9 +293,11 @@ class End implements Channel {
 
   flush(): void {
     if (this.#written.length === 0) return;
-    const bytes = this.#written.length === 1 ? this.#written[0]! : Buffer.concat(this.#written);
+    const written = this.#written.length === 1 ? this.#written[0]! : Buffer.concat(this.#written);
     this.#written = [];
     if (this.#isClosed) return;
+    const bytes = this.#network.twisted(this.party.host, this.other.party.host, written);
+    this.bufferedBytes += bytes.length - written.length;
     const size = this.#network.pieceBytes(this.party.host, this.other.party.host);
     for (let start = 0; start < bytes.length; start += size) {
       const piece = bytes.subarray(start, start + size);

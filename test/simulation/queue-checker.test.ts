@@ -474,7 +474,7 @@ function stored(
     origin: ORIGINS[by],
     seq,
     lamport,
-    deps: '',
+    deps: '', proof: '',
     position: 1,
     repeats: '',
     ...changes,

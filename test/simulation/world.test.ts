@@ -175,7 +175,7 @@ t.test('a full disk refuses and keeps what it has; a copy put back shows what it
 });
 
 function stored(origin: Origin, position: number): StoredBatch {
-  return { ...draft(['x']), origin, seq: position, lamport: position, deps: '', position, repeats: '' };
+  return { ...draft(['x']), origin, seq: position, lamport: position, deps: '', proof: '', position, repeats: '' };
 }
 
 function openDisk(seed: number): { time: VirtualTime; disk: VirtualDisk; life: Life; store: Store; log: DiskEvent[] } {

@@ -3,19 +3,25 @@
  * decides what arrives when. Links are up or cut as the test says; there is no election and nobody dials.
  */
 import { makeConfig, type Limits } from '../../brokers/config.ts';
+import { parseAddress } from '../../brokers/core/address.ts';
 import { LamportClock } from '../../brokers/core/log/lamport.ts';
 import { Log } from '../../brokers/core/log/log.ts';
 import { RunningTime } from '../../brokers/core/log/running-time.ts';
 import type { Origin, RecordBatch } from '../../brokers/core/log/record.ts';
+import { makeName } from '../../brokers/core/log/proof.ts';
 import { systemSignatures } from '../../brokers/io/identity.ts';
+import type { Identity } from '../../brokers/core/mesh/identity.ts';
 import { Gossip } from '../../brokers/mesh/gossip.ts';
 import { Link } from '../../brokers/mesh/link.ts';
 import type { PeerMessage } from '../../brokers/wire/peer-message.ts';
 import { ManualClock } from './manual-clock.ts';
 import { MemoryStore } from './memory-store.ts';
+import { virtualIdentity, virtualSignatures } from './identity.ts';
 import { hello } from './peer.ts';
-import { draft, origin } from './record.ts';
+import { draft } from './record.ts';
 import { VirtualChannel } from './virtual-channel.ts';
+
+const signatures = virtualSignatures(() => 0);
 
 /** One broker's log and gossip on a store that outlives it. */
 export class GossipBroker {
@@ -25,10 +31,11 @@ export class GossipBroker {
   /** Every batch that came from a peer, in order. */
   readonly received: RecordBatch[] = [];
 
-  constructor(store: MemoryStore, clock: ManualClock, limits: Partial<Limits>) {
+  constructor(store: MemoryStore, identity: Identity, clock: ManualClock, limits: Partial<Limits>) {
+    const nothing = (): void => undefined;
     const lamport = new LamportClock(store.state.lamport);
     const config = makeConfig({ limits });
-    this.log = new Log(store, clock, lamport, { instance: 'aaaaaaaaaaaa', ...config.limits }, {
+    this.log = new Log(store, clock, lamport, { instance: 'aaaaaaaaaaaa', identity, signatures, ...config.limits }, {
       mark: (batches) => batches,
       committed: (batches) => this.gossip.committed(batches),
       failed: () => this.gossip.rolledBack(),
@@ -40,6 +47,8 @@ export class GossipBroker {
       store,
       lamport,
       log: this.log,
+      signatures,
+      logger: { debug: nothing, info: nothing, warn: nothing, error: nothing },
       time: new RunningTime(
         undefined, () => clock.now(), () => clock.wallTime(),
       ),
@@ -113,9 +122,14 @@ export class GossipMesh {
     this.#limits = limits;
     this.stores = Array.from(
       { length: count },
-      (_, index) => new MemoryStore(origin(`10.0.0.${index + 1}:3000`, index + 1)),
+      (_, index) => {
+        const address = parseAddress(`10.0.0.${index + 1}:3000`);
+        const { origin, owner } = makeName(address, virtualIdentity(index), signatures, () => index);
+        return new MemoryStore(origin, owner);
+      },
     );
-    this.brokers = this.stores.map((store) => new GossipBroker(store, this.clock, limits));
+    this.brokers = this.stores.map((store, index) =>
+      new GossipBroker(store, virtualIdentity(index), this.clock, limits));
   }
 
   isUp(left: number, right: number): boolean {
@@ -139,7 +153,7 @@ export class GossipMesh {
   /** The broker's process dies and comes back on its store; its links are cut. */
   restart(index: number): void {
     for (let other = 0; other < this.brokers.length; other += 1) this.cut(index, other);
-    this.brokers[index] = new GossipBroker(this.stores[index]!, this.clock, this.#limits);
+    this.brokers[index] = new GossipBroker(this.stores[index]!, virtualIdentity(index), this.clock, this.#limits);
   }
 
   /** The way from one broker to another; undefined where they have no link. */

@@ -18,12 +18,14 @@ import {
   type StoredBatch,
   type StoredColumns,
 } from '../../brokers/core/log/record.ts';
+import { type Head, headAfter } from '../../brokers/core/log/proof.ts';
 import { goOn, type SavedTime } from '../../brokers/core/log/running-time.ts';
 import type {
   AckCheckpoint, CountQuery, FoundId, IdColumns, LamportPlace, LiveCount, Page, RangeQuery, Store, StoreState,
 } from '../../brokers/core/log/store.ts';
 import type { Stamp } from '../../brokers/core/log/stamp.ts';
 import type { Vector } from '../../brokers/core/log/version-vector.ts';
+import { systemSignatures } from '../../brokers/io/identity.ts';
 
 export class MemoryStore implements Store {
   origin: Origin;
@@ -50,14 +52,17 @@ export class MemoryStore implements Store {
   #gate: Promise<void> | undefined;
   #lamport = 0; // of the newest record
   readonly #vector = new Map<Origin, number>();
+  #owner: string;
 
-  constructor(origin: Origin) {
+  /** @param owner of the origin, if it is to name records (proof.ts) */
+  constructor(origin: Origin, owner = '') {
     this.origin = origin;
+    this.#owner = owner;
   }
 
   /** What the store holds now, as a store of its own: a backup. */
   copy(): MemoryStore {
-    const copy = new MemoryStore(this.origin);
+    const copy = new MemoryStore(this.origin, this.#owner);
     copy.#insert(this.batches);
     copy.clocks.push(...this.clocks.slice(-1));
     for (const [subscription, state] of this.acks) copy.acks.set(subscription, state);
@@ -76,7 +81,7 @@ export class MemoryStore implements Store {
    */
   withoutNewest(count: number): MemoryStore {
     const rest = this.copy();
-    const cut = new MemoryStore(this.origin);
+    const cut = new MemoryStore(this.origin, this.#owner);
     cut.#insert(rest.batches.slice(0, Math.max(0, rest.batches.length - count)));
     cut.keySeed = rest.keySeed;
     cut.clocks.push(...rest.clocks);
@@ -92,6 +97,8 @@ export class MemoryStore implements Store {
     const time = this.times.at(-1)?.[1];
     return {
       origin: this.origin,
+      owner: this.#owner,
+      heads: this.#heads(),
       vector: new Map(this.#vector),
       lamport: Math.max(lamport, this.#lamport),
       newest: this.#lamport,
@@ -104,8 +111,23 @@ export class MemoryStore implements Store {
     };
   }
 
-  async renew(origin: Origin): Promise<void> {
+  #heads(): Map<Origin, Head> {
+    const [first, newest] = [new Map<Origin, StoredBatch>(), new Map<Origin, StoredBatch>()];
+    for (const batch of this.batches) {
+      if (batch.seq === 1) first.set(batch.origin, batch);
+      newest.set(batch.origin, batch);
+    }
+    const heads = new Map<Origin, Head>();
+    for (const [origin, batch] of newest) {
+      const head = headAfter(batch, first.get(origin)!, systemSignatures);
+      if (head !== undefined) heads.set(origin, head);
+    }
+    return heads;
+  }
+
+  async renew(origin: Origin, owner: string): Promise<void> {
     this.origin = origin;
+    this.#owner = owner;
     this.loss = undefined;
     this.lived = { life: 1, electors: undefined };
   }

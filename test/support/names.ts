@@ -40,5 +40,5 @@ function batch(
 ): StoredBatch {
   const lengths = JSON.stringify(Array<number>(fields.count).fill(PAYLOAD.length));
   const body = Buffer.from(PAYLOAD.repeat(fields.count));
-  return { origin, ...fields, time: 1_700_000_000_000, lengths, meta: '', repeats: '', body };
+  return { origin, ...fields, time: 1_700_000_000_000, lengths, meta: '', proof: '', repeats: '', body };
 }

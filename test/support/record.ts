@@ -25,6 +25,7 @@ export function specimenBatch(changes: Partial<RecordBatch> = {}): RecordBatch {
     time: 1_700_000_000_000,
     topic: 'news',
     deps: JSON.stringify({ [origin('10.0.0.2:3000')]: 5 }),
+    proof: '',
     lengths: '[3,0,5]',
     meta: JSON.stringify({
       keys: ['k', null, ''], headers: [['a', '1', 'a', '2'], null, []], ids: [null, 'id-1', null],
@@ -53,7 +54,7 @@ export function catalogBatches(said: readonly Operation[]): StoredBatch[] {
       lamport: at + 1,
       time: 0,
       topic: CATALOG_TOPIC,
-      deps: '',
+      deps: '', proof: '',
       lengths: JSON.stringify(bodies.map(({ length }) => length)),
       meta: '',
       body: Buffer.concat(bodies),

@@ -77,8 +77,9 @@ export class VirtualBroker {
     return this.#broker!;
   }
 
-  connect(): VirtualClient {
-    const channel = new VirtualChannel('client');
+  /** @param host from where */
+  connect(host = 'client'): VirtualClient {
+    const channel = new VirtualChannel(host);
     this.#accept!(channel);
     return new VirtualClient(channel, this.clock, this.#before);
   }

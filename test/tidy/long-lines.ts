@@ -1,6 +1,6 @@
 /** How many lines of a file are longer than 120 columns. Each number falls with the lines that are mended. */
 export const LONG_LINES: Readonly<Record<string, number>> = {
-  'brokers/io/queries.ts': 29,
+  'brokers/io/queries.ts': 28,
   'brokers/io/schema.ts': 6,
   'brokers/log/mend-clock.ts': 2,
   'brokers/queue/deliverer.ts': 3,

@@ -47,7 +47,9 @@ const MESSAGES: PeerMessage[] = [
   { type: 'RECORDS', batch: specimenBatch(), ageMs: 0 },
   {
     type: 'RECORDS',
-    batch: specimenBatch({ topic: 'é $1', deps: '', meta: '', body: Buffer.from([0, 255, 13, 10, 36, 49, 13, 10]) }),
+    batch: specimenBatch({
+      topic: 'é $1', deps: '', proof: '', meta: '', body: Buffer.from([0, 255, 13, 10, 36, 49, 13, 10]),
+    }),
     ageMs: 999_999_999_999_999,
   },
   { type: 'MISSED', ms: 7 },
@@ -165,7 +167,7 @@ t.test('the handshake of another protocol version is refused before the rest of 
 
 t.test('malformed messages are refused, and the error says what is wrong', async (t) => {
   const records = (changes: Record<number, string | number>): (string | number)[] => {
-    const good = ['RECORDS', a, 7, 3, 41, 1000, 'news', '', '[3,0,5]', '', 'onethree', 5];
+    const good = ['RECORDS', a, 7, 3, 41, 1000, 'news', '', '[3,0,5]', '', 'onethree', 5, ''];
     return good.map((field, index) => changes[index] ?? field);
   };
   const cases: [args: (string | number)[], why: RegExp][] = [
@@ -234,9 +236,9 @@ t.test('malformed messages are refused, and the error says what is wrong', async
     [['PART', 'x', 2, ''], /lane is not a number/],
     [['PART', 1, 'x', ''], /bytes is not a number/],
     [['BYE', 1], /BYE has 2 fields, not 1/],
-    [['RECORDS'], /RECORDS has 1 fields, not 12/],
-    [records({}).slice(0, 11), /RECORDS has 11 fields, not 12/],
-    [[...records({}), ''], /RECORDS has 13 fields, not 12/],
+    [['RECORDS'], /RECORDS has 1 fields, not 13/],
+    [records({}).slice(0, 12), /RECORDS has 12 fields, not 13/],
+    [[...records({}), ''], /RECORDS has 14 fields, not 13/],
     [records({ 1: 'nobody' }), /"nobody" is not an origin/],
     [records({ 2: 'x' }), /seq is not a number/],
     [records({ 2: 0 }), /seq 0 is not/],

@@ -36,12 +36,14 @@ export function homeOf(subscription: string, { members }: View): Address | undef
 }
 
 const UNINSTALLED_MAX = 16;
+const OFFERED_MAX = 16; // coordinators of which one neighbour tells; beyond it, it pushes out what it told first
 
 export class Views {
   readonly #self: Address;
   readonly #installMs: number;
   readonly #catchUpMs: number;
   readonly #offered = new Map<Address, View>(); // coordinator -> its newest
+  readonly #offeredBy = new Map<Address, Address>(); // coordinator -> the neighbour that told of its newest
   readonly #words: Words;
   #current: View | undefined;
   #installed: View | undefined;
@@ -90,16 +92,25 @@ export class Views {
   }
 
   /**
-   * A peer tells of a view. Says whether it is news. @throws RumormillError PROTOCOL for a term or number that nobody
-   * counts to
+   * A neighbour tells of a view. Says whether it is news. @throws RumormillError PROTOCOL for a term or number that
+   * nobody counts to
    */
-  learn(view: View): boolean {
+  learn(view: View, from = view.coordinator): boolean {
     const known = this.#offered.get(view.coordinator);
     checkCounter('term', view.term, known?.term);
     checkCounter('view', view.number, known?.number);
     if (known !== undefined && !isLater(view, known)) return false;
     this.#offered.set(view.coordinator, view);
+    this.#offeredBy.delete(view.coordinator); // so that the oldest is the first
+    this.#offeredBy.set(view.coordinator, from);
+    const told = [...this.#offeredBy].flatMap(([coordinator, by]) => (by === from ? [coordinator] : []));
+    if (told.length > OFFERED_MAX) this.#withdraw(told.find((each) => each !== this.#current?.coordinator)!);
     return true;
+  }
+
+  #withdraw(coordinator: Address): void {
+    this.#offered.delete(coordinator);
+    this.#offeredBy.delete(coordinator);
   }
 
   /** Members use a view, and had stored this much when they began to; as a neighbour says, or this broker of itself. */
@@ -128,7 +139,7 @@ export class Views {
     const view = coordinator === undefined ? undefined : this.#offered.get(coordinator);
     if (view === undefined || view === this.#current) return false;
     for (const [other, { term }] of this.#offered) { // not of one that is about to be followed
-      if (other !== coordinator && term <= view.term) this.#offered.delete(other);
+      if (other !== coordinator && term <= view.term) this.#withdraw(other);
     }
     this.#current = view;
     this.#sinceInstalled.push(view);

@@ -7,7 +7,8 @@
  * kept as one vector, their maximum, since a new home waits for all of it. So a word goes over each link about once,
  * many of them in one message, and finds its way round links that are lost.
  *
- * Bounded: words on the newest `VIEWS_MAX` views that were spoken of.
+ * Bounded: words on the newest `VIEWS_MAX` views that were spoken of, and of each what one neighbour tells of it up to
+ * `SHARE_MAX`. A neighbour that speaks of many views pushes out those that nobody else speaks of.
  */
 import type { Address } from '../address.ts';
 import type { Origin } from '../log/record.ts';
@@ -40,12 +41,15 @@ export interface Word {
 
 interface Spoken {
   readonly view: ViewName;
+  by: Address | undefined; // the only neighbour that spoke of it; undefined if others did, or this broker
+  readonly shares: Map<Address, number>; // neighbour -> how much only it has told
   readonly members: Map<Address, boolean>; // and whether its word is far-reaching
   readonly stored: Map<Origin, number>;
   readonly told: Map<Address, Set<Address>>; // neighbour -> whose words it knows
 }
 
 const VIEWS_MAX = 8;
+const SHARE_MAX = 65_536; // members and origins
 
 export class Words {
   readonly #self: Address;
@@ -62,15 +66,19 @@ export class Words {
 
   /** Members have given their words, as a neighbour says; this broker itself where there is none. */
   learn({ view, members, stored, isFar }: Word, from?: Address): void {
-    const spoken = this.#on(view);
+    const spoken = this.#on(view, from);
+    if (spoken.by !== from) spoken.by = undefined;
     for (const member of members) {
+      if (!spoken.members.has(member) && !hasShare(spoken, from)) continue;
       const known = spoken.members.get(member);
       if (isFar && known === false) for (const told of spoken.told.values()) told.delete(member);
       spoken.members.set(member, isFar || known === true);
       if (from !== undefined) toldTo(spoken, from).add(member);
     }
     for (const [origin, seq] of stored) {
-      if (seq > (spoken.stored.get(origin) ?? 0)) spoken.stored.set(origin, seq);
+      const known = spoken.stored.get(origin);
+      if (known === undefined && !hasShare(spoken, from)) continue;
+      if (seq > (known ?? 0)) spoken.stored.set(origin, seq);
     }
   }
 
@@ -101,14 +109,28 @@ export class Words {
     return this.#spoken.filter((each) => each.view.coordinator === view.coordinator && !isLater(view, each.view));
   }
 
-  #on(view: ViewName): Spoken {
+  #on(view: ViewName, by: Address | undefined): Spoken {
     const known = this.#spoken.find((each) => isSame(each.view, view));
     if (known !== undefined) return known;
-    const spoken = { view, members: new Map(), stored: new Map(), told: new Map() };
+    const spoken = { view, by, shares: new Map(), members: new Map(), stored: new Map(), told: new Map() };
     this.#spoken.push(spoken);
-    if (this.#spoken.length > VIEWS_MAX) this.#spoken.shift();
+    if (this.#spoken.length > VIEWS_MAX) this.#spoken.splice(this.#spoken.indexOf(this.#superfluous), 1);
     return spoken;
   }
+
+  /** The oldest of those that one neighbour alone speaks of, or of the others, whichever are more. */
+  get #superfluous(): Spoken {
+    const count = ({ by }: Spoken): number => this.#spoken.filter((each) => each.by === by).length;
+    return this.#spoken.reduce((most, each) => (count(each) > count(most) ? each : most));
+  }
+}
+
+/** Whether a neighbour may add something to what is known; counts as done. This broker may. */
+function hasShare({ shares }: Spoken, from: Address | undefined): boolean {
+  if (from === undefined) return true;
+  const share = shares.get(from) ?? 0;
+  shares.set(from, share + 1);
+  return share < SHARE_MAX;
 }
 
 function isSame(a: ViewName, b: ViewName): boolean {

@@ -6,6 +6,7 @@ import { RumormillError } from '../error.ts';
 import { isCount, isObject, parseJson } from '../json.ts';
 import { hasControlCharacters, isReserved } from '../topic-name.ts';
 import { LAMPORT_MAX } from './lamport.ts';
+import { isProof } from './proof.ts';
 import { BATCH_MESSAGES_MAX, isCovered, parseOrigin, type RecordBatch } from './record.ts';
 
 /** The limits of publishers that are limits of records too. */
@@ -72,6 +73,7 @@ export function validateBatch(batch: RecordBatch, limits: RecordLimits): void {
     // so that SQLite reads in it what we do, also if a name comes twice
     if (JSON.stringify(meta) !== batch.meta) fail('meta is not written as JSON.stringify does');
   }
+  if (!isProof(batch.proof)) fail('proof is none');
   if (batch.deps !== '') {
     for (const [origin, seq] of Object.entries(parseObject(batch.deps, 'deps', fail))) {
       parseOrigin(origin);

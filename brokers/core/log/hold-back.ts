@@ -1,5 +1,5 @@
 /**
- * Hold-back: batches of peers that came before what they depend on wait here, so that position
+ * Hold-back: groups of batches (proof.ts) of peers that came before what they depend on wait here, so that position
  * order stays a causal order (invariant 4).
  *
  * K. Birman, A. Schiper, P. Stephenson, "Lightweight Causal and Atomic Group Multicast", ACM TOCS
@@ -9,35 +9,50 @@
  * free.
  *
  * Bounded: what does not fit is dropped, and with it everything of that origin that comes after it.
- * The origin then counts as behind and is grafted again, from its last accepted record.
+ * The origin then counts as behind and is grafted again, from its last accepted record. The peer whose batches take
+ * most room gives way: one that sends what never becomes ready does not keep others out.
  */
+import type { Head } from './proof.ts';
 import { batchBytes, lastSeq, type Origin, parseDeps, type RecordBatch } from './record.ts';
 
-interface Held {
-  readonly batch: RecordBatch;
+/** Batches that are accepted together, and the head of their origin after them, if they are signed. */
+export interface Group {
+  readonly batches: readonly RecordBatch[];
+  readonly head: Head | undefined;
+}
+
+interface Held extends Group {
   readonly deps: readonly (readonly [Origin, number])[];
   met: number; // the first so many deps are accepted, and stay so
 }
 
 /** What is held of one origin, without holes. */
 interface Line {
+  readonly from: string; // the peer that sends it
   readonly held: Held[];
   waitsFor: Origin; // more of this has to be accepted before the first one can be ready
 }
 
 export class HoldBack {
   readonly #nextSeq: (origin: Origin) => number;
-  readonly #accept: (batch: RecordBatch) => void;
+  readonly #accept: (group: Group) => void;
   readonly #bytesMax: number;
   readonly #lines = new Map<Origin, Line>();
   readonly #waiting = new Map<Origin, Set<Origin>>(); // for more of an origin: the lines of these
+  readonly #dropped: (origin: Origin) => void;
+  readonly #bytesOf = new Map<string, number>(); // of each peer's lines
   #bytes = 0;
 
   /**
    * @param nextSeq the seq that is accepted next of an origin
-   * @param accept takes a batch in, so that `nextSeq` moves on
+   * @param accept takes a group in, so that `nextSeq` moves on
+   * @param dropped told of an origin whose batches gave way to those of another peer
    */
-  constructor(nextSeq: (origin: Origin) => number, accept: (batch: RecordBatch) => void, bytesMax: number) {
+  constructor(
+    nextSeq: (origin: Origin) => number, accept: (group: Group) => void, bytesMax: number,
+    dropped: (origin: Origin) => void,
+  ) {
+    this.#dropped = dropped;
     this.#nextSeq = nextSeq;
     this.#accept = accept;
     this.#bytesMax = bytesMax;
@@ -52,33 +67,60 @@ export class HoldBack {
     return this.#lines.has(origin);
   }
 
-  /** Accepts the batch and whatever it makes ready, or holds it. Says what became of it. */
-  offer(batch: RecordBatch): 'accepted' | 'held' | 'duplicate' | 'dropped' {
-    const { origin } = batch;
-    if (batch.seq < this.#nextSeq(origin)) return 'duplicate';
-    const held = { batch, deps: parseDeps(batch), met: 0 };
+  /** The last batch of an origin that waits, and the head after it. */
+  last(origin: Origin): { readonly batch: RecordBatch; readonly head: Head | undefined } | undefined {
+    const last = this.#lines.get(origin)?.held.at(-1);
+    return last && { batch: last.batches.at(-1)!, head: last.head };
+  }
+
+  /** Accepts a group and whatever it makes ready, or holds it. Says what became of it. */
+  offer(group: Group, from: string): 'accepted' | 'held' | 'duplicate' | 'dropped' {
+    const { origin, seq } = group.batches[0]!;
+    if (seq < this.#nextSeq(origin)) return 'duplicate';
+    const held = { ...group, deps: group.batches.flatMap((batch) => parseDeps(batch)), met: 0 };
     const line = this.#lines.get(origin);
     const waitsFor = line === undefined ? this.#missing(held) : line.waitsFor;
     if (waitsFor === undefined) {
-      this.#accept(batch);
+      this.#accept(group);
       this.#release(origin);
       return 'accepted';
     }
-    const last = line?.held.at(-1)?.batch;
-    const follows = batch.seq === (last === undefined ? this.#nextSeq(origin) : lastSeq(last) + 1);
-    if (!follows) return last !== undefined && batch.seq <= lastSeq(last) ? 'duplicate' : 'dropped';
-    if (this.#bytes + batchBytes(batch) > this.#bytesMax) return 'dropped';
-    if (line === undefined) this.#wait({ held: [held], waitsFor });
+    const last = this.last(origin)?.batch;
+    const follows = seq === (last === undefined ? this.#nextSeq(origin) : lastSeq(last) + 1);
+    if (!follows) return last !== undefined && seq <= lastSeq(last) ? 'duplicate' : 'dropped';
+    if (!this.#makeRoom(bytesOf(group), from) || this.#lines.get(origin) !== line) return 'dropped';
+    if (line === undefined) this.#wait({ from, held: [held], waitsFor });
     else line.held.push(held);
-    this.#bytes += batchBytes(batch);
+    this.#count(line?.from ?? from, bytesOf(group));
     return 'held';
+  }
+
+  /** Makes room for bytes of a peer: lines of one that holds more give way, the newest first. Says whether it did. */
+  #makeRoom(bytes: number, from: string): boolean {
+    while (this.#bytes + bytes > this.#bytesMax) {
+      const [most] = [...this.#bytesOf].reduce((a, b) => (b[1] > a[1] ? b : a), [from, this.#bytesOf.get(from) ?? 0]);
+      if (most === from) return false;
+      for (const [origin, line] of [...this.#lines].reverse()) {
+        if (line.from !== most || this.#bytes + bytes <= this.#bytesMax) continue;
+        this.drop(origin);
+        this.#dropped(origin);
+      }
+    }
+    return true;
+  }
+
+  #count(from: string, bytes: number): void {
+    const sum = (this.#bytesOf.get(from) ?? 0) + bytes;
+    this.#bytes += bytes;
+    if (sum === 0) this.#bytesOf.delete(from);
+    else this.#bytesOf.set(from, sum);
   }
 
   /** Lets go of what is held of an origin: it comes again from another neighbour. */
   drop(origin: Origin): void {
     const line = this.#lines.get(origin);
     if (line === undefined) return;
-    for (const { batch } of line.held) this.#bytes -= batchBytes(batch);
+    for (const group of line.held) this.#count(line.from, -bytesOf(group));
     this.#lines.delete(origin);
     this.#waiting.get(line.waitsFor)?.delete(origin);
     if (this.#waiting.get(line.waitsFor)?.size === 0) this.#waiting.delete(line.waitsFor);
@@ -88,6 +130,7 @@ export class HoldBack {
   clear(): void {
     this.#lines.clear();
     this.#waiting.clear();
+    this.#bytesOf.clear();
     this.#bytes = 0;
   }
 
@@ -116,28 +159,33 @@ export class HoldBack {
         line.waitsFor = missing;
         break;
       }
-      const { batch } = line.held[count]!;
-      this.#bytes -= batchBytes(batch);
-      this.#accept(batch);
+      const group = line.held[count]!;
+      this.#count(line.from, -bytesOf(group));
+      this.#accept(group);
     }
     line.held.splice(0, count);
     return count;
   }
 
   #wait(line: Line): void {
-    this.#lines.set(line.held[0]!.batch.origin, line);
+    const { origin } = line.held[0]!.batches[0]!;
+    this.#lines.set(origin, line);
     const waiting = this.#waiting.get(line.waitsFor) ?? new Set();
-    this.#waiting.set(line.waitsFor, waiting.add(line.held[0]!.batch.origin));
+    this.#waiting.set(line.waitsFor, waiting.add(origin));
   }
 
   /** An origin that a batch needs more of than is accepted; undefined if it is ready. */
   #missing(held: Held): Origin | undefined {
-    const { batch, deps } = held;
-    if (batch.seq !== this.#nextSeq(batch.origin)) return batch.origin;
+    const { batches: [first], deps } = held;
+    if (first!.seq !== this.#nextSeq(first!.origin)) return first!.origin;
     for (; held.met < deps.length; held.met += 1) {
       const [origin, seq] = deps[held.met]!;
       if (this.#nextSeq(origin) <= seq) return origin;
     }
     return undefined;
   }
+}
+
+function bytesOf({ batches }: Group): number {
+  return batches.reduce((sum, batch) => sum + batchBytes(batch), 0);
 }

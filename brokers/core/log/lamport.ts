@@ -8,13 +8,14 @@
  * Timestamps are integers that stay exact in a double. A mesh counts on for decades, whatever clients do:
  * publishers may take a broker's clock `lamportPerSecondMax` further with each second that passes,
  * and what they do not use is saved for later, for those that come from a busier side of a
- * partition. Peers may take it by what all brokers' publishers together can (`Growth`), and before
- * that a broker without links follows what most rows say (`core/mesh/clock-claims.ts`).
+ * partition. Records of peers may take it by what all brokers' publishers together can (`Growth`), and before
+ * that a broker without links follows what most rows say (`core/mesh/clock-claims.ts`). What a peer says of its clock
+ * itself takes it by much less (`Following`): causes travel with records, so nothing depends on it.
  *
  * Invariants: the time never falls and never passes LAMPORT_MAX; two increments never share a
  * timestamp.
  */
-import { checkGrowth, COUNTER_MAX, Growth } from '../counter.ts';
+import { Allowance, checkGrowth, COUNTER_MAX, Following, Growth } from '../counter.ts';
 import { RumormillError } from '../error.ts';
 
 /** The greatest timestamp ever accepted, 2^53 - 1. */
@@ -31,20 +32,25 @@ export interface LamportLimits {
   readonly lamportPeersPerSecondMax: number;
   /** How far ahead a peer may be at the first contact. */
   readonly lamportPeersAheadMax: number;
+  /** By how much what one peer says of its clock may take this one each second. */
+  readonly lamportToldPerSecondMax: number;
+  /** How much of that is saved at most. */
+  readonly lamportToldSavedMax: number;
 }
 
 const UNLIMITED: LamportLimits = {
   lamportPerSecondMax: LAMPORT_MAX, lamportSavedMax: LAMPORT_MAX, lamportSavedFirst: LAMPORT_MAX,
   lamportPeersPerSecondMax: LAMPORT_MAX, lamportPeersAheadMax: LAMPORT_MAX,
+  lamportToldPerSecondMax: LAMPORT_MAX, lamportToldSavedMax: LAMPORT_MAX,
 };
 
 export class LamportClock {
   readonly #limits: LamportLimits;
   readonly #now: () => number;
   readonly #growth: Growth;
+  readonly #following: Following;
+  readonly #publishers: Allowance;
   #time: number;
-  #saved: number;
-  #savedAt: number;
 
   /**
    * @param time where it goes on from
@@ -57,8 +63,10 @@ export class LamportClock {
     this.#limits = limits;
     this.#now = now;
     this.#growth = new Growth({ atOnce, perSecond }, this.#time, now());
-    this.#saved = limits.lamportSavedFirst;
-    this.#savedAt = now();
+    const { lamportPerSecondMax, lamportSavedMax, lamportToldPerSecondMax, lamportToldSavedMax } = limits;
+    this.#following = new Following({ perSecond: lamportToldPerSecondMax, savedMax: lamportToldSavedMax });
+    const publishers = { perSecond: lamportPerSecondMax, savedMax: lamportSavedMax };
+    this.#publishers = new Allowance(publishers, now(), limits.lamportSavedFirst);
   }
 
   /** The timestamp of the newest event known here; 0 before the first. */
@@ -100,18 +108,40 @@ export class LamportClock {
   }
 
   /**
-   * IR2 for an event that a peer tells of.
-   * @throws RumormillError PROTOCOL for a time that no mesh can have counted to
+   * IR2 for a record of a peer.
+   * @throws RumormillError PROTOCOL for a time that no mesh can have counted to, and that most peers have not
    */
   witnessPeer(time: number): void {
-    if (time <= this.#time) return;
-    checkGrowth('Lamport timestamp', time, this.#time, this.#growth, this.#now());
-    this.witness(time);
+    if (this.#isCredible(time)) return this.witness(time);
+    this.#check(time);
+    this.follow(time);
+  }
+
+  /**
+   * A peer with a link says what its clock shows. This one goes along with it as far as one peer may take it.
+   * @throws RumormillError PROTOCOL as above
+   */
+  told(peer: string, time: number): void {
+    this.#check(time);
+    this.witnessPeer(this.#following.follow(peer, time, this.#time, this.#now()));
+  }
+
+  /** The link with a peer is lost: what it said counts no more. */
+  parted(peer: string): void {
+    this.#following.leave(peer);
+  }
+
+  #check(time: number): void {
+    checkGrowth('Lamport timestamp', time, this.#time, this.#growth, this.#now(), () => this.#following.common());
+  }
+
+  #isCredible(time: number): boolean {
+    return time <= this.#time || time <= this.#growth.max(this.#now());
   }
 
   /** Whether a peer's time would be believed. */
   mayWitness(time: number): boolean {
-    return time <= this.#time || time <= this.#growth.max(this.#now());
+    return this.#isCredible(time) || time <= this.#following.common();
   }
 
   /** The mesh has counted so far, as most say: what peers tell is measured from there from now on. */
@@ -127,24 +157,14 @@ export class LamportClock {
   witnessPublisher(time: number): void {
     if (time <= this.#time) return;
     const ahead = time - this.#time;
-    const saved = this.#save();
+    const saved = this.#publishers.left(this.#now());
     if (ahead > saved) {
       const { lamportPerSecondMax } = this.#limits;
       throw new RumormillError('ERR', `LAMPORT ${time} is ${ahead} ahead of this broker's ${this.#time}, which follows`
         + ` publishers by ${lamportPerSecondMax} a second, ${saved} now; nothing was stored`);
     }
     this.witness(time);
-    this.#saved -= ahead;
-  }
-
-  /** Adds what the time since the last call has brought. */
-  #save(): number {
-    const { lamportPerSecondMax, lamportSavedMax } = this.#limits;
-    const now = this.#now();
-    const brought = (lamportPerSecondMax * (now - this.#savedAt)) / 1000;
-    this.#savedAt = now;
-    this.#saved = Math.min(this.#saved + brought, lamportSavedMax);
-    return Math.floor(this.#saved);
+    this.#publishers.take(ahead);
   }
 }
 

@@ -17,6 +17,7 @@ import { Causes, Declaring } from './causes.ts';
 import { Company } from './company.ts';
 import { assert, RumormillError } from '../error.ts';
 import { atItsEnd, type LamportClock } from './lamport.ts';
+import { type Digests, type Head, Prover, type Signer } from './proof.ts';
 import { type Draft, lastSeq, type Origin, type RecordBatch, type StoredBatch } from './record.ts';
 import type { Clock, Timer } from '../runtime.ts';
 import type { Page, Store } from './store.ts';
@@ -29,6 +30,9 @@ import { VersionVector } from './version-vector.ts';
 export interface LogOptions {
   /** Drawn by each process when it starts: tells its positions from those of another life of the file. */
   readonly instance: string;
+  /** Signs what is named here. */
+  readonly identity: Signer;
+  readonly signatures: Digests;
   readonly tailBytesMax: number;
   readonly transactionBytesMax: number;
   readonly transactionMessagesMax: number;
@@ -72,9 +76,12 @@ export class Log {
   readonly #tail: Tail;
   readonly #company: Company;
   #origin: Origin;
+  #owner: string; // of the origin, if it has named nothing yet
   #nameless: Entry[] | undefined; // local batches that came while the origin was not settled
   #position: number;
   #accepted: VersionVector; // what is on disk or waits to be written
+  readonly #heads: Map<Origin, Head>; // of what is on disk
+  readonly #acceptedHeads = new Map<Origin, Head>(); // of what waits to be written
   readonly #causes: Causes;
   #waiting: Entry[] = [];
   #pendingBytes = 0;
@@ -86,9 +93,11 @@ export class Log {
   #committingSince: number | undefined;
 
   constructor(store: Store, clock: Clock, lamport: LamportClock, options: LogOptions, events: LogEvents) {
-    const { origin, vector, position } = store.state;
+    const { origin, owner, vector, heads, position } = store.state;
     this.instance = options.instance;
     this.#origin = origin;
+    this.#owner = owner;
+    this.#heads = new Map(heads);
     this.vector = new VersionVector(vector);
     this.#accepted = new VersionVector(vector);
     this.#causes = new Causes(vector, origin);
@@ -121,9 +130,13 @@ export class Log {
     return (this.#nameless?.length ?? 0) > 0;
   }
 
-  /** Local batches are named under this origin; those that waited enter now. */
-  settle(origin: Origin): void {
+  /**
+   * Local batches are named under this origin; those that waited enter now.
+   * @param owner of an origin that has named nothing yet (proof.ts)
+   */
+  settle(origin: Origin, owner: string): void {
     this.#origin = origin;
+    this.#owner = owner;
     const waiting = this.#nameless ?? [];
     this.#nameless = undefined;
     for (const entry of waiting) this.#lineUp(entry);
@@ -169,11 +182,21 @@ export class Log {
     return this.#accepted.get(origin) + 1;
   }
 
-  /** Takes in a batch of a peer whose deps are all accepted. */
-  receive(batch: RecordBatch): void {
-    assert(batch.seq === this.nextSeq(batch.origin), `batch ${batch.origin} ${batch.seq} does not follow on`);
-    this.#accepted.advance(batch.origin, lastSeq(batch));
-    this.#admit({ kind: 'remote', batch });
+  /** The head of an origin up to that seq; undefined if there is nothing of it, or nothing that is signed. */
+  head(origin: Origin): Head | undefined {
+    return this.#acceptedHeads.get(origin) ?? this.#heads.get(origin);
+  }
+
+  /**
+   * Takes in a group of a peer whose deps are all accepted.
+   * @param head of its origin, after it; undefined if it is not signed
+   */
+  receive(group: readonly RecordBatch[], head: Head | undefined): void {
+    const [{ origin, seq }, last] = [group[0]!, group.at(-1)!];
+    assert(seq === this.nextSeq(origin), `batch ${origin} ${seq} does not follow on`);
+    this.#accepted.advance(origin, lastSeq(last));
+    if (head !== undefined) this.#acceptedHeads.set(origin, head);
+    this.#admit({ kind: 'remote', group, head });
   }
 
   /**
@@ -239,7 +262,9 @@ export class Log {
     const names: DraftName[] = [];
     const joined = joinEntries(entries, this.#options.batchBytesMax);
     const from = { origin: this.#origin, position: this.#position, vector: this.vector };
-    let batches: readonly StoredBatch[] = nameEntries(joined, from, causes, this.#lamport, names);
+    const { identity, signatures } = this.#options;
+    const prover = new Prover(identity, signatures, this.#heads.get(this.#origin)?.running ?? this.#owner);
+    let batches: readonly StoredBatch[] = nameEntries(joined, from, causes, prover, this.#lamport, names);
     this.#committingSince = this.#clock.now();
     try {
       const marking = this.#events.mark(batches);
@@ -259,10 +284,23 @@ export class Log {
       this.#accepted.advance(batch.origin, lastSeq(batch)); // own ones, on which batches of peers may depend
       this.#tail.push(batch);
     }
+    this.#headsStored(entries, from.origin, prover);
     this.#release(entries);
     this.#events.committed(batches);
     let named = 0;
     for (const entry of entries) if (entry.kind === 'local') entry.fate.stored(names[named++]!);
+  }
+
+  #headsStored(entries: readonly Entry[], own: Origin, { running }: Prover): void {
+    for (const entry of entries) {
+      if (entry.kind === 'local') continue;
+      const { origin } = entry.group[0]!;
+      if (entry.head !== undefined) this.#heads.set(origin, entry.head);
+      if (this.#acceptedHeads.get(origin) === entry.head) this.#acceptedHeads.delete(origin);
+    }
+    if (entries.some(({ kind }) => kind === 'local')) {
+      this.#heads.set(own, { running, owner: this.#heads.get(own)?.owner ?? this.#owner });
+    }
   }
 
   /** What is left of a transaction if there are no timestamps any more for its local batches: they are refused. */
@@ -286,6 +324,7 @@ export class Log {
     const waiting = this.#waiting.filter((entry) => entry.kind === 'remote');
     this.#waiting = this.#waiting.filter((entry) => entry.kind === 'local');
     this.#accepted = new VersionVector(this.vector.entries());
+    this.#acceptedHeads.clear();
     this.#release([...entries, ...waiting]);
     this.#events.failed(error);
     for (const entry of entries) if (entry.kind === 'local') entry.fate.failed(error);

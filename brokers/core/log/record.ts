@@ -10,6 +10,7 @@
  *              keys     string or null
  *              headers  flat array of names and values, or null
  *              ids      the publisher's dedupe id, or null
+ *   proof    what shows that the origin has named it (proof.ts)
  *   deps     '' or a JSON object, origin -> seq: what the origin had stored when it named this batch and had not yet
  *            said in an earlier batch of its own; now and then (causes.ts) all that it had stored. With contiguity this
  *            adds up to everything the origin had stored (invariant 4)
@@ -54,6 +55,8 @@ export interface RecordBatch extends Draft {
   readonly seq: number;
   readonly lamport: number;
   readonly deps: string;
+  /** What shows that its origin has named it (proof.ts); '' if it was named by a version without proofs. */
+  readonly proof: string;
   /**
    * The running time here (running-time.ts) at which it was published, 0 or undefined if it has no ids or is being
    * named; never sent.
@@ -159,14 +162,14 @@ export function joinDrafts(drafts: readonly Draft[]): Draft {
  * which slows down all that reads them.
  */
 export function placeBatch(batch: RecordBatch, position: number, repeats = '', seen = batch.seen ?? 0): StoredBatch {
-  const { origin, seq, count, lamport, time, topic, deps, lengths, meta, body } = batch;
-  return { origin, seq, count, lamport, time, topic, deps, lengths, meta, body, position, repeats, seen };
+  const { origin, seq, count, lamport, time, topic, deps, lengths, meta, body, proof } = batch;
+  return { origin, seq, count, lamport, time, topic, deps, lengths, meta, body, proof, position, repeats, seen };
 }
 
 /** A batch that came from a peer, with the running time at which it was published. */
 export function dateBatch(batch: RecordBatch, seen: number): RecordBatch {
-  const { origin, seq, count, lamport, time, topic, deps, lengths, meta, body } = batch;
-  return { origin, seq, count, lamport, time, topic, deps, lengths, meta, body, seen };
+  const { origin, seq, count, lamport, time, topic, deps, lengths, meta, body, proof } = batch;
+  return { origin, seq, count, lamport, time, topic, deps, lengths, meta, body, proof, seen };
 }
 
 /** Whether messages of a batch have dedupe ids. */

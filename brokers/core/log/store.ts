@@ -4,6 +4,7 @@
  * `io/store.ts` implements it on SQLite, the simulation on a virtual disk.
  */
 import type { Life, Lived } from './life.ts';
+import type { Head } from './proof.ts';
 import type { Origin, StoredBatch, StoredColumns } from './record.ts';
 import type { SavedTime } from './running-time.ts';
 import type { Stamp } from './stamp.ts';
@@ -12,7 +13,11 @@ import type { Vector } from './version-vector.ts';
 /** What a store holds when it is opened. */
 export interface StoreState extends Lived {
   readonly origin: Origin;
+  /** Who owns it (proof.ts), if it was taken by this process; else '', and it has a head or none that is signed. */
+  readonly owner: string;
   readonly vector: Vector;
+  /** Of each origin whose records are signed. */
+  readonly heads: ReadonlyMap<Origin, Head>;
   /** At least the Lamport timestamp of every record stored, and of every event seen up to the last `saveClock`. */
   readonly lamport: number;
   /** The greatest Lamport timestamp of a record stored, 0 for none. */
@@ -98,7 +103,7 @@ export interface Store {
   /**
    * Durably takes another origin, in its life 1; `state` shows it. What is stored stays under the origins that it has.
    */
-  renew(origin: Origin): Promise<void>;
+  renew(origin: Origin, owner: string): Promise<void>;
   /**
    * Writes the batches, whose positions follow on the newest one, in one transaction; resolves when it is on disk.
    * @throws RumormillError DISKFULL or STORE; then nothing of it is stored

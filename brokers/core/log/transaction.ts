@@ -5,6 +5,7 @@
 import type { Declaring } from './causes.ts';
 import type { RumormillError } from '../error.ts';
 import type { LamportClock } from './lamport.ts';
+import type { Head, Prover } from './proof.ts';
 import {
   BATCH_MESSAGES_MAX, batchBytes, type Draft, joinDrafts, lastSeq, type Origin, placeBatch, type RecordBatch,
   type StoredBatch,
@@ -29,9 +30,12 @@ export interface LocalEntry {
   readonly fate: DraftFate;
 }
 
+/** A group of a peer's batches (proof.ts), which must not be parted. */
 export interface RemoteEntry {
   readonly kind: 'remote';
-  readonly batch: RecordBatch;
+  readonly group: readonly RecordBatch[];
+  /** Of their origin, after them; undefined if they are not signed. */
+  readonly head: Head | undefined;
 }
 
 export type Entry = LocalEntry | RemoteEntry;
@@ -90,22 +94,26 @@ export function joinEntries(entries: readonly Entry[], batchBytesMax: number): (
  * transaction will.
  */
 export function nameEntries(
-  entries: readonly (RemoteEntry | Joined)[], from: LogEnd, causes: Declaring, clock: LamportClock, names: DraftName[],
+  entries: readonly (RemoteEntry | Joined)[], from: LogEnd, causes: Declaring, prover: Prover, clock: LamportClock,
+  names: DraftName[],
 ): StoredBatch[] {
   const { origin, vector } = from;
   let seq = vector.get(origin) + 1;
   let position = from.position;
-  return entries.map((entry) => {
-    position += 1;
+  return entries.flatMap((entry, index) => {
     if (entry.kind === 'remote') {
-      causes.enter(entry.batch.origin, lastSeq(entry.batch));
-      return placeBatch(entry.batch, position);
+      const last = entry.group.at(-1)!;
+      causes.enter(last.origin, lastSeq(last));
+      return entry.group.map((batch) => placeBatch(batch, (position += 1)));
     }
+    position += 1;
     const { locals, count } = entry;
     const deps = causes.declare(seq === 1, origin, vector);
     const lamport = clock.increment(count);
     const { topic, time, lengths, meta, body } = joinDrafts(locals.map(({ draft }) => draft));
-    const batch = placeBatch({ origin, seq, count, lamport, time, topic, deps, lengths, meta, body }, position);
+    const named = { origin, seq, count, lamport, time, topic, deps, lengths, meta, body, proof: '' };
+    const proof = prover.prove(named, index === entries.length - 1);
+    const batch = placeBatch({ ...named, proof }, position);
     for (const { draft, fate } of locals) {
       const name = { origin, seq, lamport: batch.lamport + seq - batch.seq };
       seq += draft.count;
@@ -117,9 +125,13 @@ export function nameEntries(
 }
 
 export function entryBytes(entry: Entry): number {
-  return batchBytes(entry.kind === 'local' ? entry.draft : entry.batch);
+  return entry.kind === 'local' ? batchBytes(entry.draft) : sum(entry.group, batchBytes);
 }
 
 export function entryCount(entry: Entry): number {
-  return entry.kind === 'local' ? entry.draft.count : entry.batch.count;
+  return entry.kind === 'local' ? entry.draft.count : sum(entry.group, ({ count }) => count);
+}
+
+function sum(group: readonly RecordBatch[], of: (batch: RecordBatch) => number): number {
+  return group.reduce((total, batch) => total + of(batch), 0);
 }

@@ -53,7 +53,8 @@ export interface Claim {
 /** A member puts another one out without a vote. */
 export interface Force {
   readonly seat: SeatName;
-  /** Of the broker that says so. */
+  /** The broker that says so, and its seat. */
+  readonly id: BrokerId;
   readonly by: SeatName;
   /** How many members that one reached, itself among them. */
   readonly reached: number;
@@ -63,7 +64,8 @@ export interface Force {
 
 /**
  * Votes are for the change that makes a version; each member has one for each attempt at it. `known` are the seats that
- * were put out by force, as far as the voter knows. `here` is a claim and nothing else.
+ * were put out by force, as far as the voter knows. `here` is a claim and nothing else. A broker says all of it for
+ * itself.
  */
 export type MembersSaying =
   | (Claim & {
@@ -86,11 +88,12 @@ export function parseSaying(text: string): MembersSaying | undefined {
   const said = parseJson(text);
   if (!isObject(said)) return undefined;
   const { say, id, address, row, version, attempt, change, seat, by, reached, known = [] } = said;
+  if (!isId(id)) return undefined;
   if (!Array.isArray(known) || known.length > MEMBERS_MAX || !known.every(isSeatName)) return undefined;
   if (say === 'forced') {
-    return isSeatName(seat) && isSeatName(by) && isCount(reached) ? { say, seat, by, reached, known } : undefined;
+    return isSeatName(seat) && isSeatName(by) && isCount(reached) ? { say, id, seat, by, reached, known } : undefined;
   }
-  if (!isId(id) || !isAddress(address) || !isAddress(row) || !isCount(version)) return undefined;
+  if (!isAddress(address) || !isAddress(row) || !isCount(version)) return undefined;
   if (say === 'here') return { say, id, address, row, version };
   const parsed = parseChange(change);
   const isVote = say === 'vote' && isCount(attempt) && attempt > 0 && version > 0 && parsed !== undefined;

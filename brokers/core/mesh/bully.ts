@@ -24,6 +24,9 @@
  *     it cannot see it itself. And it does not believe in it again because of somebody who may have
  *     heard of it from us.
  *
+ * One peer takes the term only so far (`Following`): towards a term beyond that this broker goes as far, and further
+ * with time, or once most peers tell of it. So no peer can give a broker a term that makes others hang up on it.
+ *
  * The core decides, the caller acts: effects are to be carried out in order, and `persist` must be
  * on disk before what follows it is sent, so that a restarted broker never announces an old term.
  *
@@ -31,7 +34,9 @@
  * `takeoverAfterMs`; there is at most one coordinator per term and component.
  */
 import { type Address, compareAddresses } from '../address.ts';
-import { checkGrowth, COUNTER_MAX, Growth, type GrowthLimits } from '../counter.ts';
+import {
+  checkGrowth, COUNTER_MAX, Following, type FollowingLimits, Growth, type GrowthLimits,
+} from '../counter.ts';
 
 export type BullyMessage =
   | { readonly type: 'ELECTION' | 'OK'; readonly term: number }
@@ -59,6 +64,8 @@ export interface BullyOptions {
   readonly roundTripMs?: () => number;
   /** How far peers may take the term; without limit by default. */
   readonly termGrowth?: GrowthLimits;
+  /** How far one peer may take it. */
+  readonly termFollowing?: FollowingLimits;
 }
 
 /**
@@ -67,13 +74,14 @@ export interface BullyOptions {
  */
 type Phase = 'idle' | 'listening' | 'asking' | 'yielding';
 
-const UNLIMITED: GrowthLimits = { atOnce: COUNTER_MAX, perSecond: COUNTER_MAX };
+const UNLIMITED = { atOnce: COUNTER_MAX, perSecond: COUNTER_MAX, savedMax: COUNTER_MAX };
 
 export class Bully {
   readonly #self: Address;
   readonly #options: BullyOptions;
   readonly #takeoverAt: number;
   readonly #growth: Growth; // of the term
+  readonly #following: Following;
   readonly #peers = new Set<Address>();
   readonly #answered = new Set<Address>(); // who said OK in this election
   #term: number;
@@ -91,6 +99,7 @@ export class Bully {
     this.#term = Math.min(term, COUNTER_MAX);
     this.#options = options;
     this.#growth = new Growth(options.termGrowth ?? UNLIMITED, this.#term, upSince);
+    this.#following = new Following(options.termFollowing ?? UNLIMITED);
     this.#takeoverAt = upSince + options.takeoverAfterMs;
   }
 
@@ -122,8 +131,9 @@ export class Bully {
   }
 
   /** `leaving`: the peer said that it shuts down, so nobody waits for it to come back. */
-  linkDown(peer: Address, leaving: boolean, now: number): BullyEffect[] {
+  linkDown(peer: Address, leaving: boolean, now: number, teller: string = peer): BullyEffect[] {
     this.#peers.delete(peer);
+    this.#following.leave(teller);
     if (peer === this.#via && this.#phase === 'idle') {
       if (leaving) this.#elect(now);
       else this.#deadline = now + this.#options.graceMs + 2 * this.#roundTripMs; // to connect, and for the handshake
@@ -131,12 +141,16 @@ export class Bully {
     return this.#take();
   }
 
-  /** @throws RumormillError PROTOCOL for a term that no mesh counts to */
-  receive(from: Address, message: BullyMessage, now: number): BullyEffect[] {
-    checkGrowth('term', message.term, this.#term, this.#growth, now);
+  /**
+   * @param teller who `from` is, whatever its address
+   * @throws RumormillError PROTOCOL for a term that no mesh counts to, and that most peers have not
+   */
+  receive(from: Address, message: BullyMessage, now: number, teller: string = from): BullyEffect[] {
+    checkGrowth('term', message.term, this.#term, this.#growth, now, () => this.#following.common());
+    const term = Math.min(message.term, this.#following.follow(teller, message.term, this.#term, now));
     switch (message.type) {
       case 'ELECTION':
-        this.#onElection(from, message.term, now);
+        this.#onElection(from, term, now);
         break;
       case 'OK':
         this.#answered.add(from);
@@ -145,7 +159,7 @@ export class Bully {
         }
         break;
       case 'COORDINATOR':
-        this.#onCoordinator(from, message.address, message.term, now);
+        this.#onCoordinator(from, message.address, term, now);
         break;
     }
     return this.#take();

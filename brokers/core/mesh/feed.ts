@@ -5,7 +5,8 @@
  * A feed is a reader of the log like any other: it goes through it in position order and picks out
  * the origins that the neighbour has grafted, beyond the seq that it has. Live gossip is a feed at
  * the log's end; catch-up is a feed further back. Nothing is queued for a slow neighbour: at most
- * `windowBytes` are sent ahead of what its version vector acknowledges, the rest stays in the log.
+ * `windowBytes` are sent ahead of what its version vector acknowledges, the rest stays in the log. Only a group
+ * (proof.ts) that has begun is sent to its end, since it is stored as a whole.
  *
  * Since position order is causal, what one feed sends can be stored as it comes, unless it depends on
  * records that the neighbour gets from others.
@@ -14,6 +15,7 @@
  * beyond that place and is not acknowledged may wait at the neighbour for the very records that are
  * sent now. So it does not count against the window before the feed has come past it again.
  */
+import { isSigned } from '../log/proof.ts';
 import { batchBytes, lastSeq, type Origin, type StoredBatch } from '../log/record.ts';
 
 interface Stream {
@@ -33,6 +35,7 @@ export class Feed {
   readonly #windowBytes: number;
   readonly #streams = new Map<Origin, Stream>();
   #flyingBytes = 0; // up to `position`
+  #isInGroup = false; // what was sent last waits at the neighbour for the rest of its group
   #farthest = 0; // how far the log had been gone through before grafts took it back
 
   constructor(position: number, windowBytes: number) {
@@ -42,7 +45,7 @@ export class Feed {
 
   /** Whether more may be sent now. */
   get open(): boolean {
-    return this.#flyingBytes < this.#windowBytes;
+    return this.#flyingBytes < this.#windowBytes || this.#isInGroup;
   }
 
   /** Sent and not acknowledged, of the batches up to `position`. */
@@ -72,6 +75,7 @@ export class Feed {
     if (position >= this.position) return;
     this.#farthest = Math.max(this.#farthest, this.position);
     this.position = position;
+    this.#isInGroup = false;
     this.#flyingBytes = 0;
     for (const { flying } of this.#streams.values()) this.#flyingBytes += this.#counted(flying);
   }
@@ -97,6 +101,7 @@ export class Feed {
     stream.sent = seq;
     stream.flying.push({ seq, position: batch.position, bytes });
     this.#flyingBytes += bytes;
+    this.#isInGroup = batch.proof !== '' && !isSigned(batch);
     return true;
   }
 

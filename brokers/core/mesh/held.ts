@@ -8,15 +8,16 @@
  * and from what those were told in turn. It tells its own parent in that tree what is news to the
  * parent. A broker that has no parent there tells every neighbour, since one of them has one.
  *
- * Why a claim can never be false (invariant 5): it is made by the holder's own vector, which shows
- * what is on disk; it is only ever passed on; and it names a store, not an address. A wiped broker
+ * Of a broker with a link only its own vector counts. Why a claim is not false either, as long as no
+ * member lies (invariant 5): it is made by the holder's own vector, which shows what is on disk; it is
+ * only ever passed on; and it names a store, not an address. A wiped broker
  * is another store, for which nobody has claimed anything. The origin counts of each address only
  * the store that it runs now (hearsay.ts); until it hears of the new one, what it counts is
  * what was on that disk when it was claimed, as with any answer that is on its way while a disk is
  * lost. Which way a claim took, and how late it comes, does not matter: seqs only grow.
  */
 import type { Neighbour } from './plumtree.ts';
-import type { Origin } from '../log/record.ts';
+import { type Origin, originAddress } from '../log/record.ts';
 
 /** A store, and how far it holds the records of the origin in question. */
 export type Claim = readonly [holder: Origin, seq: number];
@@ -25,6 +26,8 @@ export type Claim = readonly [holder: Origin, seq: number];
 export type HeldOf = readonly [origin: Origin, claims: readonly Claim[]];
 
 type Seqs = Map<Origin, number>; // of holders
+
+const STORES_MAX = 4; // of one broker, that claims of one origin are kept of; then the one that came first goes
 
 export class Held {
   readonly #holdersMax: number;
@@ -45,9 +48,19 @@ export class Held {
   /** Says whether the claim is more than was known. */
   learn(origin: Origin, holder: Origin, seq: number): boolean {
     const seqs = entry(this.#claims, origin);
+    if (!seqs.has(holder)) this.#makeRoom(origin, seqs, holder);
     const grew = (seqs.has(holder) || seqs.size < this.#holdersMax) && advance(seqs, holder, seq);
     if (grew) this.#untold.add(origin);
     return grew;
+  }
+
+  /** Of one broker only a few stores are remembered: made-up ones push each other out, and no store of another one. */
+  #makeRoom(origin: Origin, seqs: Seqs, holder: Origin): void {
+    const address = originAddress(holder);
+    const stores = [...seqs.keys()].filter((store) => originAddress(store) === address);
+    if (stores.length < STORES_MAX) return;
+    seqs.delete(stores[0]!);
+    for (const told of this.#told.values()) told.get(origin)?.delete(stores[0]!);
   }
 
   linkUp(neighbour: Neighbour): void {
@@ -92,7 +105,8 @@ export class Held {
   /** A neighbour made or passed on a claim, so it need not be told. */
   knows(neighbour: Neighbour, origin: Origin, [holder, seq]: Claim): void {
     const told = this.#told.get(neighbour);
-    if (told !== undefined) advance(entry(told, origin), holder, seq);
+    const isKept = this.#claims.get(origin)?.has(holder) === true;
+    if (told !== undefined && isKept) advance(entry(told, origin), holder, seq);
   }
 }
 

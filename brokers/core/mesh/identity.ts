@@ -9,6 +9,7 @@
  *   - says which side signs, so that a proof that is sent back to its maker is none.
  * It does not protect what is said afterwards: whoever can change bytes between two brokers can still do that.
  */
+import type { Digests } from '../log/proof.ts';
 
 declare const brand: unique symbol;
 
@@ -27,11 +28,10 @@ export interface Identity {
 }
 
 /** What everybody can do without a key. io/identity.ts has it of Node. */
-export interface Signatures {
+export interface Signatures extends Digests {
   /** 32 bytes that nobody can guess. */
   nonce(): Uint8Array;
   idOf(publicKey: Uint8Array): BrokerId;
-  verify(publicKey: Uint8Array, text: Uint8Array, signature: Uint8Array): boolean;
 }
 
 /** Which end of a connection. */

@@ -337,9 +337,10 @@ export class Membership {
     return silence < 2 * this.#options.deadAfterMs ? 'suspect' : 'dead';
   }
 
-  /** Those who should have a link and may not have one. */
+  /** Those who should have a link and may not have one; nobody is dialled only because he was heard of. */
   #wanted(now: number): Member[] {
-    return this.#neighbours?.wanted(now) ?? [...this.#members.values()];
+    const wanted = this.#neighbours?.wanted(now) ?? [...this.#members.values()];
+    return wanted.filter(({ address }) => this.#isConfigured(address));
   }
 
   #remove(address: Address): void {

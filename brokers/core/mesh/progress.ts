@@ -31,7 +31,7 @@ export class Progress {
   }
 
   /** What the neighbour has on disk, as far as it told. */
-  get has(): Pick<VersionVector, 'get' | 'snapshot'> {
+  get has(): Pick<VersionVector, 'get' | 'snapshot' | 'size'> {
     return this.#has;
   }
 

@@ -61,6 +61,24 @@ t.test('a word counts for its view and earlier ones of its coordinator', async (
   t.ok(core.isCovered(view(1), new Map([[x, 3], [y, 9]])));
 });
 
+t.test('a neighbour that speaks of many views, or of many members, pushes out nothing that others said', async (t) => {
+  const core = new Words(self);
+  core.learn(word(1, [b], true), b);
+  core.learn(word(2, [a], true), a); // it is the first to speak of it
+  core.learn(word(2, [b], true), b);
+  for (let number = 3; number < 100; number += 1) core.learn(word(number, [a], true), a);
+  t.ok(core.has(b, view(1)));
+  t.ok(core.has(b, view(2)));
+  const made = Array.from({ length: 100_000 }, (_, index) => parseAddress(`made.up:${(index % 60_000) + 1}`));
+  for (let part = 0; part < 3; part += 1) {
+    core.learn(word(2, made.map((name) => parseAddress(`${part}.${name}`)), true), a);
+  }
+  core.learn(word(2, [c], true), b);
+  const named = core.news(view(2), self)!.members;
+  t.ok(named.length < 70_000, `${named.length}`);
+  t.ok(named.includes(c));
+});
+
 t.test('words on the newest views are remembered, and no more than so many', async (t) => {
   const core = new Words(self);
   for (let number = 1; number <= 9; number += 1) core.learn({ ...word(number, [a], true), view: view(1, c, number) });

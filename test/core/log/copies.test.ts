@@ -10,6 +10,7 @@ import { FULL_TOPICS } from '../../../brokers/core/log/dedupe.ts';
 import { Copies, type CopiesOptions } from '../../../brokers/core/log/copies.ts';
 import { Turns } from '../../../brokers/core/turns.ts';
 import { RunningTime } from '../../../brokers/core/log/running-time.ts';
+import { virtualIdentity, virtualSignatures } from '../../support/identity.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { MemoryStore } from '../../support/memory-store.ts';
 import { SEED, SeededRandom } from '../../support/random.ts';
@@ -59,7 +60,10 @@ class Shelf {
       store,
       this.clock,
       new LamportClock(store.state.lamport),
-      { ...LOG, instance: Buffer.from(name).toString('hex').slice(0, 12) },
+      {
+        ...LOG, identity: virtualIdentity(), signatures: virtualSignatures(() => 0),
+        instance: Buffer.from(name).toString('hex').slice(0, 12),
+      },
       {
         mark: (batches) => this.copies.mark(batches),
         committed: (batches) => this.copies.stored(batches),
@@ -102,7 +106,7 @@ class Shelf {
 
   take({ position: _, repeats: __, seen = 0, ...batch }: StoredBatch, from: Shelf): void {
     if (batch.seq !== this.log.nextSeq(batch.origin) || batch.origin === this.log.origin) return;
-    this.log.receive(dateBatch(batch, this.time.at(from.time.age(seen))));
+    this.log.receive([dateBatch(batch, this.time.at(from.time.age(seen)))], undefined);
   }
 
   async read(cursor: Cursor = earliestCursor(this.log), count = 1000): Promise<[payloads: string[], cursor: Cursor]> {

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { HoldBack } from '../../../brokers/core/log/hold-back.ts';
+import { type Group, HoldBack } from '../../../brokers/core/log/hold-back.ts';
 import { batchBytes, lastSeq, type Origin, parseDeps, type RecordBatch } from '../../../brokers/core/log/record.ts';
 import { SEED, SeededRandom } from '../../support/random.ts';
 import { origin, specimenBatch } from '../../support/record.ts';
@@ -13,22 +13,26 @@ function batch(from: Origin, seq: number, deps: Readonly<Record<string, number>>
 /** A hold-back and what it accepted. Fails where something is accepted before its turn. */
 class Bench {
   readonly accepted: string[] = [];
+  readonly dropped: Origin[] = [];
   readonly seqs = new Map<Origin, number>();
   readonly holdBack: HoldBack;
 
   constructor(bytesMax = 1e6) {
-    this.holdBack = new HoldBack((from) => this.next(from), (each) => this.#accept(each), bytesMax);
+    this.holdBack = new HoldBack(
+      (from) => this.next(from), (each) => this.#accept(each), bytesMax, (from) => this.dropped.push(from),
+    );
   }
 
   next(from: Origin): number {
     return (this.seqs.get(from) ?? 0) + 1;
   }
 
-  offer(each: RecordBatch): string {
-    return this.holdBack.offer(each);
+  offer(each: RecordBatch, from = 'peer'): string {
+    return this.holdBack.offer({ batches: [each], head: undefined }, from);
   }
 
-  #accept(each: RecordBatch): void {
+  #accept({ batches: [first] }: Group): void {
+    const each = first!;
     if (each.seq !== this.next(each.origin)) throw new Error(`${each.origin} ${each.seq} out of turn`);
     if (parseDeps(each).some(([from, seq]) => this.next(from) <= seq)) {
       throw new Error(`${each.origin} ${each.seq} before its deps`);
@@ -106,6 +110,23 @@ t.test('drop lets go of one origin, clear of all', async (t) => {
   t.strictSame(bench.accepted, ['a1']);
 });
 
+t.test('who fills the room with what never becomes ready gives way to others, the newest first', async (t) => {
+  const size = batchBytes(batch(c, 1, { [a]: 1 }));
+  const bench = new Bench(10 * size);
+  const made = Array.from({ length: 100 }, (_, index) => origin('m:1', index + 1));
+  const fates = made.map((each) => bench.offer(batch(each, 1, { [a]: 9 }), 'liar'));
+  t.strictSame(fates.slice(0, 11), [...Array(10).fill('held'), 'dropped']);
+  t.strictSame(bench.dropped, [], 'it drops nothing of others');
+  t.equal(bench.offer(batch(b, 1, { [a]: 1 }), 'honest'), 'held');
+  t.equal(bench.offer(batch(c, 1, { [a]: 1 }), 'honest'), 'held');
+  t.strictSame(bench.dropped, [made[9], made[8]]);
+  t.equal(bench.offer(batch(made[50]!, 1, { [a]: 9 }), 'liar'), 'dropped');
+  bench.offer(batch(a, 1));
+  t.strictSame(bench.accepted, ['a1', 'b1', 'c1']);
+  bench.holdBack.clear();
+  t.equal(bench.holdBack.bytes, 0);
+});
+
 t.test(`random histories in random orders (seed ${SEED})`, async (t) => {
   const random = new SeededRandom();
   const origins = [a, b, c, origin('d:1')];
@@ -152,12 +173,13 @@ t.test('what waits for thousands of origins looks at each of them once', async (
   const holdBack = new HoldBack((from) => {
     asked += 1;
     return (seqs.get(from) ?? 0) + 1;
-  }, ({ origin: from, seq }) => {
+  }, ({ batches: [first] }) => {
     accepted += 1;
-    seqs.set(from, seq);
-  }, 1e9);
-  holdBack.offer(batch(a, 1, Object.fromEntries(many.map((each) => [each, 1]))));
-  for (const each of many) holdBack.offer(batch(each, 1));
+    seqs.set(first!.origin, first!.seq);
+  }, 1e9, () => t.fail('there is room'));
+  const offer = (each: RecordBatch): string => holdBack.offer({ batches: [each], head: undefined }, 'peer');
+  offer(batch(a, 1, Object.fromEntries(many.map((each) => [each, 1]))));
+  for (const each of many) offer(batch(each, 1));
   t.equal(accepted, many.length + 1);
   t.ok(asked < 10 * many.length, `${asked} looks`);
 });

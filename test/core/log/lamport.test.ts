@@ -41,6 +41,8 @@ const LIMITS: LamportLimits = {
   lamportSavedFirst: 500,
   lamportPeersPerSecondMax: 100_000,
   lamportPeersAheadMax: 1_000_000,
+  lamportToldPerSecondMax: 1000,
+  lamportToldSavedMax: 10_000,
 };
 
 t.test('publishers move the clock by so much a second, however often they ask, fresh or not', async (t) => {
@@ -89,6 +91,28 @@ t.test('after a partition of a year the side that is behind follows what the oth
   clock.witnessPeer(1000 + year * 90_000);
   t.equal(clock.increment(), 1001 + year * 90_000);
   t.throws(() => clock.witnessPeer(COUNTER_SENSE_MAX + 1), { code: 'PROTOCOL' }, 'and nothing beyond sense');
+});
+
+t.test('what one peer says of its clock takes this one far less than a record', async (t) => {
+  let now = 0;
+  const clock = new LamportClock(0, LIMITS, () => now);
+  for (let message = 0; message < 1000; message += 1) clock.told('liar', 999_999);
+  t.equal(clock.time, 10_000);
+  t.throws(() => clock.told('liar', 1_000_001), { code: 'PROTOCOL' });
+  now = 1000;
+  clock.told('liar', 999_999);
+  t.equal(clock.time, 11_000);
+  clock.witnessPeer(999_999);
+  t.equal(clock.time, 999_999);
+});
+
+t.test('most peers are believed, also in what time alone does not explain', async (t) => {
+  const clock = new LamportClock(0, LIMITS, () => 0);
+  for (const peer of ['a', 'b', 'liar']) clock.told(peer, 1_000_000);
+  t.equal(clock.time, 1_000_000);
+  t.throws(() => clock.told('liar', 1_000_001), { code: 'PROTOCOL' });
+  clock.parted('liar');
+  t.throws(() => clock.witnessPeer(1_000_001), { code: 'PROTOCOL' });
 });
 
 t.test('who is new follows what the mesh says, and measures from there', async (t) => {

@@ -6,6 +6,7 @@ import {
   batchBytes, type Draft, lastLamport, lastSeq, messagesOf, type Origin, parseDeps, parseMeta, type RecordBatch,
   type StoredBatch,
 } from '../../../brokers/core/log/record.ts';
+import { virtualIdentity, virtualSignatures } from '../../support/identity.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { heapBytes } from '../../support/memory.ts';
 import { MemoryStore } from '../../support/memory-store.ts';
@@ -17,6 +18,7 @@ const DISKFULL = new RumormillError('DISKFULL', 'no room');
 const OPTIONS: LogOptions = {
   instance: 'aaaaaaaaaaaa', tailBytesMax: 1_000_000, transactionBytesMax: 1_000_000, pendingBytesMax: 1_000_000,
   batchBytesMax: 1, transactionMessagesMax: 1e6, pendingMessagesMax: 1e6, batchWaitMs: 0,
+  identity: virtualIdentity(), signatures: virtualSignatures(() => 0),
 };
 
 /** A log on a store, and everything that happened to it, in order, as text. */
@@ -48,7 +50,7 @@ class Bench {
 
   receive(batch: RecordBatch): void {
     this.lamport.witness(lastLamport(batch)); // as gossip does
-    this.log.receive(batch);
+    this.log.receive([batch], undefined);
   }
 
   take(): string[] {
@@ -527,7 +529,7 @@ t.test('while its origin is not settled, local batches wait and those of peers e
   await next.clock.settle();
   t.strictSame(next.take(), ['committed b1 at 2']);
   t.ok(next.log.isWanted);
-  next.log.settle(a);
+  next.log.settle(a, '');
   t.notOk(next.log.isHeld);
   await next.clock.settle();
   t.strictSame(next.take(), [
@@ -545,7 +547,7 @@ t.test('under a new origin seqs begin anew, and the first record depends on all 
   next.log.hold();
   next.publish('one');
   const renewed = origin('a:1', 1);
-  next.log.settle(renewed);
+  next.log.settle(renewed, 'owner');
   await next.clock.settle();
   t.strictSame(next.take(), ['one named 1 @4', 'committed a1 at 2', 'one stored 1 at 2']);
   t.equal(next.store.batches[1]!.origin, renewed);
@@ -574,7 +576,7 @@ t.test('a new origin that comes while a batch of a peer is being written depends
   next.receive(remote(b, 1));
   await next.clock.settle();
   next.publish('one');
-  next.log.settle(origin('a:1', 1));
+  next.log.settle(origin('a:1', 1), 'owner');
   release();
   await next.clock.settle();
   t.strictSame(parseDeps(next.store.batches[2]!), [[b, 1], [a, 1]]);

@@ -112,7 +112,7 @@ t.test('an attempt that nobody can win any more is void, and the next one begins
 
 t.test('by force one goes without a vote, and nobody waits for its vote', async (t) => {
   const force = (number: number): [MembersSaying, Stamp] => [
-    { say: 'forced', seat: seat(number), by: seat(1), reached: 1, known: [] },
+    { say: 'forced', id: id(1), seat: seat(number), by: seat(1), reached: 1, known: [] },
     { lamport: (lamport += 1), origin: origin(A, 1) },
   ];
   const alone = roster(...founding, force(2), force(3));
@@ -129,7 +129,7 @@ t.test('by force one goes without a vote, and nobody waits for its vote', async 
 
 t.test('what is done by force on both sides is settled by the records, in whatever order they come', async (t) => {
   const force = (by: number, of: number, reached: number, known: SeatName[] = []): [MembersSaying, Stamp] => [
-    { say: 'forced', seat: seat(of), by: seat(by), reached, known },
+    { say: 'forced', id: id(by), seat: seat(of), by: seat(by), reached, known },
     { lamport: (lamport += 1), origin: origin(address(by), by) },
   ];
   const both = (...sayings: [MembersSaying, Stamp][]): string[] => {
@@ -148,7 +148,7 @@ t.test('what is done by force on both sides is settled by the records, in whatev
 
 t.test('what was settled by force stays so when another one is put out', async (t) => {
   const force = (of: number, known: SeatName[]): [MembersSaying, Stamp] => [
-    { say: 'forced', seat: seat(of), by: seat(1), reached: 1, known },
+    { say: 'forced', id: id(1), seat: seat(of), by: seat(1), reached: 1, known },
     { lamport: (lamport += 1), origin: origin(A, 1) },
   ];
   const five: Change = { op: 'found', addresses: [1, 2, 3, 4, 5].map(address) };
@@ -194,7 +194,7 @@ t.test('what does not fit was never said', async (t) => {
     { ...fits, version: 1.5 }, { ...fits, attempt: 0 }, { ...fits, change: { op: 'out', seat: '0/10.0.0.1:3000' } },
     { ...fits, change: { op: 'out', seat: '1/nobody' } }, { ...fits, change: { op: 'found', addresses: [] } },
     { ...fits, change: { op: 'found', addresses: [A, A] } }, { ...fits, change: { op: 'join', seat: seat(1) } },
-    { say: 'forced', seat: 7 },
+    { ...fits, say: 'forced', seat: 7 }, { say: 'forced', seat: seat(1) },
   ];
   for (const each of bad) t.equal(parseSaying(JSON.stringify(each)), undefined, JSON.stringify(each));
   t.equal(parseSaying('{'), undefined);

@@ -2,6 +2,7 @@ import t from 'tap';
 import { Feed } from '../../../brokers/core/mesh/feed.ts';
 import { batchBytes, type Origin, type StoredBatch } from '../../../brokers/core/log/record.ts';
 import { origin, specimenBatch } from '../../support/record.ts';
+import { history } from '../../support/signed.ts';
 
 const [a, b] = [origin('a:1'), origin('b:1')];
 
@@ -55,6 +56,22 @@ t.test('the window: closed when that much flies, opened by acknowledgements', as
   feed.acknowledged(a, 5);
   feed.acknowledged(origin('z:1'), 5);
   t.equal(feed.flyingBytes, BYTES, 'each batch once');
+});
+
+t.test('a group that has begun is sent to its end, whatever the window', async (t) => {
+  const feed = new Feed(0, 1);
+  feed.graft([[a, 0]], 0);
+  const { groups: [group] } = history([['one', 'two']]);
+  const [one, two] = group!.map((batch, index) => ({ ...batch, position: index + 1, repeats: '' }));
+  feed.graft([[one!.origin, 0]], 0);
+  feed.pass(one!);
+  t.equal(feed.open, true);
+  feed.pass(two!);
+  t.equal(feed.open, false);
+  feed.graft([[one!.origin, 0]], 0);
+  feed.pass(one!);
+  feed.graft([[a, 0]], 0);
+  t.equal(feed.open, true, 'nothing flies up to here');
 });
 
 t.test('what the neighbour got elsewhere is not sent', async (t) => {

@@ -67,6 +67,23 @@ t.test('a claim is about one store and one origin', async (t) => {
   t.strictSame([core.get(o, c), core.get(o, wiped)], [5, 2]);
 });
 
+t.test('made-up stores of one broker push out each other, and none of another broker', async (t) => {
+  const core = new Held(1000);
+  core.linkUp(a);
+  core.learn(o, c, 5);
+  for (let index = 1; index <= 2000; index += 1) {
+    core.learn(o, origin('d:1', index), 9);
+    core.knows(a, o, [origin('d:1', index), 9]);
+  }
+  t.equal(core.get(o, c), 5);
+  t.strictSame([1, 1996, 1997, 2000].map((index) => core.get(o, origin('d:1', index))), [0, 0, 9, 9]);
+  t.equal(core.learn(o, b, 1), true, 'there is room for others');
+  core.knows(a, o, [origin('e:1'), 9]);
+  core.learn(o, origin('e:1'), 9);
+  const news = [[c, 5], [b, 1], [origin('e:1'), 9]];
+  t.strictSame(core.news(a, o), news, 'nor is more remembered of what a neighbour knows');
+});
+
 t.test('no more than so many stores are kept of an origin', async (t) => {
   const core = held();
   for (const [index, holder] of [a, b, c, d].entries()) t.equal(core.learn(o, holder, 1), index < 3);

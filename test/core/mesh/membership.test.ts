@@ -172,12 +172,16 @@ t.test('settled when every dial has been answered, however', async (t) => {
   }
 });
 
-t.test('a broker learned later is dialled before all is settled again', async (t) => {
+t.test('a row that comes later is dialled before all is settled again; who is only heard of is not dialled', async (t) => {
   const members = membership([a]);
   members.takeDials(0);
   members.dialFailed(a, 0);
   members.learn(b, 1);
+  t.equal(members.settled(10), true);
+  t.strictSame(members.takeDials(10).filter((each) => each === b), []);
+  members.configure([a, b], 10);
   t.equal(members.settled(10), false);
+  t.ok(members.takeDials(10).includes(b));
 });
 
 t.test('a row that leads to a broker of another name stands for it: one member, one seat', async (t) => {

@@ -10,7 +10,7 @@ function page(positions: readonly number[], through: number): Page {
   const of = origin('10.0.0.1:3000', 1);
   return {
     batches: positions.map((position) => ({
-      ...draft(['x']), origin: of, seq: position, lamport: position, deps: '', position, repeats: '',
+      ...draft(['x']), origin: of, seq: position, lamport: position, deps: '', proof: '', position, repeats: '',
     })),
     through,
   };

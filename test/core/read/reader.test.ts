@@ -13,6 +13,7 @@ import {
   type StoredBatch,
 } from '../../../brokers/core/log/record.ts';
 import { Turns } from '../../../brokers/core/turns.ts';
+import { virtualIdentity, virtualSignatures } from '../../support/identity.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { MemoryStore } from '../../support/memory-store.ts';
 import { RunningTime } from '../../../brokers/core/log/running-time.ts';
@@ -26,7 +27,7 @@ const NEWS: ReadonlySet<string> = new Set(['news']);
 /** A batch whose payloads say what they are: origin and seq. */
 function batch(from: Origin, seq: number, count = 1, topic = 'news', lamport = seq, size = 0): RecordBatch {
   const payloads = Array.from({ length: count }, (_, index) => `${from[0]}${seq + index}`.padEnd(size, '.'));
-  return { ...draft(payloads, { topic }), origin: from, seq, lamport, deps: '' };
+  return { ...draft(payloads, { topic }), origin: from, seq, lamport, deps: '', proof: '' };
 }
 
 interface Shelf extends ReadSource {
@@ -59,6 +60,7 @@ function shelf(name: Origin, tailBytesMax = 1e6): Shelf {
     {
       instance: Buffer.from(name).toString('hex').slice(0, 12), tailBytesMax, transactionBytesMax: 1e6,
       pendingBytesMax: 1e9, batchBytesMax: 1, transactionMessagesMax: 1e6, pendingMessagesMax: 1e6, batchWaitMs: 0,
+      identity: virtualIdentity(), signatures: virtualSignatures(() => 0),
     },
     events,
   );
@@ -70,7 +72,7 @@ function shelf(name: Origin, tailBytesMax = 1e6): Shelf {
     pages: new Pages(2),
     turns: new Turns(new ManualClock(), 8),
     async put(...batches) {
-      for (const each of batches) log.receive(each);
+      for (const each of batches) log.receive([each], undefined);
       await clock.settle();
     },
   };
@@ -562,7 +564,7 @@ t.test('of a page of many tiny messages a RANGE makes hardly more than it wants'
   const tiny = (lamport: number, count: number): StoredBatch => {
     const lengths = JSON.stringify(new Array<number>(count).fill(0));
     const batch = specimenBatch({
-      seq: lamport, lamport, count, lengths: '', meta: '', body: Buffer.alloc(0), deps: '',
+      seq: lamport, lamport, count, lengths: '', meta: '', body: Buffer.alloc(0), deps: '', proof: '',
     });
     return Object.defineProperty(placeBatch(batch, lamport), 'lengths', {
       get: () => {
