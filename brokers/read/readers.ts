@@ -96,7 +96,7 @@ export class Readers {
   parseRead(text: string): Vector {
     const { vector, after } = this.parseCursor(text);
     if (after === undefined) return vector;
-    throw new RumormillError('TRYAGAIN', `this broker has yet to fetch closing ${after}, which the cursor goes on from`);
+    throw new RumormillError('TRYAGAIN', `this broker has yet to fetch closing ${after}, by which the cursor goes`);
   }
 
   earliestCursor(): Cursor {
