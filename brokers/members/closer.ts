@@ -13,12 +13,13 @@ import type { Config } from '../config.ts';
 import type { Address } from '../core/address.ts';
 import { isDiskFull, RumormillError } from '../core/error.ts';
 import {
-  CLOSED_MAX, CLOSED_TOPIC, type Closing, closingName, closingRecord, Closings, type ClosingSaying, encodeClosing,
-  parseClosing,
+  CLOSED_MAX, CLOSED_TOPIC, type Closing, type ClosingName, closingName, closingRecord, Closings, type ClosingSaying,
+  encodeClosing, parseClosing,
 } from '../core/log/closings.ts';
 import type { Log } from '../core/log/log.ts';
 import { makeDraft, messagesOf, type Origin, payloadText, type StoredBatch } from '../core/log/record.ts';
 import type { Store } from '../core/log/store.ts';
+import { covers, type Vector } from '../core/log/version-vector.ts';
 import type { Roster } from '../core/members/roster.ts';
 import { type Group, reachedBy } from '../core/mesh/quorum.ts';
 import type { Clock, Logger } from '../core/runtime.ts';
@@ -63,12 +64,24 @@ export class Closer {
 
   /** Takes up what is stored. To be called before anything else. */
   restore(): Promise<void> {
-    return replay(this.#runtime, CLOSED_TOPIC, 0, this.#runtime.config.limits, (batches) => this.#hear(batches));
+    return replay(this.#runtime, CLOSED_TOPIC, 0, this.#runtime.config.limits, async (batches) => {
+      for (const batch of batches) {
+        for (const [name, saying] of sayingsOf(batch)) {
+          this.#hear(name, batch.position, saying, saying !== undefined && await this.#wasHere(saying.closed, batch));
+        }
+      }
+    });
   }
 
   /** The batches are on disk. */
   committed(batches: readonly StoredBatch[]): void {
-    this.#hear(batches.filter(({ topic }) => topic === CLOSED_TOPIC));
+    const { vector } = this.#runtime.log;
+    for (const batch of batches.filter(({ topic }) => topic === CLOSED_TOPIC)) {
+      const here = vectorBefore(vector.snapshot(), batches, batch);
+      for (const [name, saying] of sayingsOf(batch)) {
+        this.#hear(name, batch.position, saying, saying !== undefined && covers(here, saying.closed));
+      }
+    }
   }
 
   /** Closes what there is to close, if it is for this broker to do. To be called now and then. */
@@ -100,7 +113,7 @@ export class Closer {
   #next(): ClosingSaying | undefined {
     const { origin, vector } = this.#runtime.log;
     const last = this.#lastHeld();
-    const isPending = [...this.closings.all()].some(({ name, total }) =>
+    const isPending = this.closings.counting().some(({ name, total }) =>
       closingRecord(name)[0] === origin && total > (last?.total ?? 0));
     if (isPending) return undefined; // this broker has said it, and some member has yet to store it
     const closed = this.closings.closedBy(last?.name);
@@ -119,7 +132,7 @@ export class Closer {
     const { origin } = this.#runtime.log;
     const held = reachedBy('all', this.#mesh.holdings.seqs(origin));
     let last: Closing | undefined;
-    for (const each of this.closings.all()) {
+    for (const each of this.closings.counting()) {
       const [by, seq] = closingRecord(each.name);
       const isHeld = this.closings.isSettled(each.name) || (by === origin && seq <= held);
       if (isHeld && each.total > (last?.total ?? 0)) last = each;
@@ -127,14 +140,32 @@ export class Closer {
     return last;
   }
 
-  #hear(batches: readonly StoredBatch[]): void {
-    for (const batch of batches) {
-      for (const [index, message] of messagesOf(batch).entries()) {
-        const saying = parseClosing(payloadText(message));
-        const name = closingName(batch.origin, batch.seq + index);
-        if (saying !== undefined && this.closings.hear(name, batch.position, saying)) continue;
-        this.#runtime.logger.warn('closing not understood, ignored', { closing: name });
-      }
-    }
+  #hear(closing: ClosingName, position: number, saying: ClosingSaying | undefined, isHere: boolean): void {
+    if (saying !== undefined && this.closings.hear(closing, position, saying, isHere)) return;
+    const reason = saying === undefined || isHere ? 'not understood' : 'names records that were not stored before it';
+    this.#runtime.logger.warn('closing ignored', { closing, reason });
   }
+
+  /** Whether all that is closed is stored here before the batch that says so. */
+  async #wasHere(closed: Vector, { position }: StoredBatch): Promise<boolean> {
+    const { log, store } = this.#runtime;
+    if (!covers(log.vector, closed)) return false;
+    for (const [origin, seq] of closed) {
+      if (await store.positionBefore([[origin, seq - 1]]) >= position - 1) return false;
+    }
+    return true;
+  }
+}
+
+function* sayingsOf(batch: StoredBatch): Generator<[ClosingName, ClosingSaying | undefined]> {
+  for (const [index, message] of messagesOf(batch).entries()) {
+    yield [closingName(batch.origin, batch.seq + index), parseClosing(payloadText(message))];
+  }
+}
+
+/** What was stored before one of the batches, which are the newest. */
+function vectorBefore(vector: Vector, batches: readonly StoredBatch[], { position }: StoredBatch): Vector {
+  const before = new Map(vector);
+  for (const batch of [...batches].reverse()) if (batch.position >= position) before.set(batch.origin, batch.seq - 1);
+  return before;
 }

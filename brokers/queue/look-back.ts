@@ -48,7 +48,7 @@ export class LookBack {
     const reading = log.readAfter(source.position - 1, this.#opener.routes.topics, limits.queueReadBytes);
     if (reading instanceof Promise) {
       const kept = reading.then((page) => this.#keep(page, source, pageBytes(page)));
-      kept.catch(() => undefined); // whoever waits for it gets the error; a PULL that has something already does not wait
+      kept.catch(() => undefined); // who waits for it gets the error; a PULL that has something already does not wait
       return kept;
     }
     this.#keep(reading, source, 0);

@@ -26,7 +26,8 @@ async function begin(limits: ConfigOptions['limits'] = {}) {
     dialled.push(address);
     return Promise.reject(new RumormillError('UNREACHABLE', 'there is nobody else'));
   };
-  const virtual = await VirtualBroker.start({ limits }, new MemoryStore(origin(SELF)), () => 0, [], new ManualClock(), dial);
+  const store = new MemoryStore(origin(SELF));
+  const virtual = await VirtualBroker.start({ limits }, store, () => 0, [], new ManualClock(), dial);
   virtual.broker.configure([LIAR, HONEST]);
   const link = async (address: Address, seed: number): Promise<VirtualPeer> => {
     const key = testIdentity(seed);

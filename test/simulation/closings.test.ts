@@ -1,7 +1,9 @@
 /** Whole brokers whose stores take many names: cursors stay short, and exact. */
 import t from 'tap';
+import { type ClosingName, CLOSED_TOPIC, closingName, encodeClosing } from '../../brokers/core/log/closings.ts';
 import { decodeCursor, encodeCursor } from '../../brokers/core/read/cursor.ts';
-import { originAddress } from '../../brokers/core/log/record.ts';
+import { makeDraft, type Origin, originAddress } from '../../brokers/core/log/record.ts';
+import { origin } from '../support/record.ts';
 import { SEED } from '../support/random.ts';
 import type { Machine } from './machine.ts';
 import { admin, agreed, join } from './members-acts.ts';
@@ -116,6 +118,28 @@ async function pollOf(world: World, machine: Machine): Promise<Reader> {
   return reader;
 }
 
+t.test('a closing is used once it is on the slowest disk', async (t) => {
+  const world = await World.start(SEED, 3);
+  const [low, middle, high] = world.machines as [Machine, Machine, Machine];
+  await publish(world, low, 'first');
+  await world.converged();
+  middle.disk.slowWritesMs = 2000;
+  let used = 0;
+  for (const count of [1, 2, 3]) {
+    await rename(world, low, `name ${count}`);
+    for (let step = 0; step < 500; step += 1) {
+      await world.run(20);
+      for (const { broker } of [low, high]) {
+        const { last } = broker.members.closer.closings;
+        if (last === undefined) continue;
+        used += 1;
+        if (!middle.broker.members.closer.closings.has(last.name)) t.fail(`${last.name} is used before its time`);
+      }
+    }
+  }
+  t.ok(used > 0);
+});
+
 t.test('a broker from an old backup sends nothing that was read before it was closed', async (t) => {
   const world = await World.start(SEED, 3);
   const [low, middle, high] = world.machines as [Machine, Machine, Machine];
@@ -187,4 +211,44 @@ t.test('a reader that moves misses nothing and gets nothing twice while names ar
     t.not(decodeCursor(reader.cursor).after, undefined, 'its cursor goes by a closing');
   }
   t.equal(late[0]!.broker.vector().size, storesOf(world.machines[0]!), 'one that joined later has all of it');
+});
+
+/** A member closes what it likes: a record of its own, as any of `$closed`. */
+async function close(
+  world: World, { broker }: Machine, closed: [Origin, number][], after?: ClosingName,
+): Promise<ClosingName> {
+  const draft = makeDraft(CLOSED_TOPIC, 0, [Buffer.from(encodeClosing({ after, closed: new Map(closed) }))]);
+  const name = await world.of(new Promise<[Origin, number]>((resolve, reject) => {
+    broker.publisher.publishOwn(draft, { stored: ({ origin, seq }) => resolve([origin, seq]), failed: reject });
+  }));
+  return closingName(...name);
+}
+
+t.test('a member that closes what is not stored keeps nothing from readers, and nobody from closing', async (t) => {
+  const world = await World.start(SEED, 3);
+  const [low, middle, high] = world.machines as [Machine, Machine, Machine];
+  await publish(world, low, 'first');
+  await world.converged();
+  const live = [...low.broker.vector().keys()].find((each) => originAddress(each) === low.address)!;
+  const madeUp = Array.from({ length: 900 }, (_, tag): [Origin, number] => [origin('nobody:1', tag), 9]);
+  const stored = middle.broker.vector();
+  const ahead = await close(world, middle, [...stored, [live, stored.get(live)! + 2]]);
+  await close(world, middle, [], ahead);
+  await close(world, middle, [], await close(world, middle, madeUp));
+  await world.converged();
+  for (const count of [2, 3, 4]) await publish(world, low, `later ${count}`);
+  await rename(world, low, 'second name');
+  await rename(world, low, 'third name');
+  await world.settled();
+  await closed(world);
+  await world.of(high.stop());
+  await world.of(high.start()); // and reads it all again
+  await world.converged();
+  t.ok(world.history.some((line) => line.includes('names records that were not stored before it')));
+  for (const machine of world.machines) {
+    const reader = new Reader(world);
+    while (await reader.poll(machine, 1)) await world.run(1);
+    t.strictSame(reader.payloads.length, 6, `${machine.address} sends ${String(reader.payloads)}`);
+    t.not(decodeCursor(reader.cursor).after, undefined);
+  }
 });

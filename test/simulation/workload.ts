@@ -112,7 +112,7 @@ function startOf(world: World, text: string): Vector {
   for (const batch of all) { // each disk has them in an order in which each is behind the one before it
     for (const [index, message] of messagesOf(batch).entries()) {
       const name = closingName(batch.origin, batch.seq + index);
-      if (!closings.has(name)) closings.hear(name, batch.position, parseClosing(payloadText(message))!);
+      if (!closings.has(name)) closings.hear(name, batch.position, parseClosing(payloadText(message))!, true);
     }
   }
   return closings.join({ after, rest })!;

@@ -12,7 +12,9 @@
  * first one on disk: so each of them understands what the others write. Brokers without it - that join, or have lost it
  * with their disk - have to fetch it before they do.
  *
- * Position order is causal (invariant 4). So on every broker all records that a closing closes are before it.
+ * Position order is causal (invariant 4). So on every broker all records that a closing closes are before it. Where
+ * they are not, its broker has named records that it did not have: a closing like that, and what goes on from it, is
+ * never used here. Another broker may have had those records in time, and give cursors by it; they are understood.
  */
 import { isCount, isObject, parseJson } from '../json.ts';
 import { type Origin, parseOrigin } from './record.ts';
@@ -41,6 +43,8 @@ export interface Closing extends ClosingSaying {
   readonly position: number;
   /** How many entries it has, and those before it. */
   readonly total: number;
+  /** Whether all that it closes, and those before it, is before it in the log of this broker. */
+  readonly isTrue: boolean;
 }
 
 /** A vector as a closing, if there is one, and what the vector has beyond it. */
@@ -81,11 +85,16 @@ export class Closings {
   #path: readonly Closing[] = []; // from the first one to the one that is used
   #split = new WeakMap<Vector, Split>(); // vectors never change, and many readers share one
 
-  /** A closing is on disk. Says whether it is understood: the one before it has to be. */
-  hear(name: ClosingName, position: number, { after, closed }: ClosingSaying): boolean {
+  /**
+   * A closing is on disk. Says whether it counts: the one before it has to be known, and all that they close be here.
+   * @param isHere whether all that it closes is before it in the log of this broker
+   */
+  hear(name: ClosingName, position: number, { after, closed }: ClosingSaying, isHere: boolean): boolean {
     const before = after === undefined ? undefined : this.#known.get(after);
     if (after !== undefined && before === undefined) return false;
-    this.#known.set(name, { name, position, after, closed, total: closed.size + (before?.total ?? 0) });
+    const isTrue = isHere && before?.isTrue !== false;
+    this.#known.set(name, { name, position, after, closed, total: closed.size + (before?.total ?? 0), isTrue });
+    if (!isTrue) return false;
     if (before === undefined || this.#gone.has(before.name)) return true;
     this.#gone.add(before.name);
     if (isBetter(before, this.last)) {
@@ -99,8 +108,9 @@ export class Closings {
     return this.#known.has(name);
   }
 
-  all(): Iterable<Closing> {
-    return this.#known.values();
+  /** Those that count. */
+  counting(): Closing[] {
+    return [...this.#known.values()].filter(({ isTrue }) => isTrue);
   }
 
   /** The one that is used. */

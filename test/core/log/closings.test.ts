@@ -16,7 +16,7 @@ function heard(...sayings: readonly (readonly [after: number | undefined, closed
   const closings = new Closings();
   for (const [index, [after, closed]] of sayings.entries()) {
     const saying = { after: after === undefined ? undefined : name(after), closed: new Map(closed) };
-    closings.hear(name(index + 1), 10 * (index + 1), saying);
+    closings.hear(name(index + 1), 10 * (index + 1), saying, true);
   }
   return closings;
 }
@@ -26,7 +26,7 @@ t.test('a closing is used once another one goes on from it', async (t) => {
   const one = heard([undefined, [[a, 5]]]);
   t.strictSame(one.split(vector), { after: undefined, rest: vector });
   t.equal(one.isSettled(name(1)), false);
-  one.hear(name(2), 20, { after: name(1), closed: new Map() });
+  one.hear(name(2), 20, { after: name(1), closed: new Map() }, true);
   t.equal(one.isSettled(name(1)), true);
   t.strictSame(one.split(vector), { after: name(1), rest: new Map([[live, 9], [closer, 2]]) });
 });
@@ -65,7 +65,9 @@ t.test('of two lines the one that closes more is used, in whatever order they co
   ] as const;
   for (const order of [[0, 1, 2, 3], [2, 3, 0, 1], [0, 2, 1, 3], [2, 0, 3, 1]]) {
     const closings = new Closings();
-    for (const [position, index] of order.entries()) closings.hear(said[index]![0], position + 1, said[index]![1]);
+    for (const [position, index] of order.entries()) {
+      closings.hear(said[index]![0], position + 1, said[index]![1], true);
+    }
     t.equal(closings.last?.name, other, String(order));
   }
   const equal = [true, false].map((reversed) => {
@@ -74,7 +76,7 @@ t.test('of two lines the one that closes more is used, in whatever order they co
       [first, { after: undefined, closed: new Map([[a, 1 + index]]) }],
       [closingName(index === 0 ? closer : live, 9), { after: first, closed: new Map() }],
     ] as const);
-    for (const [each, saying] of (reversed ? lines.reverse() : lines).flat()) closings.hear(each, 1, saying);
+    for (const [each, saying] of (reversed ? lines.reverse() : lines).flat()) closings.hear(each, 1, saying, true);
     return closings.last?.name;
   });
   t.equal(equal[0], equal[1], 'the same one everywhere if they close as much');
@@ -88,7 +90,8 @@ t.test('a vector that was split is made again by whoever has the closing, and by
     let after: ClosingName | undefined;
     for (let seq = 1; seq <= random.integer(1, 6); seq += 1) {
       const listed = origins.filter(() => random.integer(0, 3) === 0);
-      closings.hear(name(seq), seq, { after, closed: new Map(listed.map((each) => [each, random.integer(1, 9)])) });
+      const closed = new Map(listed.map((each) => [each, random.integer(1, 9)]));
+      closings.hear(name(seq), seq, { after, closed }, true);
       after = random.integer(0, 5) === 0 ? after : name(seq);
     }
     const vector = new Map(origins.filter(() => random.integer(0, 9) > 0).map((each) => [each, random.integer(1, 12)]));
@@ -112,9 +115,22 @@ t.test('what is closed up to a position', async (t) => {
 
 t.test('one whose closing before it is not known is not understood', async (t) => {
   const closings = new Closings();
-  t.equal(closings.hear(name(2), 1, { after: name(1), closed: new Map([[a, 1]]) }), false);
+  t.equal(closings.hear(name(2), 1, { after: name(1), closed: new Map([[a, 1]]) }, true), false);
   t.equal(closings.has(name(2)), false);
-  t.equal(closings.hear(name(3), 2, { after: undefined, closed: new Map([[a, 1]]) }), true);
+  t.equal(closings.hear(name(3), 2, { after: undefined, closed: new Map([[a, 1]]) }, true), true);
+});
+
+t.test('one that closes what is not here is known for cursors of others, and never used, nor what goes on from it', async (t) => {
+  const closings = heard([undefined, [[a, 5]]], [1, []]);
+  t.equal(closings.hear(name(3), 30, { after: name(2), closed: new Map([[b, 7], [c, 1], [d, 1]]) }, false), false);
+  t.equal(closings.hear(name(4), 40, { after: name(3), closed: new Map() }, true), false);
+  t.equal(closings.hear(name(5), 50, { after: name(4), closed: new Map() }, true), false);
+  t.equal(closings.last?.name, name(1));
+  t.strictSame(closings.closedAt(1e9), new Map([[a, 5]]));
+  t.strictSame(closings.counting().map((closing) => closing.name), [name(1), name(2)]);
+  t.strictSame(closings.split(new Map([[a, 5], [b, 7], [c, 1], [d, 1]])).after, name(1));
+  const vector = new Map([[a, 5], [b, 7], [c, 1], [d, 1]]);
+  t.strictSame(closings.join({ after: name(4), rest: new Map() }), vector, 'another may have had it all in time');
 });
 
 t.test('sayings: round trip, and what is none', async (t) => {
