@@ -19,6 +19,7 @@ import { type Candidate, givenIn, Roster, type Seat } from '../core/members/rost
 import type { BrokerId, Signatures } from '../core/mesh/identity.ts';
 import type { Clock, Logger } from '../core/runtime.ts';
 import { Changes, type ChangesMesh, type Membership } from './changes.ts';
+import { Closer, type CloserMesh } from './closer.ts';
 import type { Publisher } from '../log/publisher.ts';
 import type { Peer } from '../mesh/handshake.ts';
 import { replay } from '../log/replay.ts';
@@ -48,13 +49,15 @@ export interface MembersRuntime {
 }
 
 /** What of the mesh it depends on. */
-export interface MembersMesh extends ChangesMesh {
+export interface MembersMesh extends ChangesMesh, CloserMesh {
+  readonly holdings: ChangesMesh['holdings'] & CloserMesh['holdings'];
   /** The rows, if it is for this broker to propose them as members. */
   founders(): readonly Address[] | undefined;
 }
 
 export class Members implements Membership {
   readonly changes: Changes;
+  readonly closer: Closer;
   readonly roster = new Roster();
   readonly #runtime: MembersRuntime;
   readonly #mesh: MembersMesh;
@@ -77,6 +80,7 @@ export class Members implements Membership {
     this.#mesh = mesh;
     this.changes = new Changes(runtime, this, mesh);
     this.#whereabouts = new Whereabouts(runtime, this.roster, mesh);
+    this.closer = new Closer(runtime, this.roster, mesh);
   }
 
   /**
@@ -88,6 +92,7 @@ export class Members implements Membership {
     const { limits } = this.#runtime.config;
     await replay(this.#runtime, MEMBERS_TOPIC, 0, limits, (batches) => this.#hear(batches));
     this.#settle();
+    await this.closer.restore();
     this.#former = this.roster.seatOf(this.#runtime.id)?.name;
   }
 
@@ -190,6 +195,7 @@ export class Members implements Membership {
 
   /** The batches are on disk. */
   committed(batches: readonly StoredBatch[]): void {
+    this.closer.committed(batches);
     const own = batches.filter(({ topic }) => topic === MEMBERS_TOPIC);
     if (own.length === 0) return;
     this.#hear(own);
@@ -209,6 +215,7 @@ export class Members implements Membership {
     const now = clock.now();
     if (now < this.#lookAt) return;
     this.#lookAt = now + config.limits.beatMs;
+    this.closer.act();
     this.act();
   }
 

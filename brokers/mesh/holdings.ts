@@ -2,7 +2,7 @@
 import type { Config } from '../config.ts';
 import { type Address, compareAddresses } from '../core/address.ts';
 import type { Log } from '../core/log/log.ts';
-import type { Origin } from '../core/log/record.ts';
+import { type Origin, originAddress } from '../core/log/record.ts';
 import { countMissing, EMPTY_VECTOR, type Vector } from '../core/log/version-vector.ts';
 import type { BrokerId } from '../core/mesh/identity.ts';
 import type { MemberState } from '../core/mesh/membership.ts';
@@ -184,6 +184,25 @@ export class Holdings {
     const { seats } = this.#mesh.overlay.membership;
     for (const { row, broker } of seats) seqs.set(row, broker === undefined ? 0 : held(row, broker));
     return members().groups()?.map((group) => group.map((address) => seqs.get(address) ?? 0)) ?? [[...seqs.values()]];
+  }
+
+  /**
+   * The origins of stores that are gone, as far as is known here: their broker runs another store now, or there is none
+   * and no member at that address.
+   */
+  gone(isMember: (address: Address) => boolean): Origin[] {
+    const { config, log } = this.#runtime;
+    const { overlay } = this.#mesh;
+    const stores = new Map<Address, Origin | undefined>([[config.address, log.origin]]);
+    const isGone = (origin: Origin): boolean => {
+      const address = originAddress(origin);
+      if (!stores.has(address)) {
+        stores.set(address, overlay.linkTo(address)?.peer.origin ?? overlay.storeOf(address));
+      }
+      const store = stores.get(address);
+      return store === undefined ? !isMember(address) : store !== origin;
+    };
+    return [...log.vector.snapshot().keys()].filter(isGone);
   }
 
   /** Whether every neighbour that is not silent has all records of this broker on disk. */

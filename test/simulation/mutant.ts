@@ -163,6 +163,21 @@ export const MUTANTS: readonly Mutant[] = [
   },
   { name: 'a full disk drops a batch and it is acknowledged', patches: [['log/publisher.js', `failed: (error) => this.#refuse(draft, error, isAnswered ? () => undefined : done),`, `failed: () => done({ lamport: this.#lamport.time }),`]] },
   { name: 'trusts the position in a cursor of another process', patches: [['core/read/reader.js', `cursor.instance === log.instance && `, ``]] },
+  {
+    name: 'believes a closing that closes what is not stored',
+    patches: [['core/log/closings.js', `const isTrue = isHere && `, `const isTrue = `]],
+    test: 'simulation/closings',
+  },
+  {
+    name: 'believes at a start a closing that closes what was stored later',
+    patches: [['members/closer.js', `if (await store.positionBefore(`, `if (false && await store.positionBefore(`]],
+    test: 'simulation/closings',
+  },
+  {
+    name: 'a closing is used while a member may not have it',
+    patches: [['members/closer.js', `(by === origin && seq <= held)`, `by === origin`]],
+    test: 'simulation/closings',
+  },
   { name: 'a cursor covers the log although the reply was cut', patches: [['core/read/reader.js', `const atEnd = position >= log.position;`, `const atEnd = true;`]] },
   { name: 'what is left of a batch that was cut is not sent', patches: [['core/read/reader.js', `if (batch.seq + to - 1 < last)\n            return batch.position - 1;`, `if (batch.seq + to - 1 < last)\n            return batch.position;`]] },
   { name: 'forgets dedupe ids that are pending', patches: [['core/log/dedupe.js', `if (entry === NONE || this.#table.isPending(entry) || !this.#isOver(this.#table.seen(entry)))\n            return entry;\n        this.#forget(entry);`, `if (entry === NONE || !this.#table.isPending(entry))\n            return entry;\n        this.#table.remove(entry);`]] },
