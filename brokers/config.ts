@@ -123,7 +123,6 @@ export const DEFAULT_LIMITS = {
   tickMs: 100, // between looks at what is due
   suspectAfterMs: 3000,
   deadAfterMs: 10_000,
-  forgetAfterMs: 600_000, // a broker that no row names
   hearsayMs: 5000, // between heartbeats that travel through a mesh larger than the fan-out
   routeSilentMs: 600, // beside round trips, after which a link that owes a sign of life is gone around
   seekMs: 250, // between two requests for a way to one broker; before leases are sent to the next home again, doubling

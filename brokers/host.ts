@@ -110,7 +110,7 @@ export class Broker implements SessionsRuntime {
       await store.close();
       throw error;
     }
-    broker.#mesh.configure(broker.members.addresses);
+    broker.#mesh.configure(broker.members.dialled);
     broker.#tick();
     tellBeyondSense(store.state, runtime.logger);
     runtime.logger.info('broker ready', {
@@ -137,7 +137,7 @@ export class Broker implements SessionsRuntime {
     const turns = this.turns;
     this.budget = new Budget(limits, clock, { eased: roomAgain });
     const budget = this.budget;
-    this.tally = new Tally(clock, logger);
+    const tally = (this.tally = new Tally(clock, logger));
     this.#traffic = new Traffic(clock, logger, () => this.#log.origin);
 
     // The log, and what is remembered beside it.
@@ -184,7 +184,7 @@ export class Broker implements SessionsRuntime {
     // Who is a member, as the log says.
     this.members = new Members({
       config, clock, logger, signatures, log, store, publisher: this.publisher, id: identity.id, storeFailed,
-      changed: (addresses) => this.#mesh.configure(addresses),
+      changed: (dialled) => this.#mesh.configure(dialled),
       leaving: () => this.publisher.leave(), left: (error) => void this.stop(error),
     }, this.#mesh);
 
@@ -197,8 +197,8 @@ export class Broker implements SessionsRuntime {
     this.#sweep = new Sweep({ limits, store, names: this.metadata, storeFailed });
 
     // Who reads: POLL and subscribers, and consumers of subscriptions, at home here or elsewhere.
-    const source = { log, store, copies, names: this.metadata };
-    this.readers = new Readers({ clock, limits, turns, budget, source, caughtUp: roomAgain, storeFailed });
+    const source = { log, store, copies, names: this.metadata, closings: this.members.closer.closings };
+    this.readers = new Readers({ clock, limits, turns, budget, source, tally, caughtUp: roomAgain, storeFailed });
     this.topics = new Topics(store, this.metadata, this.readers);
     this.queues = new Queues({
       clock, ages, limits, logger, turns, budget, log, store, copies, catalog: this.metadata, storeFailed,

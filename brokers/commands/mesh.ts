@@ -43,6 +43,14 @@ async function leave(args: Args, { broker }: Caller): Promise<Value> {
   return OK;
 }
 
+/** How far each origin is stored here; those that are closed are one line, which counts them. */
+function vector({ broker }: Caller): Value {
+  const all = broker.vector();
+  const { rest } = broker.members.closer.closings.split(all);
+  const closed = all.size - rest.size;
+  return new Flat([...rest, ...(closed > 0 ? [['closed', closed]] : [])].flat());
+}
+
 /** Each as a map of its own. */
 function members({ broker }: Caller): Value {
   return broker.memberList().map((member) => new Flat(Object.entries(member).flat()));
@@ -54,7 +62,7 @@ const subcommands: Readonly<Record<string, Subcommand>> = {
     min: 2, max: 2, usage: 'BROKERS',
     run: (_, { broker }) => broker.brokers().map(({ address, state, behind }) => [address, state, behind]),
   },
-  VECTOR: { min: 2, max: 2, usage: 'VECTOR', run: (_, { broker }) => new Flat([...broker.vector()].flat()) },
+  VECTOR: { min: 2, max: 2, usage: 'VECTOR', run: (_, caller) => vector(caller) },
   STATUS: { min: 2, max: 2, usage: 'STATUS', run: (_, { broker }) => new Flat(Object.entries(broker.status()).flat()) },
   MEMBERS: { min: 2, max: 2, usage: 'MEMBERS', run: (_, caller) => members(caller) },
   INVITE: { min: 3, max: 3, usage: 'INVITE host:port', run: invite },

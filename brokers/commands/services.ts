@@ -3,6 +3,7 @@ import type { Metadata } from '../catalog/metadata.ts';
 import type { Topics } from '../catalog/topics.ts';
 import type { Config } from '../config.ts';
 import type { Address } from '../core/address.ts';
+import type { Closings } from '../core/log/closings.ts';
 import type { Vector } from '../core/log/version-vector.ts';
 import type { Turns } from '../core/turns.ts';
 import type { Changes } from '../members/changes.ts';
@@ -29,12 +30,17 @@ export interface Services {
     | 'forget'
   >;
   readonly topics: Pick<Topics, 'find' | 'exists' | 'names' | 'describe'>;
-  readonly readers: Pick<Readers, 'poll' | 'range' | 'latestCursor' | 'earliestCursor' | 'parseCursor' | 'pubSub'>;
+  readonly readers: Pick<
+    Readers, 'poll' | 'range' | 'latestCursor' | 'earliestCursor' | 'parseCursor' | 'parseRead' | 'pubSub'
+  >;
   readonly queues: Pick<
     Queues,
     'pull' | 'acknowledge' | 'negativeAcknowledge' | 'extend' | 'purge' | 'describe' | 'pending' | 'consumers' | 'free'
   >;
-  readonly members: { readonly changes: Pick<Changes, 'invite' | 'leave' | 'forget'> };
+  readonly members: {
+    readonly changes: Pick<Changes, 'invite' | 'leave' | 'forget'>;
+    readonly closer: { readonly closings: Pick<Closings, 'split'> };
+  };
   /** Every member, and those who are invited, in broker order. */
   memberList(): MemberInfo[];
   /** The broker that the election chose, as far as is known. */

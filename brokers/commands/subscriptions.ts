@@ -157,7 +157,7 @@ function checkKeyFits({ name, type }: { name: string; type: string }, key: strin
 /** What a binding that is made now does not bring. */
 function startOf(broker: Services, from: string): Vector {
   if (from === 'earliest') return EMPTY_VECTOR;
-  return from === 'latest' ? broker.vector() : broker.readers.parseCursor(from).vector;
+  return from === 'latest' ? broker.vector() : broker.readers.parseRead(from);
 }
 
 async function unbind(args: Args, { broker }: Caller): Promise<Value> {

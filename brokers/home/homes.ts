@@ -178,7 +178,7 @@ export class Homes {
     const until = clock.now() + config.limits.viewInstallMs; // for so long a new home would wait for it
     this.#isLeaving = true;
     this.#handovers.add(await giveUp(() => false));
-    while (clock.now() < until && !(this.#handovers.isEmpty && this.#mesh.isBackedUp())) {
+    while (clock.now() < until && !(this.#handovers.isEmpty && this.#mesh.holdings.isBackedUp())) {
       await new Promise<void>((resolve) => clock.schedule(LOOK_MS, resolve));
       this.#handovers.look();
     }
@@ -225,8 +225,8 @@ export class Homes {
     const { homeSilenceMs, homeBehindMax } = config.limits;
     const members = new Set(this.view?.members);
     const isNear = (address: Address): boolean =>
-      members.has(address) || this.#mesh.behind(address, homeBehindMax) <= homeBehindMax;
-    return [config.address, ...this.#mesh.present(homeSilenceMs).filter(isNear)];
+      members.has(address) || this.#mesh.holdings.behind(address, homeBehindMax) <= homeBehindMax;
+    return this.#mesh.holdings.present(homeSilenceMs).filter(isNear);
   }
 
   #pass(view: View, from?: Link): void {

@@ -15,11 +15,11 @@ export interface ReplayRuntime {
  */
 export async function replay(
   { log, store }: ReplayRuntime, topic: string, after: number, { readBytesMax }: Pick<Limits, 'readBytesMax'>,
-  take: (batches: readonly StoredBatch[]) => void,
+  take: (batches: readonly StoredBatch[]) => unknown,
 ): Promise<void> {
   for (let position = after; position < log.position; ) {
     const page = await store.readAfter(position, [topic], readBytesMax);
-    take(page.batches);
+    await take(page.batches);
     position = page.through;
   }
 }

@@ -31,12 +31,16 @@ export interface ChangesMesh {
   readonly holdings: {
     /** Whether nothing tells that a broker may be there. */
     isDead(address: Address): boolean;
+    /** The id that a dial of an address has shown lately; undefined if none has, and then it is dialled soon. */
+    sightOf(address: Address): BrokerId | undefined;
     /** How many records only that broker is known to hold. */
     alone(address: Address): number;
     /** How many records here are not yet where they have to be before this broker goes. */
     lonely(): number;
     /** Whether this broker has all that one with a link has announced. */
-    hasAllOf(address: Address): boolean;
+    hasAllOf(id: BrokerId): boolean;
+    /** Whether it has links, and all that those with links have announced. */
+    hasAll(): boolean;
   };
 }
 
@@ -224,10 +228,10 @@ export class Changes {
     const { roster } = this.#members;
     const change = first.change();
     if (change === undefined) return true;
-    const { version, candidates } = roster.slot;
+    const { version, candidates, isOpen } = roster.slot;
     const key = changeKey(change);
     const isOwn = candidates.some((candidate) => changeKey(candidate.change) === key);
-    if (!isOwn && (candidates.length > 0 || (first.proposed !== undefined && first.proposed.version < version))) {
+    if (!isOwn && (!isOpen || (first.proposed !== undefined && first.proposed.version < version))) {
       throw new RumormillError('BUSY', `${said(candidates[0]?.change)}; try again`);
     }
     if (this.#runtime.clock.now() >= first.until) throw this.#late(key);
@@ -253,8 +257,14 @@ export class Changes {
 
   async #force(seat: Seat['name']): Promise<void> {
     const { logger } = this.#runtime;
+    const { own, roster } = this.#members;
+    if (own === undefined) throw wrong(`${this.#self} is no member itself`);
     logger.warn('a member is put out by force; majorities before and after may have no member in common', { seat });
-    await this.#members.say({ say: 'forced', id: this.#runtime.id, seat });
+    const others = roster.seats().filter(({ state, name, address }) =>
+      state === 'in' && name !== own.name && name !== seat && this.#mesh.isReached(address));
+    await this.#members.say({
+      say: 'forced', id: this.#runtime.id, seat, by: own.name, reached: others.length + 1, known: roster.forced,
+    });
   }
 
   /** A row was added. */

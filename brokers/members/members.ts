@@ -10,22 +10,23 @@ import type { Config } from '../config.ts';
 import type { Address } from '../core/address.ts';
 import { isDiskFull, RumormillError } from '../core/error.ts';
 import type { Log } from '../core/log/log.ts';
-import { keyOf } from '../core/log/proof.ts';
-import { makeDraft, messagesOf, type Origin, payloadText, type StoredBatch } from '../core/log/record.ts';
+import { makeDraft, type StoredBatch } from '../core/log/record.ts';
 import type { Store } from '../core/log/store.ts';
 import {
-  type Change, encodeSaying, MEMBERS_TOPIC, type MembersSaying, NOT_YET, parseSaying, type SeatName,
+  type Change, encodeSaying, MEMBERS_TOPIC, type MembersSaying, NOT_YET, type SeatName,
 } from '../core/members/change.ts';
-import { givenIn, Roster, type Seat } from '../core/members/roster.ts';
+import { type Candidate, givenIn, Roster, type Seat } from '../core/members/roster.ts';
 import type { BrokerId, Signatures } from '../core/mesh/identity.ts';
 import type { Clock, Logger } from '../core/runtime.ts';
 import { Changes, type ChangesMesh, type Membership } from './changes.ts';
+import { Closer, type CloserMesh } from './closer.ts';
 import type { Publisher } from '../log/publisher.ts';
 import type { Peer } from '../mesh/handshake.ts';
 import { replay } from '../log/replay.ts';
+import { sayingsOf } from './sayings.ts';
+import { Whereabouts } from './whereabouts.ts';
 
 const NOBODY = [[]]; // a broker that joins a mesh does not count before it knows who does
-const NAMES_MAX = 64; // that are remembered for this broker
 
 export interface MembersRuntime {
   readonly config: Config;
@@ -37,8 +38,8 @@ export interface MembersRuntime {
   readonly publisher: Pick<Publisher, 'publishOwn'>;
   /** Of this broker. */
   readonly id: BrokerId;
-  /** Who is a member, or counts, is otherwise than before: here they are. */
-  changed(addresses: readonly Address[]): void;
+  /** Who is a member, or counts, is otherwise than before: here is whom to dial. */
+  changed(dialled: readonly Address[]): void;
   /** This broker leaves the mesh: nothing new is to begin here. */
   leaving(): void;
   /** It is none of the members any more. @param error OUT, if it was put out */
@@ -48,21 +49,23 @@ export interface MembersRuntime {
 }
 
 /** What of the mesh it depends on. */
-export interface MembersMesh extends ChangesMesh {
+export interface MembersMesh extends ChangesMesh, CloserMesh {
+  readonly holdings: ChangesMesh['holdings'] & CloserMesh['holdings'];
   /** The rows, if it is for this broker to propose them as members. */
   founders(): readonly Address[] | undefined;
 }
 
 export class Members implements Membership {
   readonly changes: Changes;
+  readonly closer: Closer;
   readonly roster = new Roster();
   readonly #runtime: MembersRuntime;
   readonly #mesh: MembersMesh;
+  readonly #whereabouts: Whereabouts;
   #rows: readonly Address[] = []; // of globalState.csv
   #members: readonly Address[] | undefined;
-  #serving: ReadonlySet<Address> = new Set();
+  #serving: ReadonlyMap<Address, BrokerId | undefined> = new Map(); // those that are in, and who they are
   #groups: readonly (readonly Address[])[] | undefined;
-  readonly #names = new Set<Address>(); // by which members reach this broker
   readonly #returning = new Map<BrokerId, Address>(); // that were put out, and want to be members anew
   #former: SeatName | undefined; // the seat that this broker had before this process
   #wish: Change | undefined; // that somebody here waits for
@@ -76,6 +79,8 @@ export class Members implements Membership {
     this.#runtime = runtime;
     this.#mesh = mesh;
     this.changes = new Changes(runtime, this, mesh);
+    this.#whereabouts = new Whereabouts(runtime, this.roster, mesh);
+    this.closer = new Closer(runtime, this.roster, mesh);
   }
 
   /**
@@ -87,6 +92,7 @@ export class Members implements Membership {
     const { limits } = this.#runtime.config;
     await replay(this.#runtime, MEMBERS_TOPIC, 0, limits, (batches) => this.#hear(batches));
     this.#settle();
+    await this.closer.restore();
     this.#former = this.roster.seatOf(this.#runtime.id)?.name;
   }
 
@@ -105,6 +111,12 @@ export class Members implements Membership {
     return this.#members ?? this.#rows;
   }
 
+  /** Whom to dial: the members, and whomever a person has named to join by: all members that it knew may be gone. */
+  get dialled(): readonly Address[] {
+    const { joins, rejoins } = this.#runtime.config;
+    return joins || rejoins ? [...new Set([...this.addresses, ...this.#rows])] : this.addresses;
+  }
+
   /** Of whose disks an acknowledgement needs a majority, of each of the groups; undefined for that of all rows. */
   groups(): readonly (readonly Address[])[] | undefined {
     return this.#groups ?? (this.#runtime.config.joins ? NOBODY : undefined);
@@ -115,9 +127,29 @@ export class Members implements Membership {
     return !this.isFounded || this.#serving.has(address);
   }
 
+  /**
+   * Whether a broker has the seat at an address, and so its disk counts there. Before the mesh is founded whoever is
+   * there has it; after that, a broker with another key has none before it is settled that it replaces the former one.
+   */
+  hasSeat(address: Address, id: BrokerId = this.#runtime.id): boolean {
+    return this.isFounded ? this.#serving.get(address) === id : !this.#runtime.config.joins;
+  }
+
+  /** Whether a broker has a seat, and so may lead. */
+  mayLead(address: Address): boolean {
+    return this.#members?.includes(address) ?? true;
+  }
+
+  /** Whether a broker that is let in has no seat. @param names that lead to it */
+  isGuest({ id }: Peer, names: readonly Address[]): boolean {
+    const seat = this.roster.seatOf(id);
+    const hasNone = seat === undefined || seat.state === 'out';
+    return this.isFounded && hasNone && !names.some((name) => this.roster.isFree(name));
+  }
+
   /** Another broker has reached this one by a name. */
   called(name: Address): void {
-    if (name !== this.#self && this.#names.size < NAMES_MAX) this.#names.add(name);
+    this.#whereabouts.called(name);
   }
 
   /**
@@ -135,11 +167,13 @@ export class Members implements Membership {
     }
     const seat = this.roster.seatOf(id);
     if (seat !== undefined && seat.state !== 'out') return undefined;
-    if (names.some((name) => this.#isFree(name))) return undefined;
+    if (names.some((name) => this.roster.isFree(name))) return undefined;
+    if (seat !== undefined && wants === 'rejoin') return void this.#returning.set(id, address);
+    if ((config.joins || config.rejoins) && names.some((name) => this.#rows.includes(name))) return undefined;
     const there = this.roster.seatAt(address);
     if (there !== undefined && !this.#isThere(there)) return undefined; // it may have lost its disk
     if (seat !== undefined) {
-      if (wants === 'rejoin') return void this.#returning.set(id, address);
+      if (this.roster.forced.length > 0) return undefined; // its records may say otherwise; they decide for both
       return new RumormillError('OUT', `${address} was put out of seat ${seat.name}; --rejoin makes it a member anew`);
     }
     const remedy = `run admin invite ${address} at a member, or add its row to globalState.csv while a member runs`;
@@ -152,8 +186,8 @@ export class Members implements Membership {
    */
   putOut({ id }: Peer, reason: string): void {
     const seat = this.roster.seatOf(id);
-    const isMember = seat !== undefined && seat.state !== 'out';
-    if (!isMember || this.own === undefined) return;
+    const isHeeded = seat !== undefined && (seat.state !== 'out' || this.roster.forced.length > 0);
+    if (!isHeeded || this.own === undefined) return;
     if (Number(/ seat (\d+)\//.exec(reason)?.[1]) < givenIn(this.own.name)) return;
     if (this.#isLeaving) this.#runtime.left();
     else if (!this.#runtime.config.rejoins) this.#out();
@@ -161,6 +195,7 @@ export class Members implements Membership {
 
   /** The batches are on disk. */
   committed(batches: readonly StoredBatch[]): void {
+    this.closer.committed(batches);
     const own = batches.filter(({ topic }) => topic === MEMBERS_TOPIC);
     if (own.length === 0) return;
     this.#hear(own);
@@ -168,7 +203,7 @@ export class Members implements Membership {
     const { logger } = this.#runtime;
     const { version, slot: { candidates } } = this.roster;
     logger.debug('members', { version, members: String(this.addresses), proposed: candidates.length });
-    this.#runtime.changed(this.addresses);
+    this.#runtime.changed(this.dialled);
     this.changes.look();
     this.act();
   }
@@ -180,6 +215,7 @@ export class Members implements Membership {
     const now = clock.now();
     if (now < this.#lookAt) return;
     this.#lookAt = now + config.limits.beatMs;
+    this.closer.act();
     this.act();
   }
 
@@ -219,7 +255,7 @@ export class Members implements Membership {
   configure(rows: readonly Address[]): void {
     const before = this.#rows;
     this.#rows = rows;
-    this.#runtime.changed(this.addresses);
+    this.#runtime.changed(this.dialled);
     if (this.isFounded) this.changes.follow(rows, before);
   }
 
@@ -243,38 +279,22 @@ export class Members implements Membership {
   }
 
   #hear(batches: readonly StoredBatch[]): void {
-    for (const batch of batches) {
-      const { origin } = batch;
-      for (const message of messagesOf(batch)) {
-        const saying = parseSaying(payloadText(message));
-        const isSaid = saying !== undefined && saying.id === this.#ownerOf(origin);
-        if (isSaid) this.roster.hear(saying, { lamport: message.lamport, origin });
-        else this.#ignore(message.lamport, origin, saying);
-      }
-    }
-  }
-
-  /** Who has signed the records of an origin. */
-  #ownerOf(origin: Origin): BrokerId | undefined {
-    const { log, signatures } = this.#runtime;
-    const head = log.head(origin);
-    return head && signatures.idOf(keyOf(head.owner));
-  }
-
-  #ignore(record: number, origin: Origin, saying: MembersSaying | undefined): void {
-    const reason = saying === undefined ? 'not understood' : `said for ${saying.id} by another broker`;
-    this.#runtime.logger.warn('members record ignored', { origin, record, reason });
+    for (const [saying, stamp] of sayingsOf(this.#runtime, batches)) this.roster.hear(saying, stamp);
   }
 
   #isOut(): boolean {
     const isOut = this.roster.seatOf(this.#runtime.id)?.state === 'out';
-    return isOut && !this.#called().some((name) => this.#isFree(name));
+    return isOut && this.#whereabouts.free === undefined;
   }
 
-  /** Whether it goes on though it is out. One that joins may have been a member before, and learn only now who is. */
+  /**
+   * Whether it goes on though it is out. One that joins may have been a member before, and have a new seat that it has
+   * yet to learn of.
+   */
   #mayReturn(): boolean {
     const { config: { joins, rejoins }, id } = this.#runtime;
-    return rejoins || (joins && this.roster.seatOf(id)?.name === this.#former);
+    const isFormer = this.roster.seatOf(id)?.name === this.#former;
+    return rejoins || (joins && isFormer && !this.#mesh.holdings.hasAll());
   }
 
   #out(): void {
@@ -298,51 +318,39 @@ export class Members implements Membership {
   #settle(): boolean {
     if (!this.roster.settle()) return false;
     if (!this.isFounded) return true;
-    this.#members = this.roster.seats().filter(({ state }) => state !== 'out').map(({ address }) => address);
-    this.#serving = new Set(this.roster.seats().filter(({ state }) => state === 'in').map(({ address }) => address));
+    const seats = this.roster.seats();
+    this.#members = seats.filter(({ state }) => state !== 'out').map(({ address }) => address);
+    this.#serving = new Map(seats.filter(({ state }) => state === 'in').map(({ address, id }) => [address, id]));
     this.#groups = this.roster.groups().map((group) => group.map(({ address }) => address));
     return true;
   }
 
-  /** Where this broker is, if the log does not say so. */
   #claim(): MembersSaying | undefined {
-    const { id } = this.#runtime;
-    const { version } = this.roster;
-    const here = (row: Address): MembersSaying => ({ say: 'here', id, address: this.#self, row, version });
-    if (!this.isFounded) return undefined;
-    if (this.own !== undefined) return this.own.address === this.#self ? undefined : here(this.#self);
-    const free = this.#called().find((name) => this.#isFree(name));
-    return free && here(free);
-  }
-
-  /** What this broker is called: by itself first. */
-  #called(): readonly Address[] {
-    return [this.#self, ...this.#names];
-  }
-
-  /** Whether a seat was given to a name that nobody has yet. */
-  #isFree(name: Address): boolean {
-    const seat = this.roster.seatAt(name);
-    return seat !== undefined && seat.id === undefined;
+    return this.isFounded ? this.#whereabouts.claim(this.own) : undefined;
   }
 
   #vote(): MembersSaying | undefined {
+    if (this.#whereabouts.isElsewhere(this.own)) return undefined; // its vote would say where it is
     const { id } = this.#runtime;
     const { slot } = this.roster;
     if (this.roster.hasVoted(id, slot)) return undefined;
-    const { version, attempt, candidates } = slot;
-    const change = candidates.map((candidate) => candidate.change).find((each) => this.#isRight(each))
-      ?? (candidates.length === 0 ? this.#proposal() : undefined);
-    const row = change?.op === 'found' ? this.#called().find((name) => change.addresses.includes(name))! : this.#self;
-    return change && { say: 'vote', id, address: this.#self, row, version, attempt, change };
+    const { version, attempt, candidates, isOpen } = slot;
+    const right = candidates.find((candidate) => this.#isRight(candidate));
+    const change = right?.change ?? (isOpen ? this.#proposal() : undefined);
+    const names = this.#whereabouts.names();
+    const row = change?.op === 'found' ? names.find((name) => change.addresses.includes(name))! : this.#self;
+    return change && {
+      say: 'vote', id, address: this.#self, row, version, attempt, change, known: this.roster.forced,
+    };
   }
 
   /** Whether this broker would have a change that was proposed. */
-  #isRight(change: Change): boolean {
-    if (change.op === 'found') return this.#called().some((name) => change.addresses.includes(name));
+  #isRight(candidate: Candidate): boolean {
+    const { change } = candidate;
+    if (change.op === 'found') return this.#whereabouts.names().some((name) => change.addresses.includes(name));
     if (this.own === undefined) return change.op === 'rebind' && change.id === this.#runtime.id;
     const seat = 'seat' in change ? this.roster.seat(change.seat) : undefined;
-    if (change.op === 'rebind') return !this.#isThere(seat!);
+    if (change.op === 'rebind') return this.#isGone(seat!, change.id, this.roster.isWanted(candidate));
     return change.op !== 'out' || seat!.name !== this.own.name || seat!.state === 'leaving';
   }
 
@@ -365,13 +373,19 @@ export class Members implements Membership {
 
   /** For one that was put out and is back, as soon as all that it has is here. */
   #invitation(): Change | undefined {
-    const hasAll = (id: BrokerId, address: Address): boolean =>
-      this.#mesh.idAt(address) === id && this.#mesh.holdings.hasAllOf(address);
     for (const [id, address] of this.#returning) {
       if (this.roster.seatAt(address) !== undefined) this.#returning.delete(id);
-      else if (hasAll(id, address)) return { op: 'invite', address };
+      else if (this.#mesh.holdings.hasAllOf(id)) return { op: 'invite', address };
     }
     return undefined;
+  }
+
+  /**
+   * Whether the broker that has a seat is gone, and another one is at its address: some only say so.
+   * @param isSeen whether a member has looked there
+   */
+  #isGone({ address, id }: Seat, newId: BrokerId, isSeen: boolean): boolean {
+    return this.#mesh.idAt(address) !== id && (isSeen || this.#mesh.holdings.sightOf(address) === newId);
   }
 
   /** Whether the broker that has a seat is up, as far as can be told. */

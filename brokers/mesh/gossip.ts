@@ -8,12 +8,13 @@
  */
 import type { Config } from '../config.ts';
 import { RumormillError } from '../core/error.ts';
+import type { Address } from '../core/address.ts';
 import { Held, type HeldOf } from '../core/mesh/held.ts';
 import { type End, Gathering } from '../core/log/gathering.ts';
 import { type Group, HoldBack } from '../core/log/hold-back.ts';
 import type { LamportClock } from '../core/log/lamport.ts';
 import type { Log } from '../core/log/log.ts';
-import type { Signatures } from '../core/mesh/identity.ts';
+import type { BrokerId, Signatures } from '../core/mesh/identity.ts';
 import { Plumtree, type PlumtreeEffect, type Wanted } from '../core/mesh/plumtree.ts';
 import {
   dateBatch, hasIds, lastLamport, lastSeq, type Origin, type RecordBatch, type StoredBatch,
@@ -26,6 +27,12 @@ import type { Link } from './link.ts';
 import { Neighbour } from './neighbour.ts';
 import { encodePeerMessage } from '../wire/peer-codec.ts';
 
+/** Who has which seat. */
+export interface Seated {
+  /** Whether a broker has the seat at an address, and so its disk counts there. @param id this broker's by default */
+  hasSeat(address: Address, id?: BrokerId): boolean;
+}
+
 export interface GossipRuntime {
   readonly config: Config;
   readonly clock: Clock;
@@ -35,6 +42,7 @@ export interface GossipRuntime {
   readonly time: RunningTime;
   readonly signatures: Signatures;
   readonly logger: Logger;
+  members(): Seated;
   /** The store did not do what it should. */
   storeFailed(error: unknown): void;
 }
@@ -169,7 +177,7 @@ export class Gossip {
     let grew = false;
     for (const [origin, seq] of entries) {
       if (!progress.learn(origin, seq)) continue;
-      if (progress.feed.has(origin)) this.#held.learn(origin, peer, seq);
+      if (progress.feed.has(origin)) this.#holds(neighbour, origin);
       grew = true;
     }
     neighbour.checkStores();
@@ -190,6 +198,7 @@ export class Gossip {
       const stored = log.vector.get(origin);
       for (const claim of claims) {
         const [holder, seq] = claim;
+        if (holder === link.peer.origin && !this.#isSeated(link)) continue;
         if (stored === 0 || (origin === log.origin && seq > stored)) continue; // nobody can hold what we have not named
         if (this.#held.learn(origin, holder, seq)) grew = true;
         this.#held.knows(link.peer.origin, origin, claim);
@@ -290,9 +299,23 @@ export class Gossip {
   }
 
   /** Which may have come while the disk was searched. */
-  #placed({ origin: peer, progress }: Neighbour, origins: Iterable<Origin>): void {
-    for (const origin of origins) this.#held.learn(origin, peer, progress.has.get(origin));
+  #placed(neighbour: Neighbour, origins: Iterable<Origin>): void {
+    for (const origin of origins) this.#holds(neighbour, origin);
     this.#tellHeld();
+  }
+
+  /** What a neighbour holds is told on, unless it goes by the address of a member without having its key. */
+  #holds({ origin: peer, link, progress }: Neighbour, origin: Origin): void {
+    if (this.#isSeated(link)) this.#held.learn(origin, peer, progress.has.get(origin));
+  }
+
+  #isSeated({ peer: { address, id } }: Link): boolean {
+    return this.#runtime.members().hasSeat(address, id);
+  }
+
+  /** Other brokers have seats now: what they hold counts from the beginning. */
+  reseated(): void {
+    for (const neighbour of this.#neighbours.values()) this.#placed(neighbour, neighbour.progress.feed.origins());
   }
 
   prune(link: Link, origins: readonly Origin[]): void {

@@ -2,17 +2,18 @@
 import type { Config } from '../config.ts';
 import { type Address, compareAddresses } from '../core/address.ts';
 import type { Log } from '../core/log/log.ts';
-import type { Origin } from '../core/log/record.ts';
+import { type Origin, originAddress } from '../core/log/record.ts';
 import { countMissing, EMPTY_VECTOR, type Vector } from '../core/log/version-vector.ts';
+import type { BrokerId } from '../core/mesh/identity.ts';
 import type { MemberState } from '../core/mesh/membership.ts';
 import { type Group, reachedBy } from '../core/mesh/quorum.ts';
 import type { Clock } from '../core/runtime.ts';
-import type { Gossip } from './gossip.ts';
+import type { Gossip, Seated } from './gossip.ts';
 import type { Link } from './link.ts';
 import type { Overlay } from './overlay.ts';
 
 /** Which brokers count. */
-export interface Counted {
+export interface Counted extends Seated {
   /** The groups whose disks count (members/members.ts); undefined for one of all rows and this broker. */
   groups(): readonly (readonly Address[])[] | undefined;
   /** Whether a broker may be given work. */
@@ -30,6 +31,8 @@ export interface HoldingsRuntime {
 export interface HoldingsMesh {
   /** Those that are up, by the peer's store. */
   readonly links: ReadonlyMap<Origin, Link>;
+  /** With those that have no seat. */
+  guests(): readonly Link[];
   readonly overlay: Overlay;
   readonly gossip: Gossip;
 }
@@ -78,10 +81,36 @@ export class Holdings {
     );
   }
 
+  /** Those that can be given work: this one, if it has a seat, and members that gave a sign of life in that time. */
+  present(silenceMs: number): Address[] {
+    const { clock, config, members } = this.#runtime;
+    const { membership } = this.#mesh.overlay;
+    const now = clock.now();
+    const others = membership.all().filter((address) => members().serves(address)
+      && membership.isPresent(address, now, silenceMs) && !this.#mesh.overlay.isGone(address));
+    return members().hasSeat(config.address) ? [config.address, ...others] : others;
+  }
+
+  /** The rows, this broker among them, if it reaches a majority of them and they are as many brokers. */
+  founders(): readonly Address[] | undefined {
+    const { membership } = this.#mesh.overlay;
+    const { seats } = membership;
+    if (seats.length === 0 || !membership.hasOwnRow) return undefined;
+    const reached = seats.filter(({ broker }) => broker !== undefined && this.#mesh.overlay.isReached(broker));
+    const areAll = seats.every(({ broker }) => broker !== undefined);
+    if (!areAll || 2 * (reached.length + 1) <= seats.length + 1) return undefined;
+    return [this.#runtime.config.address, ...membership.configured()].sort(compareAddresses);
+  }
+
   /** Whether nothing tells that a broker may be there. A link that was just lost does. */
   isDead(address: Address): boolean {
     const { overlay } = this.#mesh;
     return !overlay.isReached(address) && overlay.membership.state(address, this.#runtime.clock.now()) === 'dead';
+  }
+
+  /** The id that a dial of an address has shown lately; undefined if none has, and then it is dialled soon. */
+  sightOf(address: Address): BrokerId | undefined {
+    return this.#mesh.overlay.membership.sightOf(address, this.#runtime.clock.now());
   }
 
   /** How many records a broker has announced that nobody else who is known has. */
@@ -115,10 +144,20 @@ export class Holdings {
   }
 
   /** Whether this broker has all that one with a link has announced. */
-  hasAllOf(address: Address): boolean {
-    const link = this.#mesh.overlay.linkTo(address);
-    const vector = link && this.#mesh.gossip.vectorOf(link);
-    return vector !== undefined && countMissing(vector.snapshot(), this.#runtime.log.vector.snapshot()) === 0;
+  hasAllOf(id: BrokerId): boolean {
+    const link = [...this.#mesh.links.values(), ...this.#mesh.guests()].find(({ peer }) => peer.id === id);
+    return link !== undefined && this.#hasAllOf(link);
+  }
+
+  /** Whether this broker has links, and all that those with links have announced. */
+  hasAll(): boolean {
+    const links = [...this.#mesh.links.values()];
+    return links.length > 0 && links.every((link) => this.#hasAllOf(link));
+  }
+
+  #hasAllOf(link: Link): boolean {
+    const vector = this.#mesh.gossip.vectorOf(link)?.snapshot();
+    return vector !== undefined && vector.size > 0 && countMissing(vector, this.#runtime.log.vector.snapshot()) === 0;
   }
 
   /** How many of the records here a peer with a link lacks, counted up to about `max`; 0 without a link. */
@@ -130,18 +169,40 @@ export class Holdings {
 
   /**
    * How far the brokers whose disks count hold an origin's records, in groups (core/mesh/quorum.ts); 0 for a missing
-   * one.
+   * one, and for one that has a member's address and not its key.
    */
   seqs(origin: Origin): readonly Group[] {
     const { config, log, members } = this.#runtime;
-    const held = (address: Address): number => {
-      const store = this.#mesh.overlay.linkTo(address)?.peer.origin ?? this.#mesh.overlay.storeOf(address);
+    const held = (row: Address, broker: Address): number => {
+      const peer = this.#mesh.overlay.linkTo(broker)?.peer;
+      if (peer !== undefined && !members().hasSeat(row, peer.id)) return 0;
+      const store = peer?.origin ?? this.#mesh.overlay.storeOf(broker);
       return store === undefined ? 0 : this.#mesh.gossip.heldBy(origin, store);
     };
-    const seqs = new Map<Address, number>([[config.address, log.vector.get(origin)]]);
+    const own = members().hasSeat(config.address) ? log.vector.get(origin) : 0;
+    const seqs = new Map<Address, number>([[config.address, own]]);
     const { seats } = this.#mesh.overlay.membership;
-    for (const { row, broker } of seats) seqs.set(row, broker === undefined ? 0 : held(broker));
+    for (const { row, broker } of seats) seqs.set(row, broker === undefined ? 0 : held(row, broker));
     return members().groups()?.map((group) => group.map((address) => seqs.get(address) ?? 0)) ?? [[...seqs.values()]];
+  }
+
+  /**
+   * The origins of stores that are gone, as far as is known here: their broker runs another store now, or there is none
+   * and no member at that address.
+   */
+  gone(isMember: (address: Address) => boolean): Origin[] {
+    const { config, log } = this.#runtime;
+    const { overlay } = this.#mesh;
+    const stores = new Map<Address, Origin | undefined>([[config.address, log.origin]]);
+    const isGone = (origin: Origin): boolean => {
+      const address = originAddress(origin);
+      if (!stores.has(address)) {
+        stores.set(address, overlay.linkTo(address)?.peer.origin ?? overlay.storeOf(address));
+      }
+      const store = stores.get(address);
+      return store === undefined ? !isMember(address) : store !== origin;
+    };
+    return [...log.vector.snapshot().keys()].filter(isGone);
   }
 
   /** Whether every neighbour that is not silent has all records of this broker on disk. */

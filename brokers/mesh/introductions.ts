@@ -167,10 +167,10 @@ export class Introductions {
 
   /** A broker that has dialled this one says who it is. If it only wants to see who is here, this is all. */
   #answer(link: Link, hello: Hello): void {
-    const { log } = this.#runtime;
+    const { log, config } = this.#runtime;
     const opening = this.#opening.get(link)!;
     if (hello.instance !== log.instance) this.#peers.called(hello.dialled);
-    const mine = this.#hello(hello.wants, hello.dialled);
+    const mine = this.#hello(config.rejoins && hello.wants !== 'look' ? 'rejoin' : hello.wants, hello.dialled);
     opening.handshake = new Handshake(this.#runtime, 'answerer', mine);
     this.#greeted(link, hello);
     link.send(mine);
@@ -321,14 +321,14 @@ export class Introductions {
     link.close(undefined);
   }
 
-  #led(dialled: Address, hello: Hello): void {
+  #led(dialled: Address, { address, id, names }: Peer): void {
     const { clock, config } = this.#runtime;
     const { membership, said } = this.#peers;
-    const isSelf = hello.address === config.address;
-    membership.led(dialled, hello.address, hello.names.includes(dialled), clock.now());
+    membership.saw(dialled, id, clock.now());
+    membership.led(dialled, address, names.includes(dialled), clock.now());
     if (membership.seats.some(({ row, broker }) => row === dialled && broker === undefined)) {
-      said.once('warn', LEADS_ELSEWHERE, { row: dialled, broker: hello.address });
-    } else if (isSelf) said.once('info', IS_SELF, { row: dialled, broker: config.address });
+      said.once('warn', LEADS_ELSEWHERE, { row: dialled, broker: address });
+    } else if (address === config.address) said.once('info', IS_SELF, { row: dialled, broker: config.address });
   }
 
   #replaces(link: Link, peer: Peer, other: Link): boolean {

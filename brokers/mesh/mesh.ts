@@ -2,7 +2,7 @@
  * The broker's side towards its peers: links, membership, election; gossip goes over the links. It runs those cores and
  * performs their effects.
  */
-import { type Address, compareAddresses } from '../core/address.ts';
+import type { Address } from '../core/address.ts';
 import type { Budget } from '../core/budget.ts';
 import type { Ages } from '../core/log/ages.ts';
 import type { Bully } from '../core/mesh/bully.ts';
@@ -15,6 +15,7 @@ import { Election } from './election.ts';
 import { Gossip, type GossipRuntime } from './gossip.ts';
 import { type HandshakeRuntime, type Peer, REFUSED } from './handshake.ts';
 import { type Counted, Holdings, type HoldingsRuntime } from './holdings.ts';
+import { Guests } from './guests.ts';
 import { Introductions } from './introductions.ts';
 import type { Link, MeshMessage } from './link.ts';
 import type { Port } from './port.ts';
@@ -43,6 +44,10 @@ export interface Doorkeeper extends Counted {
   called(name: Address): void;
   /** A broker, which has proved its id, says that this one was put out of the mesh, and of which seat. */
   putOut(by: Peer, reason: string): void;
+  /** Whether a broker has a seat, and so may lead. */
+  mayLead(address: Address): boolean;
+  /** Whether a broker that is let in has no seat. @param names that lead to it */
+  isGuest(peer: Peer, names: readonly Address[]): boolean;
 }
 
 export interface MeshRuntime extends HoldingsRuntime, GossipRuntime, NamingRuntime, HandshakeRuntime {
@@ -69,6 +74,7 @@ export class Mesh implements Port {
   readonly holdings: Holdings;
   readonly #runtime: MeshRuntime;
   readonly #links = new Map<Origin, Link>();
+  readonly #guests: Guests;
   readonly #introductions: Introductions;
   readonly #overlay: Overlay;
   readonly #membership: Membership;
@@ -88,7 +94,9 @@ export class Mesh implements Port {
     this.#overlay = new Overlay(runtime, this.#links);
     this.#membership = this.#overlay.membership;
     this.#gossip = new Gossip(runtime);
-    this.holdings = new Holdings(runtime, { links: this.#links, overlay: this.#overlay, gossip: this.#gossip });
+    this.holdings = new Holdings(runtime, {
+      links: this.#links, guests: () => this.#guests.links(), overlay: this.#overlay, gossip: this.#gossip,
+    });
     runtime.budget.gauge('held back', () => this.#gossip.heldBackBytes);
     this.#said = new Said(runtime.logger, runtime.clock);
     this.#naming = new Naming(runtime, {
@@ -98,6 +106,10 @@ export class Mesh implements Port {
       renamed: () => {
         for (const link of [...this.#links.values()]) link.close('this broker has a new name');
       },
+    });
+    this.#guests = new Guests(runtime, {
+      gossip: this.#gossip, naming: this.#naming,
+      isGuest: (peer) => runtime.members().isGuest(peer, this.#membership.namesOf(peer.address)),
     });
     this.#introductions = new Introductions(runtime, {
       called: (name) => {
@@ -110,10 +122,12 @@ export class Mesh implements Port {
         return runtime.members().refusal(peer, names, names.some((name) => this.#membership.isRow(name)));
       },
       putOut: (by, reason) => runtime.members().putOut(by, reason),
-      linksLike: ({ id, address, origin }) => [...this.#links.values()].filter(({ peer }) =>
-        peer.id === id || peer.address === address || peer.origin === origin),
+      linksLike: (like) => [...this.#links.values()].filter(({ peer: { id, address, origin } }) =>
+        id === like.id || address === like.address || origin === like.origin).concat(this.#guests.like(like)),
       linked: (link, other) => this.#linked(link, other),
-      heard: (link) => this.#membership.heard(link.peer.address, runtime.clock.now()),
+      heard: (link) => {
+        if (!this.#guests.has(link)) this.#membership.heard(link.peer.address, runtime.clock.now());
+      },
       message: (link, message) => this.#receive(link, message),
       drained: (link) => {
         this.#gossip.pump(link);
@@ -163,25 +177,10 @@ export class Mesh implements Port {
     return this.#overlay.isSilent(link);
   }
 
-  present(silenceMs: number): Address[] {
-    const now = this.#runtime.clock.now();
-    const isThere = (address: Address): boolean =>
-      this.#membership.isPresent(address, now, silenceMs) && !this.#overlay.isGone(address);
-    return this.#membership.all().filter((address) => this.#runtime.members().serves(address) && isThere(address));
-  }
-
   roundTripMs(): number {
     let longest = 0;
     for (const link of this.#links.values()) longest = Math.max(longest, link.roundTripMs);
     return longest;
-  }
-
-  behind(address: Address, max: number): number {
-    return this.holdings.behind(address, max);
-  }
-
-  isBackedUp(): boolean {
-    return this.holdings.isBackedUp();
   }
 
   /** How many brokers it knows. */
@@ -205,18 +204,15 @@ export class Mesh implements Port {
   /** The rows, this broker among them, if it leads a majority of them and they are as many brokers. */
   founders(): readonly Address[] | undefined {
     const { config: { address, joins } } = this.#runtime;
-    const { seats } = this.#membership;
-    if (joins || this.coordinator !== address || seats.length === 0 || !this.#membership.hasOwnRow) return undefined;
-    const reached = seats.filter(({ broker }) => broker !== undefined && this.isReached(broker));
-    const areAll = seats.every(({ broker }) => broker !== undefined);
-    if (!areAll || 2 * (reached.length + 1) <= seats.length + 1) return undefined;
-    return [address, ...this.#membership.configured()].sort(compareAddresses);
+    return joins || this.coordinator !== address ? undefined : this.holdings.founders();
   }
 
   /** Takes over the members, or the rows of globalState.csv: new ones are dialled, those taken out are hung up. */
   configure(rows: readonly Address[]): void {
     const { clock, config, acknowledged } = this.#runtime;
     this.#membership.configure(rows, clock.now());
+    this.#gossip.reseated();
+    this.#guests.reseated();
     acknowledged();
     clock.schedule(config.limits.beatMs, () => { // one that leaves hears first that it may
       for (const link of [...this.#links.values()]) {
@@ -243,6 +239,7 @@ export class Mesh implements Port {
     }
     this.#overlay.tick(now);
     this.#gossip.tick();
+    this.#guests.tick();
     this.#recurring.tick();
     this.#naming.tick();
     // from the first tick, since what was stored may take long to read
@@ -277,7 +274,7 @@ export class Mesh implements Port {
     this.#naming.leave();
     this.#election.close();
     this.#overlay.leave();
-    for (const link of [...this.#links.values()]) {
+    for (const link of [...this.#links.values(), ...this.#guests.links()]) {
       link.send({ type: 'BYE' });
       link.close(undefined);
     }
@@ -299,6 +296,7 @@ export class Mesh implements Port {
       other.replaced = true;
       other.close('a newer link with this peer replaces it');
     }
+    if (this.#guests.linked(link)) return this.#membership.dialFailed(address, clock.now(), true); // by the member
     this.#links.set(origin, link);
     const missedMs = this.#membership.missedMs(address, clock.now());
     if (missedMs !== undefined) link.send({ type: 'MISSED', ms: missedMs });
@@ -319,7 +317,7 @@ export class Mesh implements Port {
     const { clock, logger, lamport } = this.#runtime;
     const now = clock.now();
     const { address, origin, id } = link.peer;
-    if (this.#links.get(origin) !== link) return;
+    if (this.#guests.lost(link) || this.#links.get(origin) !== link) return;
     this.#links.delete(origin);
     this.#membership.linkDown(address, link.leaving, now, link.refusedBy !== undefined);
     this.holdings.linkDown(link);
@@ -343,6 +341,7 @@ export class Mesh implements Port {
   #receive(link: Link, message: MeshMessage): void {
     const { clock, lamport } = this.#runtime;
     const now = clock.now();
+    if (this.#guests.receive(link, message)) return;
     if ('lamport' in message) lamport.told(link.peer.id, message.lamport);
     switch (message.type) {
       case 'VECTOR':
@@ -381,6 +380,7 @@ export class Mesh implements Port {
       case 'ELECTION':
       case 'OK':
       case 'COORDINATOR':
+        if (message.type === 'COORDINATOR' && !this.#runtime.members().mayLead(message.address)) break;
         this.#election.perform(this.#bully.receive(link.peer.address, message, now, link.peer.id));
         break;
       case 'BYE':

@@ -210,7 +210,7 @@ export class Overlay {
 
   tick(now: number): void {
     const { limits } = this.#runtime.config;
-    for (const address of this.membership.forget(now)) {
+    for (const address of this.membership.takeForgotten()) {
       this.#hearsay.forget(address);
       this.#ways.forget(address);
       this.#lost.delete(address);

@@ -1,5 +1,6 @@
 /** What others do with the mesh: whom they reach, and over which link. */
 import type { Address } from '../core/address.ts';
+import type { Holdings } from './holdings.ts';
 import type { Link } from './link.ts';
 
 export interface Port {
@@ -18,12 +19,8 @@ export interface Port {
   isGone(address: Address): boolean;
   /** Whether a link owes a sign of life for too long. */
   isSilent(link: Link): boolean;
-  /** The other members that gave a sign of life within a time. */
-  present(silenceMs: number): Address[];
-  /** How many of the records here a peer with a link lacks, counted up to about `max`; 0 without a link. */
-  behind(address: Address, max: number): number;
-  /** Whether every neighbour that is not silent has all records of this broker on disk. */
-  isBackedUp(): boolean;
+  /** Who can be given work, and who has what. */
+  readonly holdings: Pick<Holdings, 'present' | 'behind' | 'isBackedUp'>;
   /** To the farthest peer and back, at least, ms. */
   roundTripMs(): number;
 }

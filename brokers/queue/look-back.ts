@@ -46,7 +46,11 @@ export class LookBack {
     }
     const { log, limits } = this.#runtime;
     const reading = log.readAfter(source.position - 1, this.#opener.routes.topics, limits.queueReadBytes);
-    if (reading instanceof Promise) return reading.then((page) => this.#keep(page, source, pageBytes(page)));
+    if (reading instanceof Promise) {
+      const kept = reading.then((page) => this.#keep(page, source, pageBytes(page)));
+      kept.catch(() => undefined); // who waits for it gets the error; a PULL that has something already does not wait
+      return kept;
+    }
     this.#keep(reading, source, 0);
     return this.find(source, index, near);
   }

@@ -3,16 +3,21 @@
  * to (pushes.ts).
  */
 import type { Cancellation } from '../core/cancellation.ts';
+import { RumormillError } from '../core/error.ts';
+import { CLOSED_TOPIC } from '../core/log/closings.ts';
 import { type Cursor, decodeCursor } from '../core/read/cursor.ts';
 import { LongPoll, type Waiter } from '../core/read/long-poll.ts';
 import { Pages } from '../core/read/pages.ts';
 import type { PubSub } from '../core/read/pub-sub.ts';
 import {
-  earliestCursor, latestCursor, readRange, type ReadLimits, type ReadResult, type ReadSource, readTopics, storedTopics,
+  earliestCursor, latestCursor, readRange, type ReadLimits, ReadResult, type ReadSource, readTopics, shortCursor,
+  storedTopics, wholeCursor,
 } from '../core/read/reader.ts';
 import type { Message, StoredBatch } from '../core/log/record.ts';
 import type { Clock } from '../core/runtime.ts';
 import type { RangeQuery } from '../core/log/store.ts';
+import type { Vector } from '../core/log/version-vector.ts';
+import type { Tally } from '../logging/tally.ts';
 import { Pushes, type PushesRuntime, type Subscriber } from './pushes.ts';
 
 /** What a POLL asks for. */
@@ -48,6 +53,7 @@ class Poll implements Waiter {
 export interface ReadersRuntime extends PushesRuntime {
   readonly clock: Clock;
   readonly source: Omit<ReadSource, 'pages' | 'turns'>;
+  readonly tally: Tally;
 }
 
 export class Readers {
@@ -81,7 +87,16 @@ export class Readers {
 
   /** The cursor that a text is. @throws RumormillError ERR for what is none, or names far more stores than there are */
   parseCursor(text: string): Cursor {
-    return decodeCursor(text, this.#source.log.vector.size);
+    const { log, closings } = this.#source;
+    const cursor = decodeCursor(text, log.vector.size);
+    return wholeCursor(closings, cursor) ?? cursor;
+  }
+
+  /** What the reader with this cursor has read. @throws RumormillError ERR; TRYAGAIN if that is not known here yet */
+  parseRead(text: string): Vector {
+    const { vector, after } = this.parseCursor(text);
+    if (after === undefined) return vector;
+    throw new RumormillError('TRYAGAIN', `this broker has yet to fetch closing ${after}, by which the cursor goes`);
   }
 
   earliestCursor(): Cursor {
@@ -103,32 +118,39 @@ export class Readers {
    */
   async #read(poll: Poll): Promise<void> {
     const { request, deadline, cancellation } = poll;
+    const { log, closings } = this.#source;
     try {
       for (;;) {
+        const isOver = (): boolean =>
+          this.#runtime.clock.now() >= deadline || cancellation.cancelled || this.#closing;
+        const whole = wholeCursor(closings, poll.cursor);
+        if (whole === undefined) {
+          this.#runtime.tally.warn('a reader waits for a closing that is not here yet', { closing: poll.cursor.after });
+          if (isOver()) return poll.answer(new ReadResult([], poll.cursor)); // as if it were ahead of this broker
+          return this.#wait(poll, [CLOSED_TOPIC]);
+        }
         const result = await this.#reading(request.count, (limits) =>
-          readTopics(this.#source, new Set(request.topics), poll.cursor, limits),
+          readTopics(this.#source, new Set(request.topics), whole, limits),
         );
-        if (
-          result.slices.length > 0 ||
-          this.#runtime.clock.now() >= deadline ||
-          cancellation.cancelled ||
-          this.#closing
-        ) {
-          return poll.answer(result);
+        if (result.slices.length > 0 || isOver()) {
+          return poll.answer(new ReadResult(result.slices, shortCursor(closings, result.cursor)));
         }
         poll.cursor = result.cursor;
-        if (result.cursor.position >= this.#source.log.position) return this.#wait(poll);
+        if (result.cursor.position >= log.position) return this.#wait(poll, this.#stored(request.topics));
       }
     } catch (error) {
       poll.answer(Promise.reject(error));
     }
   }
 
-  #wait(poll: Poll): void {
-    const { topics } = poll.request;
+  /** As the topics are stored. A Set for each POLL would weigh as much as the rest of it. */
+  #stored(topics: readonly string[]): Iterable<string> {
     const { names } = this.#source;
-    // a Set for each would weigh as much as the rest of it
-    poll.topics = names.isPlain ? topics : storedTopics(names, new Set(topics));
+    return names.isPlain ? topics : storedTopics(names, new Set(topics));
+  }
+
+  #wait(poll: Poll, topics: Iterable<string>): void {
+    poll.topics = topics;
     poll.cancellation.onCancel = () => this.#wake(poll);
     this.#waiters.add(poll);
   }

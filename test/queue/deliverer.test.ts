@@ -1,4 +1,5 @@
 import t from 'tap';
+import { RumormillError } from '../../brokers/core/error.ts';
 import { BOUND, count, describe, payloads, pull, start, tokens } from '../support/virtual-queue.ts';
 import type { VirtualClient } from '../support/virtual-broker.ts';
 
@@ -83,4 +84,24 @@ t.test('what is to be delivered again does not wait while the log is searched fo
   const reads = store.reads;
   t.strictSame(payloads(await pull(client, 's COUNT 1')), ['first'], 'though it is the turn of what is new');
   t.ok(store.reads - reads < 10, `after ${store.reads - reads} of the 200 batches`);
+});
+
+t.test('a read that fails for a PULL that is answered without it troubles nobody; the next one reads again', async (t) => {
+  const { client, store } = await start(
+    { limits: { tailBytesMax: 1, queueReadBytes: 1 } }, ...BOUND, ...publish('a', ['first']),
+  );
+  await client.ask('PUBLISH a second');
+  const before = [await pull(client, 's COUNT 1'), await pull(client, 's COUNT 1')].flat();
+  await client.ask(`NACK s ${tokens(before)}`);
+  const { position } = store.batches.find(({ body }) => Buffer.from(body).toString() === 'second')!;
+  const read = store.readAfter.bind(store);
+  let refused = 0;
+  store.readAfter = (after, ...rest) => {
+    if (after !== position - 1 || refused > 0) return read(after, ...rest);
+    refused += 1;
+    return Promise.reject(new RumormillError('STORE', 'the disk cannot be read'));
+  };
+  t.strictSame(payloads(await pull(client, 's COUNT 3')), ['first']);
+  t.equal(refused, 1);
+  t.strictSame(payloads(await pull(client, 's COUNT 3')), ['second']);
 });

@@ -9,7 +9,7 @@ import type { Machine } from './machine.ts';
 import type { World } from './world.ts';
 
 /** What a client may be told, or tells itself, where its command came to nothing for no fault of its own. */
-export const LOST = ['UNREACHABLE', 'DISCONNECTED', 'TIMEOUT', 'CLOSING'];
+export const LOST = ['UNREACHABLE', 'DISCONNECTED', 'TIMEOUT', 'CLOSING', 'LEAVING'];
 
 /** A client process: a connection with one broker at a time, chosen by its dice. */
 export class Caller {
@@ -37,7 +37,7 @@ export class Caller {
   /** Takes leave of its broker; the next one is another. */
   hop(): void {
     this.hangUp();
-    this.#machine = this.dice.pick(this.world.machines.filter((machine) => machine !== this.#machine));
+    this.#machine = this.dice.pick(this.world.present.filter((machine) => machine !== this.#machine));
   }
 
   hangUp(): void {

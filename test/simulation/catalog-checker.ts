@@ -86,13 +86,14 @@ function checkMessages(
   }
 }
 
-/** An UPDATE is answered when it is on the disk of some broker, if it says anything new there. */
+/** An UPDATE is answered when it is on the disk of some broker, which may have left since, if it says anything new. */
 function checkUpdate(facts: QueueFacts, violated: Report, { args, sentAt, endedAt }: Act): void {
   const queue = facts.queues.queues.find(({ name }) => name === args[2])!;
   for (let at = 3; at < args.length; at += 2) {
     const setting = SETTINGS[args[at]!]!;
     const wanted = valueOf(args[at + 1]!);
-    const isHeld = facts.history.brokers.some((broker) =>
+    const disks = [...new Set(facts.history.disks.map(({ disk }) => disk))];
+    const isHeld = disks.some((broker) =>
       facts.valuesOf(queue, setting, broker, sentAt, endedAt).includes(wanted),
     );
     if (!isHeld) violated('update', `${args.slice(1).join(' ')}, answered at ${endedAt}, is on no disk`);

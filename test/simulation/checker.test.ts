@@ -224,6 +224,7 @@ function history(changes: Partial<History> = {}): History {
     disks: writes,
     terms: [],
     views: [],
+    members: undefined,
     queues: undefined,
     incidents: [],
     records: new Map([

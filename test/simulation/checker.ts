@@ -6,12 +6,14 @@
  * before any other held the message, its loss is excused. `quorum` and `all` are never excused, since only a minority
  * of the disks is ever touched.
  */
+import type { AckLevel } from '../../brokers/core/ack-level.ts';
 import { DEFAULT_LIMITS } from '../../brokers/config.ts';
 import { type Address, compareAddresses } from '../../brokers/core/address.ts';
 import type { Attempt, Delivery, History, Publication, Subscription } from './history.ts';
 import { type Entry, Ledger, nameOf } from './ledger.ts';
 import { HOLDS } from './limits.ts';
 import { checkQueues, type QueueCounts } from './queue-checker.ts';
+import { checkMembers, Memberships } from './members-checker.ts';
 import type { TermEvent } from './world.ts';
 
 export interface Violation {
@@ -39,8 +41,8 @@ export interface Verdict {
 }
 
 /** What a publisher may be told, beside an acknowledgement. The last three it tells itself. */
-const ERRORS = ['ERR', 'NOQUORUM', 'DISKFULL', 'CLOSING', 'DISCONNECTED', 'TIMEOUT', 'UNREACHABLE'];
-const NOTHING_STORED = ['ERR', 'DISKFULL', 'CLOSING', 'UNREACHABLE'];
+const ERRORS = ['ERR', 'NOQUORUM', 'DISKFULL', 'CLOSING', 'LEAVING', 'DISCONNECTED', 'TIMEOUT', 'UNREACHABLE'];
+const NOTHING_STORED = ['ERR', 'DISKFULL', 'CLOSING', 'LEAVING', 'UNREACHABLE'];
 
 export function check(history: History): Verdict {
   const checker = new Checker(history);
@@ -54,11 +56,14 @@ class Checker {
   queues: QueueCounts | undefined;
   readonly #history: History;
   readonly #ledger: Ledger;
+  readonly #memberships: Memberships | undefined;
   readonly #questions: ReadonlyMap<string, string>; // by answer, payloads both
 
   constructor(history: History) {
     this.#history = history;
     this.#ledger = new Ledger(history.disks);
+    const { members, disks } = history;
+    this.#memberships = members && new Memberships(disks, members.rows);
     this.#questions = new Map(
       history.publications.flatMap(({ payload, question }) => (question === null ? [] : [[payload, question.payload]])),
     );
@@ -74,6 +79,8 @@ class Checker {
     this.#checkConvergence();
     this.#checkTerms();
     this.#checkGrowth();
+    const { members } = this.#history;
+    if (members !== undefined) this.violations.push(...checkMembers(this.#history, members, this.#memberships!));
     if (this.#history.queues === undefined) return;
     const { violations, counts } = checkQueues(this.#history, this.#history.queues, this.#ledger);
     this.violations.push(...violations);
@@ -103,12 +110,13 @@ class Checker {
     ) {
       return;
     }
-    if (acks === 'local' && copies.length > 0) this.counts.excused += 1;
+    if ((acks === 'local' && copies.length > 0) || this.#isForgotten(copies)) this.counts.excused += 1;
     else this.#violated('lost', `${payload}, acknowledged with ${acks}`);
   }
 
   /** Whether the disks held what the acknowledgement says when it came. */
-  #checkAttempt({ payload, acks }: Publication, { broker, outcome, endedAt }: Attempt, copies: readonly Entry[]): void {
+  #checkAttempt({ payload, acks }: Publication, attempt: Attempt, copies: readonly Entry[]): void {
+    const { broker, outcome, endedAt } = attempt;
     if (typeof outcome !== 'number') {
       if (outcome !== undefined && !ERRORS.includes(outcome)) {
         this.#violated('error', `${payload} at ${broker}: ${outcome}`);
@@ -119,9 +127,7 @@ class Checker {
     const holders = new Set(
       copies.flatMap(({ heldBy }) => [...heldBy].filter(([, since]) => since <= endedAt).map(([disk]) => disk)),
     );
-    const { length } = this.#history.brokers;
-    const needed = { local: 1, quorum: Math.floor(length / 2) + 1, all: length }[acks];
-    if (holders.size < needed || !holders.has(broker)) {
+    if (!holders.has(broker) || !this.#areEnough(acks, holders, attempt)) {
       this.#violated(
         'acknowledged',
         `${payload} with ${acks} by ${broker}, when it was on ${holders.size} disks: ${[...holders].join()}`,
@@ -129,6 +135,22 @@ class Checker {
     } else if (!copies.some(({ lamport }) => lamport === outcome)) {
       this.#violated('acknowledged', `${payload} with a Lamport timestamp that it has not`);
     }
+  }
+
+  #areEnough(acks: AckLevel, holders: ReadonlySet<Address>, { broker, sentAt, endedAt }: Attempt): boolean {
+    const { length } = this.#history.brokers;
+    if (this.#memberships === undefined || acks === 'local') {
+      return holders.size >= { none: 0, local: 1, quorum: Math.floor(length / 2) + 1, all: length }[acks];
+    }
+    return acks === 'none' || this.#memberships.areEnough(acks, holders, broker, sentAt, endedAt);
+  }
+
+  /** Whether brokers were forgotten that alone had it. */
+  #isForgotten(copies: readonly Entry[]): boolean {
+    const { departures = [] } = this.#history.members ?? {};
+    const isAlone = ({ origin, seq }: Entry): boolean =>
+      departures.some(({ alone }) => alone.has(nameOf(origin, seq)));
+    return copies.length > 0 && copies.every(isAlone);
   }
 
   #checkUnexpected(): void {
@@ -278,11 +300,12 @@ class Checker {
    */
   #checkGrowth(): void {
     const { brokers, terms, disks } = this.#history;
+    const count = new Set([...brokers, ...disks.map(({ disk }) => disk)]).size;
     const starts = terms.filter(({ kind }) => kind === 'started').length;
     const { lamportSavedFirst, lamportPerSecondMax } = DEFAULT_LIMITS;
     for (const { kind, at, disk, batches } of disks) {
       const most =
-        (starts + brokers.length) * lamportSavedFirst + brokers.length * lamportPerSecondMax * (at / 1000 + 1);
+        (starts + count) * lamportSavedFirst + count * lamportPerSecondMax * (at / 1000 + 1);
       const absurd = kind === 'written' ? batches.find(({ lamport }) => lamport > most) : undefined;
       if (absurd !== undefined) {
         return this.#violated('clock', `${disk} stored Lamport timestamp ${absurd.lamport}, above ${most}`);

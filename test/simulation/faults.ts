@@ -6,6 +6,7 @@
  * Disks are wiped or rolled back on a fixed minority of the machines only, so that what a majority has on disk must
  * always survive. Each fault ends by its own hand, and at the end of a storm everybody is up again.
  */
+import type { Address } from '../../brokers/core/address.ts';
 import type { MemoryStore } from '../support/memory-store.ts';
 import { SeededRandom } from '../support/random.ts';
 import { beGreedy, checkMemory, isSmall } from './greed.ts';
@@ -63,25 +64,29 @@ export class Faults {
   readonly counts = Object.fromEntries(FAULT_KINDS.map((kind) => [kind, 0])) as Record<FaultKind, number>;
   /** Virtual time without any fault. */
   calmMs = 0;
+  /** Machines that somebody has taken down, or wants to have for himself: no fault of another takes them down. */
+  readonly down = new Set<Machine>();
   readonly #world: World;
   readonly #dice: SeededRandom;
   readonly #kinds: readonly FaultKind[];
-  readonly #hosts: readonly string[]; // of brokers and clients
+  readonly #clients: readonly string[];
   readonly #victims: readonly Machine[]; // whose disks may be lost
   readonly #backups = new Map<Machine, MemoryStore>();
-  readonly #down = new Set<Machine>(); // taken down by a fault that is not over
   // Those that are paused, or beset by greedy clients. Never both: here all that has come during a pause is received in
   // one turn, while a real system hands it over bit by bit.
   readonly #beset = new Set<Machine>();
   #hasPart = false; // a pair is cut
 
-  /** @param clients hosts of clients, which can be cut off as well */
-  constructor(world: World, clients: readonly string[]) {
+  /**
+   * @param clients hosts of clients, which can be cut off as well
+   * @param lossesMax most machines whose disks may be lost
+   */
+  constructor(world: World, clients: readonly string[], lossesMax = Infinity) {
     this.#world = world;
     this.#dice = new SeededRandom(world.seed ^ 0x5eed);
-    this.#hosts = [...world.machines.map(({ address }) => address), ...clients];
+    this.#clients = clients;
     const first = this.#dice.integer(0, world.machines.length - 1);
-    const minority = Math.floor((world.machines.length - 1) / 2);
+    const minority = Math.min(lossesMax, Math.floor((world.machines.length - 1) / 2));
     this.#victims = Array.from(
       { length: minority },
       (_, index) => world.machines[(first + index) % world.machines.length]!,
@@ -134,7 +139,7 @@ export class Faults {
   /** False where it could not happen, because the broker was down already. */
   async #inflict(kind: FaultKind, lastsMs: number, end: number): Promise<boolean> {
     const [from, to] = this.#pair();
-    const machine = this.#dice.pick(this.#world.machines);
+    const machine = this.#dice.pick(this.#world.present);
     switch (kind) {
       case 'delay':
         return this.#delay(from, to, this.#dice.pick([20, 300, 3000]), lastsMs);
@@ -155,7 +160,7 @@ export class Faults {
       case 'crash':
         return this.#crash(machine, lastsMs);
       case 'blackout':
-        return (await Promise.all(this.#world.machines.map((each) => this.#crash(each, lastsMs)))).some(
+        return (await Promise.all(this.#world.present.map((each) => this.#crash(each, lastsMs)))).some(
           (happened) => happened,
         );
       case 'stops':
@@ -186,7 +191,7 @@ export class Faults {
       }
       case 'copy': {
         const victim = this.#dice.pick(this.#victims);
-        const dead = this.#dice.pick(this.#world.machines.filter((each) => each !== victim));
+        const dead = this.#dice.pick(this.#world.present.filter((each) => each !== victim));
         return this.#putBackCopy(victim, dead, Math.max(lastsMs, COPY_MIN_MS));
       }
       case 'clock':
@@ -197,7 +202,7 @@ export class Faults {
       case 'self-connect':
         return this.#selfConnect(machine, lastsMs);
       case 'impostor': {
-        const victim = this.#dice.pick(this.#world.machines.filter((each) => each !== machine));
+        const victim = this.#dice.pick(this.#world.present.filter((each) => each !== machine));
         return impersonate(this.#world, this.#dice, machine, victim, lastsMs);
       }
       case 'liar':
@@ -227,10 +232,14 @@ export class Faults {
     return came;
   }
 
+  get #brokers(): Address[] {
+    return this.#world.present.map(({ address }) => address);
+  }
+
   /** Two different hosts, one of them a broker's. */
   #pair(): [from: string, to: string] {
-    const a = this.#dice.pick(this.#world.machines).address;
-    const b = this.#dice.pick(this.#hosts.filter((host) => host !== a));
+    const a = this.#dice.pick(this.#world.present).address;
+    const b = this.#dice.pick([...this.#brokers, ...this.#clients].filter((host) => host !== a));
     return this.#dice.integer(0, 1) === 0 ? [a, b] : [b, a];
   }
 
@@ -253,7 +262,7 @@ export class Faults {
 
   /** When all has settled, brokers are stopped and started again, one or two at a time, and nothing else happens. */
   async #stops(): Promise<true> {
-    const { machines, time } = this.#world;
+    const { present: machines, time } = this.#world;
     await time.sleep(SETTLED_MS);
     this.calmMs += SETTLED_MS;
     for (let rounds = this.#dice.integer(2, 5); rounds > 0; rounds -= 1) {
@@ -273,7 +282,7 @@ export class Faults {
    * might be cut off.
    */
   async #part(lastsMs: number): Promise<boolean> {
-    const { machines, options } = this.#world;
+    const { present: machines, options } = this.#world;
     if (this.#hasPart || machines.length < 3) return false;
     this.#hasPart = true;
     const a = this.#dice.pick(machines).address;
@@ -287,14 +296,14 @@ export class Faults {
 
   /** Splits all hosts in two; each side keeps at least one broker. */
   async #partition(lastsMs: number): Promise<true> {
-    const { machines } = this.#world;
+    const { present: machines } = this.#world;
     const [left, right]: [string[], string[]] = [[], []];
     const border = this.#dice.integer(1, machines.length - 1);
     const turn = this.#dice.integer(0, machines.length - 1);
     for (const [index, { address }] of machines.entries()) {
       ((index + turn) % machines.length < border ? left : right).push(address);
     }
-    for (const host of this.#hosts.slice(machines.length)) this.#dice.pick([left, right]).push(host);
+    for (const host of this.#clients) this.#dice.pick([left, right]).push(host);
     return this.#cut(left.flatMap((a) => right.flatMap((b): [string, string][] => [[a, b], [b, a]])), lastsMs);
   }
 
@@ -309,7 +318,7 @@ export class Faults {
 
   /** A virtual machine that slept may wake with a wrong clock. */
   async #pause(machine: Machine, lastsMs: number): Promise<boolean> {
-    if (!machine.isRunning || this.#down.has(machine) || this.#beset.has(machine)) return false;
+    if (!machine.isRunning || this.down.has(machine) || this.#beset.has(machine)) return false;
     this.#beset.add(machine);
     machine.pause();
     await this.#world.time.sleep(lastsMs);
@@ -341,21 +350,21 @@ export class Faults {
   async #takeDown(
     machine: Machine, lastsMs: number, takeDown: () => void | Promise<void>, meanwhile: () => void,
   ): Promise<boolean> {
-    if (!machine.isRunning || this.#down.has(machine)) return false;
-    this.#down.add(machine);
+    if (!machine.isRunning || this.down.has(machine)) return false;
+    this.down.add(machine);
     const { time } = this.#world;
     const end = time.now + lastsMs;
     await takeDown();
-    meanwhile();
+    if (machine.ended === undefined) meanwhile();
     await time.sleep(Math.max(0, end - time.now));
-    this.#down.delete(machine);
+    this.down.delete(machine);
     this.#start(machine);
     return true;
   }
 
   /** A broker dies, and while it is down its name leads one or all of the others to somebody else, or to themselves. */
   async #mislead(machine: Machine, lastsMs: number): Promise<boolean> {
-    const { network, machines } = this.#world;
+    const { network, present: machines } = this.#world;
     const { address: name } = machine;
     const others = machines.filter((each) => each !== machine);
     const askers = this.#dice.integer(0, 1) === 0 ? others : [this.#dice.pick(others)];
@@ -370,7 +379,7 @@ export class Faults {
 
   /** A broker dies, and dials of its port meet themselves. */
   async #selfConnect(machine: Machine, lastsMs: number): Promise<boolean> {
-    const { network, machines } = this.#world;
+    const { network, present: machines } = this.#world;
     this.#world.note('storm', 'dials may meet themselves');
     for (const { address } of machines) network.selfConnect(address, true);
     const happened = await this.#crash(machine, lastsMs);
@@ -383,25 +392,29 @@ export class Faults {
    * back. Another broker is down all the while, and the copy has some time without it too.
    */
   async #putBackCopy(machine: Machine, dead: Machine, lastsMs: number): Promise<boolean> {
-    if (![machine, dead].every((each) => each.isRunning && !this.#down.has(each))) return false;
+    if (![machine, dead].every((each) => each.isRunning && !this.down.has(each))) return false;
     const { time } = this.#world;
-    for (const each of [machine, dead]) this.#down.add(each);
+    for (const each of [machine, dead]) this.down.add(each);
     dead.crash();
     await time.sleep(this.#dice.integer(0, lastsMs / 4));
-    await machine.stop();
+    if (machine.isRunning) await machine.stop();
     const copy = machine.disk.data.copy();
     this.#start(machine);
     await time.sleep(this.#dice.integer(lastsMs / 4, lastsMs / 2));
-    await this.#crashSoon(machine);
-    machine.restore(copy);
-    this.#start(machine);
+    if (machine.ended === undefined) {
+      await this.#crashSoon(machine);
+      machine.restore(copy);
+      this.#start(machine);
+    }
     await time.sleep(lastsMs / 4);
     this.#start(dead);
-    for (const each of [machine, dead]) this.#down.delete(each);
+    for (const each of [machine, dead]) this.down.delete(each);
     return true;
   }
 
+  /** Unless it has left the mesh. */
   #start(machine: Machine): void {
+    if (machine.ended !== undefined) return;
     void machine
       .start()
       .catch((error: unknown) => this.#world.incident(machine.address, `did not start: ${String(error)}`));

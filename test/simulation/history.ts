@@ -6,6 +6,7 @@ import type { AckLevel } from '../../brokers/core/ack-level.ts';
 import type { Address } from '../../brokers/core/address.ts';
 import type { Vector } from '../../brokers/core/log/version-vector.ts';
 import type { DiskEvent } from './disk.ts';
+import type { MembersHistory } from './members-history.ts';
 import type { QueueHistory } from './queue-history.ts';
 import type { Incident, TermEvent, ViewEvent } from './world.ts';
 
@@ -63,6 +64,8 @@ export interface History {
   readonly terms: readonly TermEvent[];
   /** Which views brokers began to use. */
   readonly views: readonly ViewEvent[];
+  /** Undefined in a run in which no machine comes or goes. */
+  readonly members: MembersHistory | undefined;
   /** Undefined in a run without queues. */
   readonly queues: QueueHistory | undefined;
   readonly incidents: readonly Incident[];

@@ -89,7 +89,10 @@ export class Ledger {
     );
     for (const [name, entry] of this.entries) {
       if (!kept.has(name)) entry.isOn.delete(disk);
-      else if (!entry.isOn.has(disk)) entry.isOn.set(disk, at);
+      else {
+        if (!entry.isOn.has(disk)) entry.isOn.set(disk, at);
+        if (!entry.heldBy.has(disk)) entry.heldBy.set(disk, at); // it came from another machine
+      }
     }
     const state: Disk = { vector: new Map(), lamport: 0 };
     this.#disks.set(disk, state);

@@ -27,6 +27,10 @@ export class Machine {
   options: ConfigOptions = {};
   /** How its last process ended by itself: it left the mesh, or was put out of it. */
   ended: 'left' | 'OUT' | undefined;
+  /** The address that its broker says it has, if that is another machine's. */
+  alias: Address | undefined;
+  /** It is no part of the mesh, and does not run in the end. */
+  isGone = false;
   readonly #world: World;
   #life: Life | undefined;
   #broker: Broker | undefined;
@@ -90,7 +94,9 @@ export class Machine {
     this.#life = life;
     const lost = this.disk.data.loss === undefined ? undefined : this.disk.data.origin;
     const broker = await Broker.start(
-      { ...options, ...this.options, ...splitAddress(this.address) },
+      {
+        ...options, ...this.options, ...splitAddress(this.alias ?? this.address), bind: splitAddress(this.address).host,
+      },
       this.rows ?? this.#world.rows,
       {
         version: '0.0.0',
@@ -174,11 +180,20 @@ export class Machine {
     this.#life?.resume();
   }
 
-  /** Only while it is down. */
+  /** Only while it is down. Somebody writes its file anew where members come and go: those that it had may be gone. */
   wipe(): void {
     this.#world.note(this.address, 'disk wiped');
     this.disk.wipe();
+    this.rows = this.#world.newRows?.() ?? this.rows;
     this.#world.diskReplaced(this.address);
+  }
+
+  /** It is thrown away, with its disk. Only while it is down. */
+  retire(): void {
+    this.#world.note(this.address, 'thrown away');
+    this.isGone = true;
+    this.#up?.();
+    this.disk.wipe();
   }
 
   /** Its files are removed while it runs. It has to see that, and to stop; then its disk is empty. */

@@ -8,6 +8,8 @@ export interface Mutant {
   readonly patches: readonly (readonly [file: string, from: string, to: string])[];
   /** The test that must fail, without its ending; the simulation must where there is none. */
   readonly test?: string;
+  /** It is hunted in storms in which machines come and go. */
+  readonly turnover?: true;
 }
 
 export const MUTANTS: readonly Mutant[] = [
@@ -161,6 +163,21 @@ export const MUTANTS: readonly Mutant[] = [
   },
   { name: 'a full disk drops a batch and it is acknowledged', patches: [['log/publisher.js', `failed: (error) => this.#refuse(draft, error, isAnswered ? () => undefined : done),`, `failed: () => done({ lamport: this.#lamport.time }),`]] },
   { name: 'trusts the position in a cursor of another process', patches: [['core/read/reader.js', `cursor.instance === log.instance && `, ``]] },
+  {
+    name: 'believes a closing that closes what is not stored',
+    patches: [['core/log/closings.js', `const isTrue = isHere && `, `const isTrue = `]],
+    test: 'simulation/closings',
+  },
+  {
+    name: 'believes at a start a closing that closes what was stored later',
+    patches: [['members/closer.js', `if (await store.positionBefore(`, `if (false && await store.positionBefore(`]],
+    test: 'simulation/closings',
+  },
+  {
+    name: 'a closing is used while a member may not have it',
+    patches: [['members/closer.js', `(by === origin && seq <= held)`, `by === origin`]],
+    test: 'simulation/closings',
+  },
   { name: 'a cursor covers the log although the reply was cut', patches: [['core/read/reader.js', `const atEnd = position >= log.position;`, `const atEnd = true;`]] },
   { name: 'what is left of a batch that was cut is not sent', patches: [['core/read/reader.js', `if (batch.seq + to - 1 < last)\n            return batch.position - 1;`, `if (batch.seq + to - 1 < last)\n            return batch.position;`]] },
   { name: 'forgets dedupe ids that are pending', patches: [['core/log/dedupe.js', `if (entry === NONE || this.#table.isPending(entry) || !this.#isOver(this.#table.seen(entry)))\n            return entry;\n        this.#forget(entry);`, `if (entry === NONE || !this.#table.isPending(entry))\n            return entry;\n        this.#table.remove(entry);`]] },
@@ -372,7 +389,9 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a broker stops before its neighbours have its records', test: 'simulation/sparse-homes',
-    patches: [['home/homes.js', `this.#handovers.isEmpty && this.#mesh.isBackedUp()`, `this.#handovers.isEmpty`]],
+    patches: [
+      ['home/homes.js', `this.#handovers.isEmpty && this.#mesh.holdings.isBackedUp()`, `this.#handovers.isEmpty`],
+    ],
   },
   {
     name: 'a broker that stops keeps its leases',
@@ -447,5 +466,31 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'where memory is short nobody has a turn to grow', test: 'core/budget',
     patches: [['core/budget.js', `return this.#grower === account;`, `return false;`]],
+  },
+  {
+    name: 'one vote settles a change of the members', turnover: true,
+    patches: [['core/members/roster.js', `2 * seats.filter(hasVoted).length > seats.length`, `seats.some(hasVoted)`]],
+  },
+  {
+    name: 'brokers that are no members are dialled', turnover: true,
+    patches: [
+      ['core/mesh/membership.js', `if (!this.#isConfigured(this.#rows.standsFor(address)))\n            return;`, ``],
+    ],
+  },
+  {
+    name: 'what is settled changes when somebody is put out by force later', test: 'core/members/roster',
+    patches: [['core/members/roster.js', `[NOBODY, this.#forced, ...`, `[NOBODY, this.#forced]; void [`]],
+  },
+  {
+    name: 'one that was put out by force has two votes when it is back', turnover: true,
+    patches: [['core/members/roster.js', `votes(id) && !this.#isBack(name, id)`, `votes(id)`]],
+  },
+  {
+    name: 'members put each other out, and both are out', test: 'core/members/roster',
+    patches: [['core/members/roster.js', `if (!isVoid.has(force) && !isOusted)`, `if (!isVoid.has(force))`]],
+  },
+  {
+    name: 'a broker that is out goes on', turnover: true,
+    patches: [['members/members.js', `if (isOut && !this.#mayReturn())`, `if (false)`]],
   },
 ];

@@ -45,7 +45,7 @@ interface Find {
 /** What found the mutant: seed and violations, or what the test said; undefined if nothing did. */
 function hunt(mutant: Mutant): Find | undefined {
   const folder = makeCopy(mutant);
-  return mutant.test === undefined ? storm(folder) : test(folder, mutant.test);
+  return mutant.test === undefined ? storm(folder, mutant.turnover) : test(folder, mutant.test);
 }
 
 function test(folder: string, name: string): Find | undefined {
@@ -57,13 +57,14 @@ function test(folder: string, name: string): Find | undefined {
   return status === 0 ? undefined : { seed: 'test', what: what ?? 'ended without a word' };
 }
 
-function storm(folder: string): Find | undefined {
-  const args = [join(folder, 'test/simulation/sim.js'), '--runs', String(RUNS), '--until-failure'];
+function storm(folder: string, turnover = false): Find | undefined {
+  const more = turnover ? ['--turnover'] : [];
+  const args = [join(folder, 'test/simulation/sim.js'), '--runs', String(RUNS), '--until-failure', ...more];
   const { stdout, stderr, status, error } = spawnSync(process.execPath, args, {
     encoding: 'utf8',
     timeout: MUTANT_MS_MAX,
   });
-  const [, seed, what] = /^FAILED npm run sim -- --seed (\d+) --runs 1: (.*)$/m.exec(stdout) ?? [];
+  const [, seed, what] = /^FAILED npm run sim -- --seed (\d+) --runs 1(?: --turnover)?: (.*)$/m.exec(stdout) ?? [];
   if (seed !== undefined && what !== undefined) return { seed, what };
   if (status === 0) return undefined;
   return { seed: '?', what: (error?.message ?? stderr.trim().split('\n').at(-1)) || 'ended without a word' };

@@ -34,6 +34,8 @@ export class VirtualNetwork {
   readonly counts = { delivered: 0, held: 0, dialsLost: 0, resets: 0, misled: 0, selfConnects: 0, lies: 0 };
   /** Told of everything that is written, before it travels. */
   watch: ((from: string, to: string, bytes: Uint8Array) => void) | undefined;
+  /** Told of every dial. */
+  dialled: ((from: string, name: Address) => void) | undefined;
   readonly #time: VirtualTime;
   readonly #random: SeededRandom;
   readonly #listeners = new Map<Address, Acceptor>();
@@ -196,6 +198,7 @@ export class VirtualNetwork {
    */
   #dial(from: Party, name: Address, timeoutMs: number): Promise<Channel> {
     const start = this.#time.now;
+    this.dialled?.(from.host, name);
     const address = this.#misleading.get(way(from.host, name)) ?? name;
     if (address !== name) this.counts.misled += 1;
     return new Promise((resolve, reject) => {

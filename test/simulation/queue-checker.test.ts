@@ -393,6 +393,7 @@ function kinds(queues: Partial<QueueHistory>, changes: Partial<History> = {}): s
 
 function history(queues: Partial<QueueHistory>, changes: Partial<History> = {}): History {
   return {
+    members: undefined,
     brokers: BROKERS,
     publications: [published('m')],
     subscriptions: [],

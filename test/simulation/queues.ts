@@ -182,7 +182,7 @@ export class Queues {
    * compared.
    */
   async inspect(): Promise<void> {
-    const { machines, options } = this.#world;
+    const { present: machines, options } = this.#world;
     if (options.fanout !== undefined) await this.#world.run(AGREED_MS); // until then homes may move
     const stored = (): string => machines.map((machine) => machine.vector()).join();
     for (let tries = 1, before = ''; tries <= TRIES_MAX && before !== stored(); tries += 1) {
@@ -219,7 +219,7 @@ export class Queues {
    * done.
    */
   async alone(): Promise<void> {
-    const { machines } = this.#world;
+    const { present: machines } = this.#world;
     for (const [index, machine] of machines.entries()) this.#world.partition([machine], machines.slice(index + 1));
     const isAlone = (machine: Machine): boolean =>
       machine.broker.brokers().every(({ state }) => state === 'self' || state === 'dead');

@@ -9,10 +9,12 @@ import { checkGivenBack, SMALL } from './greed.ts';
 import type { History } from './history.ts';
 import { type Happenings, Queues } from './queues.ts';
 import { Workload } from './workload.ts';
+import { Turnover } from './turnover.ts';
 import { World } from './world.ts';
 
 const RAGE_MS = [12_000, 28_000] as const;
 const CONVERGE_MS = 60_000; // after the last fault; a broker redials within seconds
+const LOSSES_MAX = 1; // machines whose disks are lost, where the mesh may shrink to 3 members
 const SETTLE_MS = 1000; // for what was acknowledged with `none` and is not written yet
 const QUEUES_PERCENT = 40; // of the runs
 const SPARSE_PERCENT = 10; // of the runs: each broker has links with some of the others only, and there are queues
@@ -26,6 +28,8 @@ export interface RunOptions {
   readonly brokers?: number | undefined;
   /** How many links each keeps; as the seed says, mostly one with every other, where it is not given. */
   readonly fanout?: number | undefined;
+  /** Whether machines come and go. In half of the runs brokers are forgotten, and no disks are lost otherwise. */
+  readonly turnover?: boolean | undefined;
 }
 
 interface Plan {
@@ -36,6 +40,7 @@ interface Plan {
   readonly isAlone: boolean; // whether each broker is asked alone in the end
   readonly rageMs: number;
   readonly isSmall: boolean; // whether the brokers have little memory, and there are clients that want all of it
+  readonly turnover: { readonly mayForget: boolean } | undefined;
 }
 
 export interface Report extends Verdict {
@@ -45,6 +50,8 @@ export interface Report extends Verdict {
   /** What happened, for people. */
   readonly lines: readonly string[];
   readonly faults: Faults['counts'];
+  /** How machines came and went; undefined if they did not. */
+  readonly turnover: Turnover['counts'] | undefined;
   /** Of disks, and of the network. */
   readonly disks: World['machines'][number]['disk']['counts'];
   readonly network: World['network']['counts'];
@@ -53,10 +60,10 @@ export interface Report extends Verdict {
   readonly events: number;
 }
 
-function planOf({ seed, brokers, fanout }: RunOptions): Plan {
+function planOf({ seed, brokers, fanout, turnover }: RunOptions): Plan {
   const dice = new SeededRandom(seed + 1_000_000);
   const isSparse = fanout !== undefined || (dice.integer(1, 100) <= SPARSE_PERCENT && brokers === undefined);
-  return {
+  const plan = {
     brokers: brokers ?? dice.pick(isSparse ? SPARSE.brokers : [3, 3, 3, 3, 4, 5]),
     fanout: isSparse ? (fanout ?? SPARSE.fanout) : undefined,
     hasQueues: dice.integer(1, 100) <= QUEUES_PERCENT || isSparse,
@@ -67,6 +74,11 @@ function planOf({ seed, brokers, fanout }: RunOptions): Plan {
     rageMs: dice.integer(...RAGE_MS),
     isSmall: dice.integer(1, 100) <= SMALL_PERCENT,
   };
+  if (turnover !== true) return { ...plan, turnover: undefined };
+  const mayForget = dice.integer(0, 1) === 0;
+  // names and settings may be lost with one that is forgotten
+  const happenings = mayForget ? { changes: false, purges: false, updates: false } : plan.happenings;
+  return { ...plan, happenings, turnover: { mayForget } };
 }
 
 /** So few that some operations come too late for them. */
@@ -74,24 +86,23 @@ const LIMITS = { catalogTailMax: 2 };
 
 export async function runSeed(options: RunOptions): Promise<Report> {
   const { seed } = options;
-  const { brokers, fanout, hasQueues, happenings, isAlone, rageMs, isSmall } = planOf(options);
-  const world = new World(seed, brokers, {
-    ...(fanout === undefined ? {} : { fanout }),
-    limits: isSmall ? { ...LIMITS, ...SMALL } : LIMITS,
-  });
+  const { brokers, fanout, hasQueues, happenings, isAlone, rageMs, isSmall, turnover: coming } = planOf(options);
+  const limits = isSmall ? { ...LIMITS, ...SMALL } : LIMITS;
+  const world = new World(seed, brokers, { ...(fanout !== undefined && { fanout }), limits });
   const workload = new Workload(world);
   const queues = hasQueues ? new Queues(world, workload.hosts.length, workload.publications, happenings) : undefined;
-  const faults = new Faults(world, [...workload.hosts, ...(queues?.hosts ?? [])]);
+  const clients = [...workload.hosts, ...(queues?.hosts ?? [])];
+  const faults = new Faults(world, clients, coming && (coming.mayForget ? 0 : LOSSES_MAX));
+  const turnover = coming && new Turnover(world, faults.down, coming.mayForget);
   const onRejection = (reason: unknown): void => world.time.fail(reason);
   process.on('unhandledRejection', onRejection);
   let peaceAt = 0;
   try {
     await Promise.all(world.machines.map((machine) => world.of(machine.start())));
     await queues?.setUp();
+    if (turnover !== undefined) await world.founded();
     const working = Promise.all([workload.run(), queues?.run()]);
-    await world.of(faults.rage(rageMs), Infinity);
-    peaceAt = world.time.now;
-    world.heal();
+    peaceAt = await storm(world, faults.rage(rageMs), turnover);
     workload.end();
     queues?.end();
     await world.of(working);
@@ -107,7 +118,7 @@ export async function runSeed(options: RunOptions): Promise<Report> {
     world.incident('run', error instanceof Error ? (error.stack ?? error.message) : String(error));
   }
   const calmMs = faults.calmMs + world.time.now - peaceAt;
-  const history = historyOf(world, workload, queues);
+  const history = historyOf(world, workload, queues, turnover);
   try {
     if (isAlone && world.incidents.length === 0) await queues?.alone();
   } catch (error) {
@@ -122,6 +133,7 @@ export async function runSeed(options: RunOptions): Promise<Report> {
     history,
     lines: world.history,
     faults: faults.counts,
+    turnover: turnover?.counts,
     disks: sum(world.machines.map(({ disk }) => disk.counts)),
     network: world.network.counts,
     virtualMs: world.time.now,
@@ -130,17 +142,30 @@ export async function runSeed(options: RunOptions): Promise<Report> {
   };
 }
 
+/** Until the faults are over, and what was begun of members is done. Says when the faults were over. */
+async function storm(world: World, raging: Promise<void>, turnover: Turnover | undefined): Promise<number> {
+  const turning = turnover?.run();
+  await world.of(raging, Infinity);
+  const peaceAt = world.time.now;
+  world.heal();
+  turnover?.end();
+  await world.of(Promise.resolve(turning), Infinity);
+  return peaceAt;
+}
+
 /** Waits until all brokers run, hold the same and follow the same one. Whether they do is for the checker to say. */
 async function quiet(world: World): Promise<void> {
   await world.run(SETTLE_MS);
   for (const end = world.time.now + CONVERGE_MS; world.time.now < end; await world.run(LOOK_MS)) {
-    if (world.running.length === world.machines.length && world.isConverged && world.isSettled) return;
+    if (world.running.length === world.present.length && world.isConverged && world.isSettled) return;
   }
   world.note('run', 'did not become quiet');
 }
 
-function historyOf(world: World, workload: Workload, queues: Queues | undefined): History {
-  const { machines, diskLog, terms, views, incidents } = world;
+function historyOf(
+  world: World, workload: Workload, queues: Queues | undefined, turnover: Turnover | undefined,
+): History {
+  const { present: machines, diskLog, terms, views, incidents } = world;
   for (const machine of machines) if (!machine.isRunning) world.incident(machine.address, 'does not run in the end');
   return {
     brokers: machines.map(({ address }) => address),
@@ -150,6 +175,7 @@ function historyOf(world: World, workload: Workload, queues: Queues | undefined)
     terms,
     views,
     incidents,
+    members: turnover?.history(),
     queues: queues?.history(),
     records: new Map(machines.map((machine) => [machine.address, machine.records()])),
     coordinators: world.running.map(({ address, broker }) => ({

@@ -12,6 +12,7 @@ interface Options {
   readonly runs: number;
   readonly brokers?: number;
   readonly fanout?: number;
+  readonly turnover?: boolean;
   readonly strict?: boolean;
   readonly verbose?: boolean;
   readonly untilFailure?: boolean;
@@ -23,6 +24,7 @@ const options = new Command('sim')
   .option('--runs <n>', 'how many', count(1), 100)
   .option('--brokers <n>', 'in each run (default: 3 to 5, as the seed says)', count(3))
   .option('--fanout <n>', 'links that each keeps (default: as the seed says)', count(2))
+  .option('--turnover', 'machines come and go')
   .option('--until-failure', 'stop at the first run that fails')
   .option('--strict', 'ask also what the brokers are known not to do yet')
   .option('--verbose', 'print what happened in each run')
@@ -42,7 +44,7 @@ function failureLine({ seed, violations }: Report): string {
   const given = (['brokers', 'fanout'] as const)
     .map((name) => (options[name] === undefined ? '' : ` --${name} ${options[name]}`))
     .join('');
-  const more = `${given}${options.strict === true ? ' --strict' : ''}`;
+  const more = `${given}${options.turnover === true ? ' --turnover' : ''}${options.strict === true ? ' --strict' : ''}`;
   return `FAILED npm run sim -- --seed ${seed} --runs 1${more}: ${kinds}: ${violations[0]!.what.split('\n')[0]}`;
 }
 
@@ -50,7 +52,8 @@ if (options.strict === true) askEverything();
 const summary = new Summary();
 const startedAt = performance.now();
 for (let seed = options.seed; seed < options.seed + options.runs; seed += 1) {
-  const report = await runSeed({ seed, brokers: options.brokers, fanout: options.fanout });
+  const { brokers, fanout, turnover } = options;
+  const report = await runSeed({ seed, brokers, fanout, turnover });
   summary.add(report);
   if (options.verbose === true) for (const line of report.lines) console.log(line);
   if (report.violations.length === 0) continue;

@@ -6,7 +6,7 @@ import { type Report, sum } from './run.ts';
 export class Summary {
   readonly #reports: Pick<
     Report,
-    'faults' | 'disks' | 'network' | 'counts' | 'queues' | 'virtualMs' | 'calmMs' | 'events'
+    'faults' | 'turnover' | 'disks' | 'network' | 'counts' | 'queues' | 'virtualMs' | 'calmMs' | 'events'
   >[] = [];
   readonly #outcomes: Record<string, Record<string, number>> = Object.fromEntries(
     ACK_LEVELS.map((level) => [level, { acknowledged: 0 }]),
@@ -15,9 +15,9 @@ export class Summary {
   #failed = 0;
 
   add(report: Report): void {
-    const { faults, disks, network, counts, queues, virtualMs, calmMs, events, history } = report;
+    const { faults, turnover, disks, network, counts, queues, virtualMs, calmMs, events, history } = report;
     // without the history, which is large
-    this.#reports.push({ faults, disks, network, counts, queues, virtualMs, calmMs, events });
+    this.#reports.push({ faults, turnover, disks, network, counts, queues, virtualMs, calmMs, events });
     if (report.violations.length > 0) this.#failed += 1;
     for (const { deliveries } of history.subscriptions) this.#deliveries += deliveries.length;
     for (const { acks, attempts } of history.publications) {
@@ -32,6 +32,11 @@ export class Summary {
   /** How often each kind of fault happened. */
   get faults(): Report['faults'] {
     return sum(this.#reports.map(({ faults }) => faults));
+  }
+
+  /** How machines came and went. */
+  get turnover(): NonNullable<Report['turnover']> {
+    return sum(this.#reports.flatMap(({ turnover }) => (turnover === undefined ? [] : [turnover])));
   }
 
   /** What consumers did. */
@@ -51,6 +56,7 @@ export class Summary {
       `runs        ${runs}, ${this.#failed} failed; ${(runs / seconds).toFixed(1)} a second, ${seconds.toFixed(1)} s in all`,
       `virtual     ${(total.virtualMs / 3_600_000).toFixed(2)} hours, at least ${Math.floor(100 * this.calm)} % of each run without faults; ${total.events} events`,
       `faults      ${listed(this.faults)}`,
+      `turnover    ${listed(this.turnover)}`,
       `disks       ${listed(sum(this.#reports.map(({ disks }) => disks)))}`,
       `network     ${listed(sum(this.#reports.map(({ network }) => network)))}`,
       ...ACK_LEVELS.map((level) => `ACKS ${level.padEnd(6)} ${listed(this.#outcomes[level]!)}`),

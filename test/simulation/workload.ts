@@ -5,6 +5,9 @@
  * A subscriber long-polls and goes from broker to broker with its cursor, at random and when its broker is gone. Some
  * subscribers answer what they read, on another broker too, so that there is an order of cause and effect to check.
  */
+import { CLOSED_TOPIC, closingName, Closings, parseClosing } from '../../brokers/core/log/closings.ts';
+import { messagesOf, payloadText } from '../../brokers/core/log/record.ts';
+import type { Vector } from '../../brokers/core/log/version-vector.ts';
 import { decodeCursor } from '../../brokers/core/read/cursor.ts';
 import { LAMPORT_MAX } from '../../brokers/core/log/lamport.ts';
 import { RumormillError } from '../../brokers/core/error.ts';
@@ -101,6 +104,20 @@ export class Workload {
   }
 }
 
+/** What a cursor covers, by the closings that are on any disk. */
+function startOf(world: World, text: string): Vector {
+  const { after, vector: rest } = decodeCursor(text);
+  const closings = new Closings();
+  const all = world.machines.flatMap(({ disk }) => disk.data.batches.filter(({ topic }) => topic === CLOSED_TOPIC));
+  for (const batch of all) { // each disk has them in an order in which each is behind the one before it
+    for (const [index, message] of messagesOf(batch).entries()) {
+      const name = closingName(batch.origin, batch.seq + index);
+      if (!closings.has(name)) closings.hear(name, batch.position, parseClosing(payloadText(message))!, true);
+    }
+  }
+  return closings.join({ after, rest })!;
+}
+
 class Subscriber {
   readonly caller: Caller;
   readonly subscription: Subscription;
@@ -139,7 +156,7 @@ class Subscriber {
     }
     const [cursor, messages] = reply as [Reply, Reply[]];
     this.#cursor = text(cursor);
-    subscription.start ??= decodeCursor(this.#cursor).vector;
+    subscription.start ??= startOf(world, this.#cursor);
     for (const message of messages) this.#take(message, askedAt);
     if (mayAnswer && this.#answers !== undefined && messages.length > 0 && dice.integer(0, 4) === 0) {
       await this.#answer(messages.at(-1)!);

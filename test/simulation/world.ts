@@ -73,6 +73,10 @@ export class World {
   readonly incidents: Incident[] = [];
   /** When some wall clock began to be off by so much. */
   readonly walls: { readonly at: number; readonly offsetMs: number }[] = [];
+  /** What a person would write into globalState.csv now, where members come and go. */
+  newRows: (() => readonly Address[]) | undefined;
+  /** Who dialled whom, and when. */
+  readonly dials: { readonly from: string; readonly to: Address; readonly at: number }[] = [];
   readonly #disturbances: Disturbance[] = [];
   #clients = 0;
 
@@ -82,6 +86,7 @@ export class World {
     this.options = options;
     this.random = new SeededRandom(seed);
     this.network = new VirtualNetwork(this.time, this.random);
+    this.network.dialled = (from, to) => void this.dials.push({ from, to, at: this.time.now });
     for (let index = 1; index <= count; index += 1) {
       this.machines.push(new Machine(this, addressOf(index)));
     }
@@ -97,6 +102,15 @@ export class World {
     return machine;
   }
 
+  /** The disk of one machine in another one, as `add` makes it. Only while it is down. */
+  move(machine: Machine, members: readonly Address[]): Machine {
+    const other = this.add(members);
+    this.note(machine.address, `moves to ${other.address}`);
+    other.disk.restore(machine.disk.data);
+    machine.retire();
+    return other;
+  }
+
   /** A world whose brokers run, agree on a coordinator, and are the members of a mesh. */
   static async start(seed: number, count: number, options: ConfigOptions = {}): Promise<World> {
     const world = new World(seed, count, options);
@@ -110,6 +124,11 @@ export class World {
   async founded(boundMs?: number): Promise<void> {
     const isMember = ({ broker }: Machine): boolean => broker.members.own?.state === 'in';
     await this.until('the mesh is founded', () => this.running.every(isMember) && this.isConverged, boundMs);
+  }
+
+  /** Those that belong to the mesh, or are about to, and those that may come back to it. */
+  get present(): Machine[] {
+    return this.machines.filter(({ isGone }) => !isGone);
   }
 
   get running(): Machine[] {

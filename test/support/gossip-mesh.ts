@@ -52,6 +52,7 @@ export class GossipBroker {
       time: new RunningTime(
         undefined, () => clock.now(), () => clock.wallTime(),
       ),
+      members: () => ({ hasSeat: () => true }),
       storeFailed: (error) => {
         throw error;
       },

@@ -50,14 +50,29 @@ export interface Claim {
   readonly version: number;
 }
 
+/** A member puts another one out without a vote. */
+export interface Force {
+  readonly seat: SeatName;
+  /** The broker that says so, and its seat. */
+  readonly id: BrokerId;
+  readonly by: SeatName;
+  /** How many members that one reached, itself among them. */
+  readonly reached: number;
+  /** The seats that were put out by force before, as far as it knew. */
+  readonly known: readonly SeatName[];
+}
+
 /**
- * Votes are for the change that makes a version; each member has one for each attempt at it. `here` is a claim and
- * nothing else. `forced` puts a member out without a vote. A broker says all of it for itself.
+ * Votes are for the change that makes a version; each member has one for each attempt at it. `known` are the seats that
+ * were put out by force, as far as the voter knows. `here` is a claim and nothing else. A broker says all of it for
+ * itself.
  */
 export type MembersSaying =
-  | (Claim & { readonly say: 'vote'; readonly attempt: number; readonly change: Change })
+  | (Claim & {
+    readonly say: 'vote'; readonly attempt: number; readonly change: Change; readonly known: readonly SeatName[];
+  })
   | (Claim & { readonly say: 'here' })
-  | { readonly say: 'forced'; readonly id: BrokerId; readonly seat: SeatName };
+  | (Force & { readonly say: 'forced' });
 
 /** Equal for equal changes. */
 export function changeKey(change: Change): string {
@@ -72,14 +87,17 @@ export function encodeSaying(saying: MembersSaying): string {
 export function parseSaying(text: string): MembersSaying | undefined {
   const said = parseJson(text);
   if (!isObject(said)) return undefined;
-  const { say, id, address, row, version, attempt, change, seat } = said;
+  const { say, id, address, row, version, attempt, change, seat, by, reached, known = [] } = said;
   if (!isId(id)) return undefined;
-  if (say === 'forced') return isSeatName(seat) ? { say, id, seat } : undefined;
+  if (!Array.isArray(known) || known.length > MEMBERS_MAX || !known.every(isSeatName)) return undefined;
+  if (say === 'forced') {
+    return isSeatName(seat) && isSeatName(by) && isCount(reached) ? { say, id, seat, by, reached, known } : undefined;
+  }
   if (!isAddress(address) || !isAddress(row) || !isCount(version)) return undefined;
   if (say === 'here') return { say, id, address, row, version };
   const parsed = parseChange(change);
   const isVote = say === 'vote' && isCount(attempt) && attempt > 0 && version > 0 && parsed !== undefined;
-  return isVote ? { say, id, address, row, version, attempt, change: parsed } : undefined;
+  return isVote ? { say, id, address, row, version, attempt, change: parsed, known } : undefined;
 }
 
 /** With its fields in one order, since its key is compared. */

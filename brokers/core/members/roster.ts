@@ -17,12 +17,17 @@
  * id.
  *
  * A member that was put out by force counts no more, whatever is voted. Its vote is not needed any more: a majority
- * without it will do as well. That is where the promise that majorities overlap ends.
+ * without it will do as well. That is where the promise that majorities overlap ends. Still all that have the same
+ * records know the same members: what a member does by force is void if others, who did not know of it, have put out
+ * that member, by a majority or by force. Of two that put out each other the one that reached more members stands, or
+ * the first. A change that has a majority of all comes before one that has it without those put out by force.
  */
 import type { Address } from '../address.ts';
 import type { BrokerId } from '../mesh/identity.ts';
 import { type Stamp, isBefore } from '../log/stamp.ts';
-import { type Change, changeKey, type Claim, MEMBERS_MAX, type MembersSaying, type SeatName } from './change.ts';
+import {
+  type Change, changeKey, type Claim, type Force, MEMBERS_MAX, type MembersSaying, type SeatName,
+} from './change.ts';
 
 export type SeatState = 'invited' | 'in' | 'leaving' | 'out';
 
@@ -49,21 +54,30 @@ export interface Slot {
   readonly attempt: number;
   /** Those that make sense now, the most votes first, then the oldest. */
   readonly candidates: readonly Candidate[];
+  /** Whether another one may be proposed: no member has voted for one of these. */
+  readonly isOpen: boolean;
 }
 
 interface Tally {
   readonly change: Change;
   readonly voters: Set<BrokerId>;
+  /** Seats put out by force that some of them knew of. */
+  readonly known: Set<SeatName>;
   stamp: Stamp;
 }
 
 type Seats = ReadonlyMap<SeatName, Seat>;
 type Claimed = readonly [claim: Claim, stamp: Stamp];
 
+const NOBODY: ReadonlySet<SeatName> = new Set();
+
 export class Roster {
   readonly #tallies = new Map<string, Map<string, Tally>>(); // by slot, then by the key of the change
   readonly #claims = new Map<BrokerId, Claimed[]>();
-  readonly #forced = new Set<SeatName>();
+  readonly #claimsOf = new Map<Address, Claimed[]>(); // the same, by row
+  readonly #forces: (Force & { readonly stamp: Stamp })[] = []; // the strongest first
+  #forced: ReadonlySet<SeatName> = new Set(); // by those of them that are not void
+  #reduced: readonly ReadonlySet<SeatName>[] = []; // what was out by force at some time: a majority without it will do
   #seats: Seats = new Map();
   #version = 0;
   #attempt = 1;
@@ -71,33 +85,35 @@ export class Roster {
 
   /** Something was said; `stamp` is of its record. `settle` has to follow. */
   hear(saying: MembersSaying, stamp: Stamp): void {
-    if (saying.say === 'forced') return void this.#forced.add(saying.seat);
+    if (saying.say === 'forced') return this.#force({ ...saying, stamp });
     this.#claim(saying, stamp);
     if (saying.say !== 'vote') return;
     const tallies = entry(this.#tallies, slotName(saying.version, saying.attempt), () => new Map<string, Tally>());
     const { change, id } = saying;
-    const tally = entry(tallies, changeKey(change), () => ({ change, voters: new Set(), stamp }));
+    const tally = entry(tallies, changeKey(change), () => ({ change, voters: new Set(), known: new Set(), stamp }));
     tally.voters.add(id);
+    for (const seat of saying.known) tally.known.add(seat);
     if (isBefore(stamp, tally.stamp)) tally.stamp = stamp;
   }
 
   /** Takes in what was heard. Says whether anything of the members is otherwise than before. */
   settle(): boolean {
-    [this.#seats, this.#version, this.#attempt] = [new Map(), 0, 1];
-    this.#bind();
-    for (;;) {
-      const winner = this.#winner();
-      if (winner !== undefined) {
-        this.#seats = applied(this.#seats, winner, this.#version + 1)!;
-        this.#version += 1;
-        this.#attempt = 1;
-        this.#bind();
-      } else if (this.#isVoid()) this.#attempt += 1;
-      else break;
-    }
+    const isVoid = new Set<Force>();
+    do {
+      const valid = this.#inForce(isVoid);
+      this.#forced = new Set(valid.map(({ seat }) => seat));
+      // what was settled stays so when somebody else is put out later
+      this.#reduced = [NOBODY, this.#forced, ...valid.flatMap(({ seat, known }) =>
+        [new Set(known), new Set([...known, seat])])];
+    } while (!this.#replay(isVoid));
     const before = this.#shownAs;
     this.#shownAs = JSON.stringify([this.#version, this.#attempt, this.seats(), this.#candidates()]);
     return this.#shownAs !== before;
+  }
+
+  /** Seats that were put out by force. */
+  get forced(): readonly SeatName[] {
+    return [...this.#forced];
   }
 
   /** 0 before the mesh is founded. */
@@ -126,10 +142,22 @@ export class Roster {
     return this.seats().find((seat) => seat.address === address && seat.state !== 'out');
   }
 
+  /** Whether a seat was given to a name that nobody has yet. */
+  isFree(name: Address): boolean {
+    const seat = this.seatAt(name);
+    return seat !== undefined && seat.id === undefined;
+  }
+
   /** What is voted on now. */
   get slot(): Slot {
     const candidates = this.#candidates();
-    return { version: this.#version + 1, attempt: this.#attempt, candidates };
+    const isOpen = !candidates.some((each) => each.change.op === 'found' || this.isWanted(each));
+    return { version: this.#version + 1, attempt: this.#attempt, candidates, isOpen };
+  }
+
+  /** Whether a member has voted for a change. */
+  isWanted({ voters }: Candidate): boolean {
+    return this.#counted(this.#seats).some(({ id }) => id !== undefined && voters.has(id));
   }
 
   hasVoted(id: BrokerId, { version, attempt }: Slot): boolean {
@@ -141,7 +169,7 @@ export class Roster {
    * are in; there is another one for each change that is under way, of those that would be in after it.
    */
   groups(): readonly (readonly Seat[])[] {
-    const after = this.#candidates().map(({ change }) => applied(this.#seats, change, this.#version + 1)!);
+    const after = this.#candidates().map(({ change }) => this.#applied(change)!);
     const isOf = ({ op }: Change): boolean => op !== 'invite' && op !== 'rebind';
     const relevant = after.filter((_, index) => isOf(this.#candidates()[index]!.change));
     return [this.#seats, ...relevant].map((seats) => this.#counted(seats));
@@ -149,7 +177,49 @@ export class Roster {
 
   /** Whether a change would make sense now. */
   allows(change: Change): boolean {
-    return applied(this.#seats, change, this.#version + 1) !== undefined;
+    return this.#applied(change) !== undefined;
+  }
+
+  #force(force: Force & { readonly stamp: Stamp }): void {
+    this.#forces.push(force);
+    this.#forces.sort((a, b) => b.reached - a.reached || (isBefore(a.stamp, b.stamp) ? -1 : 1));
+  }
+
+  /** What is done by force, but for what is void, or what a stronger one that puts out its sayer did not know of. */
+  #inForce(isVoid: ReadonlySet<Force>): readonly Force[] {
+    const valid: Force[] = [];
+    for (const force of this.#forces) {
+      const isOusted = valid.some(({ seat, known }) => seat === force.by && !known.includes(force.seat));
+      if (!isVoid.has(force) && !isOusted) valid.push(force);
+    }
+    return valid;
+  }
+
+  /** Makes all versions from the first. False if some force turned out to be void: then it is to be done again. */
+  #replay(isVoid: Set<Force>): boolean {
+    [this.#seats, this.#version, this.#attempt] = [new Map(), 0, 1];
+    this.#bind();
+    for (;;) {
+      const winner = this.#winner();
+      if (winner === undefined && !this.#isVoid()) return true;
+      if (winner === undefined) {
+        this.#attempt += 1;
+        continue;
+      }
+      const { change, known } = winner;
+      const outvoted = 'seat' in change && (change.op === 'out' || change.op === 'leave')
+        ? this.#forces.filter((force) => force.by === change.seat && !known.has(force.seat) && !isVoid.has(force)) : [];
+      for (const force of outvoted) isVoid.add(force);
+      if (outvoted.length > 0) return false;
+      this.#seats = this.#applied(change)!;
+      this.#version += 1;
+      this.#attempt = 1;
+      this.#bind();
+    }
+  }
+
+  #applied(change: Change): Seats | undefined {
+    return applied(this.#seats, change, this.#version + 1, this.#forced);
   }
 
   #shown(seat: Seat): Seat {
@@ -162,7 +232,9 @@ export class Roster {
   }
 
   #claim({ id, address, row, version }: Claim, stamp: Stamp): void {
-    entry(this.#claims, id, () => [] as Claimed[]).push([{ id, address, row, version }, stamp]);
+    const claimed: Claimed = [{ id, address, row, version }, stamp];
+    entry(this.#claims, id, () => [] as Claimed[]).push(claimed);
+    entry(this.#claimsOf, row, () => [] as Claimed[]).push(claimed);
   }
 
   /** Seats without an id get that of the first one that claims them from where they were given. */
@@ -177,11 +249,12 @@ export class Roster {
   }
 
   #claimant(seat: Seat, seats: Seats): BrokerId | undefined {
-    const taken = new Set([...seats.values()].filter(({ state }) => state !== 'out').map(({ id }) => id));
+    const there = [...seats.values()].filter(({ state, name }) => state !== 'out' && !this.#forced.has(name));
+    const taken = new Set(there.map(({ id }) => id));
     let first: Claimed | undefined;
-    for (const claimed of [...this.#claims.values()].flat()) {
-      const [{ id, row, version }, stamp] = claimed;
-      if (row !== seat.address || version < seat.since || taken.has(id)) continue;
+    for (const claimed of this.#claimsOf.get(seat.address) ?? []) {
+      const [{ id, version }, stamp] = claimed;
+      if (version < seat.since || taken.has(id)) continue;
       if (first === undefined || isBefore(stamp, first[1])) first = claimed;
     }
     return first?.[0].id;
@@ -209,9 +282,11 @@ export class Roster {
   }
 
   /** The change that is settled. There is one at most; if members have voted twice, any, but the same everywhere. */
-  #winner(): Change | undefined {
-    const won = this.#tallied().filter(({ change, voters }) => this.#isMajority(change, (id) => voters.has(id)));
-    return won.map(({ change }) => change).sort((a, b) => (changeKey(a) < changeKey(b) ? -1 : 1))[0];
+  #winner(): Tally | undefined {
+    const tallied = this.#tallied().sort((a, b) => (changeKey(a.change) < changeKey(b.change) ? -1 : 1));
+    const hasWon = (reduced: readonly ReadonlySet<SeatName>[]) => ({ change, voters }: Tally): boolean =>
+      this.#isMajority(change, (id) => voters.has(id), false, reduced);
+    return tallied.find(hasWon([NOBODY])) ?? tallied.find(hasWon(this.#reduced));
   }
 
   /** Whether there are changes, and none of them can be settled any more. */
@@ -224,21 +299,29 @@ export class Roster {
   }
 
   /** Whether those of whom `votes` is true are a majority of the members before and after a change. */
-  #isMajority(change: Change, votes: (id: BrokerId) => boolean, unbound = false): boolean {
-    const hasVoted = ({ id, name }: Seat): boolean => (id === undefined ? unbound : votes(id))
+  #isMajority(
+    change: Change, votes: (id: BrokerId) => boolean, unbound = false, reduced = this.#reduced,
+  ): boolean {
+    const hasVoted = ({ id, name }: Seat): boolean =>
+      (id === undefined ? unbound : votes(id) && !this.#isBack(name, id))
       || (change.op === 'rebind' && name === change.seat && votes(change.id));
     const isEnough = (seats: readonly Seat[]): boolean => 2 * seats.filter(hasVoted).length > seats.length;
     const [before, after] = [this.#seats, this.#boundAfter(change)].map(
       (seats) => [...seats.values()].filter(({ state }) => state === 'in'),
     ) as [Seat[], Seat[]];
-    const isMajority = (seats: readonly Seat[]): boolean =>
-      isEnough(seats) || isEnough(seats.filter(({ name }) => !this.#forced.has(name)));
-    return (before.length === 0 || isMajority(before)) && isMajority(after);
+    return reduced.some((out) => [before, after].every((seats) =>
+      seats.length === 0 || isEnough(seats.filter(({ name }) => !out.has(name)))));
+  }
+
+  /** Whether one that was put out of a seat by force has another one now: it has one vote. */
+  #isBack(name: SeatName, id: BrokerId): boolean {
+    return this.#forced.has(name)
+      && [...this.#seats.values()].some((seat) => seat.id === id && seat.name !== name && seat.state !== 'out');
   }
 
   /** Those who found a mesh say by their votes who they are. */
   #boundAfter(change: Change): Seats {
-    const seats = applied(this.#seats, change, this.#version + 1)!;
+    const seats = this.#applied(change)!;
     if (change.op !== 'found') return seats;
     const bound = new Map(seats);
     for (const seat of seats.values()) bound.set(seat.name, { ...seat, id: this.#claimant(seat, bound) });
@@ -251,8 +334,11 @@ export function givenIn(seat: SeatName): number {
   return Number(seat.slice(0, seat.indexOf('/')));
 }
 
-/** The seats after a change, or undefined if it makes no sense. */
-function applied(seats: Seats, change: Change, version: number): Seats | undefined {
+/**
+ * The seats after a change, or undefined if it makes no sense. The address and the id of one that was put out by force
+ * may have a seat again; else its seat is as it was voted, or what was settled before would not be so any more.
+ */
+function applied(seats: Seats, change: Change, version: number, forced: ReadonlySet<SeatName>): Seats | undefined {
   const after = new Map(seats);
   const give = (address: Address, state: SeatState): void => {
     const name = `${version}/${address}` as SeatName;
@@ -263,7 +349,8 @@ function applied(seats: Seats, change: Change, version: number): Seats | undefin
     for (const address of change.addresses) give(address, 'in');
     return after;
   }
-  const there = [...seats.values()].filter(({ state }) => state !== 'out');
+  const voted = [...seats.values()].filter(({ state }) => state !== 'out');
+  const there = voted.filter(({ name }) => !forced.has(name));
   if (version === 1) return undefined;
   if (change.op === 'invite') {
     if (there.length >= MEMBERS_MAX || there.some(({ address }) => address === change.address)) return undefined;
@@ -272,7 +359,7 @@ function applied(seats: Seats, change: Change, version: number): Seats | undefin
   }
   const seat = seats.get(change.seat);
   if (seat === undefined || seat.state === 'out') return undefined;
-  const isLast = seat.state === 'in' && there.filter(({ state }) => state === 'in').length === 1;
+  const isLast = seat.state === 'in' && voted.filter(({ state }) => state === 'in').length === 1;
   const isElsewhere = 'id' in change && there.some(({ id, name }) => id === change.id && name !== seat.name);
   const to = { join: 'in', rebind: seat.state, leave: 'leaving', out: 'out' }[change.op] as SeatState;
   const from: readonly SeatState[] = { join: ['invited'], rebind: ['in', 'leaving', 'invited'], leave: ['in'],

@@ -58,6 +58,11 @@ export class Feed {
     return this.#streams.has(origin);
   }
 
+  /** Those that the neighbour has grafted here. */
+  origins(): Origin[] {
+    return [...this.#streams.keys()];
+  }
+
   /**
    * The neighbour wants records of some origins, each after a seq; everything of them up to
    * `position` is before that.

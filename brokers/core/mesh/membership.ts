@@ -1,9 +1,9 @@
 /**
  * Membership: which brokers there are, which of them live, whom to dial when.
  *
- * A broker is a member because a row of globalState.csv names it (configured), or because it or a peer told us
- * (learned). Configured members count for quorums and are dialled for ever; a learned one is forgotten once it has been
- * dead for `forgetAfterMs`.
+ * A broker is known because it is a member of the mesh, or a row names it (configured), or because it has come by
+ * itself (learned). Configured ones are dialled for ever. A learned one is forgotten with its link, and is never
+ * dialled: who is no member comes by itself, if it may.
  *
  *   alive    a link is up and something came over it within `suspectAfterMs`
  *   suspect  a link is up and silent for longer; or it was lost less than `deadAfterMs` ago and redialling was not
@@ -22,6 +22,7 @@
  * dialled (rows.ts, which also says whose disk counts).
  */
 import type { Address } from '../address.ts';
+import type { BrokerId } from './identity.ts';
 import type { Neighbours } from './neighbours.ts';
 import { Rows, type Seat } from './rows.ts';
 
@@ -30,7 +31,6 @@ export type MemberState = 'alive' | 'suspect' | 'dead';
 export interface MembershipOptions {
   readonly suspectAfterMs: number;
   readonly deadAfterMs: number;
-  readonly forgetAfterMs: number;
   readonly redialMinMs: number;
   readonly redialMaxMs: number;
   /** The same towards one that refuses us, or that we refuse: somebody has to mend that first. */
@@ -59,6 +59,13 @@ export interface Member {
   backoffMs: number;
 }
 
+/** Who was at a name when it was dialled last. */
+interface Sight {
+  id: BrokerId | undefined;
+  at: number;
+  isWanted: boolean; // by another dial
+}
+
 export class Membership {
   readonly #self: Address;
   readonly #options: MembershipOptions;
@@ -68,6 +75,8 @@ export class Membership {
   readonly #rows: Rows;
   #seats: readonly Seat[] = [];
   #configured: readonly Address[] = [];
+  readonly #forgotten: Address[] = [];
+  readonly #sights = new Map<Address, Sight>(); // of names that somebody asked about
   #isRecounted = false;
 
   /**
@@ -117,7 +126,21 @@ export class Membership {
       if (member !== undefined) Object.assign(member, { dialling: false, dialAt: now, refused: true });
       if (!this.#configured.includes(dialled)) this.#remove(dialled);
     }
-    this.#add(actual, now);
+    if (this.#isConfigured(actual)) this.#add(actual, now);
+  }
+
+  /** A dial of a name, or a look at it, has shown a broker that proved to have this id. */
+  saw(name: Address, id: BrokerId, now: number): void {
+    const sight = this.#sights.get(name);
+    if (sight !== undefined) Object.assign(sight, { id, at: now });
+  }
+
+  /** The id that a dial of a name has shown lately. If none has, undefined, and the name is looked at soon. */
+  sightOf(name: Address, now: number): BrokerId | undefined {
+    for (const [each, { at }] of this.#sights) if (now - at >= this.#options.deadAfterMs) this.#sights.delete(each);
+    const sight = this.#sights.get(name);
+    if (sight === undefined) this.#sights.set(name, { id: undefined, at: now, isWanted: true });
+    return sight?.id;
   }
 
   /** Another broker has reached this one by a name. */
@@ -145,6 +168,7 @@ export class Membership {
   linkDown(address: Address, leaving: boolean, now: number, isRefused = false): void {
     const member = this.#members.get(address);
     if (member === undefined) return;
+    if (!this.#isConfigured(address)) return this.#remove(address); // it comes by itself if it may
     Object.assign(member, { linked: false, refused: leaving });
     // One that went as soon as it came may have been refused: it does not come again and again.
     if (now - member.linkedAt >= this.#options.suspectAfterMs) member.backoffMs = this.#options.redialMinMs;
@@ -158,6 +182,7 @@ export class Membership {
 
   /** Others say that it is alive. */
   heardOf(address: Address, now: number): void {
+    if (!this.#isConfigured(this.#rows.standsFor(address))) return; // one that is no member is not dialled
     this.learn(address, now);
     const member = this.#members.get(this.#rows.standsFor(address));
     if (member !== undefined && !member.linked && this.#neighbours !== undefined) {
@@ -187,6 +212,11 @@ export class Membership {
 
   /** A name to look at now: to be dialled only to see who is there. To be answered by `led` or `unanswered`. */
   takeLook(now: number): Address | undefined {
+    for (const [name, sight] of this.#sights) {
+      if (!sight.isWanted) continue;
+      sight.isWanted = false;
+      return name;
+    }
     return this.#rows.takeLook(now) ?? this.#takeUnheard(now)?.address;
   }
 
@@ -224,16 +254,9 @@ export class Membership {
       .map((member) => member.address);
   }
 
-  /** Forgets learned members that have been dead for long, and says whom. */
-  forget(now: number): Address[] {
-    const forgotten = [...this.#members.values()].filter(
-      (member) =>
-        !member.linked &&
-        now - Math.max(member.heardAt, member.heardOfAt) >= this.#options.forgetAfterMs &&
-        !this.#isConfigured(member.address),
-    );
-    for (const { address } of forgotten) this.#remove(address);
-    return forgotten.map(({ address }) => address);
+  /** Those that are forgotten since this was last asked. */
+  takeForgotten(): Address[] {
+    return this.#forgotten.splice(0);
   }
 
   /** How many `all` are. */
@@ -324,6 +347,7 @@ export class Membership {
     const member = this.#members.get(address);
     if (member === undefined) return;
     this.#members.delete(address);
+    this.#forgotten.push(address);
     this.#neighbours?.remove(member);
   }
 

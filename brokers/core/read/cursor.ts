@@ -10,17 +10,23 @@
  * The token also remembers a position in one store, as the process that made it saw it: everything up to there is
  * covered. That process goes on from the position at once; another looks it up.
  *
- * Format: base64url of a version byte, the process's tag and position, the number of addresses, for each its length,
+ * Stores that are gone for good are not named one by one, but by a closing (core/log/closings.ts): the vector is then
+ * what that closes, and what is named. A broker that does not have the closing cannot tell what was read; it sends the
+ * reader nothing before it has fetched the closing (read/readers.ts).
+ *
+ * Format 2: base64url of a version byte, the process's tag and position, the number of addresses, for each its length,
  * the address as text, the number of its stores, for each of those a tag and a seq; then 32 bits of FNV-1a over all of
  * it, which finds slips of the hand and cut tokens and is no protection against forgery. A tag is 6 bytes; numbers are
- * LEB128.
+ * LEB128. Format 3, of cursors with a closing, has the closing's record in front of the number of addresses: the length
+ * of an address, the address, a tag and a seq.
  */
 import { RumormillError } from '../error.ts';
 import { fnv1a } from '../hash.ts';
+import { type ClosingName, closingName, closingRecord } from '../log/closings.ts';
 import { type Origin, parseOrigin } from '../log/record.ts';
 import type { Vector } from '../log/version-vector.ts';
 
-const FORMAT = 2;
+const [FORMAT, FORMAT_WITH_CLOSING] = [2, 3];
 const TAG_BYTES = 6;
 const NUMBER_BYTES_MAX = 8;
 const SUM_BYTES = 4;
@@ -42,17 +48,33 @@ export interface Cursor {
    */
   readonly instance: string;
   readonly position: number;
+  /** What this closing closes was read too, if there is one; `vector` names only what is beyond it. */
+  readonly after?: ClosingName | undefined;
 }
 
-export function encodeCursor({ vector, instance, position }: Cursor): string {
+export function encodeCursor({ vector, instance, position, after }: Cursor): string {
   const stores = storesBytes(vector);
-  const bytes = Buffer.allocUnsafe(1 + TAG_BYTES + NUMBER_BYTES_MAX + stores.length + SUM_BYTES);
-  bytes[0] = FORMAT;
+  const closing = after === undefined ? NO_BYTES : closingBytes(after);
+  const bytes = Buffer.allocUnsafe(1 + TAG_BYTES + NUMBER_BYTES_MAX + closing.length + stores.length + SUM_BYTES);
+  bytes[0] = after === undefined ? FORMAT : FORMAT_WITH_CLOSING;
   bytes.write(instance, 1, TAG_BYTES, 'hex');
-  const end = writeNumber(bytes, 1 + TAG_BYTES, position);
+  let end = writeNumber(bytes, 1 + TAG_BYTES, position);
+  end += closing.copy(bytes, end);
   const length = end + stores.copy(bytes, end);
   bytes.writeUInt32LE(fnv1a(bytes.subarray(0, length)), length);
   return bytes.toString('base64url', 0, length + SUM_BYTES);
+}
+
+const NO_BYTES = Buffer.alloc(0);
+
+function closingBytes(name: ClosingName): Buffer {
+  const [origin, seq] = closingRecord(name);
+  const slash = origin.lastIndexOf('/');
+  const bytes = Buffer.allocUnsafe(2 * NUMBER_BYTES_MAX + Buffer.byteLength(origin));
+  let at = writeNumber(bytes, 0, Buffer.byteLength(origin.slice(0, slash)));
+  at += bytes.write(origin.slice(0, slash), at, 'utf8');
+  at += bytes.write(origin.slice(slash + 1), at, TAG_BYTES, 'hex');
+  return bytes.subarray(0, writeNumber(bytes, at, seq));
 }
 
 const encoded = new WeakMap<Vector, Buffer>(); // vectors never change, and many readers share a long one
@@ -93,12 +115,14 @@ export function decodeCursor(text: string, known = Infinity): Cursor {
   if (bytes.length < 6 || bytes.readUInt32LE(bytes.length - SUM_BYTES) !== fnv1a(bytes.subarray(0, -SUM_BYTES))) {
     throw notACursor(text);
   }
-  if (bytes[0] !== FORMAT) {
-    throw new RumormillError('ERR', `cursor of format ${bytes[0]}, this broker reads format ${FORMAT}`);
+  if (bytes[0] !== FORMAT && bytes[0] !== FORMAT_WITH_CLOSING) {
+    const read = `${FORMAT} and ${FORMAT_WITH_CLOSING}`;
+    throw new RumormillError('ERR', `cursor of format ${bytes[0]}, this broker reads formats ${read}`);
   }
   const reader = new Reader(bytes.subarray(1, -SUM_BYTES), text);
   const instance = reader.tag();
   const position = reader.number();
+  const closing = bytes[0] === FORMAT_WITH_CLOSING ? { after: reader.closing() } : {};
   const vector = new Map<Origin, number>();
   const addresses = reader.count(known + ADDRESSES_SPARE);
   for (let read = 0; read < addresses; read += 1) {
@@ -110,7 +134,7 @@ export function decodeCursor(text: string, known = Infinity): Cursor {
     }
   }
   reader.end();
-  return { vector, instance, position };
+  return { vector, instance, position, ...closing };
 }
 
 const ADDRESSES_KEPT_MAX = 4096;
@@ -159,6 +183,11 @@ class Reader {
     if (addressesKept.size >= ADDRESSES_KEPT_MAX) addressesKept.clear();
     addressesKept.add(address);
     return address;
+  }
+
+  closing(): ClosingName {
+    const origin = `${this.address()}/${this.tag()}` as Origin;
+    return closingName(origin, this.number());
   }
 
   tag(): string {

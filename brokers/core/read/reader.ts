@@ -6,6 +6,7 @@
  */
 import { firstLive, type TopicNames } from '../catalog/catalog.ts';
 import type { Cursor } from './cursor.ts';
+import type { Closings } from '../log/closings.ts';
 import type { Log } from '../log/log.ts';
 import type { Pages } from './pages.ts';
 import {
@@ -37,6 +38,7 @@ export interface ReadSource {
   readonly store: Store;
   readonly copies: Copies;
   readonly names: TopicNames;
+  readonly closings: Closings;
   readonly pages: Pages;
   readonly turns: Pick<Turns, 'isOver' | 'pause'>;
 }
@@ -84,15 +86,29 @@ export function earliestCursor(log: Log): Cursor {
   return { vector: new Map(), instance: log.instance, position: 0 };
 }
 
+/** A cursor with all that was read in its vector; undefined if it names a closing that is not here. */
+export function wholeCursor(closings: Closings, cursor: Cursor): Cursor | undefined {
+  const { vector: rest, after, instance, position } = cursor;
+  if (after === undefined) return cursor;
+  const vector = closings.join({ after, rest });
+  return vector && { vector, instance, position };
+}
+
+/** A whole cursor as it is given away: by a closing, if there is one. */
+export function shortCursor(closings: Closings, { vector, instance, position }: Cursor): Cursor {
+  const { after, rest } = closings.split(vector);
+  return after === undefined ? { vector, instance, position } : { vector: rest, instance, position, after };
+}
+
 /**
- * The next messages of some topics after a cursor, made by any broker. Stops at the first page that brings some,
+ * The next messages of some topics after a whole cursor, made by any broker. Stops at the first page that brings some,
  * at the limits, or at the end of the log; there the cursor returned covers the whole log, so that an idle reader's
  * cursor stays fresh.
  */
 export async function readTopics(
   source: ReadSource, topics: ReadonlySet<string>, cursor: Cursor, limits: ReadLimits,
 ): Promise<ReadResult> {
-  const { log, store, names, pages, turns } = source;
+  const { log, store, names, closings, pages, turns } = source;
   const read = new VersionVector(cursor.vector);
   const known = cursor.instance === log.instance && cursor.position <= log.position;
   let position = known ? cursor.position : await positionAfter(log, store, cursor.vector);
@@ -107,6 +123,7 @@ export async function readTopics(
     if (turns.isOver(PAGE_WORK)) await turns.pause();
   }
   const atEnd = position >= log.position;
+  if (!atEnd) read.merge(closings.closedAt(position)); // which is read, and would be named one by one
   const vector = atEnd ? mergedSnapshot(log, read) : read.snapshot();
   return new ReadResult(slices, { vector, instance: log.instance, position: Math.min(position, log.position) });
 }

@@ -7,6 +7,7 @@ import { Pages } from '../../../brokers/core/read/pages.ts';
 import { earliestCursor, readRange, readTopics } from '../../../brokers/core/read/reader.ts';
 import { dateBatch, type Origin, parseRepeats, type StoredBatch } from '../../../brokers/core/log/record.ts';
 import { FULL_TOPICS } from '../../../brokers/core/log/dedupe.ts';
+import { Closings } from '../../../brokers/core/log/closings.ts';
 import { Copies, type CopiesOptions } from '../../../brokers/core/log/copies.ts';
 import { Turns } from '../../../brokers/core/turns.ts';
 import { RunningTime } from '../../../brokers/core/log/running-time.ts';
@@ -36,6 +37,7 @@ class Shelf {
   readonly log: Log;
   readonly copies: Copies;
   readonly names = new Catalog();
+  readonly closings = new Closings();
   readonly pages = new Pages(2);
   readonly turns = new Turns(new ManualClock(), 8);
   readonly time: RunningTime;

@@ -21,7 +21,7 @@ const said: [MembersSaying, Stamp][] = [];
 function vote(number: number, version: number, change: Change, attempt = 1): [MembersSaying, Stamp] {
   const stamp = { lamport: (lamport += 1), origin: origin(address(number), number) };
   const claim = { id: id(number), address: address(number), row: address(number), version };
-  return [{ say: 'vote', ...claim, attempt, change }, stamp];
+  return [{ say: 'vote', ...claim, attempt, change, known: [] }, stamp];
 }
 
 function roster(...sayings: [MembersSaying, Stamp][]): Roster {
@@ -112,13 +112,58 @@ t.test('an attempt that nobody can win any more is void, and the next one begins
 
 t.test('by force one goes without a vote, and nobody waits for its vote', async (t) => {
   const force = (number: number): [MembersSaying, Stamp] => [
-    { say: 'forced', id: id(1), seat: seat(number) }, { lamport: (lamport += 1), origin: origin(A, 1) },
+    { say: 'forced', id: id(1), seat: seat(number), by: seat(1), reached: 1, known: [] },
+    { lamport: (lamport += 1), origin: origin(A, 1) },
   ];
   const alone = roster(...founding, force(2), force(3));
   t.strictSame(states(alone), [`${seat(1)} in`, `${seat(2)} out`, `${seat(3)} out`]);
   t.equal(alone.version, 1, 'what was settled stays settled');
   const grown = roster(...said, vote(1, 2, { op: 'invite', address: D }));
   t.equal(grown.seatAt(D)?.state, 'invited');
+  const join: Change = { op: 'join', seat: seat(2, 3), id: id(2) };
+  const back = roster(...said, vote(1, 3, { op: 'invite', address: B }), vote(2, 3, join));
+  t.strictSame(back.seatAt(B), {
+    name: seat(2, 3), address: B, id: id(2), state: 'invited', since: 3,
+  }, 'one that is back has a new seat');
+});
+
+t.test('what is done by force on both sides is settled by the records, in whatever order they come', async (t) => {
+  const force = (by: number, of: number, reached: number, known: SeatName[] = []): [MembersSaying, Stamp] => [
+    { say: 'forced', id: id(by), seat: seat(of), by: seat(by), reached, known },
+    { lamport: (lamport += 1), origin: origin(address(by), by) },
+  ];
+  const both = (...sayings: [MembersSaying, Stamp][]): string[] => {
+    const [there, back] = [roster(...sayings), roster(...[...sayings].reverse())].map(states);
+    t.strictSame(there, back);
+    return there!;
+  };
+  const out = (...numbers: number[]): string[] =>
+    [1, 2, 3].map((number) => `${seat(number)} ${numbers.includes(number) ? 'out' : 'in'}`);
+  t.strictSame(both(...founding, force(3, 1, 1), force(3, 2, 1, [seat(1)]), force(1, 3, 2)), out(3), 'more stand');
+  t.strictSame(both(...founding, force(3, 1, 1), force(1, 3, 1)), out(1), 'else the first');
+  t.strictSame(both(...founding, force(1, 2, 1), force(3, 1, 2, [seat(2)])), out(1, 2), 'who knew of it confirms it');
+  const voted = [1, 2].map((number) => vote(number, 2, { op: 'out', seat: seat(3) }));
+  t.strictSame(both(...founding, force(3, 1, 9), ...voted), out(3), 'a majority that did not know of it stands');
+});
+
+t.test('what was settled by force stays so when another one is put out', async (t) => {
+  const force = (of: number, known: SeatName[]): [MembersSaying, Stamp] => [
+    { say: 'forced', id: id(1), seat: seat(of), by: seat(1), reached: 1, known },
+    { lamport: (lamport += 1), origin: origin(A, 1) },
+  ];
+  const five: Change = { op: 'found', addresses: [1, 2, 3, 4, 5].map(address) };
+  const invite: Change = { op: 'invite', address: address(6) };
+  const out = [force(3, []), force(4, [seat(3)])];
+  roster(...[1, 2, 3].map((each) => vote(each, 1, five)), ...out, ...[1, 2].map((each) => vote(each, 2, invite)));
+  t.equal(roster(...said).version, 2, 'two of the three that were left');
+  t.equal(roster(...said, force(2, [seat(3), seat(4)])).version, 2);
+});
+
+t.test('a change that only a stranger wants keeps nobody from another one', async (t) => {
+  const lost = roster(...founding, vote(7, 2, { op: 'rebind', seat: seat(1), id: id(7) }));
+  t.equal(lost.slot.candidates.length, 1);
+  t.ok(lost.slot.isOpen);
+  t.notOk(roster(...founding, vote(2, 2, { op: 'invite', address: D })).slot.isOpen);
 });
 
 t.test('an address moves with its id, and a lost key is replaced by a vote', async (t) => {

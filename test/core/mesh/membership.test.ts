@@ -5,7 +5,7 @@ import { Neighbours } from '../../../brokers/core/mesh/neighbours.ts';
 import { SEED, SeededRandom } from '../../support/random.ts';
 
 const OPTIONS = {
-  suspectAfterMs: 3000, deadAfterMs: 10_000, forgetAfterMs: 60_000, redialMinMs: 100, redialMaxMs: 800,
+  suspectAfterMs: 3000, deadAfterMs: 10_000, redialMinMs: 100, redialMaxMs: 800,
   refusedRedialMaxMs: 3200, membersMax: 4, fullMs: 30_000, rowLookMs: 1000, rowProvenMs: 5000,
 };
 const [self, a, b, c, alias] = ['10.0.0.1:3000', 'a:1', 'b:1', 'c:1', 'localhost:3000'].map(parseAddress) as [
@@ -282,20 +282,18 @@ t.test('silent links are to be hung up', async (t) => {
   t.strictSame(members.silent(10_001), [b]);
 });
 
-t.test('learned brokers are forgotten when they have been dead for long, configured and linked ones never', async (t) => {
+t.test('a broker that is no member is forgotten with its link, and not dialled; hearsay of one is ignored', async (t) => {
   const members = membership([a]);
-  members.learn(b, 0);
   members.linkUp(c, 0);
-  members.forget(OPTIONS.forgetAfterMs - OPTIONS.deadAfterMs - 1);
-  t.strictSame(members.all(), [a, b, c]);
-  members.forget(OPTIONS.forgetAfterMs);
+  members.heardOf(b, 0);
   t.strictSame(members.all(), [a, c]);
+  t.strictSame(members.takeDials(0), [a]);
   members.linkDown(c, false, 100_000);
-  members.heard(c, 100_000);
-  members.forget(100_000 + OPTIONS.forgetAfterMs - 1);
-  t.strictSame(members.all(), [a, c]);
-  members.forget(100_000 + OPTIONS.forgetAfterMs);
   t.strictSame(members.all(), [a]);
+  t.strictSame(members.takeForgotten(), [c]);
+  members.configure([a, b], 100_000);
+  members.configure([a], 100_000);
+  t.strictSame([members.all(), members.takeForgotten()], [[a], [b]]);
 });
 
 t.test('no more than so many are learned; what the file names is always known', async (t) => {

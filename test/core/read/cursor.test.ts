@@ -128,7 +128,7 @@ t.test('what has a right checksum and nothing else right is refused', async (t) 
   for (const [hex, what] of cases) t.throws(() => decodeCursor(token(hex)), NOT_A_CURSOR, what);
   t.throws(() => decodeCursor(token('01000000')), {
     code: 'ERR',
-    message: 'cursor of format 1, this broker reads format 2',
+    message: 'cursor of format 1, this broker reads formats 2 and 3',
   });
 });
 

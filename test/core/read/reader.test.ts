@@ -1,6 +1,7 @@
 import t from 'tap';
 import { Catalog } from '../../../brokers/core/catalog/catalog.ts';
 import { type Cursor, decodeCursor, encodeCursor } from '../../../brokers/core/read/cursor.ts';
+import { Closings } from '../../../brokers/core/log/closings.ts';
 import { LamportClock } from '../../../brokers/core/log/lamport.ts';
 import { Log, type LogEvents } from '../../../brokers/core/log/log.ts';
 import { Pages } from '../../../brokers/core/read/pages.ts';
@@ -69,6 +70,7 @@ function shelf(name: Origin, tailBytesMax = 1e6): Shelf {
     store,
     copies,
     names: new Catalog(),
+    closings: new Closings(),
     pages: new Pages(2),
     turns: new Turns(new ManualClock(), 8),
     async put(...batches) {
