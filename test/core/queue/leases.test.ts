@@ -1,6 +1,7 @@
 import t from 'tap';
 import { decodeHandover, encodeHandover } from '../../../brokers/core/queue/handover.ts';
-import { type LeaseEntry, type LeasePolicy, Leases, type Source, tokenOf } from '../../../brokers/core/queue/leases.ts';
+import { type LeaseEntry, type LeasePolicy, type Source, tokenOf } from '../../../brokers/core/queue/lease.ts';
+import { Leases } from '../../../brokers/core/queue/leases.ts';
 import { SEED, SeededRandom } from '../../support/random.ts';
 import { origin } from '../../support/record.ts';
 
