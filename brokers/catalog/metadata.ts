@@ -56,7 +56,7 @@ export class Metadata implements TopicNames {
   #isKeptSwept = false; // as that says
   #takenPosition = 0; // up to which everything is in the catalog
   #sinceKept = 0; // operations
-  #remaking: Said[] | undefined; // what is said while the catalog is made again
+  #remaking: StoredBatch[] | undefined; // what comes while the catalog is made again
   readonly #vector = new VersionVector();
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -295,7 +295,7 @@ export class Metadata implements TopicNames {
   #take(batches: readonly StoredBatch[]): void {
     const said = this.#saidBy(batches);
     for (const batch of batches) this.#vector.advance(batch.origin, lastSeq(batch));
-    this.#remaking?.push(...said);
+    this.#remaking?.push(...batches);
     this.#sinceKept += said.length;
     const { changed, names, isTooLate } = this.#durable.apply(said);
     const topics = this.#transient.apply(said.filter(({ operation }) => !('name' in operation)));
@@ -317,13 +317,15 @@ export class Metadata implements TopicNames {
   async #remake(): Promise<void> {
     const { config: { limits }, turns, storeFailed } = this.#runtime;
     if (this.#remaking !== undefined) return; // it will come to it, or has it here
-    const meanwhile: Said[] = (this.#remaking = []);
+    const meanwhile: StoredBatch[] = (this.#remaking = []);
     try {
       const all: Said[] = [];
-      await replay(this.#runtime, CATALOG_TOPIC, 0, limits, (batches) => all.push(...this.#saidBy(batches)));
-      meanwhile.length = 0; // it is among all
+      const through = await replay(this.#runtime, CATALOG_TOPIC, 0, limits, (batches) => {
+        all.push(...this.#saidBy(batches));
+      });
       this.#durable = await turns.run(makeAnew(all, limits.catalogTailMax));
-      const { isTooLate } = this.#durable.apply(meanwhile);
+      const later = meanwhile.filter(({ position }) => position > through); // the others are among all
+      const { isTooLate } = this.#durable.apply(this.#saidBy(later));
       this.#remaking = undefined;
       this.#rebase();
       this.#runtime.changed(undefined);

@@ -88,6 +88,8 @@ export interface HomeCommand extends Usage {
    * same.
    */
   readonly waits?: true;
+  /** Its answer, which is short, says what it has done: the home gives that to a copy of it too. */
+  readonly isOnce?: true;
   run(args: Args, caller: Caller): Reply | Promise<Reply>;
 }
 

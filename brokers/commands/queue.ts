@@ -116,8 +116,8 @@ function readCount(args: Args, { pollCountDefault, pollCountMax }: Limits): numb
 
 export const queueCommands: Readonly<Record<string, HomeCommand>> = {
   PULL: { min: 2, usage: 'name [CONSUMER consumer] [COUNT n] [BLOCK ms]', subject, waits: true, run: pull },
-  ACK: { min: 3, usage: 'name token [token ...]', subject, run: ack },
-  NACK: { min: 3, usage: 'name token [token ...] [DELAY ms]', subject, run: nack },
+  ACK: { min: 3, usage: 'name token [token ...]', subject, isOnce: true, run: ack },
+  NACK: { min: 3, usage: 'name token [token ...] [DELAY ms]', subject, isOnce: true, run: nack },
   EXTEND: { min: 4, usage: 'name ms token [token ...]', subject, run: extend },
-  PURGE: { min: 2, max: 2, usage: 'name', subject, isAboutMessages: true, run: purge },
+  PURGE: { min: 2, max: 2, usage: 'name', subject, isAboutMessages: true, isOnce: true, run: purge },
 };

@@ -7,13 +7,13 @@
  * or falls silent, it goes another way. While no home can be reached it tries for `homeTimeoutMs`,
  * then answers TRYAGAIN. A command may have been carried out by a home that was lost before it could
  * say so; so each of them may be carried out twice, but never by a copy that comes after the answer
- * to a later one (core/home/attempts.ts).
+ * to a later one, nor by one home if that would make its answer another one (core/home/attempts.ts).
  */
 import { type Caller, checkArity, type CommandTable, type HomeCommand, type Reply } from '../commands/command.ts';
 import type { Services } from '../commands/services.ts';
 import type { Config } from '../config.ts';
 import type { Address } from '../core/address.ts';
-import { Attempts } from '../core/home/attempts.ts';
+import { Answers, Attempts } from '../core/home/attempts.ts';
 import { RumormillError } from '../core/error.ts';
 import type { Log } from '../core/log/log.ts';
 import type { Origin } from '../core/log/record.ts';
@@ -80,6 +80,7 @@ export class Errands {
   // asks that wait for an answer: to look again for their subscription's home
   readonly #moving = new Set<() => void>();
   readonly #attempts: Attempts;
+  readonly #answers: Answers<Buffer>;
   #waiting: (() => void)[] = [];
   #ids = 0;
   #errands = 0;
@@ -89,7 +90,9 @@ export class Errands {
     this.#runtime = runtime;
     this.#homes = homes;
     this.#ways = ways;
-    this.#attempts = new Attempts(runtime.config.limits.attemptsMax);
+    const { attemptsMax } = runtime.config.limits;
+    this.#attempts = new Attempts(attemptsMax);
+    this.#answers = new Answers(attemptsMax);
   }
 
   /**
@@ -310,8 +313,11 @@ export class Errands {
       }
       if (this.#attempts.isOvertaken(ask.errand, ask.attempt)) return MOVED_REPLY; // nobody waits for this one
       const waitedMs = ask.waitedMs + clock.now() - begun;
-      const reply = await command.run(args, { broker, cancellation, consumer: ask.consumer, waitedMs });
-      return Buffer.concat(await broker.turns.run(encodeSteps(reply ?? null, ask.version)));
+      const run = async (): Promise<Buffer> => {
+        const reply = await command.run(args, { broker, cancellation, consumer: ask.consumer, waitedMs });
+        return Buffer.concat(await broker.turns.run(encodeSteps(reply ?? null, ask.version)));
+      };
+      return await (command.isOnce === true ? this.#answers.once(ask.errand, run) : run());
     } catch (error) {
       return encodeReply(errorReply(error), ask.version);
     }

@@ -11,15 +11,18 @@ export interface ReplayRuntime {
 
 /**
  * All batches of a topic after a position, in order, some at a time.
+ * @returns the position up to which they were read; more may have come since
  * @throws RumormillError STORE
  */
 export async function replay(
   { log, store }: ReplayRuntime, topic: string, after: number, { readBytesMax }: Pick<Limits, 'readBytesMax'>,
-  take: (batches: readonly StoredBatch[]) => unknown,
-): Promise<void> {
-  for (let position = after; position < log.position; ) {
+  take: (batches: readonly StoredBatch[]) => void | Promise<void>,
+): Promise<number> {
+  let position = after;
+  while (position < log.position) {
     const page = await store.readAfter(position, [topic], readBytesMax);
     await take(page.batches);
     position = page.through;
   }
+  return position;
 }

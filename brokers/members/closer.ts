@@ -63,8 +63,8 @@ export class Closer {
   }
 
   /** Takes up what is stored. To be called before anything else. */
-  restore(): Promise<void> {
-    return replay(this.#runtime, CLOSED_TOPIC, 0, this.#runtime.config.limits, async (batches) => {
+  async restore(): Promise<void> {
+    await replay(this.#runtime, CLOSED_TOPIC, 0, this.#runtime.config.limits, async (batches) => {
       for (const batch of batches) {
         for (const [name, saying] of sayingsOf(batch)) {
           this.#hear(name, batch.position, saying, saying !== undefined && await this.#wasHere(saying.closed, batch));

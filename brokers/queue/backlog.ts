@@ -13,7 +13,7 @@
  */
 import type { Ledger } from './acknowledger.ts';
 import type { Limits } from '../config.ts';
-import type { LeaseEntry, Source } from '../core/queue/leases.ts';
+import type { LeaseEntry, Source } from '../core/queue/lease.ts';
 import { Place } from '../core/queue/place.ts';
 import type { Log } from '../core/log/log.ts';
 import { pageBytes } from '../core/read/pages.ts';

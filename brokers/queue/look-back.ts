@@ -2,7 +2,7 @@
 import type { Limits } from '../config.ts';
 import type { Log } from '../core/log/log.ts';
 import type { Message, StoredBatch } from '../core/log/record.ts';
-import type { Source } from '../core/queue/leases.ts';
+import type { Source } from '../core/queue/lease.ts';
 import { pageBytes } from '../core/read/pages.ts';
 import type { Page } from '../core/log/store.ts';
 import type { OpenBatch, Opener } from './opener.ts';

@@ -4,7 +4,7 @@ import { firstLive, type TopicNames } from '../core/catalog/catalog.ts';
 import type { BindingStart } from '../core/catalog/subscription.ts';
 import { type Message, messagesOf, type Origin, parseRepeats, type StoredBatch } from '../core/log/record.ts';
 import type { Copies } from '../core/log/copies.ts';
-import type { Source } from '../core/queue/leases.ts';
+import type { Source } from '../core/queue/lease.ts';
 import { isFor, type Routes } from '../core/queue/routes.ts';
 
 export interface OpenerRuntime {

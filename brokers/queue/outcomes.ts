@@ -1,7 +1,8 @@
 /** Writes down how the deliveries of one subscription ended: done, failed, or put off. */
 import type { Acknowledger, Ledger } from './acknowledger.ts';
 import { Acknowledgements } from '../core/queue/acknowledgements.ts';
-import type { LeaseEntry, Leases } from '../core/queue/leases.ts';
+import type { LeaseEntry } from '../core/queue/lease.ts';
+import type { Leases } from '../core/queue/leases.ts';
 import type { Origin } from '../core/log/record.ts';
 import type { Copies } from '../core/log/copies.ts';
 

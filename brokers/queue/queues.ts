@@ -14,7 +14,7 @@ import type { ConsumerStatus } from './consumers.ts';
 import { decodeHandover, encodeHandover, type Handover } from '../core/queue/handover.ts';
 import { messageOf, RumormillError } from '../core/error.ts';
 import { originTag } from '../core/queue/lease-token.ts';
-import { type HandedLease, LEASE_BYTES, type LeaseEntry } from '../core/queue/leases.ts';
+import { type HandedLease, LEASE_BYTES, type LeaseEntry } from '../core/queue/lease.ts';
 import { LongPoll } from '../core/read/long-poll.ts';
 import type { TopicNames } from '../core/catalog/catalog.ts';
 import type { Subscription } from '../core/catalog/subscription.ts';
@@ -34,7 +34,7 @@ export interface Subscriptions extends TopicNames {
 
 export interface QueuesRuntime extends Omit<
   QueueRuntime,
-  'acknowledger' | 'waiters' | 'originOf' | 'catalog' | 'leasesMax' | 'replyBytes'
+  'acknowledger' | 'waiters' | 'given' | 'originOf' | 'catalog' | 'leasesMax' | 'replyBytes'
 > {
   readonly budget: Budget;
   readonly ages: Ages;
@@ -79,6 +79,7 @@ export class Queues {
   readonly #handed = new Map<string, Handed[]>(); // to subscriptions that nobody has asked for here
   readonly #transientSince = new Map<string, number>(); // when nobody had asked for them
   readonly #origins = new Map<string, Origin>(); // by tag
+  readonly #given = { count: 0 }; // leases, by this process: no two have the same token
   #limitsToldAt = -Infinity;
   #leasesMax = Infinity; // of each, while all together are too many
   #isClosed = false;
@@ -303,6 +304,7 @@ export class Queues {
     const { budget, limits } = this.#runtime;
     const queue = new SubscriptionQueue({
       ...this.#runtime, acknowledger: this.#acknowledger, waiters: this.#waiters,
+      given: this.#given,
       originOf: (tag) => this.#originOf(tag),
       leasesMax: () => Math.min(limits.leasesMax, this.#leasesMax),
       replyBytes: (max) => budget.replyBytes(max),

@@ -14,7 +14,8 @@ import { type Name, Outcomes } from './outcomes.ts';
 import { Acknowledgements } from '../core/queue/acknowledgements.ts';
 import type { RumormillError } from '../core/error.ts';
 import { decodeToken, lifeOf } from '../core/queue/lease-token.ts';
-import { type HandedLease, LEASE_BYTES, type LeaseEntry, Leases, type LeasePolicy } from '../core/queue/leases.ts';
+import { type HandedLease, LEASE_BYTES, type LeaseEntry, type LeasePolicy } from '../core/queue/lease.ts';
+import { Leases, type LeasesGiven } from '../core/queue/leases.ts';
 import type { LongPoll } from '../core/read/long-poll.ts';
 import type { Origin } from '../core/log/record.ts';
 import { Routes } from '../core/queue/routes.ts';
@@ -30,6 +31,7 @@ export interface QueueRuntime extends BacklogRuntime {
   readonly acknowledger: Acknowledger;
   readonly turns: Turns;
   readonly waiters: LongPoll<Pull>;
+  readonly given: LeasesGiven;
   /** How many messages of one subscription may be delivered and not done, now. */
   leasesMax(): number;
   /** How long an answer may be that could be up to `max` bytes. */
@@ -71,7 +73,7 @@ export class SubscriptionQueue {
     this.#routes = new Routes(subscription.bindings);
     this.#usedAt = runtime.clock.now();
     this.ledger = runtime.acknowledger.ledger(subscription);
-    this.leases = new Leases(runtime.log.instance, this.#policy());
+    this.leases = new Leases(runtime.log.instance, this.#policy(), runtime.given);
     this.#backlog = new Backlog(runtime, this.ledger, this.#routes);
     this.#floors = new Floors({ ...runtime, ledger: this.ledger });
     this.#outcomes = new Outcomes({
@@ -217,10 +219,11 @@ export class SubscriptionQueue {
 
   /** What a former home had leased. @param at when it was told */
   adopt(leases: readonly HandedLease[], at: number): void {
+    const { done } = this.ledger;
     for (const lease of leases) {
-      if (this.leases.size < this.#runtime.leasesMax() && this.#mayBeOpen(lease.origin, lease.seq)) {
-        this.leases.adopt(lease, at);
-      }
+      const { origin, seq, deliveries } = lease;
+      if (done.attempts(origin, seq) > deliveries) continue; // it came late: that lease is over
+      if (this.leases.size < this.#runtime.leasesMax() && this.#mayBeOpen(origin, seq)) this.leases.adopt(lease, at);
     }
   }
 

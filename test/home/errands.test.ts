@@ -7,15 +7,15 @@ import { BOUND, start } from '../support/virtual-queue.ts';
 const HOME = parseAddress('localhost:3000');
 const PEER = parseAddress('localhost:2999'); // below the broker, which goes on leading
 
-/** An attempt of one errand: PURGE at the broker. */
-function attempt(id: number, number: number): PeerMessage {
+/** An attempt of an errand: PURGE at the broker. */
+function attempt(id: number, number: number, errand = 'x/1'): PeerMessage {
   return {
-    type: 'ASK', id, home: HOME, hops: 0, consumer: 'c', waitedMs: 0, version: 2, errand: 'x/1', attempt: number,
+    type: 'ASK', id, home: HOME, hops: 0, consumer: 'c', waitedMs: 0, version: 2, errand, attempt: number,
     known: [], command: ['PURGE', 's'].map((word) => Buffer.from(word)),
   };
 }
 
-t.test('of the attempts of one errand an older one that comes later is not carried out', async (t) => {
+t.test('of the attempts of one errand an older one that comes later is not carried out, and a newer one is answered as the first', async (t) => {
   const { virtual, client } = await start({ rows: [PEER] }, ...BOUND);
   const peer = new VirtualPeer(virtual.connect(), () => virtual.clock.settle());
   await peer.introduce(hello({ address: PEER, dialled: HOME }));
@@ -33,5 +33,7 @@ t.test('of the attempts of one errand an older one that comes later is not carri
   peer.say(attempt(2, 1));
   t.match(await answers(), [/^2 -MOVED /], 'the older one is not');
   peer.say(attempt(3, 3));
-  t.strictSame(await answers(), ['3 :1'], 'what was published meanwhile is still there');
+  t.strictSame(await answers(), ['3 :2'], 'a newer one is not either, and tells what was done');
+  peer.say(attempt(4, 1, 'x/2'));
+  t.strictSame(await answers(), ['4 :1'], 'what was published meanwhile is still there');
 });

@@ -1,6 +1,6 @@
 /** Limits of what is leased: who is told, what is shown, how it ends. */
 import t from 'tap';
-import { LEASE_BYTES } from '../../brokers/core/queue/leases.ts';
+import { LEASE_BYTES } from '../../brokers/core/queue/lease.ts';
 import { BOUND, count, describe, given, payloads, pull, start, tokens } from '../support/virtual-queue.ts';
 import { VirtualBroker } from '../support/virtual-broker.ts';
 

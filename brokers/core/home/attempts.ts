@@ -30,3 +30,27 @@ export class Attempts {
     return (this.#newest.get(command) ?? 0) > attempt;
   }
 }
+
+/**
+ * What was answered to the newest `max` commands, or will be. A link may be lost with the answer, or before it: then
+ * the same home is asked again, and a copy of a command that was carried out, or still is, gets the first one's answer.
+ */
+export class Answers<Answer> {
+  readonly #max: number;
+  readonly #answers = new Map<string, Promise<Answer>>();
+
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  /** Carries out a command, unless a copy of it was. One that has failed may be carried out again. */
+  once(command: string, run: () => Promise<Answer>): Promise<Answer> {
+    const known = this.#answers.get(command);
+    if (known !== undefined) return known;
+    const answer = run();
+    this.#answers.set(command, answer);
+    if (this.#answers.size > this.#max) this.#answers.delete(this.#answers.keys().next().value!);
+    answer.catch(() => this.#answers.delete(command));
+    return answer;
+  }
+}

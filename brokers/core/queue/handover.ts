@@ -6,7 +6,7 @@
 import { RumormillError } from '../error.ts';
 import { isCount, isObject, parseJson } from '../json.ts';
 import { type Origin, parseOrigin } from '../log/record.ts';
-import type { HandedLease, LeaseEntry } from './leases.ts';
+import type { HandedLease, LeaseEntry } from './lease.ts';
 
 /** What the next home of a subscription has to know. */
 export interface Handover {

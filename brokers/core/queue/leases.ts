@@ -19,55 +19,11 @@
  */
 import type { Wait } from './acknowledgements.ts';
 import { Heap } from '../heap.ts';
-import { type LeaseToken, originTag } from './lease-token.ts';
+import type { HandedLease, LeaseEntry, LeasePolicy, LeaseState, Source } from './lease.ts';
+import type { LeaseToken } from './lease-token.ts';
 import type { Origin } from '../log/record.ts';
 
-/** What a batch's messages share: where it lies in this broker's log, and the names of its first message. */
-export interface Source {
-  readonly position: number;
-  readonly topic: string; // under which it is stored
-  readonly origin: Origin;
-  readonly seq: number;
-  readonly lamport: number;
-}
-
-/** What is done when a delivery fails; of `SubscriptionSettings`, which may change. */
-export interface LeasePolicy {
-  readonly visibilityMs: number;
-  readonly maxDeliveries: number | null;
-  readonly backoffMs: number | null;
-  readonly backoffMsMax: number;
-}
-
-export type LeaseState = 'leased' | 'delayed' | 'ready' | 'failed' | 'gone';
-
-export interface LeaseEntry {
-  readonly origin: Origin;
-  readonly seq: number;
-  /** Undefined if it was handed over and the reader has not come to it. */
-  readonly source: Source | undefined;
-  readonly state: LeaseState;
-  readonly deliveries: number;
-  /** Who gave the newest lease, as which of its leases. */
-  readonly instance: string;
-  readonly lease: number;
-  readonly consumer: string;
-  readonly dueAt: number; // monotonic clock, ms; of leased and delayed ones
-  readonly isSettling: boolean;
-  /** How many leases had been given when it became ready. */
-  readonly readySince: number;
-}
-
 type Entry = { -readonly [name in keyof LeaseEntry]: LeaseEntry[name] };
-
-/** What the next home of the subscription is told of a lease. */
-export interface HandedLease extends Pick<
-  LeaseEntry,
-  'origin' | 'seq' | 'deliveries' | 'instance' | 'lease' | 'consumer'
-> {
-  readonly state: 'leased' | 'delayed';
-  readonly remainingMs: number;
-}
 
 interface Due {
   readonly at: number;
@@ -79,8 +35,10 @@ interface Ready {
   readonly entry: Entry;
 }
 
-/** About what one takes in memory. */
-export const LEASE_BYTES = 256;
+/** How many leases a process has given. */
+export interface LeasesGiven {
+  count: number;
+}
 
 /** Used as the process if no lease is known: for what another home has put off. */
 const NOBODY = '000000000000';
@@ -91,6 +49,7 @@ const STALE_MAX = 1024;
 export class Leases {
   #policy: LeasePolicy;
   readonly #instance: string;
+  readonly #given: LeasesGiven;
   readonly #entries = new Map<Origin, Map<number, Entry>>();
   readonly #due = new Heap<Due>((a, b) => a.at < b.at);
   readonly #ready = new Heap<Ready>((a, b) => a.since < b.since || (a.since === b.since && isBefore(a.entry, b.entry)));
@@ -98,12 +57,15 @@ export class Leases {
   readonly #counts: Record<LeaseState, number> = { leased: 0, delayed: 0, ready: 0, failed: 0, gone: 0 };
   readonly #held = new Map<string, number>(); // consumer -> how many leases are its
   #failed: Entry[] = []; // not taken yet
-  #number = 0; // of the newest lease
 
-  /** @param instance of this process (`Log.instance`) */
-  constructor(instance: string, policy: LeasePolicy) {
+  /**
+   * @param instance of this process (`Log.instance`)
+   * @param given by the process, with those of former times at which it was the home: each has a number of its own
+   */
+  constructor(instance: string, policy: LeasePolicy, given: LeasesGiven = { count: 0 }) {
     this.#instance = instance;
     this.#policy = policy;
+    this.#given = given;
   }
 
   get policy(): LeasePolicy {
@@ -189,7 +151,7 @@ export class Leases {
     this.#set(entry, 'leased');
     entry.deliveries += 1;
     entry.instance = this.#instance;
-    entry.lease = this.#number += 1;
+    entry.lease = this.#given.count += 1;
     this.#dueAt(entry, now + this.policy.visibilityMs);
   }
 
@@ -289,22 +251,28 @@ export class Leases {
     this.#tidy();
   }
 
-  /** Takes in what a former home had leased, except what has an entry here. */
+  /** Takes in what a former home had leased, if it is news. */
   adopt({ remainingMs, ...handed }: HandedLease, now: number): void {
-    if (this.get(handed.origin, handed.seq) !== undefined) return;
-    this.#dueAt(
-      this.#add({ ...handed, source: undefined, dueAt: 0, isSettling: false, readySince: 0 }),
-      now + remainingMs,
-    );
+    if (!this.#isNews(handed)) return;
+    this.#dueAt(this.#add({ ...handed, source: undefined, dueAt: 0, isSettling: false, readySince: 0 }),
+      now + remainingMs);
   }
 
-  /** Takes in what another home has put off, except what has an entry here. */
+  /** Takes in what another home has put off, if it is news. */
   putOff({ origin, seq, attempts, until }: Wait): void {
-    if (this.get(origin, seq) !== undefined) return;
+    if (!this.#isNews({ origin, seq, deliveries: attempts })) return;
     this.#dueAt(this.#add({
       origin, seq, source: undefined, state: 'delayed', deliveries: attempts,
       instance: NOBODY, lease: 0, consumer: '', dueAt: 0, isSettling: false, readySince: 0,
     }), until);
+  }
+
+  /** Whether a message has no entry, or one of fewer deliveries, which another home has told of: that goes. */
+  #isNews({ origin, seq, deliveries }: Pick<LeaseEntry, 'origin' | 'seq' | 'deliveries'>): boolean {
+    const known = this.get(origin, seq);
+    const isOlder = known?.source === undefined && !known?.isSettling && (known?.deliveries ?? 0) < deliveries;
+    if (known !== undefined && isOlder) this.remove(known);
+    return known === undefined || isOlder;
   }
 
   #add(entry: Entry): Entry {
@@ -323,7 +291,7 @@ export class Leases {
 
   /** To be delivered again, if it may be. Without a place it stays as it is until it has one. */
   #retry(entry: Entry): void {
-    if (entry.state !== 'ready') entry.readySince = this.#number;
+    if (entry.state !== 'ready') entry.readySince = this.#given.count;
     if (entry.source === undefined) return this.#set(entry, 'ready');
     if (this.#isExhausted(entry)) return this.#set(entry, 'failed');
     this.#set(entry, 'ready');
@@ -389,9 +357,4 @@ function isBefore(a: Entry, b: Entry): boolean {
 function top<T>(heap: Heap<T>, isThere: (element: T) => boolean): T | undefined {
   while (heap.top !== undefined && !isThere(heap.top)) heap.pop();
   return heap.top;
-}
-
-/** The tag of the record's origin and its seq, with the lease's own numbers. */
-export function tokenOf({ origin, seq, instance, lease }: LeaseEntry): LeaseToken {
-  return { instance, lease, tag: originTag(origin), seq };
 }

@@ -11,7 +11,7 @@
  */
 import type { Origin } from '../log/record.ts';
 import type { Vector } from '../log/version-vector.ts';
-import type { Source } from './leases.ts';
+import type { Source } from './lease.ts';
 
 export class Place {
   #position = 0;

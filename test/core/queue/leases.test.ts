@@ -1,6 +1,9 @@
 import t from 'tap';
 import { decodeHandover, encodeHandover } from '../../../brokers/core/queue/handover.ts';
-import { type LeaseEntry, type LeasePolicy, Leases, type Source, tokenOf } from '../../../brokers/core/queue/leases.ts';
+import {
+  type HandedLease, type LeaseEntry, type LeasePolicy, type Source, tokenOf,
+} from '../../../brokers/core/queue/lease.ts';
+import { Leases } from '../../../brokers/core/queue/leases.ts';
 import { SEED, SeededRandom } from '../../support/random.ts';
 import { origin } from '../../support/record.ts';
 
@@ -112,7 +115,7 @@ t.test('leases move to another home: tokens stay good, and a message is not deli
   const handed = next.get(A, one.seq)!;
   t.equal(next.isGood(handed, tokenOf(one), 5899), true);
   t.equal(next.lowest, undefined);
-  next.adopt({ ...handed, state: 'leased', remainingMs: 100_000, deliveries: 7 }, 5000);
+  next.adopt({ ...handed, state: 'leased', remainingMs: 100_000 }, 5000);
   t.equal(handed.dueAt, 5900, 'told twice');
   t.strictSame(next.expire(5900), [handed]);
   t.equal(next.nextReady, undefined, 'not before its place is known');
@@ -128,6 +131,32 @@ t.test('leases move to another home: tokens stay good, and a message is not deli
   ]) {
     t.throws(() => decodeHandover(bad, { leasesMax: 100, remainingMsMax: 1 }), { code: 'PROTOCOL' }, bad);
   }
+});
+
+t.test('of what was told of one message more deliveries are newer, unless it was delivered here', async (t) => {
+  const told = (deliveries: number): HandedLease => ({
+    origin: A, seq: 10, deliveries, lease: deliveries, instance: HERE, consumer: 'c', state: 'leased', remainingMs: 100,
+  });
+  const leases = new Leases('ba9876543210', POLICY);
+  for (const deliveries of [2, 1, 3]) leases.adopt(told(deliveries), 0);
+  leases.putOff({ origin: A, seq: 10, attempts: 3, until: 1 });
+  t.match(leases.get(A, 10), { deliveries: 3, state: 'leased' });
+  leases.putOff({ origin: A, seq: 10, attempts: 4, until: 1000 });
+  t.match(leases.get(A, 10), { deliveries: 4, state: 'delayed', dueAt: 1000 });
+  t.equal(leases.size, 1);
+  leases.settle(leases.get(A, 10)!);
+  leases.adopt(told(5), 0);
+  t.equal(leases.get(A, 10)!.deliveries, 4, 'it is being acknowledged');
+  leases.unsettle(leases.get(A, 10)!);
+  leases.place(leases.get(A, 10)!, source(1));
+  leases.adopt(told(5), 0);
+  t.equal(leases.get(A, 10)!.deliveries, 4, 'the reader has come to it');
+});
+
+t.test('no lease of a process has the number of another, also when it has been the home before', async (t) => {
+  const given = { count: 0 };
+  const numbers = [1, 2].map(() => new Leases(HERE, POLICY, given).lease(source(1), 0, 0, 'c', 0).lease);
+  t.strictSame(numbers, [1, 2]);
 });
 
 t.test('who has been ready for longest is delivered again first, so that a message that fails again and again holds up nobody', async (t) => {
