@@ -285,6 +285,18 @@ export const MUTANTS: readonly Mutant[] = [
     patches: [['home/errands.js', `if (this.#attempts.isOvertaken(ask.errand, ask.attempt))`, `if (false)`]],
   },
   {
+    name: 'a home carries out a command again if the link was lost with the answer', test: 'home/errands',
+    patches: [['home/errands.js', `command.isOnce === true`, `false`]],
+  },
+  {
+    name: 'a process that is the home again gives the tokens that it gave before', test: 'core/queue/leases',
+    patches: [['core/queue/leases.js', `this.#given = given`, `this.#given = { count: 0 }`]],
+  },
+  {
+    name: 'of two handovers the one that was told first counts', test: 'core/queue/leases',
+    patches: [['core/queue/leases.js', `(known?.deliveries ?? 0) < deliveries`, `false`]],
+  },
+  {
     name: 'a DELAY is not kept',
     patches: [
       [
@@ -470,6 +482,10 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'one vote settles a change of the members', turnover: true,
     patches: [['core/members/roster.js', `2 * seats.filter(hasVoted).length > seats.length`, `seats.some(hasVoted)`]],
+  },
+  {
+    name: 'a member that is taken out and back is not known to be linked', test: 'core/mesh/membership',
+    patches: [['core/mesh/membership.js', `if (!this.isLinked(address))\n`, `if (true)\n`]],
   },
   {
     name: 'brokers that are no members are dialled', turnover: true,

@@ -230,8 +230,8 @@ export class Turnover {
       const at = this.#someone(machine);
       if (at === undefined) continue;
       const reply = await this.#ask(at, 'MESH', 'FORGET', machine.address, 'YES', 'FORCE');
-      if (reply === 'OK' || reply.startsWith('NOTFOUND')) return true; // the answer may have been lost before
-      if (!isLater(reply) && !/ is up, and /.test(reply)) throw new Error(`FORGET ${machine.address} FORCE: ${reply}`);
+      if (reply === 'OK' || this.#isGone(reply, machine)) return true;
+      if (!isLater(reply) && !/^NOTFOUND | is up, and /.test(reply)) throw new Error(`FORGET ${machine.address} FORCE: ${reply}`);
       // it may have been said, and the answer was lost
       const isSaid = this.#world.running.some((each) => each !== machine && isForcedAt(each, machine));
       if (isSaid) return true;
@@ -300,13 +300,20 @@ export class Turnover {
       const at = this.#someone(machine);
       if (at === undefined) continue;
       const reply = await this.#ask(at, 'MESH', 'FORGET', address, ...(isSure ? ['YES'] : []), ...force);
-      if (reply === 'OK' || reply.startsWith('NOTFOUND')) return;
+      if (reply === 'OK' || this.#isGone(reply, machine)) return;
       const known = /^ERR (\d+) records are known to be on /.exec(reply)?.[1];
       if (known !== undefined) {
         this.#checkKnown(Number(known), machine, at);
         isSure = true;
-      } else if (!isLater(reply) && !/ is up, and /.test(reply)) throw new Error(`FORGET ${address}: ${reply}`);
+      } else if (!isLater(reply) && !/^NOTFOUND | is up, and /.test(reply)) throw new Error(`FORGET ${address}: ${reply}`);
     }
+  }
+
+  /** Whether a broker says so to FORGET since the answer was lost before, and not since it has yet to hear of it. */
+  #isGone(reply: string, machine: Machine): boolean {
+    const isMemberAt = (each: Machine): boolean =>
+      each !== machine && each.broker!.members.roster.seatAt(machine.address) !== undefined;
+    return reply.startsWith('NOTFOUND') && !this.#world.running.some(isMemberAt);
   }
 
   /** No more than what is on its disk, and not on that of the broker that was asked. */

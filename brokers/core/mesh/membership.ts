@@ -104,7 +104,7 @@ export class Membership {
     this.#rows.configure(rows);
     this.#settleRows(now);
     const removed = before.filter((address) => !this.#isConfigured(address));
-    for (const address of removed) this.#remove(address);
+    for (const address of removed) if (!this.isLinked(address)) this.#remove(address); // else once its link is closed
     return removed;
   }
 

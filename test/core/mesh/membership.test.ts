@@ -196,6 +196,7 @@ t.test('a row that leads to a broker of another name stands for it: one member, 
   t.strictSame(members.configure([alias], 3), [], 'still named, by its alias');
   t.strictSame(members.all(), [a]);
   t.strictSame(members.configure([], 4), [a]);
+  members.linkDown(a, false, 5);
   t.strictSame(members.all(), []);
 });
 
@@ -262,13 +263,22 @@ t.test('the file: new rows are dialled, those taken out are no members', async (
   members.linkUp(b, 0);
   members.learn(c, 0);
   t.strictSame(members.configure([a, c], 1), [b], 'although it is linked');
-  t.strictSame(members.all(), [a, c]);
+  t.strictSame(members.all(), [a, b, c], 'until its link is closed');
   t.strictSame(members.configured(), [a, c], 'who was learned before counts now');
   members.linkDown(b, false, 2);
   members.heard(b, 2);
   t.strictSame(members.all(), [a, c]);
   members.linkUp(b, 3);
   t.strictSame([members.all(), members.configured()], [[a, c, b], [a, c]], 'it may join, and is not counted');
+});
+
+t.test('one that is taken out and added again before its link is closed is linked as before', async (t) => {
+  const members = membership([a, b]);
+  members.linkUp(b, 0);
+  members.configure([a], 1);
+  members.configure([a, b], 2);
+  t.ok(members.isLinked(b));
+  t.strictSame(members.silent(10_000), [b], 'so it is missed');
 });
 
 t.test('silent links are to be hung up', async (t) => {
