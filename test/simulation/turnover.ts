@@ -231,7 +231,7 @@ export class Turnover {
       if (at === undefined) continue;
       const reply = await this.#ask(at, 'MESH', 'FORGET', machine.address, 'YES', 'FORCE');
       if (reply === 'OK' || this.#isGone(reply, machine)) return true;
-      if (!isLater(reply) && !/^NOTFOUND | is up, and /.test(reply)) throw new Error(`FORGET ${machine.address} FORCE: ${reply}`);
+      if (!isNotYet(reply)) throw new Error(`FORGET ${machine.address} FORCE: ${reply}`);
       // it may have been said, and the answer was lost
       const isSaid = this.#world.running.some((each) => each !== machine && isForcedAt(each, machine));
       if (isSaid) return true;
@@ -305,7 +305,7 @@ export class Turnover {
       if (known !== undefined) {
         this.#checkKnown(Number(known), machine, at);
         isSure = true;
-      } else if (!isLater(reply) && !/^NOTFOUND | is up, and /.test(reply)) throw new Error(`FORGET ${address}: ${reply}`);
+      } else if (!isNotYet(reply)) throw new Error(`FORGET ${address}: ${reply}`);
     }
   }
 
@@ -447,6 +447,11 @@ export class Turnover {
 function isForcedAt({ broker }: Machine, machine: Machine): boolean {
   const own = machine.isRunning ? machine.broker.members.own : undefined;
   return own !== undefined && broker.members.roster.forced.includes(own.name);
+}
+
+/** Whether FORGET may be done later: the broker that was asked has yet to hear of the member, or takes it to be up. */
+function isNotYet(reply: string): boolean {
+  return isLater(reply) || /^NOTFOUND | is up, and /.test(reply);
 }
 
 function isLater(reply: string): boolean {
