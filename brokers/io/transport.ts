@@ -55,7 +55,8 @@ export function makeTcpTransport(lingerMs: number): Transport {
           return await dialFrom(localPort, address, deadline - performance.now(), others, lingerMs);
         } catch (cause) {
           if (!isLast && isPortRefused(cause)) continue;
-          throw new RumormillError('UNREACHABLE', `${address}: ${messageOf(cause) || 'connection refused'}`, { cause });
+          const reason = messageOf(cause).replace(/ - Local \(.*\)$/, ''); // another port each time says nothing
+          throw new RumormillError('UNREACHABLE', `${address}: ${reason || 'connection refused'}`, { cause });
         }
       }
     },

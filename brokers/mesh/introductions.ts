@@ -110,9 +110,18 @@ export class Introductions {
       this.#opening.get(link)!.handshake = new Handshake(this.#runtime, 'dialler', hello);
       link.send(hello);
     } catch (error) {
-      logger.debug('peer not reached', { peer: name, reason: messageOf(error) });
+      const fields = { peer: name, reason: messageOf(error) };
+      if (!this.#isWithoutGuide()) logger.debug('peer not reached', fields);
+      else this.#peers.said.nowAndThen('warn', 'no member is reached to join by', fields, AGAIN_MS);
       this.#failed(name, wants, false, isUnresolved(error));
     }
+  }
+
+  /** Whether this broker was told by whom to join, and reaches nobody. */
+  #isWithoutGuide(): boolean {
+    const { config: { joins, rejoins } } = this.#runtime;
+    const { membership } = this.#peers;
+    return (joins || rejoins) && !membership.all().some((each) => membership.isLinked(each));
   }
 
   #failed(address: Address, wants: Hello['wants'], isRefused: boolean, unresolved = false): void {

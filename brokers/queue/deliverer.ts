@@ -98,6 +98,7 @@ export class Deliverer {
   #takeAgain(pull: Pull, given: Deliveries): Taken {
     const { leases, backlog } = this.#runtime;
     for (let entry = leases.nextReady; entry !== undefined; entry = leases.nextReady) {
+      if (this.#isRaised(entry)) continue;
       const message = backlog.again(entry.source!, entry.seq - entry.source!.seq);
       if (message instanceof Promise) return message;
       if (message !== undefined) {
@@ -119,6 +120,7 @@ export class Deliverer {
     if (next === 'pause' || next instanceof Promise) return next;
     const { source, index, message } = next;
     const handed = leases.get(source.origin, source.seq + index); // that has run out
+    if (handed !== undefined && this.#isRaised(handed)) return this.#takeNew(pull, given);
     if (handed === undefined && leases.size >= leasesMax()) return this.#limit();
     if (this.#isAtItsLimit(pull)) return this.#ownLimit(pull);
     if (!given.hasRoom(message)) return 'full';
@@ -127,6 +129,15 @@ export class Deliverer {
     else this.#deliverFirst(source, index, message, pull, given);
     this.#isAgainNext = true;
     return 'taken';
+  }
+
+  /** Whether deliveries of it have failed elsewhere, at a rival home, that are counted only now: it may be failed. */
+  #isRaised(ready: LeaseEntry): boolean {
+    const { leases, ledger } = this.#runtime;
+    const attempts = ledger.done.attempts(ready.origin, ready.seq);
+    if (attempts <= ready.deliveries) return false;
+    leases.raise(ready, attempts);
+    return true;
   }
 
   #isAtItsLimit({ consumer }: Pull): boolean {

@@ -165,3 +165,14 @@ t.test('a wiped member comes back with a new key and counts again; a stranger is
   t.equal((await stranger.status())['links'], '0');
   await stranger.stop();
 });
+
+t.test('a broker that reaches nobody to join by says so', async (t) => {
+  const cluster = await Cluster.start(t, 1);
+  const [port, nobody] = await freePorts(2) as [number, number];
+  const joiner = cluster.add(port, { join: `127.0.0.1:${nobody}` });
+  await joiner.start();
+  const event = 'no member is reached to join by';
+  await waitFor('it says so', () => joiner.logged(event).length > 0);
+  t.match(joiner.logged(event)[0], { level: 'warn', peer: `127.0.0.1:${nobody}`, reason: /ECONNREFUSED [\d.:]+$/ });
+  await joiner.stop();
+});

@@ -129,7 +129,16 @@ export class Turnover {
     const isEarly = this.#dice.integer(0, 1) === 0;
     if (isEarly) await machine.start();
     await this.#insist(/^ERR .* is (invited|a member) already/, machine, 'MESH', 'INVITE', machine.address);
-    if (!isEarly) await machine.start();
+    const members = [...this.#members].map(({ address }) => address);
+    const isLost = !members.some((address) => machine.rows!.includes(address)); // whom it was to join by is gone
+    if (isLost) machine.rows = this.#guides();
+    if (isLost && isEarly && machine.isRunning) await machine.stop();
+    else if (isEarly) return this.#joined(machine);
+    await machine.start();
+    return this.#joined(machine);
+  }
+
+  async #joined(machine: Machine): Promise<boolean> {
     await this.#untilIn(machine);
     return true;
   }

@@ -219,6 +219,13 @@ export class Leases {
     this.#retry(delayed as Entry);
   }
 
+  /** One that is ready was delivered at another home too: so many deliveries of it have failed. */
+  raise(ready: LeaseEntry, attempts: number): void {
+    const entry = ready as Entry;
+    entry.deliveries = attempts;
+    if (this.#isExhausted(entry)) this.#set(entry, 'failed');
+  }
+
   /** One that had failed may be delivered again, by the policy that there is now. */
   revive(failed: LeaseEntry): void {
     this.#retry(failed as Entry);

@@ -153,6 +153,18 @@ t.test('of what was told of one message more deliveries are newer, unless it was
   t.equal(leases.get(A, 10)!.deliveries, 4, 'the reader has come to it');
 });
 
+t.test('deliveries that failed elsewhere count, for the limit too', async (t) => {
+  const leases = new Leases(HERE, { ...POLICY, maxDeliveries: 3 });
+  const [one, two] = [0, 1].map((index) => leases.lease(source(1), index, 0, 'c', 0)) as [LeaseEntry, LeaseEntry];
+  for (const entry of [one, two]) leases.fail(entry, 0, 0);
+  leases.raise(one, 2);
+  leases.raise(two, 3);
+  t.strictSame(leases.takeFailed(), [two]);
+  t.equal(leases.nextReady, one);
+  leases.again(one, 'c', 0);
+  t.equal(one.deliveries, 3);
+});
+
 t.test('no lease of a process has the number of another, also when it has been the home before', async (t) => {
   const given = { count: 0 };
   const numbers = [1, 2].map(() => new Leases(HERE, POLICY, given).lease(source(1), 0, 0, 'c', 0).lease);
